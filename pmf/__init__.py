@@ -1,0 +1,53 @@
+"""Probabilistic matrix factorization: one posterior, several inferences, one evaluation.
+
+    import pmf
+    model = pmf.PMF(rank=16, method="gibbs").fit(ratings)
+    model.predict(pairs, interval=0.9)
+
+The names below are loaded on first use, so that `import pmf` stays light.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pmf.data.catalogue import load as load_data
+    from pmf.errors import InputError, NotFiniteError
+    from pmf.estimator import PMF, UnknownIdWarning, load
+    from pmf.evaluate.report import evaluate
+    from pmf.priors import IsotropicPrior, als_wr, from_ridge
+
+_HOME = {
+    "PMF": "pmf.estimator",
+    "UnknownIdWarning": "pmf.estimator",
+    "load": "pmf.estimator",
+    "load_data": "pmf.data.catalogue",
+    "evaluate": "pmf.evaluate.report",
+    "InputError": "pmf.errors",
+    "NotFiniteError": "pmf.errors",
+    "IsotropicPrior": "pmf.priors",
+    "als_wr": "pmf.priors",
+    "from_ridge": "pmf.priors",
+}
+
+__all__ = [
+    "PMF",
+    "InputError",
+    "IsotropicPrior",
+    "NotFiniteError",
+    "UnknownIdWarning",
+    "als_wr",
+    "evaluate",
+    "from_ridge",
+    "load",
+    "load_data",
+]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'pmf' has no attribute {name!r}")
+    if name == "load_data":
+        return import_module(_HOME[name]).load
+    return getattr(import_module(_HOME[name]), name)

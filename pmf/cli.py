@@ -1,0 +1,202 @@
+"""The command `pmf`. Exit code 0, or 2 with one line on standard error for bad input."""
+
+import json
+import platform
+import sys
+import warnings
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pmf.errors import InputError, NotFiniteError
+
+# The heavy rooms are imported inside the commands, so that --help answers at once.
+
+app = typer.Typer(
+    help="Probabilistic matrix factorization: fit, evaluate and predict ratings.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Data sets: what there is, and how to get it.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+SetOrFile = "a data set's name (pmf data list) or a CSV, TSV or Parquet file"
+UsageError = typer.BadParameter.__mro__[1]  # every complaint about arguments derives from it
+
+
+@app.command()
+def doctor() -> None:
+    """Versions, devices, and the data sets found."""
+    import jax
+
+    from pmf.data.catalogue import BUNDLED, NAMES
+    from pmf.data.movielens import data_dir, find
+
+    print(f"python        {platform.python_version()} on {platform.platform()}")
+    for package in ("pmf", "jax", "jaxlib", "numpy", "scipy", "pandas", "pyarrow", "optax"):
+        print(f"{package:<13} {metadata.version(package)}")
+    if jax.__version__.startswith("0.10."):
+        print("warning: jax 0.10 can dead-lock in batched Cholesky solves; install another version")
+    print(f"devices       {', '.join(str(device) for device in jax.devices())}")
+    print(f"data folder   {data_dir()} (set PMF_DATA_DIR to change it)")
+    found = [name for name in NAMES if name != BUNDLED and find(name)]
+    print(f"data found    {', '.join([BUNDLED + ' (bundled)', *found])}")
+
+
+@data_app.command("list")
+def data_list() -> None:
+    """Every data set that has a name, and where it is."""
+    from pmf.data.catalogue import BUNDLED, NAMES
+    from pmf.data.movielens import find
+
+    for name in NAMES:
+        print(f"{name:<16} {'bundled' if name == BUNDLED else find(name) or 'not fetched'}")
+
+
+@data_app.command("fetch")
+def data_fetch(
+    name: Annotated[str, typer.Argument(help="A MovieLens data set's name.")],
+    from_zip: Annotated[Path | None, typer.Option(help="Its zip, already downloaded.")] = None,
+) -> None:
+    """Download a MovieLens data set into the data folder, or take it from a zip."""
+    from pmf.data.catalogue import BUNDLED
+    from pmf.data.movielens import ARCHIVES, fetch
+
+    if name == BUNDLED and from_zip is None:
+        print(f"{name} is bundled; there is nothing to fetch")
+    elif name in ARCHIVES:
+        print(fetch(name, from_zip))
+    else:
+        raise InputError(f"{name}: cannot be fetched; known names: {', '.join(ARCHIVES)}")
+
+
+@data_app.command("describe")
+def data_describe(data: Annotated[str, typer.Argument(help=SetOrFile)]) -> None:
+    """Counts, the rating scale, and how heavy the tails are."""
+    from pmf.data.catalogue import load
+
+    dataset = load(data)
+    ratings = dataset.ratings
+    users, items = (ratings[side].value_counts() for side in ("user_id", "item_id"))
+    print(f"{dataset.name} from {dataset.source}")
+    print(f"ratings  {len(ratings):,}, {len(ratings) / len(users) / len(items):.3%} of all pairs")
+    for name, count in (("users", users), ("items", items)):
+        print(
+            f"{name:<8} {len(count):,}; ratings each: {count.min():,} to {count.max():,}, "
+            f"median {count.median():,.0f}"
+        )
+    value = ratings["rating"]
+    print(
+        f"rating   {value.min():g} to {value.max():g}, mean {value.mean():.3f}, sd {value.std():.3f}"
+    )
+    for name in ("items", "tags", "links"):
+        table = getattr(dataset, name)
+        if len(table):
+            print(f"{name:<8} table of {len(table):,} rows: {', '.join(table.columns)}")
+
+
+@app.command()
+def fit(
+    train: Annotated[str, typer.Argument(help=SetOrFile)],
+    out: Annotated[Path, typer.Option(help="The model file to write.")],
+    method: Annotated[str, typer.Option(help="als, map or gibbs")] = "als",
+    rank: Annotated[int, typer.Option(help="Width of the factors; 0 for biases only.")] = 16,
+    steps: Annotated[
+        int | None, typer.Option(help="Sweeps (als), updates or epochs (map), kept draws (gibbs).")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+    user_bias: Annotated[bool, typer.Option(help="A bias for each user.")] = True,
+    item_bias: Annotated[bool, typer.Option(help="A bias for each item.")] = True,
+    duplicates: Annotated[
+        str, typer.Option(help="A pair rated twice: error, last or mean.")
+    ] = "error",
+) -> None:
+    """Fit a model and write it to a file."""
+    from pmf.data.catalogue import load
+    from pmf.estimator import PMF
+    from pmf.progress import progress_bar
+
+    settings = {"num_steps": steps, "seed": seed, "user_bias": user_bias, "item_bias": item_bias}
+    model = PMF(rank, method, **settings)  # type: ignore[arg-type]  # Settings checks the method
+    if not out.absolute().parent.is_dir():
+        raise InputError(f"{out}: its folder does not exist; make it first")
+    ratings = load(train, duplicates).ratings  # type: ignore[arg-type]
+    with progress_bar() as on_step:
+        model.fit(ratings, on_step=on_step)
+    model.save(out)
+    result, last = model.fitted.fit, model.records[-1]
+    print(f"{method}, rank {rank}, {len(ratings):,} ratings: {result.stopped}")
+    print(
+        f"{last.seconds / last.step:.4f} seconds a step, {last.step} steps; "
+        f"compilation {result.compile_seconds:.1f} s"
+    )
+    if result.search.trials:
+        chosen = ", ".join(f"{name} {value:.4g}" for name, value in result.search.chosen.items())
+        print(
+            f"prior chosen on held-out training ratings in {result.search.seconds:.1f} s: {chosen}"
+        )
+    print(f"log posterior {model.log_posterior():.6g}")
+    print(f"model written to {out}")
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A model file.")],
+    test: Annotated[str, typer.Argument(help=SetOrFile)],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Score a model on ratings it was not trained on. No row is dropped."""
+    from pmf.data.catalogue import load as load_data
+    from pmf.estimator import load
+    from pmf.evaluate.report import evaluate as report
+
+    scores = report(load(model), load_data(test).ratings).scores
+    if as_json:
+        print(json.dumps(scores))
+    else:
+        for name, value in scores.items():
+            print(f"{name:<14} {value:,}" if isinstance(value, int) else f"{name:<14} {value:.4f}")
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="A model file.")],
+    pairs: Annotated[
+        Path, typer.Argument(help="A CSV, TSV or Parquet file of (user, item) pairs.")
+    ],
+    out: Annotated[Path, typer.Option(help="The CSV or Parquet file to write.")],
+    interval: Annotated[float, typer.Option(help="The probability of low to high.")] = 0.9,
+) -> None:
+    """Predict the rating of each pair, with an interval, in the file's order."""
+    from pmf.data.files import read_ratings, write_table
+    from pmf.estimator import load
+
+    table = read_ratings(pairs, required=("user_id", "item_id"))
+    predictions = load(model).predict(table, interval=interval, source=str(pairs))
+    write_table(predictions, out)
+    print(f"{len(predictions):,} predictions written to {out}")
+
+
+def main() -> None:
+    """Run the command; turn what users can mend into one line and exit code 2."""
+    warnings.showwarning = lambda message, *rest, **named: _say(f"warning: {message}")
+    try:
+        code = app(standalone_mode=False)
+    except UsageError as error:
+        code = _say(f"error: {error.format_message()}")  # type: ignore[attr-defined]
+    except InputError as error:
+        code = _say(f"error: {error}")
+    except NotFiniteError as error:
+        code = _say(f"error: {error}", code=1)
+    except (KeyboardInterrupt, typer.Abort):
+        code = _say("interrupted", code=130)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say(line: str, code: int = 2) -> int:
+    print(" ".join(line.split()), file=sys.stderr)
+    return code

@@ -1,0 +1,1 @@
+"""Ratings in: files and frames, MovieLens, splits, synthetic ratings."""

@@ -1,0 +1,50 @@
+"""A data set by name, or a file of ratings by path."""
+
+import difflib
+from importlib import resources
+from pathlib import Path
+
+import pandas as pd
+
+from pmf.data import movielens
+from pmf.data.files import read_ratings
+from pmf.data.frames import Duplicates, tidy
+from pmf.data.movielens import Dataset
+from pmf.errors import InputError
+
+BUNDLED = "ml-small-2016"
+NAMES = (BUNDLED, *movielens.ARCHIVES)
+
+
+def load(name_or_path: str | Path, duplicates: Duplicates = "error") -> Dataset:
+    """A data set by name (`NAMES`) or a CSV, TSV or Parquet file by path, checked.
+
+    Raises `InputError` where it is neither, or its content is bad.
+    """
+    name = str(name_or_path)
+    if name == BUNDLED:
+        dataset = _bundled()
+    elif name in movielens.ARCHIVES:
+        dataset = movielens.load(name)
+    elif Path(name).suffix or Path(name).exists():
+        dataset = Dataset(Path(name).name, name, read_ratings(Path(name)))
+    else:
+        near = difflib.get_close_matches(name, NAMES, 1)
+        hint = f"did you mean {near[0]}?" if near else f"known names: {', '.join(NAMES)}"
+        raise InputError(f"{name}: neither a data set's name nor a file; {hint}")
+    ratings = tidy(dataset.ratings, dataset.source, duplicates=duplicates)
+    return Dataset(dataset.name, dataset.source, ratings, *_metadata(dataset))
+
+
+def _metadata(dataset: Dataset) -> tuple[pd.DataFrame, ...]:
+    return dataset.items, dataset.tags, dataset.links
+
+
+def _bundled() -> Dataset:
+    folder = resources.files("pmf.data") / "bundled"
+
+    def table(file: str) -> pd.DataFrame:
+        with (folder / file).open("rb") as stream:
+            return pd.read_parquet(stream)
+
+    return Dataset(BUNDLED, str(folder), table("ratings.parquet"), table("movies.parquet"))

@@ -1,0 +1,92 @@
+"""Tables from CSV, TSV and Parquet files, plain or gzipped, by pyarrow."""
+
+import gzip
+import zlib
+from pathlib import Path
+from typing import IO
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from pmf.atomic import replacing
+from pmf.data.frames import canonical_columns
+from pmf.errors import InputError
+
+SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
+
+
+def read_ratings(path: Path, required: tuple[str, ...] = ("user_id", "item_id", "rating")):
+    """The rating columns of a file, as a frame; other columns are not read.
+
+    Raises `InputError` naming the file, and the row where the reader knows it.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    kind = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else path.suffix.lower()
+    try:
+        if kind == ".parquet":
+            names = pa.parquet.read_schema(path).names
+            columns = canonical_columns(names, required, str(path))
+            return to_frame(pa.parquet.read_table(path, columns=list(columns)))
+        if kind not in SEPARATORS:
+            raise InputError(
+                f"{path}: unknown kind of file; say .csv, .tsv or .parquet (.csv.gz, .tsv.gz)"
+            )
+        with gzip.open(path) if suffixes[-1] == ".gz" else path.open("rb") as stream:
+            return read_csv(stream, str(path), SEPARATORS[kind], required=required)
+    except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read ({_one_line(error)})") from error
+
+
+def read_csv(
+    stream: IO[bytes],
+    source: str,
+    separator: str = ",",
+    names: list[str] | None = None,
+    required: tuple[str, ...] | None = None,
+    encoding: str = "utf8",
+    quoted: bool = True,
+) -> pd.DataFrame:
+    """A delimited table. `names` for a file without a header; `required` keeps rating columns only.
+
+    Raises `InputError` naming `source` and what pyarrow found wrong.
+    """
+    parse = pa.csv.ParseOptions(delimiter=separator, quote_char='"' if quoted else False)
+    read = pa.csv.ReadOptions(column_names=names, encoding=encoding, block_size=1 << 23)
+    convert = pa.csv.ConvertOptions(strings_can_be_null=True)
+    try:
+        if required is None:
+            return to_frame(pa.csv.read_csv(stream, read, parse, convert))
+        reader = pa.csv.open_csv(stream, read, parse, convert)
+        columns = canonical_columns(reader.schema.names, required, source)
+        batches = [batch.select(list(columns)) for batch in reader]
+        return to_frame(pa.Table.from_batches(batches, _subset(reader.schema, columns)))
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{source}: {_one_line(error)}; correct that row") from error
+
+
+def _subset(schema: pa.Schema, columns: dict[str, str]) -> pa.Schema:
+    return pa.schema([schema.field(name) for name in columns])
+
+
+def to_frame(table: pa.Table) -> pd.DataFrame:
+    """A frame that takes over the table's memory column by column, instead of doubling it."""
+    return table.to_pandas(split_blocks=True, self_destruct=True)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def write_table(frame: pd.DataFrame, path: Path) -> None:
+    """A frame as CSV or Parquet, by the path's suffix, whole or not at all."""
+    if path.suffix.lower() not in (".csv", ".parquet"):
+        raise InputError(f"{path}: say .csv or .parquet")
+    with replacing(path) as temporary:
+        if path.suffix.lower() == ".parquet":
+            frame.to_parquet(temporary, index=False)
+        else:
+            frame.to_csv(temporary, index=False)

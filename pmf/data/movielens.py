@@ -1,0 +1,212 @@
+"""The MovieLens data sets: found in the data folder or downloaded, read from the zip in place.
+
+Harper & Konstan, "The MovieLens Datasets: History and Context", ACM TiiS 5(4), 2015.
+"""
+
+import os
+import shutil
+import zipfile
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+
+import pandas as pd
+import platformdirs
+import pooch
+
+from pmf.atomic import replacing
+from pmf.data.files import read_csv
+from pmf.errors import InputError
+
+URL = "https://files.grouplens.org/datasets/movielens/"
+
+
+@dataclass(frozen=True)
+class Archive:
+    """One published zip: its checksum (as pooch writes it), its folder and its file format."""
+
+    checksum: str
+    folder: str
+    format: str  # "csv", "dat" or "u.data"
+    encoding: str = "utf8"
+
+
+ARCHIVES = {
+    "ml-latest-small": Archive(
+        "sha256:696d65a3dfceac7c45750ad32df2c259311949efec81f0f144fdfb91ebc9e436",
+        "ml-latest-small", "csv"),
+    "ml-100k": Archive(
+        "sha256:50d2a982c66986937beb9ffb3aa76efe955bf3d5c6b761f4e3a7cd717c6a3229",
+        "ml-100k", "u.data", "latin-1"),
+    "ml-1m": Archive(
+        "sha256:a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20",
+        "ml-1m", "dat", "latin-1"),
+    # GroupLens publishes an md5 only for this one.
+    "ml-10m": Archive("md5:ce571fd55effeba0271552578f2648bd", "ml-10M100K", "dat"),
+    "ml-20m": Archive(
+        "sha256:96f243c338a8665f6bcc89c53edf6ee39162a846940de6b7c8c48aeada765ff3",
+        "ml-20m", "csv"),
+    "ml-25m": Archive(
+        "sha256:8b21cfb7eb1706b4ec0aac894368d90acf26ebdfb6aced3ebd4ad5bd1eb9c6aa",
+        "ml-25m", "csv"),
+    "ml-32m": Archive(
+        "sha256:e4a68655d7386b8f95f2f2424b2ff975dfdd15ffd59e0d864a14dca43e99d6ee",
+        "ml-32m", "csv"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Ratings `user_id, item_id, rating, timestamp`, and what is known of the items.
+
+    `items` has `item_id, title, year, genres` (genres separated by `|`); `tags` has `user_id,
+    item_id, tag, timestamp`; `links` has `item_id, imdb_id, tmdb_id`. Absent tables are empty.
+    """
+
+    name: str
+    source: str
+    ratings: pd.DataFrame
+    items: pd.DataFrame = field(default_factory=pd.DataFrame)
+    tags: pd.DataFrame = field(default_factory=pd.DataFrame)
+    links: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+
+def data_dir() -> Path:
+    """`PMF_DATA_DIR`, or the platform's cache folder."""
+    return Path(os.environ.get("PMF_DATA_DIR") or platformdirs.user_cache_path("pmf") / "data")
+
+
+def find(name: str) -> Path | None:
+    """The unpacked folder or the zip of a data set in the data folder, if it is there."""
+    for candidate in (ARCHIVES[name].folder, name, f"{name}.zip"):
+        path = data_dir() / candidate
+        if path.is_file() or any(path.glob("*")):
+            return path
+    return None
+
+
+def fetch(name: str, from_zip: Path | None = None) -> Path:
+    """The data set's folder or zip: found, copied from `from_zip`, or downloaded; zips checked.
+
+    Raises `InputError` for a wrong checksum, or without network, saying what to put where.
+    """
+    archive, target = ARCHIVES[name], data_dir() / f"{name}.zip"
+    if from_zip is not None:
+        _check(from_zip, archive)
+        _make_folder(target.parent)
+        with replacing(target) as temporary:
+            shutil.copyfile(from_zip, temporary)
+        return target
+    found = find(name)
+    if found is not None:
+        if found.is_file():
+            _check(found, archive)
+        return found
+    _make_folder(target.parent)
+    url = f"{URL}{name}.zip"
+    try:
+        pooch.retrieve(url, archive.checksum, fname=target.name, path=target.parent)
+    except (OSError, ValueError) as error:  # requests' errors are OSErrors
+        raise InputError(
+            f"{name} could not be downloaded from {url} ({type(error).__name__}); get {name}.zip "
+            f"by other means and put it into {target.parent}, or run "
+            f"`pmf data fetch {name} --from-zip FILE`"
+        ) from error
+    return target
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot make the data folder {folder} ({error.strerror}); set PMF_DATA_DIR"
+        ) from error
+
+
+def _check(path: Path, archive: Archive) -> None:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    kind, expected = archive.checksum.split(":")
+    actual = pooch.file_hash(str(path), alg=kind)
+    if actual != expected:
+        raise InputError(
+            f"{path}: {kind} is {actual}, not {expected}: a damaged or another edition; fetch it anew"
+        )
+
+
+def load(name: str) -> Dataset:
+    """A MovieLens data set by name, fetched if need be."""
+    path, archive = fetch(name), ARCHIVES[name]
+    try:
+        root = zipfile.Path(path, archive.folder + "/") if path.is_file() else path
+        match archive.format:
+            case "csv":
+                tables = _read_csv_files(root)
+            case "dat":
+                tables = _read_dat_files(root, archive.encoding)
+            case "u.data":
+                tables = _read_u_files(root, archive.encoding)
+            case other:
+                raise ValueError(f"format {other!r}")
+    except (zipfile.BadZipFile, KeyError, FileNotFoundError) as error:
+        raise InputError(f"{path}: incomplete or damaged ({error}); fetch it anew") from error
+    return Dataset(name, str(path), **tables)
+
+
+def title_year(titles: pd.Series) -> pd.Series:
+    """The year of release in parentheses at a title's end, as a nullable integer."""
+    return titles.astype("str").str.extract(r"\((\d{4})\)\s*$")[0].astype("Int32")
+
+
+def _with_year(movies: pd.DataFrame) -> pd.DataFrame:
+    movies.insert(2, "year", title_year(movies["title"]))
+    return movies
+
+
+def _read_csv_files(root) -> dict[str, pd.DataFrame]:
+    def table(file: str, names: dict[str, str]) -> pd.DataFrame:
+        with (root / file).open("rb") as stream:
+            return read_csv(stream, f"{root}/{file}").rename(columns=names)
+
+    ids = {"userId": "user_id", "movieId": "item_id"}
+    return {
+        "ratings": table("ratings.csv", ids),
+        "items": _with_year(table("movies.csv", ids)),
+        "tags": table("tags.csv", ids),
+        "links": table("links.csv", ids | {"imdbId": "imdb_id", "tmdbId": "tmdb_id"}),
+    }
+
+
+def _read_dat_files(root, encoding: str) -> dict[str, pd.DataFrame]:
+    def table(file: str, names: list[str]) -> pd.DataFrame:
+        # pyarrow takes one character as separator: one that no title or tag contains.
+        stream = BytesIO((root / file).read_bytes().replace(b"::", b"\x1f"))
+        return read_csv(stream, f"{root}/{file}", "\x1f", names, None, encoding, quoted=False)
+
+    tables = {
+        "ratings": table("ratings.dat", ["user_id", "item_id", "rating", "timestamp"]),
+        "items": _with_year(table("movies.dat", ["item_id", "title", "genres"])),
+    }
+    if (root / "tags.dat").exists():
+        tables["tags"] = table("tags.dat", ["user_id", "item_id", "tag", "timestamp"])
+    return tables
+
+
+def _read_u_files(root, encoding: str) -> dict[str, pd.DataFrame]:
+    def table(file: str, separator: str, names: list[str]) -> pd.DataFrame:
+        with (root / file).open("rb") as stream:
+            return read_csv(
+                stream, f"{root}/{file}", separator, names, None, encoding, quoted=False
+            )
+
+    genres = table("u.genre", "|", ["genre", "code"]).dropna().sort_values("code")["genre"]
+    columns = ["item_id", "title", "released", "video", "url", *genres]
+    movies = table("u.item", "|", columns)
+    flags = movies[list(genres)].astype(bool).to_numpy()
+    names = genres.to_numpy()
+    movies["genres"] = ["|".join(names[row]) for row in flags]
+    return {
+        "ratings": table("u.data", "\t", ["user_id", "item_id", "rating", "timestamp"]),
+        "items": _with_year(movies[["item_id", "title", "genres"]].copy()),
+    }

@@ -1,0 +1,169 @@
+"""`PMF`: raw ids in, raw ids out. Thin: everything it does, it asks of other rooms."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pmf import store
+from pmf.data.frames import encode, pairs, tidy
+from pmf.errors import InputError
+from pmf.fit import Fitted, fit_ratings
+from pmf.predictive import Prediction, interval, predict_pairs
+from pmf.run import Record
+from pmf.settings import Method, Settings, make_settings
+from pmf.types import Ratings
+
+
+class UnknownIdWarning(UserWarning):
+    """Some pairs have a user or an item that the model was not trained on."""
+
+
+@dataclass
+class PMF:
+    """Probabilistic matrix factorization.
+
+        PMF(rank=16, method="gibbs").fit(ratings).predict(pairs, interval=0.9)
+
+    Frames have columns user_id, item_id and rating (or the usual aliases). Further settings, with
+    their defaults, are the fields of `pmf.settings.Settings`.
+
+    Raises `InputError` for bad settings and bad frames.
+    """
+
+    settings: Settings
+    fitted: Fitted | None = field(default=None, repr=False)
+
+    def __init__(self, rank: int = 16, method: Method = "als", **settings: Any):
+        self.settings = make_settings({"rank": rank, "method": method, **settings})
+        self.fitted = None
+
+    def fit(
+        self,
+        ratings: pd.DataFrame,
+        heldout: pd.DataFrame | None = None,
+        on_step: Callable[[str, int, int], None] = lambda phase, step, total: None,
+    ) -> "PMF":
+        """Fit to a frame of ratings; gives itself.
+
+        `heldout` ratings are watched: their RMSE is recorded at each step, and `heldout_prediction`
+        averages all kept draws. `on_step(phase, step, total)` is told of progress.
+        """
+        settings = self.settings
+        table = tidy(ratings, "the training frame", settings.scale, settings.duplicates)
+        encoded = encode(table)
+        users, items = encoded.users, encoded.items
+        watched = None
+        if heldout is not None:
+            held = tidy(heldout, "the held-out frame", settings.scale, settings.duplicates)
+            user, item = users.codes(held["user_id"]), items.codes(held["item_id"])
+            watched = Ratings(user, item, held["rating"].to_numpy(np.float32))
+        fit = fit_ratings(
+            settings, encoded.ratings, len(users) + 1, len(items) + 1, watched, on_step
+        )
+        counts = (
+            np.bincount(codes, minlength=len(ids) + 1)
+            for codes, ids in ((encoded.ratings.user, users), (encoded.ratings.item, items))
+        )
+        self.fitted = Fitted(fit, users, items, *counts)
+        return self
+
+    def predict(
+        self, frame: pd.DataFrame, interval: float | None = None, source: str = "the frame"
+    ) -> pd.DataFrame:
+        """Predictions for a frame of (user, item) pairs, row by row.
+
+        Columns `user_id, item_id, mean, std`; with `interval=0.9` also `low, high`, between which a
+        rating lies with that probability. A pair with an unknown id gets the mean plus the known
+        bias, is marked in the column `unknown` ("", "user", "item" or "both") and counted in one
+        `UnknownIdWarning`; no row is dropped. `source` names the frame in messages.
+        """
+        if interval is not None and not 0 < interval < 1:
+            raise InputError(f"interval={interval}: a probability between 0 and 1, such as 0.9")
+        fitted = self._require_fitted()
+        ids = pairs(frame, source)
+        user, item = self.rows(ids, source)
+        prediction = self.predict_rows(user, item)
+        table = ids.assign(mean=prediction.mean, std=np.sqrt(prediction.variance))
+        if interval is not None:
+            table["low"], table["high"] = self._bounds(prediction, interval)
+        no_user, no_item = user == len(fitted.users), item == len(fitted.items)
+        table["unknown"] = np.array(["", "user", "item", "both"])[no_user + 2 * no_item]
+        table.index = frame.index
+        return table
+
+    def rows(self, ids: pd.DataFrame, source: str) -> tuple[np.ndarray, np.ndarray]:
+        """Row numbers of pairs of raw ids. Unknown ones are counted in one `UnknownIdWarning`."""
+        fitted = self._require_fitted()
+        user = fitted.users.codes(ids["user_id"], source)
+        item = fitted.items.codes(ids["item_id"], source)
+        no_user, no_item = (
+            int(np.sum(x == len(y))) for x, y in ((user, fitted.users), (item, fitted.items))
+        )
+        if no_user or no_item:
+            warnings.warn(
+                f"{source}: {no_user} of {len(user)} pairs have an unknown user, {no_item} an "
+                "unknown item; they are predicted by the mean and the known bias",
+                UnknownIdWarning,
+                stacklevel=3,
+            )
+        return user, item
+
+    def predict_rows(self, user: np.ndarray, item: np.ndarray) -> Prediction:
+        """The predictive distribution by row numbers; a count of ids stands for an unknown one."""
+        fit = self._require_fitted().fit
+        if not len(fit.noise_variance):
+            raise InputError("the draws were not stored (store_draws=False); fit with them")
+        mean, variance = predict_pairs(fit.draws, fit.noise_variance, user, item)
+        return Prediction(self._clipped(mean), variance)
+
+    @property
+    def heldout_prediction(self) -> Prediction:
+        """The predictive distribution of the held-out ratings given to `fit`, over all kept draws."""
+        prediction = self._require_fitted().fit.heldout
+        if prediction is None:
+            raise InputError("no held-out ratings were watched; give them to fit(..., heldout=...)")
+        return Prediction(self._clipped(prediction.mean), prediction.variance)
+
+    @property
+    def records(self) -> list[Record]:
+        """Every step: number, seconds, log posterior, held-out RMSE."""
+        return self._require_fitted().fit.records
+
+    def log_posterior(self) -> float:
+        """log p(R, theta | prior) of the estimate; for Gibbs its mean over kept draws.
+
+        Not to be compared between the two: Gibbs resamples the prior, so it is another function.
+        """
+        return self._require_fitted().fit.log_posterior
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted model to one file, whole or not at all. See `pmf.store`."""
+        store.save(self.settings, self._require_fitted(), Path(path))
+
+    def _require_fitted(self) -> Fitted:
+        if self.fitted is None:
+            raise InputError("this model is not fitted; call fit(ratings) first")
+        return self.fitted
+
+    def _clipped(self, x: np.ndarray) -> np.ndarray:
+        return np.clip(x, *self.settings.scale) if self.settings.clip else x
+
+    def _bounds(self, prediction: Prediction, level: float) -> tuple[np.ndarray, np.ndarray]:
+        low, high = interval(prediction, level)
+        return self._clipped(low), self._clipped(high)
+
+
+def load(path: str | Path) -> PMF:
+    """A model that `PMF.save` wrote, ready to predict.
+
+    Raises `InputError` where the file is missing, damaged, or of another format or version.
+    """
+    settings, fitted = store.load(Path(path))
+    model = PMF(**settings)
+    model.fitted = fitted
+    return model

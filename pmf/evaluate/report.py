@@ -1,0 +1,55 @@
+"""A fitted model against a frame of ratings: every score, by strata, with its calibration."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from pmf.data.frames import tidy
+from pmf.errors import InputError
+from pmf.estimator import PMF
+from pmf.evaluate.scores import calibration, scores, user_scores
+from pmf.evaluate.strata import stratified
+from pmf.predictive import Prediction
+
+
+class Report(NamedTuple):
+    """`scores` holds n, rmse, mae, log_density, crps, coverages, ..., and the unknown counts."""
+
+    scores: dict[str, float]
+    by_user_history: pd.DataFrame
+    by_item_popularity: pd.DataFrame
+    calibration: pd.DataFrame
+    predictions: pd.DataFrame  # user_id, item_id, rating, mean, variance
+
+
+def evaluate(model: PMF, ratings: pd.DataFrame, heldout: bool = False) -> Report:
+    """Score a fitted model. With `heldout`, `ratings` is the frame that `fit` watched, and its
+    predictions are those streamed over all kept draws.
+
+    No row is dropped: a pair with an unknown id is predicted by the fallback and counted.
+    """
+    fitted = model.fitted
+    if fitted is None:
+        raise InputError("this model is not fitted; call fit(ratings) first")
+    table = tidy(ratings, "the test frame", model.settings.scale, model.settings.duplicates)
+    user, item = model.rows(table, "the test frame")
+    prediction = model.heldout_prediction if heldout else model.predict_rows(user, item)
+    if len(prediction.mean) != len(table):
+        raise InputError(
+            f"{len(table)} test ratings, but fit watched {len(prediction.mean)}; pass the same frame"
+        )
+    rating = table["rating"].to_numpy(np.float64)
+    prediction = Prediction(*(x.astype(np.float64) for x in prediction))
+    unknown = {
+        "unknown_users": int(np.sum(user == len(fitted.users))),
+        "unknown_items": int(np.sum(item == len(fitted.items))),
+    }
+    predictions = table.assign(mean=prediction.mean, variance=prediction.variance)
+    return Report(
+        scores(rating, prediction) | user_scores(user, rating, prediction.mean) | unknown,
+        stratified(rating, prediction, fitted.user_count[user]),
+        stratified(rating, prediction, fitted.item_count[item]),
+        calibration(rating, prediction),
+        predictions,
+    )

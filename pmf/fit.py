@@ -1,0 +1,213 @@
+"""Settings and arrays to a fitted model: the one place where a method's name meets its algorithm."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from pmf import tuning
+from pmf.als import als
+from pmf.data.frames import Ids
+from pmf.errors import InputError
+from pmf.gibbs import Hyperprior, gibbs
+from pmf.gradient import gradient_map
+from pmf.layout import by_rows, flat
+from pmf.predictive import Prediction, predict_pairs
+from pmf.run import Record, Schedule, run
+from pmf.settings import Settings
+from pmf.tuning import Search
+from pmf.types import Algorithm, Data, Params, Ratings
+from pmf.wishart import Gamma, NormalWishart
+
+FULL_BATCH = 2_000_000  # ratings up to which "auto" takes the full batch; its gathers must fit
+MINI_BATCH = 1 << 16
+
+OnStep = Callable[[str, int, int], None]  # phase, step, total
+Problem = Callable[[], tuning.Problem]  # made only where something is to be chosen
+
+
+class Fit(NamedTuple):
+    """A fitted model as arrays."""
+
+    draws: Params  # leading axis: kept draws, or 1 for a point method
+    noise_variance: (
+        np.ndarray
+    )  # (s,): 1/tau of each draw; a point method's training residual variance
+    records: list[Record]
+    heldout: Prediction | None
+    log_posterior: float  # of the estimate; of Gibbs' kept draws the mean
+    search: Search  # the prior that was chosen on held-out training ratings, and how
+    compile_seconds: float
+    stopped: str
+
+
+@dataclass
+class Fitted:
+    """A fit, and the raw ids that its rows stand for. `fit.draws` has one row more than ids a side: the unknown row.
+
+    Nobody rated that row, so its estimate is the prior mean (ALS, MAP: the global mean plus the
+    other side's bias), and Gibbs draws it from the row prior: unknown ids get honest intervals.
+    """
+
+    fit: Fit
+    users: Ids
+    items: Ids
+    user_count: np.ndarray  # training ratings of each user, 0 for the unknown row
+    item_count: np.ndarray
+
+
+class Plan(NamedTuple):
+    """What a method's name stands for, once its priors are chosen."""
+
+    algorithm: Callable[[Data], Algorithm]
+    schedule: Schedule
+    search: Search
+
+
+def fit_ratings(
+    settings: Settings,
+    ratings: Ratings,
+    users: int,
+    items: int,
+    heldout: Ratings | None = None,
+    on_step: OnStep = lambda phase, step, total: None,
+) -> Fit:
+    """Fit NumPy `ratings` of `users` and `items` rows; `heldout` is only watched, never learnt from.
+
+    Raises `InputError` for settings that the data cannot support, `NotFiniteError` from the run.
+    """
+    if settings.rank > min(users, items):
+        raise InputError(
+            f"rank {settings.rank} is more than {users} users and {items} items support; "
+            f"say at most {min(users, items)}"
+        )
+    mu = float(np.mean(ratings.value, dtype=np.float64)) if settings.mu == "mean" else settings.mu
+
+    def problem() -> tuning.Problem:
+        on_step("choosing the prior", 0, 1)
+        return tuning.Problem(ratings, users, items, settings.terms, mu, settings.seed)
+
+    plan = (_sampler if settings.method == "gibbs" else _point)(settings, mu, ratings, problem)
+    train = ratings
+    if plan.schedule.patience is not None:
+        if heldout is not None:
+            raise InputError("validation and heldout exclude each other: both watch the run")
+        train, heldout = _part(ratings, settings.validation, settings.seed)
+    shape = train, users, items
+    data = flat(*shape) if settings.method == "map" else by_rows(*shape, settings.rank)
+    watch = partial(on_step, settings.method)
+    algorithm = plan.algorithm(data)
+    result = run(algorithm, settings.seed, data, plan.schedule, heldout, settings.method, watch)
+    noise, watched = result.noise_variance, result.heldout
+    if not plan.schedule.average:
+        noise = np.full_like(noise, _residual_variance(result.draws, train))
+        if watched is not None:
+            watched = watched._replace(variance=np.full_like(watched.variance, noise[0]))
+    return Fit(
+        result.draws,
+        noise,
+        result.records,
+        watched,
+        result.log_posterior,
+        plan.search,
+        result.compile_seconds + plan.search.compile_seconds,
+        result.stopped,
+    )
+
+
+def _point(settings: Settings, mu: float, ratings: Ratings, problem: Problem) -> Plan:
+    """ALS or MAP under a prior that is given, or chosen."""
+    terms = settings.terms
+    match settings.prior:
+        case "auto":
+            prior, search = tuning.choose_prior(problem())
+        case prior:
+            search = Search(vars(prior), [])
+
+    def algorithm(data: Data) -> Algorithm:
+        arrays = prior.build(terms, data)
+        if settings.method == "als":
+            return als(arrays, terms, mu)
+        size = _batch_size(settings, len(ratings.value))
+        return gradient_map(arrays, terms, mu, _optimizer(settings), size)
+
+    default = {"als": 1e-5, "map": 1e-6}[settings.method]
+    tolerance = default if settings.tolerance is None else settings.tolerance
+    patience = settings.patience if settings.validation else None
+    schedule = Schedule(settings.steps, tolerance=tolerance, patience=patience)
+    return Plan(algorithm, schedule, search)
+
+
+def _sampler(settings: Settings, mu: float, ratings: Ratings, problem: Problem) -> Plan:
+    """Gibbs with tau given, learnt, or chosen."""
+    hyperprior, search = default_hyperprior(settings), Search({}, [])
+    match settings.tau:
+        case "auto":
+            tau, search = tuning.choose_tau(problem(), hyperprior, settings.num_chains)
+        case "learn":
+            variance = float(np.var(ratings.value)) or 1.0
+            tau = 1 / variance
+            hyperprior = hyperprior._replace(tau=Gamma(jnp.float32(1), jnp.float32(variance)))
+        case tau:
+            pass
+    schedule = Schedule(
+        settings.steps,
+        average=True,
+        burn_in=settings.burn_in,
+        thin=settings.thin,
+        num_chains=settings.num_chains,
+        store_draws=settings.store_draws,
+    )
+    return Plan(lambda data: gibbs(hyperprior, settings.terms, mu, tau), schedule, search)
+
+
+def default_hyperprior(settings: Settings) -> Hyperprior:
+    """mu0 = 0, beta0 = 2, W0 = I, nu0 = d: BPMF's own (ICML 2008, section 4.2), tau fixed."""
+
+    def normal_wishart(d: int) -> NormalWishart:
+        unit = jnp.eye(d, dtype=jnp.float32)
+        return NormalWishart(jnp.zeros(d), jnp.float32(2), unit, jnp.float32(max(d, 1)))
+
+    def side(has_bias: bool) -> tuple[NormalWishart, ...]:
+        match settings.hyperprior:
+            case "separate":
+                return normal_wishart(settings.rank), normal_wishart(int(has_bias))
+            case "joint":
+                return (normal_wishart(settings.rank + has_bias),)
+
+    return Hyperprior(side(settings.user_bias), side(settings.item_bias), None)
+
+
+def _optimizer(settings: Settings) -> optax.GradientTransformation:
+    match settings.optimizer:
+        case "adam":
+            return optax.adam(settings.learning_rate)
+        case "lbfgs":
+            return optax.lbfgs()
+        case custom:
+            return custom
+
+
+def _batch_size(settings: Settings, n: int) -> int | None:
+    match settings.batch_size:
+        case "full":
+            return None
+        case "auto":
+            return None if n <= FULL_BATCH or settings.optimizer == "lbfgs" else MINI_BATCH
+        case size:
+            return size
+
+
+def _part(ratings: Ratings, fraction: float, seed: int) -> tuple[Ratings, Ratings]:
+    held = np.random.default_rng(seed).random(len(ratings.value)) < fraction
+    return Ratings(*(x[~held] for x in ratings)), Ratings(*(x[held] for x in ratings))
+
+
+def _residual_variance(draws: Params, ratings: Ratings) -> float:
+    """The mean squared training residual: the noise that a point method is given."""
+    fitted = predict_pairs(draws, np.zeros(1, np.float32), ratings.user, ratings.item).mean
+    return float(np.mean((ratings.value - fitted) ** 2, dtype=np.float64))

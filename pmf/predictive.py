@@ -1,0 +1,96 @@
+"""The posterior predictive of chosen pairs: mean and variance, streamed over draws.
+
+    E[r | R]   = mean over draws of E[r | theta_s]
+    var[r | R] = variance over draws of E[r | theta_s]  +  mean over draws of 1/tau_s
+
+The posterior alone (the first term) covers about half of what it claims; the noise belongs to it.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+from scipy.stats import norm
+
+from pmf.model import predict
+from pmf.types import Params
+
+PAIRS = 1 << 16  # pairs a block: bounds the memory of gathered factors
+
+
+class Prediction(NamedTuple):
+    """A Gaussian for each pair, on the ratings' scale."""
+
+    mean: Float[np.ndarray, " n"]
+    variance: Float[np.ndarray, " n"]
+
+
+class Moments(NamedTuple):
+    """Running mean and squared deviations over draws (Welford 1962)."""
+
+    count: Float[Array, ""]
+    mean: Float[Array, " n"]
+    deviation: Float[Array, " n"]
+    noise: Float[Array, ""]
+
+
+def no_moments(n: int, dtype) -> Moments:
+    """The moments of no draw yet."""
+    zero = jnp.zeros((), dtype)
+    return Moments(zero, jnp.zeros(n, dtype), jnp.zeros(n, dtype), zero)
+
+
+@jax.jit
+def observe(
+    moments: Moments,
+    draws: Params,
+    noise_variance: Float[Array, " s"],
+    user: Int[Array, " n"],
+    item: Int[Array, " n"],
+) -> Moments:
+    """Add a stack of s draws at the pairs (user, item)."""
+
+    def add(moments: Moments, draw):
+        params, noise = draw
+        count = moments.count + 1
+        delta = predict(params, user, item) - moments.mean
+        mean = moments.mean + delta / count
+        deviation = moments.deviation + delta * delta * (count - 1) / count
+        return Moments(
+            count, mean, deviation, moments.noise + (noise - moments.noise) / count
+        ), None
+
+    return jax.lax.scan(add, moments, (draws, noise_variance))[0]
+
+
+def summarise(moments: Moments) -> Prediction:
+    """The predictive distribution of the pairs observed. One draw has no variance of its own."""
+    between = moments.deviation / jnp.maximum(moments.count - 1, 1)
+    return Prediction(np.asarray(moments.mean), np.asarray(between + moments.noise))
+
+
+def predict_pairs(
+    draws: Params, noise_variance: np.ndarray, user: np.ndarray, item: np.ndarray
+) -> Prediction:
+    """The predictive distribution of any pairs from a stack of draws, in blocks of pairs.
+
+    A point estimate is a stack of one, with the variance of the noise that it is given.
+    """
+    draws, noise = jax.tree.map(jnp.asarray, (draws, noise_variance))
+    parts = [Prediction(np.empty(0, noise.dtype), np.empty(0, noise.dtype))]
+    for begin in range(0, len(user), PAIRS):
+        block = slice(begin, begin + PAIRS)
+        # The last block is filled up: one compilation serves all large requests.
+        fill = (-len(user[block]) % PAIRS) if begin else 0
+        pair = (jnp.asarray(np.pad(x[block], (0, fill))) for x in (user, item))
+        size = len(user[block]) + fill
+        parts.append(summarise(observe(no_moments(size, noise.dtype), draws, noise, *pair)))
+    return Prediction(*(np.concatenate(x)[: len(user)] for x in zip(*parts, strict=True)))
+
+
+def interval(prediction: Prediction, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """The central Gaussian interval that holds a rating with probability `level`."""
+    half = norm.ppf(0.5 + level / 2) * np.sqrt(prediction.variance)
+    return prediction.mean - half, prediction.mean + half

@@ -1,0 +1,85 @@
+"""What can be chosen when a model is fitted. Every default of the package is here."""
+
+import difflib
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pmf.data.frames import Duplicates
+from pmf.errors import InputError
+from pmf.priors import IsotropicPrior
+from pmf.types import Terms
+
+Method = Literal["als", "map", "gibbs"]
+
+
+class Settings(BaseModel):
+    """The settings of `pmf.PMF`, checked. Unknown names and wrong types are `InputError`s."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    # The model
+    rank: Annotated[int, Field(ge=0)] = 16
+    user_bias: bool = True
+    item_bias: bool = True
+    mu: float | Literal["mean"] = "mean"  # the global mean: of the training ratings, or a number
+    scale: tuple[float, float] | None = None  # lowest and highest rating; others are refused
+    clip: bool = False  # predictions into `scale`
+    duplicates: Duplicates = "error"  # a pair rated twice: an error, the last, or the mean
+
+    # The inference
+    method: Method = "als"
+    num_steps: Annotated[int, Field(ge=1)] | None = None  # sweeps, updates or kept draws a chain
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    # ALS and MAP
+    prior: IsotropicPrior | Literal["auto"] = "auto"  # auto: on held-out training ratings
+    tolerance: Annotated[float, Field(ge=0)] | None = None  # relative change that ends a run
+    optimizer: Any = "adam"  # MAP: "adam", "lbfgs" or an optax transformation
+    learning_rate: Annotated[float, Field(gt=0)] = 0.02  # Adam's
+    batch_size: Annotated[int, Field(ge=1)] | Literal["auto", "full"] = "auto"  # MAP
+    validation: Annotated[float, Field(ge=0, lt=1)] = 0.0  # training share for early stopping
+    patience: Annotated[int, Field(ge=1)] = 10  # steps without improvement on it
+
+    # Gibbs
+    tau: Annotated[float, Field(gt=0)] | Literal["auto", "learn"] = "auto"
+    hyperprior: Literal["separate", "joint"] = "separate"  # of factors and bias
+    burn_in: Annotated[int, Field(ge=0)] = 100
+    thin: Annotated[int, Field(ge=1)] = 2
+    num_chains: Annotated[int, Field(ge=1)] = 2
+    store_draws: bool = True  # False: predict only the held-out pairs given to `fit`
+
+    @property
+    def terms(self) -> Terms:
+        return Terms(self.rank, self.user_bias, self.item_bias)
+
+    @property
+    def steps(self) -> int:
+        return self.num_steps or {"als": 100, "map": 1000, "gibbs": 100}[self.method]
+
+    def model_post_init(self, context: Any) -> None:
+        if self.clip and self.scale is None:
+            raise ValueError("clip needs a scale, as in scale=(0.5, 5)")
+        if self.scale is not None and not self.scale[0] < self.scale[1]:
+            raise ValueError(f"scale={self.scale}: the lowest rating first, then the highest")
+        if self.optimizer not in ("adam", "lbfgs") and not hasattr(self.optimizer, "update"):
+            raise ValueError("optimizer: 'adam', 'lbfgs' or an optax transformation")
+
+
+def make_settings(values: dict[str, Any]) -> Settings:
+    """`Settings` from keyword arguments; `InputError` with one line a mistake."""
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        raise InputError("; ".join(describe(item, Settings) for item in error.errors())) from error
+
+
+def describe(item: Any, model: type[BaseModel]) -> str:
+    """One of pydantic's errors in one line, with the nearest valid name for an unknown one."""
+    name = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        known = list(model.model_fields)
+        near = difflib.get_close_matches(str(item["loc"][-1]), known, 1)
+        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+        return f"{name}: unknown setting; {hint}"
+    return f"{name}: {item['msg']}".removeprefix(": ")

@@ -1,0 +1,213 @@
+"""Priors chosen on held-out training ratings. Nothing here sees a test rating."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from pmf.als import als
+from pmf.errors import NotFiniteError
+from pmf.gibbs import Hyperprior, gibbs
+from pmf.layout import by_rows
+from pmf.priors import IsotropicPrior, Ridge, from_ridge
+from pmf.run import Run, Schedule, run
+from pmf.types import Algorithm, Data, Ratings, Terms
+from pmf.wishart import Gamma
+
+HELD_OUT = 0.1  # the share of the training ratings that judges a prior
+HOLDOUTS = 2  # disjoint such shares: one alone is too noisy to tell near priors apart
+MOST_RATINGS = 1_000_000  # a larger set is searched on this many ratings of random users
+LEAST_GAIN = 1e-4  # of RMSE, relative to the ratings' spread: less is a flat valley
+ALS_SEARCH = Schedule(num_steps=30, tolerance=3e-4)
+GIBBS_SEARCH = Schedule(num_steps=50, average=True, burn_in=30, store_draws=False)
+TAU_FRACTIONS = (1.0, 0.8, 0.65, 0.5, 0.4, 0.3)  # of the learnt tau
+FIRST_FRACTION = 2  # where the search begins: point accuracy wants less than what is learnt
+
+
+class Trial(NamedTuple):
+    """One candidate, its RMSE on the held-out training ratings, and what it cost."""
+
+    value: dict[str, float]
+    rmse: float
+    seconds: float
+    compile_seconds: float
+
+
+class Search(NamedTuple):
+    """What was chosen, and every candidate that was tried; none where nothing was to be chosen."""
+
+    chosen: dict[str, float]
+    trials: list[Trial]
+
+    @property
+    def seconds(self) -> float:
+        return sum(trial.seconds for trial in self.trials)
+
+    @property
+    def compile_seconds(self) -> float:
+        return sum(trial.compile_seconds for trial in self.trials)
+
+
+class Problem(NamedTuple):
+    """A training set (NumPy), and the model to choose a prior for."""
+
+    ratings: Ratings
+    users: int
+    items: int
+    terms: Terms
+    mu: float
+    seed: int
+
+
+def _holdouts(problem: Problem, number: int) -> list[tuple[Data, Ratings]]:
+    """Disjoint tenths of the training ratings held out in turn, all in the shapes of the whole."""
+    rng = np.random.default_rng(problem.seed)
+    ratings = _subsample(problem.ratings, problem.users, rng)
+    part = rng.random(len(ratings.value))
+    parts = []
+    for j in range(number):
+        held = (part >= j * HELD_OUT) & (part < (j + 1) * HELD_OUT)
+        data = by_rows(ratings, problem.users, problem.items, problem.terms.rank, observed=~held)
+        parts.append((data, Ratings(*(x[held] for x in ratings))))
+    return parts
+
+
+def _subsample(ratings: Ratings, users: int, rng: np.random.Generator) -> Ratings:
+    """All ratings of random users, MOST_RATINGS at the most: a user's history stays whole."""
+    if len(ratings.value) <= MOST_RATINGS:
+        return ratings
+    order = rng.permutation(users)
+    total = np.cumsum(np.bincount(ratings.user, minlength=users)[order])
+    chosen = np.zeros(users, bool)
+    chosen[order[: max(1, np.searchsorted(total, MOST_RATINGS))]] = True
+    held = chosen[ratings.user]
+    return Ratings(*(x[held] for x in ratings))
+
+
+def choose_prior(problem: Problem) -> tuple[IsotropicPrior, Search]:
+    """The prior with the least held-out RMSE under ALS, by a pattern search.
+
+    Searched are the ridges of the factors (one for both sides: only their product moves a mode), of
+    each bias, and the exponent of a user's rating count. tau is the inverse mean squared error.
+    """
+    terms, holdouts = problem.terms, _holdouts(problem, HOLDOUTS)
+    spread = float(np.std(problem.ratings.value)) or 1.0
+    count = np.bincount(problem.ratings.user, minlength=problem.users)
+    typical = float(np.exp(np.mean(np.log(count[problem.ratings.user]))))
+    trials: list[Trial] = []
+
+    def prior_at(point: Point, tau: float) -> IsotropicPrior:
+        factor, user_bias, item_bias, exponent = point
+        # Ridges are those of a user with a typical count, whatever the exponent.
+        user = typical**-exponent
+        ridge = Ridge(factor * spread * user, factor * spread, user_bias * user, item_bias)
+        return from_ridge(ridge, tau, user_exponent=exponent)
+
+    def loss(point: Point) -> float:
+        prior = prior_at(point, tau=1 / spread**2)
+        algorithms = [als(prior.build(terms, data), terms, problem.mu) for data, _ in holdouts]
+        trials.append(_try(point._asdict(), algorithms, problem, holdouts, ALS_SEARCH))
+        return trials[-1].rmse / spread
+
+    active = {
+        "factor": terms.rank > 0,
+        "user_bias": terms.user_bias,
+        "item_bias": terms.item_bias,
+        "user_exponent": terms.rank > 0 or terms.user_bias,
+    }
+    best = _pattern_search(loss, SEARCH_START, [name for name, is_in in active.items() if is_in])
+    prior = prior_at(best, tau=1 / min(trial.rmse for trial in trials) ** 2)
+    return prior, Search(vars(prior), trials)
+
+
+class Point(NamedTuple):
+    """Where the search for a prior stands. A factor ridge is in units of the ratings' spread."""
+
+    factor: float
+    user_bias: float
+    item_bias: float
+    user_exponent: float
+
+    def moved(self, name: str, step: float) -> "Point":
+        """A step along one axis: ridges double or halve, the exponent moves by 0.3."""
+        value = getattr(self, name)
+        new = value + 0.3 * step if name == "user_exponent" else value * 2**step
+        return self._replace(**{name: round(new, 6)})
+
+
+SEARCH_START = Point(factor=15.0, user_bias=3.0, item_bias=3.0, user_exponent=0.45)
+
+
+def _pattern_search(loss: Callable[[Point], float], point: Point, axes: list[str]) -> Point:
+    """Hooke & Jeeves (1961): along each axis in turn, by whole steps, then by halves."""
+    seen = {point: loss(point)}
+    for step in (1.0, 0.5):
+        improved = True
+        while improved:
+            improved = False
+            for axis in axes:
+                for candidate in (point.moved(axis, step), point.moved(axis, -step)):
+                    if candidate not in seen:
+                        seen[candidate] = loss(candidate)
+                    if seen[candidate] < seen[point] - LEAST_GAIN:
+                        point, improved = candidate, True
+                        break
+    return point
+
+
+def choose_tau(problem: Problem, hyperprior: Hyperprior, num_chains: int) -> tuple[float, Search]:
+    """The rating precision with the least held-out RMSE of short Gibbs runs.
+
+    Learnt first, then tried at fractions of what was learnt, downhill: the Gaussian likelihood is
+    misspecified for star ratings, and a smaller tau predicts better (and covers too much).
+    """
+    holdouts = _holdouts(problem, 1)
+    schedule = replace(GIBBS_SEARCH, num_chains=num_chains)
+    variance = float(np.var(problem.ratings.value)) or 1.0
+    learning = hyperprior._replace(tau=Gamma(np.float32(1), np.float32(variance)))
+    sampler = gibbs(learning, problem.terms, problem.mu, 1 / variance)
+    one_draw = replace(schedule, num_steps=1, store_draws=True)
+    learnt = run(sampler, problem.seed, holdouts[0][0], one_draw, name="prior search")
+    scale = 1 / float(np.mean(learnt.noise_variance))
+    seen: dict[int, Trial] = {}
+
+    def loss(j: int) -> float:
+        if not 0 <= j < len(TAU_FRACTIONS):
+            return float("inf")
+        if j not in seen:
+            tau = TAU_FRACTIONS[j] * scale
+            sampler = gibbs(hyperprior, problem.terms, problem.mu, tau)
+            seen[j] = _try({"tau": tau}, [sampler], problem, holdouts, schedule)
+        return seen[j].rmse
+
+    best = FIRST_FRACTION
+    for direction in (1, -1):
+        while loss(best + direction) < loss(best):
+            best += direction
+    spent = Trial({"learnt tau": scale}, float("nan"), _seconds(learnt), learnt.compile_seconds)
+    return seen[best].value["tau"], Search(seen[best].value, [spent, *seen.values()])
+
+
+def _try(
+    value: dict[str, float],
+    algorithms: list[Algorithm],
+    problem: Problem,
+    holdouts: list[tuple[Data, Ratings]],
+    schedule: Schedule,
+) -> Trial:
+    """One candidate on every holdout; infinitely bad where it is too weak to solve with."""
+    try:
+        runs = [
+            run(algorithm, problem.seed, data, schedule, held, "prior search")
+            for algorithm, (data, held) in zip(algorithms, holdouts, strict=True)
+        ]
+    except NotFiniteError:
+        return Trial(value, float("inf"), 0.0, 0.0)
+    rmse = np.sqrt(np.mean([result.records[-1].heldout_rmse ** 2 for result in runs]))
+    compiling = sum(result.compile_seconds for result in runs)
+    return Trial(value, float(rmse), sum(_seconds(result) for result in runs), compiling)
+
+
+def _seconds(result: Run) -> float:
+    return result.records[-1].seconds

@@ -1,0 +1,101 @@
+"""The tuples that travel between rooms. `docs/notation.md` ties each field to the papers.
+
+All are `NamedTuple`s of arrays, hence pytrees: they stack under `vmap`, shard, and serialise
+without registration.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from jaxtyping import Array, Float, Int
+
+
+class Terms(NamedTuple):
+    """Which terms the model has. Static: it fixes array widths and never enters traced code."""
+
+    rank: int  # k, the width of the factors; 0 for biases only
+    user_bias: bool = True
+    item_bias: bool = True
+
+
+class Ratings(NamedTuple):
+    """Observed ratings as parallel arrays; `user` and `item` are row numbers, not raw ids."""
+
+    user: Int[Array, " n"]
+    item: Int[Array, " n"]
+    value: Float[Array, " n"]
+
+
+class Rows(NamedTuple):
+    """Rows of like degree, padded to one width `w` and cut into `c` chunks of `b` rows.
+
+    A padded cell's `col` is the number of columns, where the gathered table holds an all-zero
+    row, so no mask travels. A padding row's `row` is the number of rows; writes to it are dropped.
+    """
+
+    row: Int[Array, "c b"]
+    col: Int[Array, "c b w"]
+    value: Float[Array, "c b w"]
+
+
+class Data(NamedTuple):
+    """The ratings in the order that an algorithm works in, and how many each row has.
+
+    ALS and Gibbs work by rows, `by_user` and `by_item`, and need no flat `ratings`; a gradient
+    method is the reverse.
+    """
+
+    ratings: Ratings | None
+    by_user: tuple[Rows, ...]
+    by_item: tuple[Rows, ...]
+    user_count: Int[Array, " users"]
+    item_count: Int[Array, " items"]
+
+
+class Side(NamedTuple):
+    """One side's rows: factors `(n, k)` and biases `(n, b)`, where b is 0 or 1.
+
+    An ablation is a width of zero, not a branch.
+    """
+
+    factor: Float[Array, "*s n k"]
+    bias: Float[Array, "*s n b"]
+
+
+class Params(NamedTuple):
+    """theta = (U, b, V, c, mu). A stack of draws has the same fields with a leading axis."""
+
+    user: Side
+    item: Side
+    mu: Float[Array, "*s"]
+
+
+class Gaussian(NamedTuple):
+    """w_j ~ N(mean, inv(weight_j * precision)) for the rows w_j of one side.
+
+    `weight` is one number for all rows, or one number a row (the count-weighted prior).
+    """
+
+    mean: Float[Array, " d"]
+    precision: Float[Array, "d d"]
+    weight: Float[Array, "*n"]
+
+
+class Prior(NamedTuple):
+    """The rating precision tau and the Gaussian prior of each side's (factor, bias) rows."""
+
+    tau: Float[Array, ""]
+    user: Gaussian
+    item: Gaussian
+
+
+class Algorithm(NamedTuple):
+    """An inference algorithm as a pair of pure functions.
+
+    `init(key, data) -> state` and `step(key, state, data) -> (state, info)`; every state has
+    `.params` and `.prior`, every info `.log_posterior`. `step` is a `jax.tree_util.Partial`, so
+    its priors are traced: another prior costs no recompilation.
+    """
+
+    init: Callable[..., Any]
+    step: Callable[..., Any]
