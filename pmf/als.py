@@ -17,7 +17,6 @@ from pmf.conditionals import half_sweep
 from pmf.model import gaussian_log_likelihood, joined, log_prior, parted, start
 from pmf.types import Algorithm, Data, Params, Prior, Terms
 
-
 START_SCALE = 0.1
 
 

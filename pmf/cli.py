@@ -91,7 +91,8 @@ def data_describe(data: Annotated[str, typer.Argument(help=SetOrFile)]) -> None:
         )
     value = ratings["rating"]
     print(
-        f"rating   {value.min():g} to {value.max():g}, mean {value.mean():.3f}, sd {value.std():.3f}"
+        f"rating   {value.min():g} to {value.max():g}, mean {value.mean():.3f}, "
+        f"standard deviation {value.std():.3f}"
     )
     for name in ("items", "tags", "links"):
         table = getattr(dataset, name)
@@ -181,11 +182,11 @@ def predict(
     print(f"{len(predictions):,} predictions written to {out}")
 
 
-def main() -> None:
-    """Run the command; turn what users can mend into one line and exit code 2."""
+def run_app(command: typer.Typer) -> None:
+    """Run a command; turn what users can mend into one line and exit code 2."""
     warnings.showwarning = lambda message, *rest, **named: _say(f"warning: {message}")
     try:
-        code = app(standalone_mode=False)
+        code = command(standalone_mode=False)
     except UsageError as error:
         code = _say(f"error: {error.format_message()}")  # type: ignore[attr-defined]
     except InputError as error:
@@ -195,6 +196,11 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = _say("interrupted", code=130)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def main() -> None:
+    """The console script."""
+    run_app(app)
 
 
 def _say(line: str, code: int = 2) -> int:

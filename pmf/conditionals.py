@@ -2,7 +2,8 @@
 
 Given the other side, with x_i = (V_i, 1) and y_ui = r_ui - mu - c_i, row u's conditional is
 
-    w_u ~ N(inv(P) h, inv(P)),   P = Lambda + tau sum_i x_i x_i^T,   h = Lambda m + tau sum_i x_i y_ui
+    w_u ~ N(inv(P) h, inv(P))
+    P = Lambda + tau sum_i x_i x_i^T,    h = Lambda m + tau sum_i x_i y_ui
 
 (Salakhutdinov & Mnih, "Bayesian PMF using MCMC", ICML 2008, eq. 11-13). With P = L L^T,
 

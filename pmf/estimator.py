@@ -123,7 +123,7 @@ class PMF:
 
     @property
     def heldout_prediction(self) -> Prediction:
-        """The predictive distribution of the held-out ratings given to `fit`, over all kept draws."""
+        """The predictive distribution of `fit`'s held-out ratings, over all kept draws."""
         prediction = self._require_fitted().fit.heldout
         if prediction is None:
             raise InputError("no held-out ratings were watched; give them to fit(..., heldout=...)")

@@ -1,4 +1,4 @@
-"""Settings and arrays to a fitted model: the one place where a method's name meets its algorithm."""
+"""Settings and arrays to a fitted model: where a method's name meets its algorithm."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,9 +47,10 @@ class Fit(NamedTuple):
 
 @dataclass
 class Fitted:
-    """A fit, and the raw ids that its rows stand for. `fit.draws` has one row more than ids a side: the unknown row.
+    """A fit, and the raw ids that its rows stand for.
 
-    Nobody rated that row, so its estimate is the prior mean (ALS, MAP: the global mean plus the
+    `fit.draws` has one row more than ids a side, the unknown row.
+    Nobody rated it, so its estimate is the prior mean (ALS, MAP: the global mean plus the
     other side's bias), and Gibbs draws it from the row prior: unknown ids get honest intervals.
     """
 
@@ -76,7 +77,7 @@ def fit_ratings(
     heldout: Ratings | None = None,
     on_step: OnStep = lambda phase, step, total: None,
 ) -> Fit:
-    """Fit NumPy `ratings` of `users` and `items` rows; `heldout` is only watched, never learnt from.
+    """Fit NumPy `ratings` of `users` and `items` rows. `heldout` is watched, never learnt from.
 
     Raises `InputError` for settings that the data cannot support, `NotFiniteError` from the run.
     """
@@ -170,7 +171,9 @@ def default_hyperprior(settings: Settings) -> Hyperprior:
 
     def normal_wishart(d: int) -> NormalWishart:
         unit = jnp.eye(d, dtype=jnp.float32)
-        return NormalWishart(jnp.zeros(d), jnp.float32(2), unit, jnp.float32(max(d, 1)))
+        return NormalWishart(
+            jnp.zeros(d, jnp.float32), jnp.float32(2), unit, jnp.float32(max(d, 1))
+        )
 
     def side(has_bias: bool) -> tuple[NormalWishart, ...]:
         match settings.hyperprior:

@@ -17,12 +17,12 @@ from pmf.types import Data, Gaussian, Params, Prior, Ratings, Side, Terms
 LOG_2PI = 1.8378770664093453
 
 
-def joined(side: Side) -> Float[Array, "n d"]:
+def joined(side: Side) -> Float[Array, "*s d"]:
     """The rows w_j = (factor_j, bias_j) of one side, d = k + b."""
     return jnp.concatenate([side.factor, side.bias], axis=-1)
 
 
-def parted(w: Float[Array, "n d"], rank: int) -> Side:
+def parted(w: Float[Array, "*s d"], rank: int) -> Side:
     """The inverse of `joined`: the first `rank` columns are the factors."""
     return Side(w[..., :rank], w[..., rank:])
 

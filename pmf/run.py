@@ -57,7 +57,7 @@ class Record(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What a run leaves: kept draws (a point method's only "draw" is its estimate) and its record."""
+    """What a run leaves. A point method's one "draw" is its estimate."""
 
     draws: Params  # fields have a leading axis (s,)
     noise_variance: np.ndarray  # (s,): 1/tau of each draw

@@ -131,7 +131,8 @@ def _check(path: Path, archive: Archive) -> None:
     actual = pooch.file_hash(str(path), alg=kind)
     if actual != expected:
         raise InputError(
-            f"{path}: {kind} is {actual}, not {expected}: a damaged or another edition; fetch it anew"
+            f"{path}: {kind} is {actual}, not {expected}: damaged, or another "
+            "edition; fetch it anew"
         )
 
 

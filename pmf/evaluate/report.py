@@ -37,7 +37,8 @@ def evaluate(model: PMF, ratings: pd.DataFrame, heldout: bool = False) -> Report
     prediction = model.heldout_prediction if heldout else model.predict_rows(user, item)
     if len(prediction.mean) != len(table):
         raise InputError(
-            f"{len(table)} test ratings, but fit watched {len(prediction.mean)}; pass the same frame"
+            f"{len(table)} test ratings, but fit watched {len(prediction.mean)}: "
+            "pass the frame that fit watched"
         )
     rating = table["rating"].to_numpy(np.float64)
     prediction = Prediction(*(x.astype(np.float64) for x in prediction))

@@ -58,7 +58,7 @@ def coverage(rating: np.ndarray, prediction: Prediction, level: float) -> float:
 
 
 def sharpness(prediction: Prediction, level: float) -> float:
-    """The mean width of the central intervals, in rating units. Less is better at equal coverage."""
+    """The mean width of central intervals, in rating units. At equal coverage less is better."""
     low, high = interval(prediction, level)
     return float(np.mean(high - low))
 

@@ -1,0 +1,1 @@
+"""Reproducible experiments: a TOML turned into runs, tables and figures."""
