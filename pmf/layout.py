@@ -34,7 +34,7 @@ def blocks(
     value: np.ndarray,
     num_rows: int,
     num_cols: int,
-    chunk_cells: int,
+    rank: int,
     observed: np.ndarray | None = None,
     growth: float | None = None,
 ) -> tuple[Rows, ...]:
@@ -59,14 +59,15 @@ def blocks(
     )
     level = np.searchsorted(ladder, degree)
     return tuple(
-        _block(np.flatnonzero(level == j), width, degree, start, col, value, num_cols, chunk_cells)
+        _block(np.flatnonzero(level == j), width, degree, start, col, value, num_cols, rank)
         for j, width in enumerate(ladder.tolist())
         if np.any(level == j)
     )
 
 
-def _block(rows, width, degree, start, col, value, num_cols, chunk_cells) -> Rows:
-    size = max(1, min(chunk_cells // width, len(rows)))
+def _block(rows, width, degree, start, col, value, num_cols, rank) -> Rows:
+    d = rank + 2  # a panel's row is (factor, 1, offset)
+    size = max(1, min(PANEL // (width * d), len(rows)))
     chunks = -(-len(rows) // size)
     row = np.full(chunks * size, len(degree), np.int32)
     row[: len(rows)] = rows
@@ -97,7 +98,7 @@ def by_rows(
     """
     user, item, value = (np.asarray(x) for x in ratings)
     kept = slice(None) if observed is None else observed
-    shape = PANEL // (rank + 2), observed, growth  # a panel's row is (factor, 1, offset)
+    shape = rank, observed, growth
     return Data(
         None,
         blocks(user, item, value, num_users, num_items, *shape),

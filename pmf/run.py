@@ -193,8 +193,10 @@ class _Watch:
     def result(self, state: Any, compile_seconds: float) -> Run:
         if self.best is not None:
             _, state, self.moments = self.best
-        kept = self.kept or [jax.device_get(_as_draws(state))]
-        draws, noise = jax.tree.map(lambda *x: np.concatenate(x), *kept)
+        last = jax.device_get(_as_draws(state))
+        if self.schedule.average:  # without stored draws, a stack of none
+            last = jax.tree.map(lambda x: x[:0], last)
+        draws, noise = jax.tree.map(lambda *x: np.concatenate(x), last, *self.kept)
         heldout = summarise(self.moments) if self.moments is not None else None
         stopped = self.stopped or f"all {len(self.records)} steps taken"
         prior = jax.device_get(state.prior)

@@ -1,8 +1,8 @@
 """The Gibbs sweep leaves the posterior invariant, in every ablation shape. See `exactness.py`."""
 
 import pytest
-
 from exactness import p_values
+
 from pmf.types import Terms
 
 SHAPES = {

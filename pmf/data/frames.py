@@ -99,9 +99,14 @@ def _first_bad(bad: pd.Series, column: pd.Series, source: str, name: str, what: 
     if bad.any():
         row = int(np.argmax(bad.to_numpy()))
         raise InputError(
-            f"{source}, row {row + 1}, column {name}: {column.iloc[row]!r} {what} "
+            f"{source}, row {row + 1}, column {name}: {_shown(column.iloc[row])} {what} "
             f"({int(bad.sum())} such rows); correct or remove them"
         )
+
+
+def _shown(value: object) -> str:
+    """A value as a person wrote it: 1.5, not np.float64(1.5)."""
+    return repr(value.item() if isinstance(value, np.generic) else value)
 
 
 def _distinct(table: pd.DataFrame, duplicates: Duplicates, source: str) -> pd.DataFrame:
@@ -118,8 +123,8 @@ def _distinct(table: pd.DataFrame, duplicates: Duplicates, source: str) -> pd.Da
         case "error":
             row = int(np.argmax(pd.Series(pair).duplicated()))
             raise InputError(
-                f"{source}, row {row + 1}: user {table['user_id'].iloc[row]!r} rates item "
-                f"{table['item_id'].iloc[row]!r} a second time; "
+                f"{source}, row {row + 1}: user {_shown(table['user_id'].iloc[row])} rates "
+                f"item {_shown(table['item_id'].iloc[row])} a second time; "
                 "say duplicates='last' or duplicates='mean', or remove it"
             )
         case "last":

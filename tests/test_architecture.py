@@ -1,0 +1,63 @@
+"""Imports run downward only, and sibling algorithms do not know each other."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FLOORS = [
+    {"pmf.errors", "pmf.types", "pmf.progress"},
+    {"pmf.atomic"},
+    {"pmf.model"},
+    {"pmf.conditionals", "pmf.wishart", "pmf.layout", "pmf.priors", "pmf.data.frames",
+     "pmf.data.splits", "pmf.data.synthetic"},
+    {"pmf.data.files"},
+    {"pmf.data.movielens"},
+    {"pmf.data.catalogue"},
+    {"pmf.als", "pmf.gradient", "pmf.gibbs", "pmf.predictive"},
+    {"pmf.run", "pmf.evaluate.scores"},
+    {"pmf.tuning", "pmf.settings", "pmf.evaluate.strata"},
+    {"pmf.fit"},
+    {"pmf.store"},
+    {"pmf.estimator"},
+    {"pmf.evaluate.report"},
+    {"pmf.cli"},
+    {"experiments.config", "experiments.table", "experiments.speed", "paper_figures.style"},
+    {"experiments.runs", "paper_figures.convergence", "paper_figures.calibration"},
+    {"paper_figures.build"},
+    {"experiments.__main__", "paper_figures.__main__", "pmf.__main__"},
+]  # fmt: skip
+FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
+SOURCES = sorted(
+    path
+    for folder in ("pmf", "experiments", "paper_figures")
+    for path in (ROOT / folder).rglob("*.py")
+    if path.name != "__init__.py" and "bundled" not in path.parts
+)
+
+
+def room_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return found & set(FLOOR)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=room_of)
+def test_imports_run_downward(path):
+    room = room_of(path)
+    assert room in FLOOR, f"{room} has no floor"
+    upward = {other for other in imports(path) if FLOOR[other] >= FLOOR[room]}
+    assert not upward
+
+
+def test_every_room_on_a_floor_exists():
+    assert set(FLOOR) == {room_of(path) for path in SOURCES}

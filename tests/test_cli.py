@@ -1,0 +1,116 @@
+"""The command line as a process. Catches: a traceback, a wrong exit code, a half-written file."""
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from pmf.data.synthetic import movielens_shaped
+
+
+def pmf(*arguments, **environment) -> subprocess.CompletedProcess:
+    import os
+
+    return subprocess.run(
+        [sys.executable, "-m", "pmf", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("cli")
+    columns = ["userId", "movieId", "rating"]
+    ratings = movielens_shaped(0, n=4000, users=100, items=500)
+    frame = pd.DataFrame(dict(zip(columns, ratings, strict=True))).sample(frac=1, random_state=0)
+    frame[:3500].to_csv(path / "train.csv", index=False)
+    test = frame[3500:].copy()
+    test = test[test["userId"].isin(frame["userId"][:3500])]
+    test.iloc[0, 0] = 10_000  # an unknown user
+    test.to_csv(path / "test.csv", index=False)
+    test[["userId", "movieId"]].to_csv(path / "pairs.csv", index=False)
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["als", "map", "gibbs"])
+def test_fit_evaluate_predict(folder, method):
+    model, steps = folder / f"{method}.pmf", {"als": 5, "map": 50, "gibbs": 5}[method]
+    done = pmf("fit", folder / "train.csv", "--method", method, "--rank", 3, "--steps", steps,
+               "--seed", 2, "--out", model)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "seconds a step" in done.stdout and "compilation" in done.stdout
+    assert done.stderr == ""  # no progress bar where there is no terminal
+    scored = pmf("evaluate", model, folder / "test.csv", "--json")
+    scores = json.loads(scored.stdout)
+    keys = "n rmse mae log_density crps coverage_90 unknown_users unknown_items"
+    assert set(keys.split()) <= set(scores)
+    assert scores["n"] == len(pd.read_csv(folder / "test.csv")) and scores["unknown_users"] == 1
+    assert "warning:" in scored.stderr and scored.stderr.count("\n") == 1
+    done = pmf("predict", model, folder / "pairs.csv", "--out", folder / "p.csv")
+    assert done.returncode == 0, done.stderr
+    predicted = pd.read_csv(folder / "p.csv")
+    pairs = pd.read_csv(folder / "pairs.csv")
+    assert predicted["user_id"].tolist() == pairs["userId"].tolist()
+    assert (predicted["low"] < predicted["mean"]).all()
+
+
+@pytest.mark.slow
+def test_ablation_flags_reach_the_model(folder):
+    from pmf.estimator import load
+
+    done = pmf("fit", folder / "train.csv", "--rank", 0, "--no-user-bias", "--steps", 2,
+               "--out", folder / "ablated.pmf")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    model = load(folder / "ablated.pmf")
+    assert model.settings.terms == (0, False, True) and len(model.records) <= 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fit", "no-such-set", "--out", "x.pmf"], "neither a data set's name nor a file"),
+        (["fit", "ml-small-2016"], "Missing option '--out'"),
+        (["fit", "ml-small-2016", "--rank", "x", "--out", "x.pmf"], "valid integer"),
+        (["fit", "ml-small-2016", "--method", "sgd", "--out", "x.pmf"], "method: Input should be"),
+        (["fit", "ml-small-2016", "--rank", "-2", "--out", "x.pmf"], "rank"),
+        (["fit", "ml-small-2016", "--out", "/nowhere/x.pmf"], "folder does not exist"),
+        (["fit", "ml-small-2016", "--rank", "5000", "--out", "x.pmf"], "rank 5000 is more than"),
+        (["evaluate", "missing.pmf", "ml-small-2016"], "no such model file"),
+        (["data", "fetch", "ml-3m"], "cannot be fetched"),
+        (["nonsense"], "No such command"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = pmf(*arguments)
+    assert done.returncode == 2 and message in done.stderr
+    assert done.stderr.count("\n") == 1 and done.stderr.startswith("error: ")
+    assert not list(tmp_path.iterdir())
+
+
+def test_bad_rows_are_named(tmp_path):
+    (tmp_path / "bad.csv").write_text("user,item,rating\n1,2,3\n2,1,NaN\n")
+    done = pmf("fit", tmp_path / "bad.csv", "--out", tmp_path / "x.pmf")
+    assert done.returncode == 2
+    assert f"{tmp_path / 'bad.csv'}, row 2, column rating: nan" in done.stderr
+
+
+def test_doctor_list_and_describe(tmp_path):
+    done = pmf("doctor", PMF_DATA_DIR=str(tmp_path))
+    assert done.returncode == 0 and "jax " in done.stdout and str(tmp_path) in done.stdout
+    assert "ml-small-2016 (bundled)" in done.stdout
+    listed = pmf("data", "list", PMF_DATA_DIR=str(tmp_path)).stdout
+    assert "ml-25m           not fetched" in listed
+    described = pmf("data", "describe", "ml-small-2016").stdout
+    assert "100,004" in described and "671" in described
+
+
+def test_import_is_light():
+    code = "import sys, pmf; print(sorted({'jax', 'pandas', 'optax'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"

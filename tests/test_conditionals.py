@@ -1,0 +1,89 @@
+"""The row update against brute force.
+
+Catches: a wrong mean or precision, a dropped prior mean, unmasked padding, a ridge times count.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from brute_force import row_conditional
+from problems import ALL_TERMS, random_params, random_prior, small_data, small_ratings
+
+from pmf.conditionals import half_sweep, solve_rows
+from pmf.data.synthetic import from_model
+from pmf.layout import by_rows
+from pmf.model import joined, parted, squared_error
+from pmf.types import Terms
+
+
+def update(params, prior, data, side: str, noise=None):
+    mine, other = getattr(params, side), getattr(params, {"user": "item", "item": "user"}[side])
+    blocks = getattr(data, f"by_{side}")
+    noise = jnp.zeros_like(joined(mine)) if noise is None else noise
+    gaussian = getattr(prior, side)
+    return half_sweep(noise, gaussian, prior.tau, params.mu, mine, other, blocks)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("side", ["user", "item"])
+@pytest.mark.parametrize("terms", ALL_TERMS)
+def test_update_without_noise_is_the_conditional_mode(terms, side, weighted):
+    prior = random_prior(terms, weighted=weighted)
+    params = random_params(terms, prior)
+    w, _ = update(params, prior, small_data(), side)
+    for row in range(len(w)):
+        mode, _ = row_conditional(params, prior, small_ratings(), side, row)
+        np.testing.assert_allclose(w[row], mode, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("side", ["user", "item"])
+def test_noise_has_the_conditional_covariance(side):
+    """w(noise) - w(0) is linear in the noise: with unit vectors it gives a root of inv(P)."""
+    terms = Terms(3)
+    prior = random_prior(terms, weighted=True)
+    params, data = random_params(terms, prior), small_data()
+    mode, _ = update(params, prior, data, side)
+    n, d = mode.shape
+    units = [jnp.tile(unit, (n, 1)) for unit in jnp.eye(d)]
+    roots = np.stack([update(params, prior, data, side, unit)[0] - mode for unit in units], -1)
+    for row in range(n):
+        _, precision = row_conditional(params, prior, small_ratings(), side, row)
+        covariance = roots[row] @ roots[row].T
+        np.testing.assert_allclose(covariance, np.linalg.inv(precision), rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("terms", ALL_TERMS)
+def test_squared_error_is_that_of_the_new_rows(terms):
+    prior = random_prior(terms)
+    params = random_params(terms, prior)
+    w, error = update(params, prior, small_data(), "item")
+    new = params._replace(item=parted(w, terms.rank))
+    np.testing.assert_allclose(jnp.sum(error), squared_error(new, small_ratings()), rtol=1e-10)
+
+
+def test_layout_changes_nothing_but_rounding():
+    """The stated rounding: 1e-11 relative in float64, for any widths and chunks."""
+    terms = Terms(3)
+    prior, key = random_prior(terms), jax.random.key(5)
+    ratings, truth = from_model(key, prior, terms, 3.5, users=30, items=40, n=700)
+    noise = jax.random.normal(key, joined(truth.user).shape)
+    results = []
+    for rank, growth in ((3, 1.3), (3, 4.0), (100_000, 1.1)):  # so large a rank: one row a chunk
+        data = by_rows(ratings, 30, 40, rank, growth=growth)
+        results.append(update(truth, prior, data, "user", noise)[0])
+    for other in results[1:]:
+        np.testing.assert_allclose(other, results[0], rtol=1e-11, atol=1e-12)
+
+
+def test_float32_solve_is_close_to_float64():
+    rng = np.random.default_rng(0)
+    root = rng.normal(size=(50, 17, 40))
+    P, h = root @ root.transpose(0, 2, 1) + np.eye(17), rng.normal(size=(50, 17))
+    noise = rng.normal(size=(50, 17))
+    exact = solve_rows(*(jnp.asarray(x) for x in (P, h, noise)))
+    single = solve_rows(*(jnp.asarray(x, jnp.float32) for x in (P, h, noise)))
+    assert single.dtype == jnp.float32
+    condition = np.linalg.cond(P).max()
+    bound = 10 * condition * np.finfo(np.float32).eps * np.abs(exact).max()
+    assert np.abs(np.asarray(single) - np.asarray(exact)).max() < bound

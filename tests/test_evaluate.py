@@ -1,0 +1,71 @@
+"""Scores by hand and against scoringrules. Catches: a sign, a scale, a variance for a deviation."""
+
+import numpy as np
+import pytest
+import scipy.stats
+import scoringrules
+
+from pmf.evaluate import scores as s
+from pmf.evaluate.strata import labels, stratified
+from pmf.predictive import Prediction
+
+RATING = np.array([3.0, 4.0, 1.0, 5.0])
+PREDICTION = Prediction(np.array([2.0, 4.5, 1.0, 3.0]), np.array([1.0, 0.25, 4.0, 1.0]))
+
+
+def test_by_hand():
+    # errors 1, -0.5, 0, 2
+    assert s.rmse(RATING, PREDICTION.mean) == pytest.approx(np.sqrt(5.25 / 4))
+    assert s.mae(RATING, PREDICTION.mean) == pytest.approx(3.5 / 4)
+    # standardised errors 1, -1, 0, 2; the central 68.27 % holds those within one deviation
+    assert s.coverage(RATING, PREDICTION, 0.69) == 0.75
+    assert s.coverage(RATING, PREDICTION, 0.5) == 0.25
+    assert s.sharpness(PREDICTION, 0.9) == pytest.approx(2 * 1.6448536 * (1 + 0.5 + 2 + 1) / 4)
+    np.testing.assert_allclose(
+        s.pit(RATING, PREDICTION), [0.8413447, 0.1586553, 0.5, 0.9772499], 1e-6
+    )
+    log_density = -0.5 * np.log(2 * np.pi * PREDICTION.variance) - [0.5, 0.5, 0.0, 2.0]
+    np.testing.assert_allclose(s.log_density(RATING, PREDICTION), log_density)
+
+
+def test_users_count_once():
+    user = np.array([7, 7, 7, 9])
+    means = s.user_scores(user, RATING, PREDICTION.mean)
+    assert means["user_rmse"] == pytest.approx((np.sqrt(1.25 / 3) + 2) / 2)
+    assert means["user_mae"] == pytest.approx((0.5 + 2) / 2)
+
+
+def test_against_scoringrules():
+    rng = np.random.default_rng(0)
+    rating, mean, variance = rng.normal(3, 1, 500), rng.normal(3, 1, 500), rng.gamma(2, 1, 500)
+    prediction = Prediction(mean, variance)
+    truth = scoringrules.crps_normal(rating, mean, np.sqrt(variance))
+    np.testing.assert_allclose(s.crps(rating, prediction), truth, rtol=1e-9, atol=1e-12)
+    truth = -scoringrules.logs_normal(rating, mean, np.sqrt(variance))
+    np.testing.assert_allclose(s.log_density(rating, prediction), truth, rtol=1e-9)
+    all_scores = s.scores(rating, prediction)
+    assert all_scores["crps"] == pytest.approx(s.crps(rating, prediction).mean())
+    assert all_scores["n"] == 500
+
+
+def test_the_truth_is_calibrated_and_scores_best():
+    rng = np.random.default_rng(1)
+    n, deviation = 40_000, 0.8
+    rating = rng.normal(0, deviation, n)
+    at = {v: Prediction(np.zeros(n), np.full(n, v**2)) for v in (0.5, deviation, 1.3)}
+    table = s.calibration(rating, at[deviation])
+    error = np.sqrt(table["nominal"] * (1 - table["nominal"]) / n)
+    assert np.all(np.abs(table["actual"] - table["nominal"]) < 5 * error)
+    assert scipy.stats.kstest(s.pit(rating, at[deviation]), "uniform").pvalue > 1e-4
+    for score, sign in (("log_density", -1), ("crps", 1)):
+        values = {v: sign * s.scores(rating, p)[score] for v, p in at.items()}
+        assert min(values, key=values.__getitem__) == deviation
+
+
+def test_strata_part_the_ratings():
+    count = np.array([0, 3, 4, 700])
+    table = stratified(RATING, PREDICTION, count).set_index("stratum")
+    assert labels() == ["0", "1-4", "5-19", "20-99", "100-499", "500+"]
+    assert table["n"].to_dict() == {"0": 1, "1-4": 2, "500+": 1}
+    assert table.loc["500+", "rmse"] == 2.0
+    assert table.loc["1-4", "rmse"] == pytest.approx(np.sqrt(0.25 / 2))

@@ -1,0 +1,199 @@
+"""Which test catches which mistake: each is planted, and the named tests must reject it.
+
+The table is `CAUGHT_BY`; `docs/correctness.md` prints it.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import test_als
+import test_conditionals
+from exactness import p_values
+from test_exactness import FALSE_REJECTION
+
+from pmf import conditionals, gibbs, wishart
+from pmf.types import Terms
+
+EVERYTHING = Terms(2, True, True)
+
+
+def wrong_mean(patch):
+    """h forgets tau."""
+    true = conditionals.potentials
+
+    def potentials(x, y, prior, weight, tau):
+        return true(x, y, prior, weight, tau)[0], true(x, y / tau, prior, weight, tau)[1]
+
+    patch.setattr(conditionals, "potentials", potentials)
+
+
+def wrong_precision(patch):
+    """P forgets tau."""
+    true = conditionals.potentials
+
+    def potentials(x, y, prior, weight, tau):
+        gram = jnp.einsum("bwk,bwl->bkl", x, x)
+        return prior.precision + gram, true(x, y, prior, weight, tau)[1]
+
+    patch.setattr(conditionals, "potentials", potentials)
+
+
+def prior_mean_dropped(patch):
+    """h = tau X^T y."""
+    true = conditionals.potentials
+
+    def potentials(x, y, prior, weight, tau):
+        no_mean = prior._replace(mean=jnp.zeros_like(prior.mean))
+        return true(x, y, no_mean, weight, tau)
+
+    patch.setattr(conditionals, "potentials", potentials)
+
+
+def ridge_times_count(patch):
+    """The prior precision is multiplied by the row's number of ratings."""
+    true = conditionals.potentials
+
+    def potentials(x, y, prior, weight, tau):
+        count = jnp.sum(jnp.any(x != 0, -1), -1)
+        return true(x, y, prior, weight * jnp.maximum(count, 1), tau)
+
+    patch.setattr(conditionals, "potentials", potentials)
+
+
+def padding_not_masked(patch):
+    """Padded cells gather the last real row instead of zeros."""
+    true = conditionals.design
+
+    def design(other, mu, num_bias):
+        table = true(other, mu, num_bias)
+        return table.at[-1].set(table[-2])
+
+    patch.setattr(conditionals, "design", design)
+
+
+def noise_not_transposed(patch):
+    """w = inv(L) (inv(L) h + noise) has the wrong covariance, and the right one for d = 1."""
+
+    def solve_rows(P, h, noise):
+        mode = jnp.linalg.solve(P, h[..., None])[..., 0]
+        L = jnp.linalg.cholesky(P)
+        return mode + jax.scipy.linalg.solve_triangular(L, noise[..., None], lower=True)[..., 0]
+
+    patch.setattr(conditionals, "solve_rows", solve_rows)
+
+
+def degrees_of_freedom_off_by_one(patch):
+    """nu* = nu0 + n - 1."""
+    true = wishart.condition
+
+    def condition(hyper, w):
+        return true(hyper, w)._replace(dof=hyper.dof + w.shape[0] - 1)
+
+    patch.setattr(wishart, "condition", condition)
+
+
+def mean_shrinks_too_little(patch):
+    """beta* = n: the prior's own strength is forgotten."""
+    true = wishart.condition
+
+    def condition(hyper, w):
+        return true(hyper, w)._replace(strength=jnp.asarray(float(w.shape[0])))
+
+    patch.setattr(wishart, "condition", condition)
+
+
+def scatter_about_zero(patch):
+    """W* takes the rows' second moment where it needs their scatter about the mean."""
+    true = wishart.condition
+
+    def condition(hyper, w):
+        return true(hyper, w)._replace(scale_inv=hyper.scale_inv + w.T @ w)
+
+    patch.setattr(wishart, "condition", condition)
+
+
+def tau_counts_twice(patch):
+    """Gamma(a0 + n, b0 + SSE / 2)."""
+    true = gibbs.sample_tau
+    patch.setattr(gibbs, "sample_tau", lambda key, gamma, error, n: true(key, gamma, error, 2 * n))
+
+
+def _patch_second_half_sweep(patch, change):
+    """`change(first call's arguments, arguments)` gives the second call's arguments."""
+    true, calls = gibbs.half_sweep, []
+
+    def half_sweep(noise, gaussian, **named):
+        arguments = {"noise": noise, "prior": gaussian, **named}
+        calls.append(arguments)
+        if len(calls) % 2 == 0:
+            arguments = change(calls[-2], arguments)
+        return true(**arguments)
+
+    patch.setattr(gibbs, "half_sweep", half_sweep)
+
+
+def stale_users_in_the_item_draw(patch):
+    """Items are drawn given the users of the last sweep."""
+    _patch_second_half_sweep(patch, lambda first, now: now | {"other": first["side"]})
+
+
+def same_noise_on_both_sides(patch):
+    """One key is used for the users' and the items' noise."""
+    _patch_second_half_sweep(patch, lambda first, now: now | {"noise": first["noise"]})
+
+
+def exactness_rejects() -> bool:
+    p = p_values(seed=1, terms=EVERYTHING)
+    return min(p.values()) < FALSE_REJECTION / len(p)
+
+
+def fails(test, *arguments) -> bool:
+    try:
+        test(*arguments)
+    except AssertionError:
+        return True
+    return False
+
+
+CHECKS = {
+    "joint distribution": exactness_rejects,
+    "row mode": lambda: fails(
+        test_conditionals.test_update_without_noise_is_the_conditional_mode, Terms(3), "user", False
+    ),
+    "row covariance": lambda: fails(
+        test_conditionals.test_noise_has_the_conditional_covariance, "user"
+    ),
+    "layout": lambda: fails(test_conditionals.test_layout_changes_nothing_but_rounding),
+    "ALS monotone": lambda: fails(test_als.test_never_lowers_the_log_posterior, Terms(3), True),
+    "ALS fixed point": lambda: fails(test_als.test_gradient_is_zero_at_the_fixed_point, Terms(3)),
+}
+ROW = {"joint distribution", "row mode"}
+CAUGHT_BY = {
+    wrong_mean: ROW | {"ALS monotone", "ALS fixed point"},
+    wrong_precision: ROW | {"row covariance", "ALS monotone", "ALS fixed point"},
+    prior_mean_dropped: ROW | {"ALS monotone", "ALS fixed point"},
+    ridge_times_count: ROW | {"row covariance", "ALS fixed point"},
+    padding_not_masked: ROW | {"row covariance", "layout", "ALS monotone", "ALS fixed point"},
+    noise_not_transposed: {"joint distribution", "row covariance"},
+    degrees_of_freedom_off_by_one: {"joint distribution"},
+    mean_shrinks_too_little: {"joint distribution"},
+    scatter_about_zero: {"joint distribution"},
+    tau_counts_twice: {"joint distribution"},
+    stale_users_in_the_item_draw: {"joint distribution"},
+    same_noise_on_both_sides: {"joint distribution"},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bug", CAUGHT_BY, ids=lambda bug: bug.__name__)
+def test_planted_bug_is_caught(bug, monkeypatch):
+    bug(monkeypatch)
+    caught = {name for name, check in CHECKS.items() if check()}
+    assert caught == CAUGHT_BY[bug]
+
+
+def test_unplanted_code_passes_the_quick_checks():
+    """The checks above reject bugs, not the code."""
+    assert not [name for name, check in CHECKS.items() if name != "joint distribution" and check()]
+    assert np.isfinite(p_values(seed=1, terms=EVERYTHING, replicates=50)["tau"])
