@@ -119,7 +119,7 @@ def _metrics(model: PMF, report: Report) -> pd.DataFrame:
     steps = steps.replace({"metric": {"heldout_rmse": "rmse"}})
     steps.insert(2, "split", steps["metric"].map({"rmse": "test", "log_posterior": "train"}))
     last = trace.iloc[-1]
-    fit = model.fitted.fit
+    fit = model.require_fitted().fit
     spent = {
         "fit_seconds": last["seconds"],
         "search_seconds": fit.search.seconds,
@@ -137,7 +137,7 @@ def _metrics(model: PMF, report: Report) -> pd.DataFrame:
 
 
 def _manifest(config: RunConfig, model: PMF, split: splits.Split) -> dict[str, Any]:
-    fit = model.fitted.fit
+    fit = model.require_fitted().fit
     ratings = pd.concat([split.train, split.test])[["user_id", "item_id", "rating"]]
     ratings = ratings.sort_values(["user_id", "item_id"])
     hashed = pd.util.hash_pandas_object(ratings, index=False).to_numpy().tobytes()

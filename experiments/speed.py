@@ -226,12 +226,10 @@ def main(
         if as_json:
             print(json.dumps(row), flush=True)
         else:
-            print(
-                f"{work}, rank {row['rank']}, {row['ratings']:,} ratings: ours {row['ours_s']:.4g} s,"
-                f" {row['rival']} {row['rival_s']:.4g} s, ratio {row['ratio']:.3f} "
-                f"({min(row['ratios']):.3f} to {max(row['ratios']):.3f}); ours {row['ours']}",
-                flush=True,
-            )
+            ours, rival = f"ours {row['ours_s']:.4g} s", f"{row['rival']} {row['rival_s']:.4g} s"
+            spread = f"{min(row['ratios']):.3f} to {max(row['ratios']):.3f}"
+            print(f"{work}, rank {row['rank']}, {row['ratings']:,} ratings: {ours}, {rival}, "
+                  f"ratio {row['ratio']:.3f} ({spread}); {row['ours']}", flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":

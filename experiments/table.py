@@ -15,13 +15,18 @@ COLUMNS = {
 
 
 def summary(scores: pd.DataFrame) -> str:
-    """The final scores of each run as text."""
-    keys = ["id", "data", "split.fold", "model.method", "model.rank"]
+    """The final scores of each run, and their means where there are several folds, as text."""
+    keys = ["id", "split.fold", "model.method", "model.rank"]
     wide = scores.pivot(index=keys, columns="metric", values="value").reset_index()
     wide = wide.set_index("id").loc[scores["id"].unique()]  # in the grid's order
-    table = pd.DataFrame({"method": wide["model.method"].str.upper(), "rank": wide["model.rank"]})
     if wide["split.fold"].nunique() > 1:
-        table.insert(0, "fold", wide["split.fold"])
+        means = wide.groupby(["model.method", "model.rank"], sort=False)[list(COLUMNS)].mean()
+        wide = pd.concat([wide, means.reset_index().assign(**{"split.fold": "mean"})])
+    shown = {"fold": wide["split.fold"], "method": wide["model.method"], "rank": wide["model.rank"]}
+    if wide["split.fold"].nunique() == 1:
+        del shown["fold"]
+    table = pd.DataFrame(shown)
+    table["method"] = table["method"].map({"als": "ALS", "map": "MAP", "gibbs": "Gibbs"})
     for name, (title, form) in COLUMNS.items():
         table[title] = wide[name].astype(float).map(form.format)
     return table.to_string(index=False)

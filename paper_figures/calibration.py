@@ -19,11 +19,12 @@ def plot(table: pd.DataFrame) -> Figure:
         "calibrated", (0.17, 0.17), (4, -9), textcoords="offset points", color="#777777", size=7
     )
     for method, runs in table.groupby("model.method", sort=False):
-        label, colour, marker = METHODS[method]
+        look = METHODS[method]
         by_level = runs.groupby("nominal")["actual"]
         mean, low, high = by_level.mean(), by_level.min(), by_level.max()
-        axes.plot(mean.index, mean, color=colour, marker=marker, markersize=3, label=label)
-        axes.fill_between(mean.index, low, high, color=colour, alpha=0.2, linewidth=0)
+        axes.plot(mean.index, mean, color=look.colour, linestyle=look.dash, marker=look.marker,
+                  markersize=3, label=look.label)  # fmt: skip
+        axes.fill_between(mean.index, low, high, color=look.colour, alpha=0.2, linewidth=0)
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1.0, decimals=0))

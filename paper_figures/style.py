@@ -2,16 +2,27 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import matplotlib as mpl
 
 COLUMN = 3.4  # inches, the width of a journal's column
 
+
+class Look(NamedTuple):
+    """How a method is drawn. Colour, marker and dash each tell the methods apart alone."""
+
+    label: str
+    colour: str
+    marker: str
+    dash: str | tuple[int, tuple[int, ...]]
+
+
 METHODS = {
-    "als": ("ALS", "#0072B2", "o"),
-    "map": ("MAP (gradient)", "#D55E00", "s"),
-    "gibbs": ("Gibbs", "#009E73", "^"),
-}  # label, colour, marker
+    "als": Look("ALS", "#0072B2", "o", "-"),
+    "map": Look("MAP (gradient)", "#D55E00", "s", (0, (4, 2))),
+    "gibbs": Look("Gibbs", "#009E73", "^", "-"),
+}
 
 
 @contextmanager

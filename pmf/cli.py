@@ -6,7 +6,7 @@ import sys
 import warnings
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -25,7 +25,7 @@ data_app = typer.Typer(help="Data sets: what there is, and how to get it.", no_a
 app.add_typer(data_app, name="data")
 
 SetOrFile = "a data set's name (pmf data list) or a CSV, TSV or Parquet file"
-UsageError = typer.BadParameter.__mro__[1]  # every complaint about arguments derives from it
+UsageError: Any = typer.BadParameter.__mro__[1]  # every complaint about arguments derives from it
 
 
 @app.command()
@@ -129,7 +129,7 @@ def fit(
     with progress_bar() as on_step:
         model.fit(ratings, on_step=on_step)
     model.save(out)
-    result, last = model.fitted.fit, model.records[-1]
+    result, last = model.require_fitted().fit, model.records[-1]
     print(f"{method}, rank {rank}, {len(ratings):,} ratings: {result.stopped}")
     print(
         f"{last.seconds / last.step:.4f} seconds a step, {last.step} steps; "
@@ -184,11 +184,11 @@ def predict(
 
 def run_app(command: typer.Typer) -> None:
     """Run a command; turn what users can mend into one line and exit code 2."""
-    warnings.showwarning = lambda message, *rest, **named: _say(f"warning: {message}")
+    warnings.showwarning = _show_warning
     try:
         code = command(standalone_mode=False)
     except UsageError as error:
-        code = _say(f"error: {error.format_message()}")  # type: ignore[attr-defined]
+        code = _say(f"error: {error.format_message()}")
     except InputError as error:
         code = _say(f"error: {error}")
     except NotFiniteError as error:
@@ -201,6 +201,10 @@ def run_app(command: typer.Typer) -> None:
 def main() -> None:
     """The console script."""
     run_app(app)
+
+
+def _show_warning(message: Warning | str, *rest: object, **named: object) -> None:
+    _say(f"warning: {message}")
 
 
 def _say(line: str, code: int = 2) -> int:

@@ -84,7 +84,7 @@ class PMF:
         """
         if interval is not None and not 0 < interval < 1:
             raise InputError(f"interval={interval}: a probability between 0 and 1, such as 0.9")
-        fitted = self._require_fitted()
+        fitted = self.require_fitted()
         ids = pairs(frame, source)
         user, item = self.rows(ids, source)
         prediction = self.predict_rows(user, item)
@@ -98,7 +98,7 @@ class PMF:
 
     def rows(self, ids: pd.DataFrame, source: str) -> tuple[np.ndarray, np.ndarray]:
         """Row numbers of pairs of raw ids. Unknown ones are counted in one `UnknownIdWarning`."""
-        fitted = self._require_fitted()
+        fitted = self.require_fitted()
         user = fitted.users.codes(ids["user_id"], source)
         item = fitted.items.codes(ids["item_id"], source)
         no_user, no_item = (
@@ -115,7 +115,7 @@ class PMF:
 
     def predict_rows(self, user: np.ndarray, item: np.ndarray) -> Prediction:
         """The predictive distribution by row numbers; a count of ids stands for an unknown one."""
-        fit = self._require_fitted().fit
+        fit = self.require_fitted().fit
         if not len(fit.noise_variance):
             raise InputError("the draws were not stored (store_draws=False); fit with them")
         mean, variance = predict_pairs(fit.draws, fit.noise_variance, user, item)
@@ -124,7 +124,7 @@ class PMF:
     @property
     def heldout_prediction(self) -> Prediction:
         """The predictive distribution of `fit`'s held-out ratings, over all kept draws."""
-        prediction = self._require_fitted().fit.heldout
+        prediction = self.require_fitted().fit.heldout
         if prediction is None:
             raise InputError("no held-out ratings were watched; give them to fit(..., heldout=...)")
         return Prediction(self._clipped(prediction.mean), prediction.variance)
@@ -132,26 +132,28 @@ class PMF:
     @property
     def records(self) -> list[Record]:
         """Every step: number, seconds, log posterior, held-out RMSE."""
-        return self._require_fitted().fit.records
+        return self.require_fitted().fit.records
 
     def log_posterior(self) -> float:
         """log p(R, theta | prior) of the estimate; for Gibbs its mean over kept draws.
 
         Not to be compared between the two: Gibbs resamples the prior, so it is another function.
         """
-        return self._require_fitted().fit.log_posterior
+        return self.require_fitted().fit.log_posterior
 
     def save(self, path: str | Path) -> None:
         """Write the fitted model to one file, whole or not at all. See `pmf.store`."""
-        store.save(self.settings, self._require_fitted(), Path(path))
+        store.save(self.settings, self.require_fitted(), Path(path))
 
-    def _require_fitted(self) -> Fitted:
+    def require_fitted(self) -> Fitted:
+        """What `fit` learnt, as arrays and ids. Raises `InputError` before `fit`."""
         if self.fitted is None:
             raise InputError("this model is not fitted; call fit(ratings) first")
         return self.fitted
 
     def _clipped(self, x: np.ndarray) -> np.ndarray:
-        return np.clip(x, *self.settings.scale) if self.settings.clip else x
+        scale = self.settings.scale
+        return np.clip(x, *scale) if self.settings.clip and scale else x
 
     def _bounds(self, prediction: Prediction, level: float) -> tuple[np.ndarray, np.ndarray]:
         low, high = interval(prediction, level)

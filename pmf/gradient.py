@@ -13,9 +13,10 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
 from pmf.model import log_likelihood, log_posterior, log_prior, start
-from pmf.types import Algorithm, Data, Params, Prior, Ratings, Terms
+from pmf.types import Algorithm, Data, Params, Prior, Ratings, Side, Terms
 
 START_SCALE = 0.1
+Sides = tuple[Side, Side]  # what is optimised: users and items, not mu
 
 
 class State(NamedTuple):
@@ -53,25 +54,28 @@ def _make_step(optimizer: optax.GradientTransformation, batch_size: int | None) 
     update = partial(_update, optax.with_extra_args_support(optimizer))
 
     def full_batch(key, state: State, data: Data) -> tuple[State, Info]:
-        def loss(sides):
+        ratings = _flat(data)
+
+        def loss(sides: Sides):
             params = Params(*sides, state.params.mu)
-            return -log_posterior(params, state.prior, data.ratings) / data.ratings.value.shape[0]
+            return -log_posterior(params, state.prior, ratings) / len(ratings.value)
 
         state, _ = update(loss, state)
         return _with_log_posterior(state, data)
 
     def epoch(key, state: State, data: Data) -> tuple[State, Info]:
-        n = data.ratings.value.shape[0]
+        ratings = _flat(data)
+        n = len(ratings.value)
         size = min(batch_size or n, n)
         # The last, incomplete batch is left out; another permutation each epoch leaves out others.
         batches = jax.random.permutation(key, n)[: n // size * size].reshape(-1, size)
 
         def one(state: State, batch) -> tuple[State, None]:
-            ratings = Ratings(*(x[batch] for x in data.ratings))
+            part = Ratings(*(x[batch] for x in ratings))
 
-            def loss(sides):  # an unbiased estimate of the full-batch loss
+            def loss(sides: Sides):  # an unbiased estimate of the full-batch loss
                 params = Params(*sides, state.params.mu)
-                likelihood = log_likelihood(params, ratings, state.prior.tau)
+                likelihood = log_likelihood(params, part, state.prior.tau)
                 return -likelihood / size - log_prior(params, state.prior) / n
 
             return update(loss, state)
@@ -83,7 +87,7 @@ def _make_step(optimizer: optax.GradientTransformation, batch_size: int | None) 
 
 
 def _update(optimizer, loss: Callable, state: State) -> tuple[State, None]:
-    sides = state.params.user, state.params.item
+    sides: Sides = state.params.user, state.params.item
     value, grad = jax.value_and_grad(loss)(sides)
     updates, opt_state = optimizer.update(
         grad, state.optimizer, sides, value=value, grad=grad, value_fn=loss
@@ -93,4 +97,10 @@ def _update(optimizer, loss: Callable, state: State) -> tuple[State, None]:
 
 
 def _with_log_posterior(state: State, data: Data) -> tuple[State, Info]:
-    return state, Info(log_posterior(state.params, state.prior, data.ratings))
+    return state, Info(log_posterior(state.params, state.prior, _flat(data)))
+
+
+def _flat(data: Data) -> Ratings:
+    if data.ratings is None:
+        raise ValueError("a gradient needs flat ratings: make the data with pmf.layout.flat")
+    return data.ratings

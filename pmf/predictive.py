@@ -30,7 +30,7 @@ class Prediction(NamedTuple):
 class Moments(NamedTuple):
     """Running mean and squared deviations over draws (Welford 1962)."""
 
-    count: Float[Array, ""]
+    seen: Float[Array, ""]
     mean: Float[Array, " n"]
     deviation: Float[Array, " n"]
     noise: Float[Array, ""]
@@ -54,20 +54,18 @@ def observe(
 
     def add(moments: Moments, draw):
         params, noise = draw
-        count = moments.count + 1
+        seen = moments.seen + 1
         delta = predict(params, user, item) - moments.mean
-        mean = moments.mean + delta / count
-        deviation = moments.deviation + delta * delta * (count - 1) / count
-        return Moments(
-            count, mean, deviation, moments.noise + (noise - moments.noise) / count
-        ), None
+        mean = moments.mean + delta / seen
+        deviation = moments.deviation + delta * delta * (seen - 1) / seen
+        return Moments(seen, mean, deviation, moments.noise + (noise - moments.noise) / seen), None
 
     return jax.lax.scan(add, moments, (draws, noise_variance))[0]
 
 
 def summarise(moments: Moments) -> Prediction:
     """The predictive distribution of the pairs observed. One draw has no variance of its own."""
-    between = moments.deviation / jnp.maximum(moments.count - 1, 1)
+    between = moments.deviation / jnp.maximum(moments.seen - 1, 1)
     return Prediction(np.asarray(moments.mean), np.asarray(between + moments.noise))
 
 

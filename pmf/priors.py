@@ -78,7 +78,9 @@ def from_ridge(
     ridge: Ridge, tau: float, user_exponent: float = 0.0, item_exponent: float = 0.0
 ) -> IsotropicPrior:
     """The prior whose ridges these are, for a rating precision tau."""
-    return IsotropicPrior(tau, *(tau * value for value in ridge), user_exponent, item_exponent)
+    precisions = {name: tau * value for name, value in ridge._asdict().items()}
+    exponents = {"user_exponent": user_exponent, "item_exponent": item_exponent}
+    return IsotropicPrior(tau, **precisions, **exponents)
 
 
 def als_wr(lambda_: float, tau: float) -> IsotropicPrior:

@@ -5,9 +5,17 @@ without registration.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from jaxtyping import Array, Float, Int
+import jax
+import numpy as np
+from jaxtyping import Float, Int
+
+# Fields hold NumPy arrays on the host and JAX arrays on a device; a static checker takes either.
+if TYPE_CHECKING:
+    Array: TypeAlias = Any
+else:
+    Array = jax.Array | np.ndarray
 
 
 class Terms(NamedTuple):

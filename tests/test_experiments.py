@@ -99,7 +99,10 @@ def test_run_folders_become_tables_and_figures(config, tmp_path):
         assert final[run.id] == pytest.approx(rmse, rel=1e-6)
         assert len(predicted) == 200
     lines = summary(tables["scores"]).splitlines()
-    assert len(lines) == 5 and "90 % coverage" in lines[0] and "GIBBS" in lines[2]
+    assert len(lines) == 1 + 4 + 2 and "90 % coverage" in lines[0] and "Gibbs" in lines[2]
+    assert lines[5].split()[:3] == ["mean", "ALS", "2"]
+    mean = np.mean([final[run.id] for run in experiment.runs if run.model.method == "als"])
+    assert lines[5].split()[3] == f"{mean:.4f}"
 
     for name, table in tables.items():
         table.to_csv(folder / f"{name}.csv", index=False)
@@ -142,7 +145,7 @@ def test_figures_draw_what_the_table_says():
     )
     figure = convergence.plot(table)
     assert isinstance(figure, Figure)
-    (line,) = [x for x in figure.axes[0].get_lines() if len(x.get_xdata()) == 3]
+    (line,) = [x for x in figure.axes[0].get_lines() if len(x.get_xdata())]
     np.testing.assert_allclose(line.get_ydata(), [1.2, 1.0, 0.9])
     levels = np.linspace(0.1, 0.9, 5)
     levels = pd.DataFrame({"id": "a", "model.method": "map", "nominal": levels, "actual": levels})

@@ -48,7 +48,9 @@ def test_densities_are_scipys(terms, weighted):
     np.testing.assert_allclose(log_likelihood(params, ratings, prior.tau), likelihood, rtol=1e-12)
     rows = 0.0
     for side, gaussian in ((params.user, prior.user), (params.item, prior.item)):
-        for w, weight in zip(np.asarray(joined(side)), np.asarray(gaussian.weight), strict=True):
+        rows_of_side = np.asarray(joined(side))
+        weights = np.broadcast_to(gaussian.weight, len(rows_of_side))
+        for w, weight in zip(rows_of_side, weights, strict=True):
             if len(w):
                 covariance = np.linalg.inv(weight * gaussian.precision)
                 rows += scipy.stats.multivariate_normal.logpdf(w, gaussian.mean, covariance)

@@ -3,7 +3,7 @@
 import gzip
 import zlib
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pandas as pd
 import pyarrow as pa
@@ -17,7 +17,9 @@ from pmf.errors import InputError
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 
 
-def read_ratings(path: Path, required: tuple[str, ...] = ("user_id", "item_id", "rating")):
+def read_ratings(
+    path: Path, required: tuple[str, ...] = ("user_id", "item_id", "rating")
+) -> pd.DataFrame:
     """The rating columns of a file, as a frame; other columns are not read.
 
     Raises `InputError` naming the file, and the row where the reader knows it.
@@ -35,7 +37,8 @@ def read_ratings(path: Path, required: tuple[str, ...] = ("user_id", "item_id", 
             raise InputError(
                 f"{path}: unknown kind of file; say .csv, .tsv or .parquet (.csv.gz, .tsv.gz)"
             )
-        with gzip.open(path) if suffixes[-1] == ".gz" else path.open("rb") as stream:
+        opener: Any = gzip.open if suffixes[-1] == ".gz" else open
+        with opener(path, "rb") as stream:
             return read_csv(stream, str(path), SEPARATORS[kind], required=required)
     except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read ({_one_line(error)})") from error

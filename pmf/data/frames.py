@@ -95,9 +95,11 @@ def _numeric(column: pd.Series, source: str) -> pd.Series:
     return numbers
 
 
-def _first_bad(bad: pd.Series, column: pd.Series, source: str, name: str, what: str) -> None:
+def _first_bad(
+    bad: pd.Series | np.ndarray, column: pd.Series, source: str, name: str, what: str
+) -> None:
     if bad.any():
-        row = int(np.argmax(bad.to_numpy()))
+        row = int(np.argmax(np.asarray(bad)))
         raise InputError(
             f"{source}, row {row + 1}, column {name}: {_shown(column.iloc[row])} {what} "
             f"({int(bad.sum())} such rows); correct or remove them"

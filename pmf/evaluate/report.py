@@ -29,9 +29,7 @@ def evaluate(model: PMF, ratings: pd.DataFrame, heldout: bool = False) -> Report
 
     No row is dropped: a pair with an unknown id is predicted by the fallback and counted.
     """
-    fitted = model.fitted
-    if fitted is None:
-        raise InputError("this model is not fitted; call fit(ratings) first")
+    fitted = model.require_fitted()
     table = tidy(ratings, "the test frame", model.settings.scale, model.settings.duplicates)
     user, item = model.rows(table, "the test frame")
     prediction = model.heldout_prediction if heldout else model.predict_rows(user, item)

@@ -32,7 +32,7 @@ def mean_over_users(score, user: np.ndarray, rating: np.ndarray, mean: np.ndarra
 
 def log_density(rating: np.ndarray, prediction: Prediction) -> np.ndarray:
     """log N(r | mean, variance) of each rating, in nats. More is better."""
-    return norm.logpdf(rating, prediction.mean, np.sqrt(prediction.variance))
+    return np.asarray(norm.logpdf(rating, prediction.mean, np.sqrt(prediction.variance)))
 
 
 def crps(rating: np.ndarray, prediction: Prediction) -> np.ndarray:
@@ -48,7 +48,7 @@ def crps(rating: np.ndarray, prediction: Prediction) -> np.ndarray:
 
 def pit(rating: np.ndarray, prediction: Prediction) -> np.ndarray:
     """Probability integral transform of each rating: uniform on (0, 1) where calibrated."""
-    return norm.cdf(rating, prediction.mean, np.sqrt(prediction.variance))
+    return np.asarray(norm.cdf(rating, prediction.mean, np.sqrt(prediction.variance)))
 
 
 def coverage(rating: np.ndarray, prediction: Prediction, level: float) -> float:
