@@ -24,6 +24,10 @@ def plot(table: pd.DataFrame) -> Figure:
         burn_in = run["model.burn_in"].iloc[0] if method == "gibbs" else 0
         early, late = run[run["step"] <= burn_in], run[run["step"] > burn_in]
         axes.plot(early["seconds"], early["value"], color=look.colour, linewidth=0.6, alpha=0.6)
+        if len(early):
+            spot = early.iloc[len(early) // 8]
+            axes.annotate("burn-in", (spot["seconds"], spot["value"]), (0, -16), size=7,
+                          textcoords="offset points", color=look.colour)  # fmt: skip
         label = None if method in labelled else look.label
         axes.plot(late["seconds"], late["value"], color=look.colour, linestyle=look.dash,
                   marker=look.marker, markevery=[-1], markersize=4.5, label=label)  # fmt: skip
@@ -38,5 +42,5 @@ def plot(table: pd.DataFrame) -> Figure:
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("Wall-clock time of inference (s)")
     axes.set_ylabel("Held-out RMSE (stars)")
-    axes.legend(loc="upper left", bbox_to_anchor=(0.28, 0.62))
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, columnspacing=1.2)
     return figure

@@ -193,6 +193,7 @@ def test_planted_bug_is_caught(bug, monkeypatch):
     assert caught == CAUGHT_BY[bug]
 
 
+@pytest.mark.slow
 def test_unplanted_code_passes_the_quick_checks():
     """The checks above reject bugs, not the code."""
     assert not [name for name, check in CHECKS.items() if name != "joint distribution" and check()]
