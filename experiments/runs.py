@@ -33,6 +33,7 @@ from pmf.errors import InputError
 from pmf.estimator import PMF, UnknownIdWarning
 from pmf.evaluate.report import Report, evaluate
 
+FIGURE_FIELDS = ("split.fold", "model.method", "model.rank", "model.burn_in")
 PACKAGES = ("pmf", "jax", "jaxlib", "numpy", "scipy", "pandas", "optax")
 
 
@@ -179,8 +180,8 @@ def git_commit() -> str:
 def collect(experiment: Experiment, folder: Path) -> dict[str, pd.DataFrame]:
     """The tidy tables of an experiment: `scores`, `trace` and `calibration`.
 
-    Every configuration field that varies or names a run is a column. Raises `InputError` where a
-    run of the grid is missing.
+    Every configuration field is a column of `scores`; the longer tables have `id` and the fields
+    that figures need. Raises `InputError` where a run of the grid is missing.
     """
     parts: dict[str, list[pd.DataFrame]] = {"scores": [], "trace": [], "calibration": []}
     for config in experiment.runs:
@@ -196,7 +197,8 @@ def collect(experiment: Experiment, folder: Path) -> dict[str, pd.DataFrame]:
             "calibration": pd.read_csv(run / "calibration.csv"),
         }
         for name, table in tables.items():
-            parts[name].append(table.assign(id=config.id, **{k: str(v) for k, v in fields.items()}))
+            kept = fields if name == "scores" else {key: fields[key] for key in FIGURE_FIELDS}
+            parts[name].append(table.assign(id=config.id, **{k: str(v) for k, v in kept.items()}))
     tables = {name: pd.concat(part, ignore_index=True) for name, part in parts.items()}
     for name, table in tables.items():
         runs = {config.id for config in experiment.runs}
