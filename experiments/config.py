@@ -35,7 +35,7 @@ class SplitConfig(BaseModel):
     fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2  # sample_records, split_global_time
     partitions: Annotated[int, Field(ge=2)] = 5  # crossfold_records
     file: str = ""  # assigned_folds: a CSV of user, item, fold, here or in the data folder
-    fold: Annotated[int, Field(ge=1)] = 1  # crossfold_records, assigned_folds
+    fold: Annotated[int, Field(ge=1)] = 1  # which one, from 1, in order
     n: Annotated[int, Field(ge=1)] = 1  # sample_n, last_n
     users: Annotated[int, Field(ge=1)] = 100  # sample_users
     given: Annotated[int, Field(ge=0)] = 0  # sample_users
@@ -79,6 +79,8 @@ def load(path: Path, overrides: list[str]) -> Experiment:
         _override(tree, override)
     _known_sections(tree, path)
     runs = [_resolve(point, path) for point in _grid(tree, path)]
+    if len({run.id for run in runs}) != len(runs):
+        raise InputError(f"{path}: a list names the same value twice")
     return Experiment(name=path.stem, runs=tuple(runs))
 
 

@@ -31,7 +31,7 @@ from pmf.data.frames import ALIASES
 from pmf.data.movielens import data_dir
 from pmf.errors import InputError
 from pmf.estimator import PMF, UnknownIdWarning
-from pmf.evaluate.report import Report, evaluate
+from pmf.evaluate.report import Report, report
 
 FIGURE_FIELDS = ("split.fold", "model.method", "model.rank", "model.burn_in")
 PACKAGES = ("pmf", "jax", "jaxlib", "numpy", "scipy", "pandas", "optax")
@@ -79,17 +79,20 @@ def _read_folds(file: str) -> pd.DataFrame:
 
 def execute(config: RunConfig, folder: Path, on_step: Callable[[str, int, int], None]) -> None:
     """Fit, evaluate and write one run folder. A failure leaves none."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make {folder.parent} ({error.strerror})") from error
     dataset = load(config.data)
     split = split_data(dataset.ratings, config.split)
     model = PMF(**config.model.model_dump(exclude={"prior"}), prior=config.model.prior)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnknownIdWarning)  # counted among the scores
-        model.fit(split.train, heldout=split.test, on_step=on_step)
-        report = evaluate(model, split.test, heldout=True)
-    folder.parent.mkdir(parents=True, exist_ok=True)
+        model.fit(split.train, split.test, on_step, source=dataset.source)
+        scored = report(model, split.test, heldout=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        _write(temporary, config, model, report, split)
+        _write(temporary, config, model, scored, split)
         for written in temporary.iterdir():
             with written.open("rb") as stream:
                 os.fsync(stream.fileno())
@@ -154,6 +157,7 @@ def _manifest(config: RunConfig, model: PMF, split: splits.Split) -> dict[str, A
         "data_sha256": hashlib.sha256(hashed).hexdigest(),
         "split_hash": split.hash,
         "chosen_prior": fit.search.chosen,
+        "noise": model.noise,
         "stopped": fit.stopped,
         "run_seconds": model.records[-1].seconds,
         "search_seconds": fit.search.seconds,

@@ -216,6 +216,8 @@ def main(
 ) -> None:
     """Measure sweeps against the rivals, one process a measurement, in turn."""
     if worker is not None:
+        cores = sorted(os.sched_getaffinity(0))[:THREADS]  # the same cores for both sides
+        os.sched_setaffinity(0, cores)
         print(json.dumps(WORKERS[worker](path, rank or 0)))
         return
     for work in only or list(PAIRS):

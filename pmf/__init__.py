@@ -14,20 +14,21 @@ if TYPE_CHECKING:
     from pmf.data.catalogue import load as load_data
     from pmf.errors import InputError, NotFiniteError
     from pmf.estimator import PMF, UnknownIdWarning, load
-    from pmf.evaluate.report import evaluate
-    from pmf.priors import IsotropicPrior, als_wr, from_ridge
+    from pmf.evaluate.report import report
+    from pmf.priors import IsotropicPrior, Ridge, als_wr, from_ridge
 
 _HOME = {
     "PMF": "pmf.estimator",
     "UnknownIdWarning": "pmf.estimator",
     "load": "pmf.estimator",
     "load_data": "pmf.data.catalogue",
-    "evaluate": "pmf.evaluate.report",
+    "report": "pmf.evaluate.report",
     "InputError": "pmf.errors",
     "NotFiniteError": "pmf.errors",
     "IsotropicPrior": "pmf.priors",
     "als_wr": "pmf.priors",
     "from_ridge": "pmf.priors",
+    "Ridge": "pmf.priors",
 }
 
 __all__ = [
@@ -35,12 +36,13 @@ __all__ = [
     "InputError",
     "IsotropicPrior",
     "NotFiniteError",
+    "Ridge",
     "UnknownIdWarning",
     "als_wr",
-    "evaluate",
     "from_ridge",
     "load",
     "load_data",
+    "report",
 ]
 __version__ = "0.1.0"
 

@@ -9,6 +9,14 @@ from pathlib import Path
 from pmf.errors import InputError
 
 
+def check_target(path: Path) -> None:
+    """Raise `InputError` where `path` could not be written: better now than after the work."""
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: there is something that is not a file; name another")
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"{path}: its folder does not exist; make it first")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path to write to; on success it is synced and renamed to `path`.
@@ -16,6 +24,7 @@ def replacing(path: Path) -> Iterator[Path]:
     On failure `path` is as it was and the temporary file is gone. Raises `InputError` naming the
     path where the system refuses (no such folder, no permission, disk full).
     """
+    check_target(path)
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as error:

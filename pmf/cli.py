@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pmf.atomic import check_target
 from pmf.errors import InputError, NotFiniteError
 
 # The heavy rooms are imported inside the commands, so that --help answers at once.
@@ -107,7 +108,8 @@ def fit(
     method: Annotated[str, typer.Option(help="als, map or gibbs")] = "als",
     rank: Annotated[int, typer.Option(help="Width of the factors; 0 for biases only.")] = 16,
     steps: Annotated[
-        int | None, typer.Option(help="Sweeps (als), updates or epochs (map), kept draws (gibbs).")
+        int | None,
+        typer.Option(help="Sweeps (als), updates or epochs (map), kept draws a chain (gibbs)."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
     user_bias: Annotated[bool, typer.Option(help="A bias for each user.")] = True,
@@ -121,13 +123,13 @@ def fit(
     from pmf.estimator import PMF
     from pmf.progress import progress_bar
 
-    settings = {"num_steps": steps, "seed": seed, "user_bias": user_bias, "item_bias": item_bias}
-    model = PMF(rank, method, **settings)  # type: ignore[arg-type]  # Settings checks the method
-    if not out.absolute().parent.is_dir():
-        raise InputError(f"{out}: its folder does not exist; make it first")
-    ratings = load(train, duplicates).ratings  # type: ignore[arg-type]
+    check_target(out)
+    settings: dict[str, Any] = {"num_steps": steps, "seed": seed, "duplicates": duplicates}
+    model = PMF(rank, method, user_bias=user_bias, item_bias=item_bias, **settings)  # type: ignore[arg-type]
+    dataset = load(train)
+    ratings = dataset.ratings
     with progress_bar() as on_step:
-        model.fit(ratings, on_step=on_step)
+        model.fit(ratings, on_step=on_step, source=dataset.source)
     model.save(out)
     result, last = model.require_fitted().fit, model.records[-1]
     print(f"{method}, rank {rank}, {len(ratings):,} ratings: {result.stopped}")
@@ -153,14 +155,15 @@ def evaluate(
     """Score a model on ratings it was not trained on. No row is dropped."""
     from pmf.data.catalogue import load as load_data
     from pmf.estimator import load
-    from pmf.evaluate.report import evaluate as report
+    from pmf.evaluate.report import report
 
-    scores = report(load(model), load_data(test).ratings).scores
+    result = report(load(model), load_data(test).ratings)
     if as_json:
-        print(json.dumps(scores))
+        print(json.dumps(result.scores | {"noise": result.noise}))
     else:
-        for name, value in scores.items():
+        for name, value in result.scores.items():
             print(f"{name:<14} {value:,}" if isinstance(value, int) else f"{name:<14} {value:.4f}")
+        print(f"{'noise':<14} {result.noise}")
 
 
 @app.command()
@@ -188,8 +191,11 @@ def run_app(command: typer.Typer) -> None:
     try:
         code = command(standalone_mode=False)
     except UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(error.format_message())
+            sys.exit(0)
         code = _say(f"error: {error.format_message()}")
-    except InputError as error:
+    except (InputError, OSError) as error:
         code = _say(f"error: {error}")
     except NotFiniteError as error:
         code = _say(f"error: {error}", code=1)

@@ -45,8 +45,9 @@ def potentials(
     # Full float32: a GPU's default (TF32) keeps 10 bits of the Gram matrix.
     gram = jnp.einsum("bwk,bwl->bkl", x, x, precision="highest")
     moment = jnp.einsum("bwk,bw->bk", x, y, precision="highest")
+    shift = jnp.matmul(prior.precision, prior.mean, precision="highest")
     P = weight[:, None, None] * prior.precision + tau * gram
-    h = weight[:, None] * (prior.precision @ prior.mean) + tau * moment
+    h = weight[:, None] * shift + tau * moment
     return P, h
 
 

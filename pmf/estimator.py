@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pmf import store
-from pmf.data.frames import encode, pairs, tidy
+from pmf.data.frames import checked, encode, pairs, tidy
 from pmf.errors import InputError
 from pmf.fit import Fitted, fit_ratings
 from pmf.predictive import Prediction, interval, predict_pairs
@@ -47,19 +47,21 @@ class PMF:
         ratings: pd.DataFrame,
         heldout: pd.DataFrame | None = None,
         on_step: Callable[[str, int, int], None] = lambda phase, step, total: None,
+        source: str = "the training frame",
     ) -> "PMF":
         """Fit to a frame of ratings; gives itself.
 
         `heldout` ratings are watched: their RMSE is recorded at each step, and `heldout_prediction`
-        averages all kept draws. `on_step(phase, step, total)` is told of progress.
+        averages all kept draws. `on_step(phase, step, total)` is told of progress; `source` names
+        the training frame in messages.
         """
         settings = self.settings
-        table = tidy(ratings, "the training frame", settings.scale, settings.duplicates)
+        table = tidy(ratings, source, settings.scale, settings.duplicates)
         encoded = encode(table)
         users, items = encoded.users, encoded.items
         watched = None
         if heldout is not None:
-            held = tidy(heldout, "the held-out frame", settings.scale, settings.duplicates)
+            held = checked(heldout, "the held-out frame", settings.scale)
             user, item = users.codes(held["user_id"]), items.codes(held["item_id"])
             watched = Ratings(user, item, held["rating"].to_numpy(np.float32))
         fit = fit_ratings(
@@ -134,8 +136,14 @@ class PMF:
         """Every step: number, seconds, log posterior, held-out RMSE."""
         return self.require_fitted().fit.records
 
+    @property
+    def noise(self) -> str:
+        """Where the variance of a single rating comes from, by name."""
+        return "posterior of 1/tau" if self.settings.method == "gibbs" else "training residuals"
+
     def log_posterior(self) -> float:
-        """log p(R, theta | prior) of the estimate; for Gibbs its mean over kept draws.
+        """log p(R, theta | prior) of the estimate, the unknown rows' prior density included; for
+        Gibbs its mean over kept draws.
 
         Not to be compared between the two: Gibbs resamples the prior, so it is another function.
         """

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -25,6 +25,8 @@ from pmf.wishart import Gamma, NormalWishart
 
 FULL_BATCH = 2_000_000  # ratings up to which "auto" takes the full batch; its gathers must fit
 MINI_BATCH = 1 << 16
+LEAST_VARIANCE = 1e-6  # of a training residual: perfectly fitted ratings leave a density finite
+STORED_GB = 4.0  # of kept draws
 
 OnStep = Callable[[str, int, int], None]  # phase, step, total
 Problem = Callable[[], tuning.Problem]  # made only where something is to be chosen
@@ -77,15 +79,17 @@ def fit_ratings(
     heldout: Ratings | None = None,
     on_step: OnStep = lambda phase, step, total: None,
 ) -> Fit:
-    """Fit NumPy `ratings` of `users` and `items` rows. `heldout` is watched, never learnt from.
+    """Fit NumPy `ratings` of `users` and `items` rows; `heldout` is watched, never learnt from.
 
     Raises `InputError` for settings that the data cannot support, `NotFiniteError` from the run.
     """
     if settings.rank > min(users, items):
         raise InputError(
-            f"rank {settings.rank} is more than {users} users and {items} items support; "
-            f"say at most {min(users, items)}"
+            f"rank {settings.rank} is more than the data's rows support ({users} and {items}, each "
+            f"with one for unknown ids); say at most {min(users, items)}"
         )
+    if settings.method == "gibbs":
+        _check_memory(settings, users, items)
     mu = float(np.mean(ratings.value, dtype=np.float64)) if settings.mu == "mean" else settings.mu
 
     def problem() -> tuning.Problem:
@@ -93,16 +97,15 @@ def fit_ratings(
         return tuning.Problem(ratings, users, items, settings.terms, mu, settings.seed)
 
     plan = (_sampler if settings.method == "gibbs" else _point)(settings, mu, ratings, problem)
-    train = ratings
+    train, validation = ratings, None
     if plan.schedule.patience is not None:
-        if heldout is not None:
-            raise InputError("validation and heldout exclude each other: both watch the run")
-        train, heldout = _part(ratings, settings.validation, settings.seed)
+        train, validation = _part(ratings, settings.validation, settings.seed)
     shape = train, users, items
     data = flat(*shape) if settings.method == "map" else by_rows(*shape, settings.rank)
     watch = partial(on_step, settings.method)
     algorithm = plan.algorithm(data)
-    result = run(algorithm, settings.seed, data, plan.schedule, heldout, settings.method, watch)
+    watched_by = heldout, validation, settings.method, watch
+    result = run(algorithm, settings.seed, data, plan.schedule, *watched_by)
     noise, watched = result.noise_variance, result.heldout
     if not plan.schedule.average:
         noise = np.full_like(noise, _residual_variance(result.draws, train))
@@ -186,13 +189,25 @@ def default_hyperprior(settings: Settings) -> Hyperprior:
 
 
 def _optimizer(settings: Settings) -> optax.GradientTransformation:
-    match settings.optimizer:
-        case "adam":
-            return optax.adam(settings.learning_rate)
-        case "lbfgs":
-            return optax.lbfgs()
-        case custom:
-            return custom
+    if isinstance(settings.optimizer, str):
+        return _named_optimizer(settings.optimizer, settings.learning_rate)
+    return settings.optimizer
+
+
+@lru_cache(maxsize=8)  # the same object for the same name, so that jit recognises its step
+def _named_optimizer(name: str, learning_rate: float) -> optax.GradientTransformation:
+    return optax.lbfgs() if name == "lbfgs" else optax.adam(learning_rate)
+
+
+def _check_memory(settings: Settings, users: int, items: int) -> None:
+    rank, user_bias, item_bias = settings.terms
+    numbers = users * (rank + user_bias) + items * (rank + item_bias)
+    size = 4e-9 * numbers * settings.steps * settings.num_chains
+    if settings.store_draws and size > STORED_GB:
+        raise InputError(
+            f"{settings.steps} draws of {settings.num_chains} chains need {size:.1f} GB; keep "
+            "fewer (num_steps), take a smaller rank, or say store_draws=False and predict held-out pairs"
+        )
 
 
 def _batch_size(settings: Settings, n: int) -> int | None:
@@ -207,10 +222,13 @@ def _batch_size(settings: Settings, n: int) -> int | None:
 
 def _part(ratings: Ratings, fraction: float, seed: int) -> tuple[Ratings, Ratings]:
     held = np.random.default_rng(seed).random(len(ratings.value)) < fraction
+    if held.all() or not held.any():
+        raise InputError(f"validation={fraction} of {len(held)} ratings leaves a part without any")
     return Ratings(*(x[~held] for x in ratings)), Ratings(*(x[held] for x in ratings))
 
 
 def _residual_variance(draws: Params, ratings: Ratings) -> float:
     """The mean squared training residual: the noise that a point method is given."""
     fitted = predict_pairs(draws, np.zeros(1, np.float32), ratings.user, ratings.item).mean
-    return float(np.mean((ratings.value - fitted) ** 2, dtype=np.float64))
+    variance = float(np.mean((ratings.value - fitted) ** 2, dtype=np.float64))
+    return max(variance, LEAST_VARIANCE)

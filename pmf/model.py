@@ -55,7 +55,7 @@ def log_gaussian(w: Float[Array, "n d"], gaussian: Gaussian) -> Float[Array, ""]
     n, d = w.shape
     L = jnp.linalg.cholesky(gaussian.precision)  # Lambda = L L^T
     weight = jnp.broadcast_to(gaussian.weight, (n,))
-    squares = weight * jnp.sum(((w - gaussian.mean) @ L) ** 2, -1)
+    squares = weight * jnp.sum(jnp.matmul(w - gaussian.mean, L, precision="highest") ** 2, -1)
     log_det = d * jnp.log(weight) + 2 * jnp.sum(jnp.log(jnp.diagonal(L)))
     return 0.5 * jnp.sum(log_det - d * LOG_2PI - squares)
 

@@ -80,10 +80,10 @@ def predict_pairs(
     parts = [Prediction(np.empty(0, noise.dtype), np.empty(0, noise.dtype))]
     for begin in range(0, len(user), PAIRS):
         block = slice(begin, begin + PAIRS)
-        # The last block is filled up: one compilation serves all large requests.
-        fill = (-len(user[block]) % PAIRS) if begin else 0
+        # Filled up to a power of two: few compilations serve requests of any size.
+        size = min(PAIRS, 1 << max(8, (len(user[block]) - 1).bit_length()))
+        fill = size - len(user[block])
         pair = (jnp.asarray(np.pad(x[block], (0, fill))) for x in (user, item))
-        size = len(user[block]) + fill
         parts.append(summarise(observe(no_moments(size, noise.dtype), draws, noise, *pair)))
     return Prediction(*(np.concatenate(x)[: len(user)] for x in zip(*parts, strict=True)))
 

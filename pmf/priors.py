@@ -21,7 +21,7 @@ from pmf.types import Data, Gaussian, Prior, Terms
 
 
 class Ridge(NamedTuple):
-    """The ridge lambda of each term, in squared units of the rating for the biases."""
+    """The ridge lambda of each term: a pure number for a bias, in rating units for a factor."""
 
     user_factor: float
     item_factor: float
@@ -48,8 +48,8 @@ class IsotropicPrior:
     def __post_init__(self):
         precisions = self.user_factor, self.item_factor, self.user_bias, self.item_bias
         finite = np.all(np.isfinite(list(vars(self).values())))
-        if not finite or self.tau <= 0 or min(precisions) < 0:
-            raise InputError(f"{self}: every number finite, tau above 0, and no precision below 0")
+        if not finite or self.tau <= 0 or min(precisions) <= 0:
+            raise InputError(f"{self}: every number finite, tau and every precision above 0")
 
     @property
     def ridge(self) -> Ridge:

@@ -26,7 +26,7 @@ class Schedule:
 
     `tolerance` stops a point method when the log posterior's change, relative to the larger of its
     size and the number of ratings, stays below it for three steps. `patience` stops one when the
-    held-out RMSE has not improved for that many steps, and returns the best step.
+    RMSE of validation ratings has not improved for that many steps, and returns the best step.
     """
 
     num_steps: int
@@ -102,11 +102,13 @@ def run(
     data: Data,
     schedule: Schedule,
     heldout: Ratings | None = None,
+    validation: Ratings | None = None,
     name: str = "inference",
     on_step: Callable[[int, int], None] = lambda step, total: None,
 ) -> Run:
     """Run an algorithm to the end of its schedule.
 
+    `heldout` ratings are watched only; `validation` ratings judge when patience is at its end.
     `on_step(step, total)` is told of every step. Raises `NotFiniteError` naming the step, the seed
     and the quantity that is NaN or infinite.
     """
@@ -118,7 +120,7 @@ def run(
     _advance.lower(algorithm.step, key_steps, state, data).compile()
     compile_seconds = time.perf_counter() - begin
 
-    watch = _Watch(schedule, heldout, int(jnp.sum(data.user_count)))
+    watch = _Watch(schedule, heldout, validation, int(jnp.sum(data.user_count)))
     seconds, total = 0.0, schedule.total_steps
     for step in range(1, total + 1):
         begin = time.perf_counter()
@@ -138,16 +140,18 @@ def _check_finite(info: Any, name: str, step: int, seed: int) -> None:
     for field, value in info._asdict().items():
         if not np.all(np.isfinite(value)):
             raise NotFiniteError(
-                f"{name}: {field} is {value} after step {step} (seed {seed}); a stronger prior, a "
-                "smaller learning rate or float64 (JAX_ENABLE_X64=1) may help"
+                f"{name}: {field} is {value} after step {step} (seed {seed}); a stronger prior "
+                "or a smaller learning rate may help"
             )
 
 
 class _Watch:
     """Sees each state: keeps draws, records, the best step, and the reason to stop."""
 
-    def __init__(self, schedule: Schedule, heldout: Ratings | None, n: int):
-        self.schedule, self.heldout, self.n = schedule, heldout, n
+    def __init__(
+        self, schedule: Schedule, heldout: Ratings | None, validation: Ratings | None, n: int
+    ):
+        self.schedule, self.heldout, self.validation, self.n = schedule, heldout, validation, n
         self.records: list[Record] = []
         self.kept: list[tuple[Params, np.ndarray]] = []
         self.moments: Moments | None = None  # of the held-out pairs
@@ -163,7 +167,7 @@ class _Watch:
         previous = self.records[-1].log_posterior if self.records else np.inf
         self.records.append(Record(step, seconds, log_posterior, rmse))
         if not self.schedule.average:
-            self._judge(step, rmse, log_posterior, previous, state)
+            self._judge(step, draws, log_posterior, previous, state)
 
     def _heldout_rmse(self, draws: Params, noise, averaged: bool) -> float:
         if self.heldout is None:
@@ -178,17 +182,21 @@ class _Watch:
             moments = self.moments  # a sweep between two kept draws
         return float(jnp.sqrt(jnp.mean((moments.mean - value) ** 2)))
 
-    def _judge(self, step: int, rmse: float, log_posterior: float, previous: float, state) -> None:
+    def _judge(self, step: int, draws, log_posterior: float, previous: float, state) -> None:
         change = abs(log_posterior - previous) / max(abs(log_posterior), self.n)
         self.calm = self.calm + 1 if change <= self.schedule.tolerance else 0
         if self.schedule.tolerance and self.calm >= CALM_STEPS:
             self.stopped = f"log posterior changed by less than {self.schedule.tolerance:g}"
-        if self.schedule.patience is not None:
+        if self.schedule.patience is not None and self.validation is not None:
+            user, item, value = self.validation
+            zero = np.zeros(1, draws.mu.dtype)
+            moments = observe(no_moments(len(value), zero.dtype), draws, zero, user, item)
+            rmse = float(jnp.sqrt(jnp.mean((moments.mean - value) ** 2)))
             if self.best is None or rmse < self.best[0]:
                 self.best = rmse, jax.device_get(state), self.moments
                 self.best_step = step
             elif step - self.best_step >= self.schedule.patience:
-                self.stopped = f"held-out RMSE was best at step {self.best_step}"
+                self.stopped = f"validation RMSE was best at step {self.best_step}"
 
     def result(self, state: Any, compile_seconds: float) -> Run:
         if self.best is not None:

@@ -30,7 +30,7 @@ class Settings(BaseModel):
     # The inference
     method: Method = "als"
     num_steps: Annotated[int, Field(ge=1)] | None = None  # sweeps, updates or kept draws a chain
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
     # ALS and MAP
     prior: IsotropicPrior | Literal["auto"] = "auto"  # auto: on held-out training ratings
@@ -60,9 +60,14 @@ class Settings(BaseModel):
     def model_post_init(self, context: Any) -> None:
         if self.clip and self.scale is None:
             raise ValueError("clip needs a scale, as in scale=(0.5, 5)")
+        if self.validation and self.method == "gibbs":
+            raise ValueError("validation stops als and map early; gibbs does not overfit with time")
         if self.scale is not None and not self.scale[0] < self.scale[1]:
             raise ValueError(f"scale={self.scale}: the lowest rating first, then the highest")
-        if self.optimizer not in ("adam", "lbfgs") and not hasattr(self.optimizer, "update"):
+        has_parts = all(
+            callable(getattr(self.optimizer, part, None)) for part in ("init", "update")
+        )
+        if self.optimizer not in ("adam", "lbfgs") and not has_parts:
             raise ValueError("optimizer: 'adam', 'lbfgs' or an optax transformation")
 
 

@@ -40,11 +40,7 @@ def save(settings: Settings, fitted: Fitted, path: Path) -> None:
     }
     header: dict[str, Any] = {"format": FORMAT, "version": VERSION}
     for name, ids in (("user", fitted.users), ("item", fitted.items)):
-        match _id_kind(ids):
-            case "integer":
-                tensors[f"{name}.ids"] = ids.values.astype(np.int64)
-            case "string":
-                header[f"{name}.ids"] = [str(value) for value in ids.values]
+        tensors |= {f"{name}.{part}": array for part, array in _pack(ids).items()}
     header["settings"] = _as_json(settings)
     header["log_posterior"] = fit.log_posterior
     header["search"], header["stopped"] = fit.search, fit.stopped
@@ -52,7 +48,10 @@ def save(settings: Settings, fitted: Fitted, path: Path) -> None:
     header["records"] = [list(record) for record in fit.records]
     arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     with replacing(path) as temporary:
-        save_file(arrays, temporary, {FORMAT: json.dumps(header)})
+        try:
+            save_file(arrays, temporary, {FORMAT: json.dumps(header)})
+        except SafetensorError as error:  # a full disk, a limit on file size
+            raise InputError(f"cannot write {path}: {error}") from error
 
 
 def _as_json(settings: Settings) -> dict[str, Any]:
@@ -62,14 +61,27 @@ def _as_json(settings: Settings) -> dict[str, Any]:
     return values
 
 
-def _id_kind(ids: Ids) -> str:
+def _pack(ids: Ids) -> dict[str, np.ndarray]:
+    """Ids as tensors: integers as they are, words as their bytes and lengths."""
     if ids.values.dtype.kind in "iu":
-        return "integer"
-    if all(isinstance(value, str) for value in ids.values):
-        return "string"
-    raise InputError(
-        f"ids of type {type(ids.values[0]).__name__} cannot be saved; make them integers or strings"
-    )
+        return {"ids": ids.values}
+    if not all(isinstance(value, str) for value in ids.values):
+        raise InputError(
+            f"ids of type {type(ids.values[0]).__name__} cannot be saved; "
+            "make them integers or strings"
+        )
+    words = [value.encode() for value in ids.values]
+    letters = np.frombuffer(b"".join(words), np.uint8)
+    return {"letters": letters, "lengths": np.array([len(word) for word in words], np.int64)}
+
+
+def _unpack(tensors: dict[str, np.ndarray], name: str) -> Ids:
+    if f"{name}.ids" in tensors:
+        return Ids(tensors[f"{name}.ids"])
+    letters, ends = tensors[f"{name}.letters"].tobytes(), np.cumsum(tensors[f"{name}.lengths"])
+    begins = np.concatenate([[0], ends[:-1]])
+    words = [letters[a:b].decode() for a, b in zip(begins, ends, strict=True)]
+    return Ids(np.array(words, dtype=object))
 
 
 def load(path: Path) -> tuple[dict[str, Any], Fitted]:
@@ -85,27 +97,22 @@ def load(path: Path) -> tuple[dict[str, Any], Fitted]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{path}: not a model file, or a damaged one ({error})") from error
-    if header.get("format") != FORMAT:
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise InputError(f"{path}: a safetensors file, but not one that pmf wrote")
-    if header["version"] != VERSION:
+    if header.get("version") != VERSION:
         raise InputError(
-            f"{path}: written in format version {header['version']}, this pmf reads {VERSION}; "
+            f"{path}: written in format version {header.get('version')}, this pmf reads {VERSION}; "
             "fit it again, or use the pmf that wrote it"
         )
     try:
         return _rebuild(header, tensors)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise InputError(f"{path}: damaged header ({type(error).__name__}: {error})") from error
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: damaged content ({type(error).__name__}: {error})") from error
 
 
 def _rebuild(
     header: dict[str, Any], tensors: dict[str, np.ndarray]
 ) -> tuple[dict[str, Any], Fitted]:
-    def ids(name: str) -> Ids:
-        if f"{name}.ids" in tensors:
-            return Ids(tensors[f"{name}.ids"])
-        return Ids(np.array(header[f"{name}.ids"], dtype=object))
-
     draws = Params(
         Side(tensors["user.factor"], tensors["user.bias"]),
         Side(tensors["item.factor"], tensors["item.bias"]),
@@ -122,4 +129,9 @@ def _rebuild(
         header["stopped"],
     )
     counts = tensors["user.count"], tensors["item.count"]
-    return header["settings"], Fitted(fit, ids("user"), ids("item"), *counts)
+    users, items = _unpack(tensors, "user"), _unpack(tensors, "item")
+    for ids, side, count in zip((users, items), draws[:2], counts, strict=True):
+        rows = {len(ids) + 1, len(count), side.factor.shape[1], side.bias.shape[1]}
+        if len(rows) != 1 or side.factor.shape[0] != len(fit.noise_variance):
+            raise ValueError("its tables differ in length")
+    return header["settings"], Fitted(fit, users, items, *counts)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pmf.als import als
-from pmf.errors import NotFiniteError
+from pmf.errors import InputError, NotFiniteError
 from pmf.gibbs import Hyperprior, gibbs
 from pmf.layout import by_rows
 from pmf.priors import IsotropicPrior, Ridge, from_ridge
@@ -16,6 +16,7 @@ from pmf.types import Algorithm, Data, Ratings, Terms
 
 HELD_OUT = 0.1  # the share of the training ratings that judges a prior
 HOLDOUTS = 2  # disjoint such shares: one alone is too noisy to tell near priors apart
+BIAS_HOLDOUTS = 10  # biases alone are so cheap that every rating may be held out once
 MOST_RATINGS = 1_000_000  # a larger set is searched on this many ratings of random users
 LEAST_GAIN = 1e-4  # of RMSE, relative to the ratings' spread: less is a flat valley
 ALS_SEARCH = Schedule(num_steps=30, tolerance=3e-4)
@@ -67,6 +68,11 @@ def _holdouts(problem: Problem, number: int) -> list[tuple[Data, Ratings]]:
     parts = []
     for j in range(number):
         held = (part >= j * HELD_OUT) & (part < (j + 1) * HELD_OUT)
+        if held.sum() < 2:
+            raise InputError(
+                f"{len(part)} ratings are too few to choose a prior from; "
+                "give one (prior=..., or tau=... for gibbs)"
+            )
         data = by_rows(ratings, problem.users, problem.items, problem.terms.rank, observed=~held)
         parts.append((data, Ratings(*(x[held] for x in ratings))))
     return parts
@@ -90,7 +96,8 @@ def choose_prior(problem: Problem) -> tuple[IsotropicPrior, Search]:
     Searched are the ridges of the factors (one for both sides: only their product moves a mode), of
     each bias, and the exponent of a user's rating count. tau is the inverse mean squared error.
     """
-    terms, holdouts = problem.terms, _holdouts(problem, HOLDOUTS)
+    terms = problem.terms
+    holdouts = _holdouts(problem, HOLDOUTS if terms.rank else BIAS_HOLDOUTS)
     spread = float(np.std(problem.ratings.value)) or 1.0
     count = np.bincount(problem.ratings.user, minlength=problem.users)
     typical = float(np.exp(np.mean(np.log(count[problem.ratings.user]))))
@@ -116,7 +123,8 @@ def choose_prior(problem: Problem) -> tuple[IsotropicPrior, Search]:
         "user_exponent": terms.rank > 0 or terms.user_bias,
     }
     best = _pattern_search(loss, SEARCH_START, [name for name, is_in in active.items() if is_in])
-    prior = prior_at(best, tau=1 / min(trial.rmse for trial in trials) ** 2)
+    least = max(min(trial.rmse for trial in trials), 1e-3 * spread)  # constant ratings leave 0
+    prior = prior_at(best, tau=1 / least**2)
     return prior, Search(vars(prior), trials)
 
 
@@ -191,7 +199,7 @@ def _try(
     """One candidate on every holdout; infinitely bad where it is too weak to solve with."""
     try:
         runs = [
-            run(algorithm, problem.seed, data, schedule, held, "prior search")
+            run(algorithm, problem.seed, data, schedule, held, name="prior search")
             for algorithm, (data, held) in zip(algorithms, holdouts, strict=True)
         ]
     except NotFiniteError:

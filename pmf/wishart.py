@@ -46,7 +46,7 @@ def wishart(
     diagonal = jnp.sqrt(2 * jax.random.gamma(key_diagonal, (dof - jnp.arange(d)) / 2, dtype=dtype))
     A = jnp.tril(jax.random.normal(key_below, (d, d), dtype), -1) + jnp.diag(diagonal)
     T = solve_triangular(jnp.linalg.cholesky(scale_inv), A, lower=True, trans=1)
-    return T @ T.T
+    return jnp.matmul(T, T.T, precision="highest")
 
 
 def condition(hyper: NormalWishart, w: Float[Array, "n d"]) -> NormalWishart:

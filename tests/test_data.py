@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pmf.data import movielens, splits
 from pmf.data.catalogue import BUNDLED, load
-from pmf.data.files import write_table
+from pmf.data.files import read_ratings, write_table
 from pmf.data.frames import encode, tidy
 from pmf.data.synthetic import movielens_shaped
 from pmf.errors import InputError
@@ -105,12 +105,30 @@ def test_files_of_every_kind_read_alike(tmp_path, name):
     else:
         text = GOOD.to_csv(index=False, sep="\t" if "tsv" in name else ",").encode()
         path.write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
-    pd.testing.assert_frame_equal(load(path).ratings, tidy(GOOD))
+    pd.testing.assert_frame_equal(load(path).ratings, tidy(GOOD), check_dtype=False)
+
+
+def test_ids_are_never_merged(tmp_path):
+    """Leading zeros, more digits than a float holds, and a word after many numbers."""
+    (tmp_path / "zeros.csv").write_text("user,item,rating\n007,1,3\n7,2,4\n")
+    assert read_ratings(tmp_path / "zeros.csv")["user"].tolist() == ["007", "7"]
+    big = 12345678901234567890
+    (tmp_path / "big.csv").write_text(f"user,item,rating\n{big},1,3\n{big + 1},2,4\n")
+    assert read_ratings(tmp_path / "big.csv")["user"].nunique() == 2
+    lines = [f"{j},{j % 7},4" for j in range(1_200_000)] + ["last,1,3.5"]
+    (tmp_path / "late.csv").write_text("user,item,rating\n" + "\n".join(lines) + "\n")
+    late = read_ratings(tmp_path / "late.csv")
+    assert late["user"].iloc[-1] == "last" and late["rating"].iloc[-1] == 3.5
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
+        (
+            "r.csv",
+            "user,item,rating,titel\xe9\n1,2,3,4\n".encode("latin-1"),
+            "codec can't decode|UTF8",
+        ),
         ("r.csv", b"user,item\n1,2\n", "no column rating"),
         ("r.csv", b"", "Empty CSV"),
         ("r.csv", b"user,item,rating\n1,2,3\n1,2\n", "Expected 3 columns, got 2"),

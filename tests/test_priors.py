@@ -65,5 +65,5 @@ def test_precision_is_the_gaussians_own():
 @pytest.mark.parametrize("change", [{"tau": 0.0}, {"user_factor": -1.0}, {"item_bias": np.nan}])
 def test_impossible_precisions_are_refused(change):
     good = {"tau": 1.0, "user_factor": 1.0, "item_factor": 1.0, "user_bias": 1.0, "item_bias": 1.0}
-    with pytest.raises(InputError, match="tau above 0"):
+    with pytest.raises(InputError, match="every precision above 0"):
         IsotropicPrior(**(good | change))

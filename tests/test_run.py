@@ -50,7 +50,9 @@ def heldout():
 
 def test_patience_returns_the_best_step():
     schedule = Schedule(num_steps=20, patience=3)
-    result = run(scripted([5, 4, 1, 2, 3, 3, 3, 0, 0]), 0, small_data(), schedule, heldout())
+    result = run(
+        scripted([5, 4, 1, 2, 3, 3, 3, 0, 0]), 0, small_data(), schedule, heldout(), heldout()
+    )
     assert len(result.records) == 6 and "step 3" in result.stopped
     assert result.log_posterior == -1.0
     np.testing.assert_allclose(result.heldout.mean, 1.0)

@@ -1,6 +1,7 @@
 """A data set by name, or a file of ratings by path."""
 
 import difflib
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pandas as pd
 
 from pmf.data import movielens
 from pmf.data.files import read_ratings
-from pmf.data.frames import Duplicates, tidy
+from pmf.data.frames import checked
 from pmf.data.movielens import Dataset
 from pmf.errors import InputError
 
@@ -16,8 +17,8 @@ BUNDLED = "ml-small-2016"
 NAMES = (BUNDLED, *movielens.ARCHIVES)
 
 
-def load(name_or_path: str | Path, duplicates: Duplicates = "error") -> Dataset:
-    """A data set by name (`NAMES`) or a CSV, TSV or Parquet file by path, checked.
+def load(name_or_path: str | Path) -> Dataset:
+    """A data set by name (`NAMES`) or a CSV, TSV or Parquet file by path, every value checked.
 
     Raises `InputError` where it is neither, or its content is bad.
     """
@@ -32,12 +33,7 @@ def load(name_or_path: str | Path, duplicates: Duplicates = "error") -> Dataset:
         near = difflib.get_close_matches(name, NAMES, 1)
         hint = f"did you mean {near[0]}?" if near else f"known names: {', '.join(NAMES)}"
         raise InputError(f"{name}: neither a data set's name nor a file; {hint}")
-    ratings = tidy(dataset.ratings, dataset.source, duplicates=duplicates)
-    return Dataset(dataset.name, dataset.source, ratings, *_metadata(dataset))
-
-
-def _metadata(dataset: Dataset) -> tuple[pd.DataFrame, ...]:
-    return dataset.items, dataset.tags, dataset.links
+    return replace(dataset, ratings=checked(dataset.ratings, dataset.source))
 
 
 def _bundled() -> Dataset:

@@ -7,6 +7,7 @@ from typing import IO, Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.csv
 import pyarrow.parquet
 
@@ -61,18 +62,37 @@ def read_csv(
     read = pa.csv.ReadOptions(column_names=names, encoding=encoding, block_size=1 << 23)
     convert = pa.csv.ConvertOptions(strings_can_be_null=True)
     try:
-        if required is None:
-            return to_frame(pa.csv.read_csv(stream, read, parse, convert))
-        reader = pa.csv.open_csv(stream, read, parse, convert)
-        columns = canonical_columns(reader.schema.names, required, source)
-        batches = [batch.select(list(columns)) for batch in reader]
-        return to_frame(pa.Table.from_batches(batches, _subset(reader.schema, columns)))
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{source}: {_one_line(error)}; correct that row") from error
+        if required is not None:
+            header = pa.csv.open_csv(stream, read, parse, convert).schema.names
+            columns = canonical_columns(header, required, source)
+            convert.include_columns = list(columns)
+            # Ids are read as words: 007 is not 7, and twenty digits are no float.
+            words = pa.dictionary(pa.int32(), pa.string())
+            ids = [name for name, canonical in columns.items() if canonical.endswith("_id")]
+            convert.column_types = {name: words for name in ids}
+            stream.seek(0)
+        table = pa.csv.read_csv(stream, read, parse, convert)
+        for name in ids if required is not None else ():
+            at = table.column_names.index(name)
+            table = table.set_column(at, name, _numbers_if_exact(table[name]))
+        return to_frame(table)
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        raise InputError(f"{source}: {_one_line(error)}; correct the file") from error
 
 
-def _subset(schema: pa.Schema, columns: dict[str, str]) -> pa.Schema:
-    return pa.schema([schema.field(name) for name in columns])
+def _numbers_if_exact(column: pa.ChunkedArray) -> pa.Array:
+    """Ids read as words, as 64-bit integers where each is written as that integer is."""
+    column = column.unify_dictionaries().combine_chunks()
+    if isinstance(column, pa.ChunkedArray):  # an empty column, or a pyarrow that keeps the wrapper
+        column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], pa.string())
+    words = column.dictionary if isinstance(column, pa.DictionaryArray) else column
+    try:
+        numbers = pa.compute.cast(words, pa.int64())
+    except pa.ArrowInvalid:
+        numbers = None
+    if numbers is None or not pa.compute.cast(numbers, pa.string()).equals(words):
+        return column.cast(pa.string())
+    return numbers.take(column.indices) if isinstance(column, pa.DictionaryArray) else numbers
 
 
 def to_frame(table: pa.Table) -> pd.DataFrame:

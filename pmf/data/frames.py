@@ -49,22 +49,17 @@ def pairs(frame: pd.DataFrame, source: str = "the frame") -> pd.DataFrame:
     return _select(frame, ("user_id", "item_id"), source)[["user_id", "item_id"]]
 
 
-def tidy(
-    frame: pd.DataFrame,
-    source: str = "the frame",
-    scale: tuple[float, float] | None = None,
-    duplicates: Duplicates = "error",
+def checked(
+    frame: pd.DataFrame, source: str = "the frame", scale: tuple[float, float] | None = None
 ) -> pd.DataFrame:
-    """A checked copy with columns user_id, item_id, rating[, timestamp].
+    """A copy with columns user_id, item_id, rating[, timestamp], every value checked.
 
-    `scale` is the lowest and highest rating allowed. `duplicates` says what to do where a pair
-    occurs twice: an error, the last in order, or the mean.
-
-    Raises `InputError` naming `source`, the first bad row (from 1) and the column.
+    `scale` is the lowest and highest rating allowed. Raises `InputError` naming `source`, the first
+    bad row (from 1) and the column.
     """
     table = _select(frame, ("user_id", "item_id", "rating"), source)
     if table.empty:
-        raise InputError(f"{source}: no ratings; at least two users and two items are needed")
+        raise InputError(f"{source}: no ratings")
     table["rating"] = _numeric(table["rating"], source)
     if scale is not None:
         _first_bad(
@@ -74,7 +69,20 @@ def tidy(
             "rating",
             f"is outside the scale {scale[0]:g} to {scale[1]:g}",
         )
-    return _distinct(table, duplicates, source)
+    return table
+
+
+def tidy(
+    frame: pd.DataFrame,
+    source: str = "the frame",
+    scale: tuple[float, float] | None = None,
+    duplicates: Duplicates = "error",
+) -> pd.DataFrame:
+    """`checked`, and fit to learn from: each pair once, at least two users and two items.
+
+    `duplicates` says what to do where a pair occurs twice: error, last in order, or mean.
+    """
+    return _distinct(checked(frame, source, scale), duplicates, source)
 
 
 def _select(frame: pd.DataFrame, required: tuple[str, ...], source: str) -> pd.DataFrame:
@@ -176,8 +184,10 @@ class Ids:
 
         Raises `InputError` where no id could match: integers asked of strings, or the reverse.
         """
-        ours, theirs = (_kind(pd.Series(x)) for x in (self.values, column))
-        if len(column) and ours != theirs:
+        ours, theirs = (_kind(np.asarray(x[:1])) for x in (self.values, column))
+        if (ours, theirs) == ("strings", "integers"):  # a file whose ids all happen to be numbers
+            column = column.astype(str)
+        elif len(column) and ours != theirs:
             raise InputError(
                 f"{source}, column {column.name}: ids are {theirs}, the model was trained on "
                 f"{ours}; convert the column"
@@ -187,8 +197,8 @@ class Ids:
         return np.where(codes < 0, len(self), codes).astype(np.int32)
 
 
-def _kind(values: pd.Series) -> str:
-    kind = pd.api.types.infer_dtype(values.head(1), skipna=False)
+def _kind(values: np.ndarray) -> str:
+    kind = pd.api.types.infer_dtype(values, skipna=False)
     return "integers" if kind in ("integer", "floating") else f"{kind}s"
 
 

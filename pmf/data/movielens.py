@@ -104,9 +104,12 @@ def fetch(name: str, from_zip: Path | None = None) -> Path:
         return found
     _make_folder(target.parent)
     url = f"{URL}{name}.zip"
+    pooch.get_logger().setLevel("WARNING")
     try:
         pooch.retrieve(url, archive.checksum, fname=target.name, path=target.parent)
-    except (OSError, ValueError) as error:  # requests' errors are OSErrors
+    except ValueError as error:
+        raise InputError(f"{url}: {error}; nothing was kept") from error
+    except OSError as error:  # requests' errors are among these
         raise InputError(
             f"{name} could not be downloaded from {url} ({type(error).__name__}); get {name}.zip "
             f"by other means and put it into {target.parent}, or run "
@@ -151,7 +154,9 @@ def load(name: str) -> Dataset:
             case other:
                 raise ValueError(f"format {other!r}")
     except (zipfile.BadZipFile, KeyError, FileNotFoundError) as error:
-        raise InputError(f"{path}: incomplete or damaged ({error}); fetch it anew") from error
+        raise InputError(
+            f"{path}: incomplete or damaged ({error}); remove it, then fetch"
+        ) from error
     return Dataset(name, str(path), **tables)
 
 
@@ -174,8 +179,11 @@ def _read_csv_files(root) -> dict[str, pd.DataFrame]:
     return {
         "ratings": table("ratings.csv", ids),
         "items": _with_year(table("movies.csv", ids)),
-        "tags": table("tags.csv", ids),
-        "links": table("links.csv", ids | {"imdbId": "imdb_id", "tmdbId": "tmdb_id"}),
+        **{
+            name: table(f"{name}.csv", ids | {"imdbId": "imdb_id", "tmdbId": "tmdb_id"})
+            for name in ("tags", "links")
+            if (root / f"{name}.csv").exists()
+        },
     }
 
 

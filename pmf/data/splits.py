@@ -60,7 +60,12 @@ def crossfold_records(frame: pd.DataFrame, partitions: int, seed: int) -> list[S
 def assigned_folds(frame: pd.DataFrame, assignment: pd.DataFrame) -> list[Split]:
     """Folds fixed elsewhere: `assignment` has columns user_id, item_id, fold."""
     keys = ["user_id", "item_id"]
-    fold = frame[keys].merge(assignment[[*keys, "fold"]], on=keys, how="left")["fold"]
+    try:
+        fold = frame[keys].merge(assignment[[*keys, "fold"]], on=keys, how="left")["fold"]
+    except ValueError as error:
+        raise InputError(
+            f"the folds' ids are of another type than the ratings' ({error})"
+        ) from error
     if len(fold) != len(frame) or fold.isna().any():
         raise InputError(
             f"the folds assign {int(fold.notna().sum())} rows to {len(frame)} ratings; "

@@ -5,10 +5,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from pmf.data.frames import tidy
+from pmf.data.frames import checked
 from pmf.errors import InputError
 from pmf.estimator import PMF
-from pmf.evaluate.scores import calibration, scores, user_scores
+from pmf.evaluate.scores import calibration, pit, scores, user_scores
 from pmf.evaluate.strata import stratified
 from pmf.predictive import Prediction
 
@@ -20,17 +20,18 @@ class Report(NamedTuple):
     by_user_history: pd.DataFrame
     by_item_popularity: pd.DataFrame
     calibration: pd.DataFrame
-    predictions: pd.DataFrame  # user_id, item_id, rating, mean, variance
+    predictions: pd.DataFrame  # user_id, item_id, rating, mean, variance, pit
+    noise: str  # where the variance of a single rating comes from
 
 
-def evaluate(model: PMF, ratings: pd.DataFrame, heldout: bool = False) -> Report:
+def report(model: PMF, ratings: pd.DataFrame, heldout: bool = False) -> Report:
     """Score a fitted model. With `heldout`, `ratings` is the frame that `fit` watched, and its
     predictions are those streamed over all kept draws.
 
     No row is dropped: a pair with an unknown id is predicted by the fallback and counted.
     """
     fitted = model.require_fitted()
-    table = tidy(ratings, "the test frame", model.settings.scale, model.settings.duplicates)
+    table = checked(ratings, "the test frame", model.settings.scale)
     user, item = model.rows(table, "the test frame")
     prediction = model.heldout_prediction if heldout else model.predict_rows(user, item)
     if len(prediction.mean) != len(table):
@@ -44,11 +45,14 @@ def evaluate(model: PMF, ratings: pd.DataFrame, heldout: bool = False) -> Report
         "unknown_users": int(np.sum(user == len(fitted.users))),
         "unknown_items": int(np.sum(item == len(fitted.items))),
     }
-    predictions = table.assign(mean=prediction.mean, variance=prediction.variance)
+    predictions = table.assign(
+        mean=prediction.mean, variance=prediction.variance, pit=pit(rating, prediction)
+    )
     return Report(
         scores(rating, prediction) | user_scores(user, rating, prediction.mean) | unknown,
-        stratified(rating, prediction, fitted.user_count[user]),
-        stratified(rating, prediction, fitted.item_count[item]),
+        stratified(user, rating, prediction, fitted.user_count[user]),
+        stratified(user, rating, prediction, fitted.item_count[item]),
         calibration(rating, prediction),
         predictions,
+        model.noise,
     )
