@@ -206,7 +206,7 @@ def _check_memory(settings: Settings, users: int, items: int) -> None:
     if settings.store_draws and size > STORED_GB:
         raise InputError(
             f"{settings.steps} draws of {settings.num_chains} chains need {size:.1f} GB; keep "
-            "fewer (num_steps), take a smaller rank, or say store_draws=False and predict held-out pairs"
+            "fewer (num_steps), or say store_draws=False and predict held-out pairs only"
         )
 
 

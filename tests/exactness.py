@@ -4,7 +4,7 @@ Geweke, "Getting it right" (JASA 2004), in the exact form of Gandy & Scott, "Uni
 and other Monte Carlo methods" (2021): start many independent replicates from the joint distribution
 p(hyperparameters, rows, tau, ratings), move each by a few rounds of (sweep; draw new ratings), and
 the joint distribution must still be the same. All draws are independent, so a two-sample test on
-any function has an exact p-value. The starting draws come from NumPy and SciPy, not from `pmf`.
+any function applies as it stands. The starting draws come from NumPy and SciPy, not from `pmf`.
 
 Functions are those that a rotation of the factors leaves alone.
 """
