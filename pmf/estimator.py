@@ -125,7 +125,10 @@ class PMF:
 
     @property
     def heldout_prediction(self) -> Prediction:
-        """The predictive distribution of `fit`'s held-out ratings, over all kept draws."""
+        """The predictive distribution of `fit`'s held-out ratings, over all kept draws.
+
+        Without held-out ratings but with `validation`, that of the validation part.
+        """
         prediction = self.require_fitted().fit.heldout
         if prediction is None:
             raise InputError("no held-out ratings were watched; give them to fit(..., heldout=...)")

@@ -83,13 +83,7 @@ def fit_ratings(
 
     Raises `InputError` for settings that the data cannot support, `NotFiniteError` from the run.
     """
-    if settings.rank > min(users, items):
-        raise InputError(
-            f"rank {settings.rank} is more than the data's rows support ({users} and {items}, each "
-            f"with one for unknown ids); say at most {min(users, items)}"
-        )
-    if settings.method == "gibbs":
-        _check_memory(settings, users, items)
+    _check_size(settings, users, items)
     mu = float(np.mean(ratings.value, dtype=np.float64)) if settings.mu == "mean" else settings.mu
 
     def problem() -> tuning.Problem:
@@ -97,6 +91,8 @@ def fit_ratings(
         return tuning.Problem(ratings, users, items, settings.terms, mu, settings.seed)
 
     plan = (_sampler if settings.method == "gibbs" else _point)(settings, mu, ratings, problem)
+    if plan.search.trials:
+        on_step("choosing the prior", 1, 1)
     train, validation = ratings, None
     if plan.schedule.patience is not None:
         train, validation = _part(ratings, settings.validation, settings.seed)
@@ -104,7 +100,7 @@ def fit_ratings(
     data = flat(*shape) if settings.method == "map" else by_rows(*shape, settings.rank)
     watch = partial(on_step, settings.method)
     algorithm = plan.algorithm(data)
-    watched_by = heldout, validation, settings.method, watch
+    watched_by = heldout or validation, validation, settings.method, watch
     result = run(algorithm, settings.seed, data, plan.schedule, *watched_by)
     noise, watched = result.noise_variance, result.heldout
     if not plan.schedule.average:
@@ -199,11 +195,17 @@ def _named_optimizer(name: str, learning_rate: float) -> optax.GradientTransform
     return optax.lbfgs() if name == "lbfgs" else optax.adam(learning_rate)
 
 
-def _check_memory(settings: Settings, users: int, items: int) -> None:
+def _check_size(settings: Settings, users: int, items: int) -> None:
+    """Better before the work than after it."""
+    if settings.rank > min(users, items):
+        raise InputError(
+            f"rank {settings.rank} is more than the data's rows support ({users} and {items}, each "
+            f"with one for unknown ids); say at most {min(users, items)}"
+        )
     rank, user_bias, item_bias = settings.terms
     numbers = users * (rank + user_bias) + items * (rank + item_bias)
     size = 4e-9 * numbers * settings.steps * settings.num_chains
-    if settings.store_draws and size > STORED_GB:
+    if settings.method == "gibbs" and settings.store_draws and size > STORED_GB:
         raise InputError(
             f"{settings.steps} draws of {settings.num_chains} chains need {size:.1f} GB; keep "
             "fewer (num_steps), or say store_draws=False and predict held-out pairs only"

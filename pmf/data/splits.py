@@ -4,7 +4,7 @@ Every function takes a tidy frame and gives `Split`s of it; row order within a p
 """
 
 import hashlib
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,8 +12,7 @@ import pandas as pd
 from pmf.errors import InputError
 
 
-@dataclass(frozen=True)
-class Split:
+class Split(NamedTuple):
     """Two disjoint parts of a frame."""
 
     train: pd.DataFrame

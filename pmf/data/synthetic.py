@@ -40,7 +40,8 @@ def movielens_shaped(
     """`n` distinct pairs with MovieLens 25M's heavy tails on both sides; values carry no signal.
 
     In ML-25M a user has at least 20 ratings, 71 in the median, 32,202 at most; an item 6 in the
-    median, 81,491 at most. Both are lognormal here, with those medians and means.
+    median, 81,491 at most. Both are lognormal here, with about those medians and means; the most
+    active users are lighter than the real ones, because a pair that repeats is drawn again.
     """
     if n > 0.2 * users * items:
         raise InputError(f"n={n} is too dense for {users} x {items}: at most a fifth of the pairs")
