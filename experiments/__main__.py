@@ -10,20 +10,14 @@ from experiments import runs
 from experiments.config import Experiment, load
 from experiments.table import summary
 from paper_figures.build import build
-from pmf.cli import run_app
+from pmf.cli import plain_app, run_app
 from pmf.progress import progress_bar
 
 ROOT = Path(__file__).resolve().parent.parent
 FIGURES = Path("paper_figures/out")
 RESULTS = ROOT / "experiments" / "results"
 
-app = typer.Typer(
-    help="Reproducible experiments: TOML in; run folders, tables and figures out.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
+app = plain_app("Reproducible experiments: TOML in; run folders, tables and figures out.")
 
 Config = Annotated[Path, typer.Argument(help="A configuration, as configs/quickstart.toml.")]
 Override = Annotated[

@@ -15,13 +15,19 @@ from pmf.errors import InputError, NotFiniteError
 
 # The heavy rooms are imported inside the commands, so that --help answers at once.
 
-app = typer.Typer(
-    help="Probabilistic matrix factorization: fit, evaluate and predict ratings.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
+
+def plain_app(text: str) -> typer.Typer:
+    """A command without boxes and colours: its messages are lines that a program can read."""
+    return typer.Typer(
+        help=text,
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+
+
+app = plain_app("Probabilistic matrix factorization: fit, evaluate and predict ratings.")
 data_app = typer.Typer(help="Data sets: what there is, and how to get it.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 

@@ -93,7 +93,7 @@ class PMF:
         table = ids.assign(mean=prediction.mean, std=np.sqrt(prediction.variance))
         if interval is not None:
             table["low"], table["high"] = self._bounds(prediction, interval)
-        no_user, no_item = user == len(fitted.users), item == len(fitted.items)
+        no_user, no_item = fitted.users.unknown(user), fitted.items.unknown(item)
         table["unknown"] = np.array(["", "user", "item", "both"])[no_user + 2 * no_item]
         table.index = frame.index
         return table
@@ -103,9 +103,7 @@ class PMF:
         fitted = self.require_fitted()
         user = fitted.users.codes(ids["user_id"], source)
         item = fitted.items.codes(ids["item_id"], source)
-        no_user, no_item = (
-            int(np.sum(x == len(y))) for x, y in ((user, fitted.users), (item, fitted.items))
-        )
+        no_user, no_item = fitted.users.unknown(user).sum(), fitted.items.unknown(item).sum()
         if no_user or no_item:
             warnings.warn(
                 f"{source}: {no_user} of {len(user)} pairs have an unknown user, {no_item} an "

@@ -196,6 +196,10 @@ class Ids:
         codes = index.get_indexer(pd.Index(column, tupleize_cols=False))
         return np.where(codes < 0, len(self), codes).astype(np.int32)
 
+    def unknown(self, codes: np.ndarray) -> np.ndarray:
+        """Which of the row numbers that `codes` gave stand for an id it does not know."""
+        return codes == len(self)
+
 
 def _kind(values: np.ndarray) -> str:
     kind = pd.api.types.infer_dtype(values, skipna=False)

@@ -42,8 +42,8 @@ def report(model: PMF, ratings: pd.DataFrame, heldout: bool = False) -> Report:
     rating = table["rating"].to_numpy(np.float64)
     prediction = Prediction(*(x.astype(np.float64) for x in prediction))
     unknown = {
-        "unknown_users": int(np.sum(user == len(fitted.users))),
-        "unknown_items": int(np.sum(item == len(fitted.items))),
+        "unknown_users": int(fitted.users.unknown(user).sum()),
+        "unknown_items": int(fitted.items.unknown(item).sum()),
     }
     predictions = table.assign(
         mean=prediction.mean, variance=prediction.variance, pit=pit(rating, prediction)
