@@ -44,10 +44,10 @@ def _step(key, state: State, data: Data) -> tuple[State, Info]:
     sweep = partial(half_sweep, tau=prior.tau, mu=params.mu)
     rank = params.user.factor.shape[-1]
     noise = jnp.zeros_like(joined(params.user))
-    w, _ = sweep(noise, prior.user, side=params.user, other=params.item, blocks=data.by_user)
+    w, _ = sweep(noise, prior.user, side=params.user, other=params.item, rows=data.by_user)
     params = params._replace(user=parted(w, rank))
     noise = jnp.zeros_like(joined(params.item))
-    w, error = sweep(noise, prior.item, side=params.item, other=params.user, blocks=data.by_item)
+    w, error = sweep(noise, prior.item, side=params.item, other=params.user, rows=data.by_item)
     params = params._replace(item=parted(w, rank))
     likelihood = gaussian_log_likelihood(jnp.sum(error), jnp.sum(data.user_count), prior.tau)
     return State(params, prior), Info(likelihood + log_prior(params, prior))

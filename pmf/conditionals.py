@@ -19,7 +19,7 @@ from jax.lax.linalg import cholesky, triangular_solve
 from jaxtyping import Array, Float
 
 from pmf.model import joined
-from pmf.types import Gaussian, Rows, Side
+from pmf.types import CSR, Gaussian, Rows, Side
 
 
 def design(other: Side, mu: Float[Array, ""], num_bias: int) -> Float[Array, "n1 d1"]:
@@ -68,16 +68,22 @@ def half_sweep(
     mu: Float[Array, ""],
     side: Side,
     other: Side,
-    blocks: tuple[Rows, ...],
+    rows: tuple[Rows, ...] | CSR,
 ) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
     """Update every row of `side` given `other`.
 
     Returns the new rows w and each row's squared error at them. The error costs one product with
     the panel already in cache; from it come the log posterior and the draw of tau for nothing.
+    Compressed rows go through the fused CPU kernel, which is tested equal to the blocks.
     """
     n, d = noise.shape
     table = design(other, mu, side.bias.shape[-1])
     weight = jnp.broadcast_to(prior.weight, (n,))
+    if isinstance(rows, CSR):
+        from pmf.cpu.xla import update_rows  # loads numba, an optional dependency
+
+        shift = jnp.matmul(prior.precision, prior.mean, precision="highest")
+        return update_rows(rows, table, prior.precision, shift, weight, noise, tau)
 
     def update_chunk(carry, chunk: Rows):
         w, error = carry
@@ -92,6 +98,6 @@ def half_sweep(
         return (w, error), None
 
     carry = joined(side), jnp.zeros(n, noise.dtype)
-    for rows in blocks:
-        carry, _ = jax.lax.scan(update_chunk, carry, rows)
+    for block in rows:
+        carry, _ = jax.lax.scan(update_chunk, carry, block)
     return carry

@@ -74,13 +74,13 @@ def _step(hyperprior: Hyperprior, key, state: State, data: Data) -> tuple[State,
     user_prior = sample_row_prior(key_user_prior, hyperprior.user, w)
     # Noise is drawn once a half-sweep, by row: how rows are blocked cannot change the result.
     noise = jax.random.normal(key_user, w.shape, w.dtype)
-    w, _ = sweep(noise, user_prior, side=params.user, other=params.item, blocks=data.by_user)
+    w, _ = sweep(noise, user_prior, side=params.user, other=params.item, rows=data.by_user)
     params = params._replace(user=parted(w, rank))
 
     w = joined(params.item)
     item_prior = sample_row_prior(key_item_prior, hyperprior.item, w)
     noise = jax.random.normal(key_item, w.shape, w.dtype)
-    w, error = sweep(noise, item_prior, side=params.item, other=params.user, blocks=data.by_item)
+    w, error = sweep(noise, item_prior, side=params.item, other=params.user, rows=data.by_item)
     params = params._replace(item=parted(w, rank))
 
     squared_error, n = jnp.sum(error), jnp.sum(data.user_count)

@@ -1,22 +1,26 @@
-"""Ratings to padded blocks of rows of like degree. Host code, NumPy.
+"""Ratings to rows: padded blocks of rows of like degree, or compressed rows. Host code.
 
 Ratings per row are heavy-tailed: one padded block would waste 7-15 times the work. Rows are grouped
 by degree on a ladder of widths, each about `growth` times the last, and a group is cut into chunks
-whose gathered panel stays in a core's L2 cache.
+whose gathered panel stays in a core's L2 cache. The fused CPU kernel needs no padding: it takes
+compressed rows.
 """
 
 import jax.numpy as jnp
 import numpy as np
 from scipy.sparse import csr_array
 
+from pmf import cpu
 from pmf.errors import InputError
-from pmf.types import Data, Ratings, Rows
+from pmf.types import CSR, Data, Ratings, Rows
 
 GROWTH = 1.3  # wastes 15-20 % of the cells
 SMALL = 1_000_000  # up to here a sweep takes less than a second, and compilation weighs more:
 SMALL_GROWTH = 2.0  # wastes 40-50 %, but has half as many widths to compile
 PANEL = 1 << 19  # numbers in a chunk's gathered panel: 2 MB, about a core's L2 cache
 WIDTH_STEP = 8  # widths are multiples of a SIMD register
+SHARES = 256  # runs of compressed rows that threads take in turn
+ROW_WORK = 8  # a row costs the kernel about as much as this many ratings, beside its ratings
 
 
 def widths(largest: int, growth: float) -> np.ndarray:
@@ -46,9 +50,7 @@ def blocks(
     position = np.arange(1, len(row) + 1, dtype=np.int32)  # from 1: a sparse matrix may drop zeros
     order = csr_array((position, (row, col)), (num_rows, num_cols))
     if order.nnz != len(row):
-        raise InputError(
-            f"{len(row) - order.nnz} ratings repeat a (user, item) pair; keep one rating a pair"
-        )
+        raise _repeated(len(row) - order.nnz)
     degree, start = np.diff(order.indptr), order.indptr[:-1]
     col, value = order.indices, value[order.data - 1]
     if observed is not None:
@@ -63,6 +65,10 @@ def blocks(
         for j, width in enumerate(ladder.tolist())
         if np.any(level == j)
     )
+
+
+def _repeated(count: int) -> InputError:
+    return InputError(f"{count} ratings repeat a (user, item) pair; keep one rating a pair")
 
 
 def _block(rows, width, degree, start, col, value, num_cols, rank) -> Rows:
@@ -84,6 +90,40 @@ def _block(rows, width, degree, start, col, value, num_cols, rank) -> Rows:
     )
 
 
+def compressed(
+    ratings: Ratings, num_users: int, num_items: int, observed: np.ndarray | None = None
+) -> tuple[CSR, CSR]:
+    """Both orientations as compressed rows. Ratings not `observed` keep their cells, as padding.
+
+    Raises `InputError` where a (user, item) pair repeats.
+    """
+    from pmf.cpu.compress import compress, count_repeats, transpose
+
+    user, item, value = ratings
+    carried = value if observed is None else np.arange(len(value), dtype=np.int32)
+    by_user = compress(user, item, carried, num_users, num_items)
+    if repeats := count_repeats(*by_user[:2]):
+        raise _repeated(repeats)
+
+    def finish(start, col, carried, num_cols: int) -> CSR:
+        values = carried
+        if observed is not None:
+            held = observed[carried]
+            col = np.where(held, col, np.int32(num_cols))
+            values = np.where(held, value[carried], value.dtype.type(0))
+        return CSR(*map(jnp.asarray, (start, col, values, _shares(start))))
+
+    by_item = transpose(*by_user, num_items)
+    return finish(*by_user, num_items), finish(*by_item, num_users)
+
+
+def _shares(start: np.ndarray) -> np.ndarray:
+    """Boundaries of runs of rows of about equal work: many more runs than threads."""
+    work = start + ROW_WORK * np.arange(len(start))
+    runs = np.searchsorted(work, np.linspace(0, work[-1], SHARES + 1))
+    return np.unique(runs).astype(np.int32)
+
+
 def by_rows(
     ratings: Ratings,
     num_users: int,
@@ -91,18 +131,27 @@ def by_rows(
     rank: int,
     observed: np.ndarray | None = None,
     growth: float | None = None,
+    fused: bool | None = None,
 ) -> Data:
     """The two orientations that ALS and Gibbs need, of the `observed` ratings (default: all).
 
-    Raises `InputError` where a (user, item) pair repeats.
+    `fused` rows are for the CPU kernel; the default is where it is available. Raises `InputError`
+    where a (user, item) pair repeats.
     """
-    user, item, value = (np.asarray(x) for x in ratings)
+    ratings = Ratings(*(np.asarray(x) for x in ratings))
+    user, item, value = ratings
     kept = slice(None) if observed is None else observed
-    shape = rank, observed, growth
+    if cpu.available() if fused is None else fused:
+        rows = compressed(ratings, num_users, num_items, observed)
+    else:
+        shape = rank, observed, growth
+        rows = (
+            blocks(user, item, value, num_users, num_items, *shape),
+            blocks(item, user, value, num_items, num_users, *shape),
+        )
     return Data(
         None,
-        blocks(user, item, value, num_users, num_items, *shape),
-        blocks(item, user, value, num_items, num_users, *shape),
+        *rows,
         jnp.asarray(np.bincount(user[kept], minlength=num_users), jnp.int32),
         jnp.asarray(np.bincount(item[kept], minlength=num_items), jnp.int32),
     )

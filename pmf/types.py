@@ -46,16 +46,29 @@ class Rows(NamedTuple):
     value: Float[Array, "c b w"]
 
 
+class CSR(NamedTuple):
+    """Compressed sparse rows: row j has the cells start[j] to start[j + 1], columns ascending.
+
+    A cell with `col` the number of columns is padding, as in `Rows`. `share` cuts the rows into
+    runs of about equal work, share[k] to share[k + 1], which threads take in turn.
+    """
+
+    start: Int[Array, " n1"]
+    col: Int[Array, " m"]
+    value: Float[Array, " m"]
+    share: Int[Array, " s1"]
+
+
 class Data(NamedTuple):
     """The ratings in the order that an algorithm works in, and how many each row has.
 
     ALS and Gibbs work by rows, `by_user` and `by_item`, and need no flat `ratings`; a gradient
-    method is the reverse.
+    method is the reverse. Rows are padded blocks, or compressed where the fused kernel runs.
     """
 
     ratings: Ratings | None
-    by_user: tuple[Rows, ...]
-    by_item: tuple[Rows, ...]
+    by_user: tuple[Rows, ...] | CSR
+    by_item: tuple[Rows, ...] | CSR
     user_count: Int[Array, " users"]
     item_count: Int[Array, " items"]
 
