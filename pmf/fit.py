@@ -88,7 +88,8 @@ def fit_ratings(
 
     def problem() -> tuning.Problem:
         on_step("choosing the prior", 0, 1)
-        return tuning.Problem(ratings, users, items, settings.terms, mu, settings.seed)
+        model = settings.terms, mu, settings.seed, settings.fused
+        return tuning.Problem(ratings, users, items, *model)
 
     plan = (_sampler if settings.method == "gibbs" else _point)(settings, mu, ratings, problem)
     if plan.search.trials:
@@ -97,7 +98,10 @@ def fit_ratings(
     if plan.schedule.patience is not None:
         train, validation = _part(ratings, settings.validation, settings.seed)
     shape = train, users, items
-    data = flat(*shape) if settings.method == "map" else by_rows(*shape, settings.rank)
+    if settings.method == "map":
+        data = flat(*shape)
+    else:
+        data = by_rows(*shape, settings.rank, fused=settings.fused)
     watch = partial(on_step, settings.method)
     algorithm = plan.algorithm(data)
     watched_by = heldout or validation, validation, settings.method, watch

@@ -136,12 +136,14 @@ def by_rows(
     """The two orientations that ALS and Gibbs need, of the `observed` ratings (default: all).
 
     `fused` rows are for the CPU kernel; the default is where it is available. Raises `InputError`
-    where a (user, item) pair repeats.
+    where a (user, item) pair repeats, or the kernel is asked for and missing.
     """
     ratings = Ratings(*(np.asarray(x) for x in ratings))
     user, item, value = ratings
     kept = slice(None) if observed is None else observed
-    if cpu.available() if fused is None else fused:
+    if fused and not cpu.available():
+        raise InputError("fused=True needs JAX on a CPU and numba: pip install 'pmf[fast]'")
+    if cpu.available() and fused is not False:
         rows = compressed(ratings, num_users, num_items, observed)
     else:
         shape = rank, observed, growth

@@ -58,6 +58,7 @@ class Problem(NamedTuple):
     terms: Terms
     mu: float
     seed: int
+    fused: bool | None = None  # whether by the CPU kernel; None: where it is available
 
 
 def _holdouts(problem: Problem, number: int) -> list[tuple[Data, Ratings]]:
@@ -73,7 +74,8 @@ def _holdouts(problem: Problem, number: int) -> list[tuple[Data, Ratings]]:
                 f"{len(part)} ratings are too few to choose a prior from; "
                 "give one (prior=..., or tau=... for gibbs)"
             )
-        data = by_rows(ratings, problem.users, problem.items, problem.terms.rank, observed=~held)
+        shape = ratings, problem.users, problem.items, problem.terms.rank
+        data = by_rows(*shape, observed=~held, fused=problem.fused)
         parts.append((data, Ratings(*(x[held] for x in ratings))))
     return parts
 

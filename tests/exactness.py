@@ -19,7 +19,7 @@ import scipy.stats
 from pmf import gibbs
 from pmf.layout import by_rows
 from pmf.model import joined, parted, predict, simulate
-from pmf.types import Data, Gaussian, Params, Prior, Ratings, Rows, Terms
+from pmf.types import CSR, Data, Gaussian, Params, Prior, Ratings, Rows, Terms
 from pmf.wishart import Gamma, NormalWishart
 
 SIZE = 5  # users, and items; the last of each has no rating
@@ -100,22 +100,27 @@ def draw_joint(seed: int, terms: Terms, hyper: gibbs.Hyperprior, replicates: int
     return Joint(params, Prior(jnp.asarray(tau), user_prior, item_prior), jnp.asarray(rating))
 
 
-def _refilled(blocks: tuple[Rows, ...], rating) -> tuple[Rows, ...]:
-    """Blocks whose cells hold 1 + a rating's position, filled with that rating."""
+def _refilled(rows: tuple[Rows, ...] | CSR, rating) -> tuple[Rows, ...] | CSR:
+    """Rows whose cells hold 1 + a rating's position, filled with that rating."""
     padded = jnp.concatenate([jnp.zeros(1), rating])
-    return tuple(rows._replace(value=padded[rows.value.astype(int)]) for rows in blocks)
+    if isinstance(rows, CSR):
+        return rows._replace(value=padded[rows.value.astype(int)])
+    return tuple(block._replace(value=padded[block.value.astype(int)]) for block in rows)
 
 
-def move(seed: int, joint: Joint, hyper: gibbs.Hyperprior, rounds: int = ROUNDS) -> Joint:
+def move(
+    seed: int, joint: Joint, hyper: gibbs.Hyperprior, rounds: int = ROUNDS, fused: bool = False
+) -> Joint:
     """Each replicate after `rounds` of (sweep; new ratings)."""
     position = np.arange(1.0, len(USER) + 1)
-    template = by_rows(Ratings(USER, ITEM, position), SIZE, SIZE, rank=2, growth=1.3)
+    ratings = Ratings(USER, ITEM, position)
+    template = by_rows(ratings, SIZE, SIZE, rank=2, growth=1.3, fused=fused)
     step = gibbs.gibbs(hyper, Terms(0), MU, 1.0).step
 
     def one_round(key, joint: Joint) -> Joint:
         key_sweep, key_data = jax.random.split(key)
-        blocks = (_refilled(side, joint.rating) for side in (template.by_user, template.by_item))
-        data = Data(None, *blocks, template.user_count, template.item_count)
+        rows = (_refilled(side, joint.rating) for side in (template.by_user, template.by_item))
+        data = Data(None, *rows, template.user_count, template.item_count)
         state, _ = step(key_sweep, gibbs.State(joint.params, joint.prior), data)
         rating = simulate(key_data, state.params, *PAIRS, state.prior.tau)
         return Joint(state.params, state.prior, rating)
@@ -171,10 +176,15 @@ def functions(joint: Joint) -> dict[str, np.ndarray]:
 
 
 def p_values(
-    seed: int, terms: Terms, is_joint: bool = False, replicates: int = REPLICATES
+    seed: int,
+    terms: Terms,
+    is_joint: bool = False,
+    replicates: int = REPLICATES,
+    fused: bool = False,
 ) -> dict[str, float]:
     """A Kolmogorov-Smirnov p-value for each function: moved replicates against fresh draws."""
     hyper = hyperprior(terms, is_joint)
-    moved = functions(move(seed, draw_joint(seed, terms, hyper, replicates), hyper))
+    start = draw_joint(seed, terms, hyper, replicates)
+    moved = functions(move(seed, start, hyper, fused=fused))
     fresh = functions(draw_joint(seed + 1, terms, hyper, replicates))
     return {name: float(scipy.stats.ks_2samp(moved[name], fresh[name]).pvalue) for name in fresh}

@@ -7,8 +7,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
-    {"pmf.errors", "pmf.types", "pmf.progress"},
-    {"pmf.atomic"},
+    {"pmf.errors", "pmf.types", "pmf.progress", "pmf.cpu.simd", "pmf.cpu.compress"},
+    {"pmf.atomic", "pmf.cpu.rows"},
+    {"pmf.cpu.xla"},
     {"pmf.model"},
     {"pmf.conditionals", "pmf.wishart", "pmf.layout", "pmf.priors", "pmf.data.frames",
      "pmf.data.splits", "pmf.data.synthetic"},

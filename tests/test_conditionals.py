@@ -16,32 +16,36 @@ from pmf.layout import by_rows
 from pmf.model import joined, parted, squared_error
 from pmf.types import Terms
 
+both_paths = pytest.mark.parametrize("fused", [False, True], ids=["blocks", "fused"])
+
 
 def update(params, prior, data, side: str, noise=None):
     mine, other = getattr(params, side), getattr(params, {"user": "item", "item": "user"}[side])
-    blocks = getattr(data, f"by_{side}")
+    rows = getattr(data, f"by_{side}")
     noise = jnp.zeros_like(joined(mine)) if noise is None else noise
     gaussian = getattr(prior, side)
-    return half_sweep(noise, gaussian, prior.tau, params.mu, mine, other, blocks)
+    return half_sweep(noise, gaussian, prior.tau, params.mu, mine, other, rows)
 
 
+@both_paths
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("side", ["user", "item"])
 @pytest.mark.parametrize("terms", ALL_TERMS)
-def test_update_without_noise_is_the_conditional_mode(terms, side, weighted):
+def test_update_without_noise_is_the_conditional_mode(terms, side, weighted, fused):
     prior = random_prior(terms, weighted=weighted)
     params = random_params(terms, prior)
-    w, _ = update(params, prior, small_data(), side)
+    w, _ = update(params, prior, small_data(fused=fused), side)
     modes, _ = row_conditionals(params, prior, small_ratings(), side)
     np.testing.assert_allclose(w, modes, rtol=1e-9, atol=1e-10)
 
 
+@both_paths
 @pytest.mark.parametrize("side", ["user", "item"])
-def test_noise_has_the_conditional_covariance(side):
+def test_noise_has_the_conditional_covariance(side, fused):
     """w(noise) - w(0) is linear in the noise: with unit vectors it gives a root of inv(P)."""
     terms = Terms(3)
     prior = random_prior(terms, weighted=True)
-    params, data = random_params(terms, prior), small_data()
+    params, data = random_params(terms, prior), small_data(fused=fused)
     mode, _ = update(params, prior, data, side)
     n, d = mode.shape
     units = [jnp.tile(unit, (n, 1)) for unit in jnp.eye(d)]
@@ -51,11 +55,12 @@ def test_noise_has_the_conditional_covariance(side):
     np.testing.assert_allclose(covariances, np.linalg.inv(precisions), rtol=1e-9, atol=1e-11)
 
 
+@both_paths
 @pytest.mark.parametrize("terms", ALL_TERMS)
-def test_squared_error_is_that_of_the_new_rows(terms):
+def test_squared_error_is_that_of_the_new_rows(terms, fused):
     prior = random_prior(terms)
     params = random_params(terms, prior)
-    w, error = update(params, prior, small_data(), "item")
+    w, error = update(params, prior, small_data(fused=fused), "item")
     new = params._replace(item=parted(w, terms.rank))
     np.testing.assert_allclose(jnp.sum(error), squared_error(new, small_ratings()), rtol=1e-10)
 
@@ -68,7 +73,7 @@ def test_layout_changes_nothing_but_rounding():
     noise = jax.random.normal(key, joined(truth.user).shape)
     results = []
     for rank, growth in ((3, 1.3), (3, 4.0), (100_000, 1.1)):  # so large a rank: one row a chunk
-        data = by_rows(ratings, 30, 40, rank, growth=growth)
+        data = by_rows(ratings, 30, 40, rank, growth=growth, fused=False)
         results.append(update(truth, prior, data, "user", noise)[0])
     for other in results[1:]:
         np.testing.assert_allclose(other, results[0], rtol=1e-11, atol=1e-12)

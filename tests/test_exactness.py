@@ -22,6 +22,15 @@ FALSE_REJECTION = 1e-4  # of the whole family, as in MCMCTesting (Gandy & Scott 
 @pytest.mark.parametrize("is_joint", [False, True], ids=["separate", "joint"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_sweep_leaves_joint_distribution(shape, is_joint):
-    p = p_values(seed=1, terms=SHAPES[shape], is_joint=is_joint)
-    level = FALSE_REJECTION / (2 * len(SHAPES) * len(p))
+    check(p_values(seed=1, terms=SHAPES[shape], is_joint=is_joint))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", SHAPES)
+def test_fused_sweep_leaves_joint_distribution(shape):
+    check(p_values(seed=1, terms=SHAPES[shape], fused=True))
+
+
+def check(p: dict[str, float]) -> None:
+    level = FALSE_REJECTION / (3 * len(SHAPES) * len(p))
     assert min(p.values()) > level, sorted(p.items(), key=lambda pair: pair[1])[:3]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from pmf.data.synthetic import movielens_shaped
 from pmf.errors import InputError
@@ -25,7 +26,7 @@ def cells(blocks, num_rows: int, num_cols: int) -> list[tuple]:
 @pytest.mark.parametrize("growth", [1.1, 1.3, 2.0, None])
 def test_every_row_and_every_rating_once(growth):
     ratings = movielens_shaped(0, n=5000, users=90, items=300)
-    data = by_rows(ratings, 91, 305, rank=4, growth=growth)  # some rows have no rating
+    data = by_rows(ratings, 91, 305, rank=4, growth=growth, fused=False)  # some rows have no rating
     user, item, value = (x.tolist() for x in ratings)
     assert cells(data.by_user, 91, 305) == sorted(zip(user, item, value, strict=True))
     assert cells(data.by_item, 305, 91) == sorted(zip(item, user, value, strict=True))
@@ -35,17 +36,49 @@ def test_every_row_and_every_rating_once(growth):
 def test_observed_subset_keeps_shapes_and_drops_the_rest():
     ratings = movielens_shaped(0, n=2000, users=60, items=200)
     observed = np.random.default_rng(0).random(2000) < 0.8
-    whole, part = by_rows(ratings, 60, 200, 4), by_rows(ratings, 60, 200, 4, observed)
+    whole = by_rows(ratings, 60, 200, 4, fused=False)
+    part = by_rows(ratings, 60, 200, 4, observed, fused=False)
     assert [r.col.shape for r in whole.by_user] == [r.col.shape for r in part.by_user]
     kept = [x[observed].tolist() for x in ratings]
     assert cells(part.by_user, 60, 200) == sorted(zip(*kept, strict=True))
     assert part.user_count.sum() == observed.sum()
 
 
-def test_repeated_pair_is_refused():
+@pytest.mark.parametrize("fused", [False, True])
+def test_repeated_pair_is_refused(fused):
     twice = Ratings(*(np.array(x) for x in ([0, 1, 0], [2, 2, 2], [1.0, 2.0, 3.0])))
     with pytest.raises(InputError, match="1 ratings repeat"):
-        by_rows(twice, 2, 3, rank=2)
+        by_rows(twice, 2, 3, rank=2, fused=fused)
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_compressed_rows_are_scipys(shuffled):
+    ratings = movielens_shaped(0, n=5000, users=90, items=300)
+    if shuffled:
+        order = np.random.default_rng(0).permutation(5000)
+        ratings = Ratings(*(x[order] for x in ratings))
+    data = by_rows(ratings, 91, 305, rank=4, fused=True)
+    user, item, value = ratings
+    for rows, truth in (
+        (data.by_user, csr_array((value, (user, item)), (91, 305))),
+        (data.by_item, csr_array((value, (item, user)), (305, 91))),
+    ):
+        truth.sort_indices()
+        for mine, theirs in zip(rows, (truth.indptr, truth.indices, truth.data), strict=False):
+            np.testing.assert_array_equal(mine, theirs)
+        assert rows.share[0] == 0 and rows.share[-1] == truth.shape[0]
+        assert np.all(np.diff(rows.share) > 0)
+
+
+def test_compressed_subset_keeps_shapes_and_pads_the_rest():
+    ratings = movielens_shaped(0, n=2000, users=60, items=200)
+    observed = np.random.default_rng(0).random(2000) < 0.8
+    rows = by_rows(ratings, 60, 200, 4, observed, fused=True).by_item
+    owner = np.repeat(np.arange(200), np.diff(rows.start))
+    held = np.asarray(rows.col) < 60
+    found = zip(np.asarray(rows.col)[held], owner[held], np.asarray(rows.value)[held], strict=True)
+    assert sorted(found) == sorted(zip(*(x[observed] for x in ratings), strict=True))
+    assert len(rows.col) == 2000 and np.all(np.asarray(rows.value)[~held] == 0)
 
 
 def test_widths_waste_little():

@@ -78,16 +78,18 @@ def _factor(P, inverse, D, d):
 @njit(**_COMPILED)
 def _factor_tile(P, inverse, D, i, size):
     """The factor of the tile on the diagonal into D; rows beyond `size` are those of a unit."""
-    for r in range(TILE):
-        for c in range(TILE):
-            D[r, c] = P[i + r, i + c] if r < size and c < size else r == c
-    for r in range(TILE):
+    D[:] = 0
+    for r in range(size):
+        for c in range(r, size):
+            D[r, c] = P[i + r, i + c]
+    inverse[i : i + TILE] = 1
+    for r in range(size):
         reciprocal = D.dtype.type(1) / np.sqrt(D[r, r])
         inverse[i + r] = reciprocal
-        for c in range(r + 1, TILE):
+        for c in range(r + 1, size):
             D[r, c] *= reciprocal
-        for s in range(r + 1, TILE):
-            for c in range(s, TILE):
+        for s in range(r + 1, size):
+            for c in range(s, size):
                 D[s, c] -= D[r, s] * D[r, c]
 
 
