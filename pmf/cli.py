@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from pmf.atomic import check_target
+from pmf.compilation import keep_compiled
 from pmf.errors import InputError, NotFiniteError
 
 # The heavy rooms are imported inside the commands, so that --help answers at once.
@@ -194,6 +195,7 @@ def predict(
 def run_app(command: typer.Typer) -> None:
     """Run a command; turn what users can mend into one line and exit code 2."""
     warnings.showwarning = _show_warning
+    keep_compiled()
     try:
         code = command(standalone_mode=False)
     except UsageError as error:

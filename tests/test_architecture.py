@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
-    {"pmf.errors", "pmf.types", "pmf.progress", "pmf.cpu.simd", "pmf.cpu.compress"},
+    {"pmf.errors", "pmf.types", "pmf.progress", "pmf.compilation", "pmf.cpu.simd", "pmf.cpu.compress"},
     {"pmf.atomic", "pmf.cpu.rows"},
     {"pmf.cpu.xla"},
     {"pmf.model"},
