@@ -1,1 +1,5 @@
-"""Reproducible experiments: a TOML turned into runs, tables and figures."""
+"""Reproducible experiments on `pmf`: configurations in, run folders and tidy tables out."""
+
+from pmf.compilation import keep_compiled
+
+keep_compiled()  # here, because it must come before JAX is imported

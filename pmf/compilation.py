@@ -8,6 +8,7 @@ import os
 import platform
 import sys
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
@@ -16,18 +17,23 @@ LEAST_SECONDS = 0.1  # programs that compile faster are not worth a file
 
 def keep_compiled() -> None:
     """Let JAX keep what it compiles, unless the user has told it where to (or "" for nowhere)."""
-    options = {
+    # XLA takes two of LLVM's tuning hints for missing instructions whenever it reads a program back
+    # and says so in screens of text on standard error; what really fails raises.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    options: dict[str, Any] = {
         "jax_compilation_cache_dir": str(cache_dir()),
-        "jax_persistent_cache_min_compile_time_secs": str(LEAST_SECONDS),
+        "jax_persistent_cache_min_compile_time_secs": LEAST_SECONDS,
     }
     for name, value in options.items():
         if name.upper() in os.environ:
             continue
-        os.environ[name.upper()] = value  # for a JAX yet to be imported, and for child processes
+        os.environ[name.upper()] = str(
+            value
+        )  # for a JAX yet to be imported, and for child processes
         if "jax" in sys.modules:
             import jax
 
-            jax.config.update(name, type(getattr(jax.config, name) or "")(value))
+            jax.config.update(name, value)
 
 
 def cache_dir() -> Path:

@@ -6,6 +6,7 @@ whose gathered panel stays in a core's L2 cache. The fused CPU kernel needs no p
 compressed rows.
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.sparse import csr_array
@@ -18,9 +19,15 @@ GROWTH = 1.3  # wastes 15-20 % of the cells
 SMALL = 1_000_000  # up to here a sweep takes less than a second, and compilation weighs more:
 SMALL_GROWTH = 2.0  # wastes 40-50 %, but has half as many widths to compile
 PANEL = 1 << 19  # numbers in a chunk's gathered panel: 2 MB, about a core's L2 cache
+ACCELERATOR_PANEL = 1 << 26  # the same where thousands of rows run at once: 256 MB
 WIDTH_STEP = 8  # widths are multiples of a SIMD register
 SHARES = 256  # runs of compressed rows that threads take in turn
 ROW_WORK = 8  # a row costs the kernel about as much as this many ratings, beside its ratings
+
+
+def panel_numbers() -> int:
+    """Numbers in a chunk's gathered panel, for the device that JAX computes on."""
+    return PANEL if jax.default_backend() == "cpu" else ACCELERATOR_PANEL
 
 
 def widths(largest: int, growth: float) -> np.ndarray:
@@ -73,7 +80,7 @@ def _repeated(count: int) -> InputError:
 
 def _block(rows, width, degree, start, col, value, num_cols, rank) -> Rows:
     d = rank + 2  # a panel's row is (factor, 1, offset)
-    size = max(1, min(PANEL // (width * d), len(rows)))
+    size = max(1, min(panel_numbers() // (width * d), len(rows)))
     chunks = -(-len(rows) // size)
     row = np.full(chunks * size, len(degree), np.int32)
     row[: len(rows)] = rows
@@ -143,6 +150,7 @@ def by_rows(
     kept = slice(None) if observed is None else observed
     if fused and not cpu.available():
         raise InputError("fused=True needs JAX on a CPU and numba: pip install 'pmf[fast]'")
+    rows: tuple[tuple[Rows, ...] | CSR, tuple[Rows, ...] | CSR]
     if cpu.available() and fused is not False:
         rows = compressed(ratings, num_users, num_items, observed)
     else:

@@ -1,7 +1,11 @@
 """Strict settings for every test: 64-bit JAX, shapes checked at run time."""
 
-import jax
-from jaxtyping import install_import_hook
+import os
+
+os.environ["JAX_COMPILATION_CACHE_DIR"] = ""  # tests compile afresh, and leave nothing behind
+
+import jax  # noqa: E402
+from jaxtyping import install_import_hook  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)  # a stray float32 or float64 then shows as a wrong dtype
 

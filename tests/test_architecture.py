@@ -7,7 +7,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
-    {"pmf.errors", "pmf.types", "pmf.progress", "pmf.compilation", "pmf.cpu.simd", "pmf.cpu.compress"},
+    {"pmf.errors", "pmf.types", "pmf.progress", "pmf.compilation", "pmf.cpu.simd",
+     "pmf.cpu.compress"},
     {"pmf.atomic", "pmf.cpu.rows"},
     {"pmf.cpu.xla"},
     {"pmf.model"},
@@ -24,7 +25,9 @@ FLOORS = [
     {"pmf.estimator"},
     {"pmf.evaluate.report"},
     {"pmf.cli"},
-    {"experiments.config", "experiments.table", "experiments.speed", "paper_figures.style"},
+    {"experiments.config", "experiments.table", "experiments.workers", "experiments.gpu",
+     "paper_figures.style"},
+    {"experiments.speed"},
     {"experiments.runs", "paper_figures.convergence", "paper_figures.calibration"},
     {"paper_figures.build"},
     {"experiments.__main__", "paper_figures.__main__", "pmf.__main__"},

@@ -1,0 +1,193 @@
+"""What `experiments.speed` measures: one function a measurement, run in a process of its own.
+
+    python -m experiments.workers NAME PATH RANK      prints one JSON object
+
+Each returns `seconds`, a list free of compilation and set-up, and what else it saw.
+"""
+
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+THREADS = 2
+
+
+def _peak_gb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+def _load(path: str):
+    arrays = np.load(path)
+    user, item, value, (users, items) = (arrays[x] for x in ("user", "item", "value", "shape"))
+    return user, item, value, int(users), int(items)
+
+
+def our_als(path: str, rank: int, fused: bool = True) -> dict[str, Any]:
+    """Seconds of each sweep by the package's own driver."""
+    from pmf.als import als
+    from pmf.layout import by_rows
+    from pmf.priors import Ridge, from_ridge
+    from pmf.run import Schedule, run
+    from pmf.types import Ratings, Terms
+
+    user, item, value, *size = _load(path)
+    terms, begin = Terms(rank), time.perf_counter()
+    data = by_rows(Ratings(user, item, value), *size, rank, fused=fused)
+    layout = time.perf_counter() - begin
+    prior = from_ridge(Ridge(5.0, 5.0, 5.0, 5.0), tau=1.0).build(terms, data)
+    steps = 6 if len(value) > 3_000_000 else 40
+    result = run(als(prior, terms, float(value.mean())), 0, data, Schedule(num_steps=steps))
+    seconds = np.diff([record.seconds for record in result.records]).tolist()
+    times = {"layout_s": layout, "compile_s": result.compile_seconds}
+    return {"seconds": seconds, "peak_gb": _peak_gb(), **times}
+
+
+def our_plain_als(path: str, rank: int) -> dict[str, Any]:
+    """The same without the fused kernel."""
+    return our_als(path, rank, fused=False)
+
+
+def cmfrec_als(path: str, rank: int, use_cg: bool = False) -> dict[str, Any]:
+    """Seconds a sweep: the difference of a run of 3 iterations and one of 1, halved."""
+    from cmfrec import CMF
+    from scipy.sparse import coo_matrix
+
+    user, item, value, *shape = _load(path)
+    matrix = coo_matrix((value, (user, item)), shape=tuple(shape))
+    seconds = []
+    for niter in (1, 3):
+        model = CMF(
+            k=rank, lambda_=5.0, method="als", use_cg=use_cg, finalize_chol=False, niter=niter,
+            user_bias=True, item_bias=True, nthreads=THREADS, use_float=True, verbose=False,
+            precompute_for_predictions=False,
+        )  # fmt: skip
+        begin = time.perf_counter()
+        model.fit(matrix)
+        seconds.append(time.perf_counter() - begin)
+    return {"seconds": [(seconds[1] - seconds[0]) / 2], "peak_gb": _peak_gb()}
+
+
+def cmfrec_cg(path: str, rank: int) -> dict[str, Any]:
+    """cmfrec's default: three steps of conjugate gradients a row, not exact."""
+    return cmfrec_als(path, rank, use_cg=True)
+
+
+def our_gibbs(path: str, rank: int, fused: bool = True) -> dict[str, Any]:
+    """Seconds of each sweep, one chain, hyperparameters drawn, tau fixed."""
+    from pmf.fit import default_hyperprior
+    from pmf.gibbs import gibbs
+    from pmf.layout import by_rows
+    from pmf.run import Schedule, run
+    from pmf.settings import make_settings
+    from pmf.types import Ratings, Terms
+
+    user, item, value, *size = _load(path)
+    data = by_rows(Ratings(user, item, value), *size, rank, fused=fused)
+    hyperprior = default_hyperprior(make_settings({"rank": rank, "method": "gibbs"}))
+    schedule = Schedule(num_steps=1, average=True, burn_in=299)
+    sampler = gibbs(hyperprior, Terms(rank), float(value.mean()), 1.5)
+    result = run(sampler, 0, data, schedule)
+    seconds = np.diff([record.seconds for record in result.records])[10:]
+    return {"seconds": [float(np.mean(seconds))], "compile_s": result.compile_seconds}
+
+
+def smurff_gibbs(path: str, rank: int) -> dict[str, Any]:
+    """Seconds a sweep: the difference of a session of 350 sweeps and one of 50, by 300."""
+    import smurff
+    from scipy.sparse import coo_matrix
+
+    user, item, value, *shape = _load(path)
+    matrix = coo_matrix((value - value.mean(), (user, item)), shape=tuple(shape)).tocsr()
+    seconds = []
+    for sweeps in (50, 350) if len(value) < 500_000 else (5, 35):
+        session = smurff.BPMFSession(
+            matrix, num_latent=rank, burnin=sweeps - 1, nsamples=1, verbose=0, seed=1,
+            num_threads=THREADS,
+        )  # fmt: skip
+        begin = time.perf_counter()
+        session.run()
+        seconds.append((time.perf_counter() - begin, sweeps))
+    (first, few), (last, many) = seconds
+    return {"seconds": [(last - first) / (many - few)]}
+
+
+def our_ingest(path: str, rank: int) -> dict[str, Any]:
+    """A CSV to the rows that a fit works on."""
+    from pmf.data.catalogue import load
+    from pmf.data.frames import encode
+    from pmf.layout import by_rows
+
+    begin = time.perf_counter()
+    encoded = encode(load(path).ratings)
+    read = time.perf_counter() - begin
+    data = by_rows(encoded.ratings, len(encoded.users), len(encoded.items), 16)
+    seconds = time.perf_counter() - begin
+    count = int(data.user_count.sum())
+    return {"seconds": [seconds], "peak_gb": _peak_gb(), "read_s": read, "ratings": count}
+
+
+def pandas_ingest(path: str, rank: int) -> dict[str, Any]:
+    """pandas.read_csv alone."""
+    import pandas as pd
+
+    begin = time.perf_counter()
+    frame = pd.read_csv(path)
+    seconds = time.perf_counter() - begin
+    return {"seconds": [seconds], "peak_gb": _peak_gb(), "ratings": len(frame)}
+
+
+def our_compile(path: str, rank: int) -> dict[str, Any]:
+    """Seconds that a process compiles for, each method once."""
+    import pandas as pd
+
+    from pmf.estimator import PMF
+
+    user, item, value, *_ = _load(path)
+    ratings = pd.DataFrame({"user_id": user, "item_id": item, "rating": value})
+    seconds = {}
+    for method, given in (("als", {}), ("map", {}), ("gibbs", {"tau": 1.5, "burn_in": 0})):
+        model = PMF(rank, method, num_steps=2, **given)  # type: ignore[arg-type]
+        seconds[method] = model.fit(ratings).require_fitted().fit.compile_seconds
+    return {"seconds": [sum(seconds.values())], **seconds}
+
+
+def limits(path: str, rank: int) -> dict[str, Any]:
+    """What this machine can do: GFLOP/s of a large float32 product, GB/s of a large copy."""
+    import jax
+    import jax.numpy as jnp
+
+    n = 4096
+    product, ones = jax.jit(jnp.matmul), jnp.ones((n, n), jnp.float32)
+    gflops = 2e-9 * n**3 / _least(lambda: product(ones, ones).block_until_ready())
+    source = np.ones(1 << 27, np.float32)
+    target = np.empty_like(source)
+    bandwidth = 2e-9 * source.nbytes / _least(lambda: np.copyto(target, source))
+    return {"seconds": [], "gflops": gflops, "gb_per_s": bandwidth}
+
+
+def _least(work: Callable[[], Any], repeats: int = 7) -> float:
+    times = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - begin)
+    return min(times)
+
+
+WORKERS: dict[str, Callable[[str, int], dict[str, Any]]] = {
+    worker.__name__: worker
+    for worker in (
+        our_als, our_plain_als, cmfrec_als, cmfrec_cg, our_gibbs, smurff_gibbs,
+        our_ingest, pandas_ingest, our_compile, limits,
+    )
+}  # fmt: skip
+
+if __name__ == "__main__":
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])  # the same for both sides
+    print(json.dumps(WORKERS[sys.argv[1]](sys.argv[2], int(sys.argv[3]))))
