@@ -27,9 +27,7 @@ def keep_compiled() -> None:
     for name, value in options.items():
         if name.upper() in os.environ:
             continue
-        os.environ[name.upper()] = str(
-            value
-        )  # for a JAX yet to be imported, and for child processes
+        os.environ[name.upper()] = str(value)  # for a JAX yet to be imported
         if "jax" in sys.modules:
             import jax
 

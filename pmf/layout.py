@@ -150,18 +150,18 @@ def by_rows(
     kept = slice(None) if observed is None else observed
     if fused and not cpu.available():
         raise InputError("fused=True needs JAX on a CPU and numba: pip install 'pmf[fast]'")
-    rows: tuple[tuple[Rows, ...] | CSR, tuple[Rows, ...] | CSR]
+    by_user: tuple[Rows, ...] | CSR
+    by_item: tuple[Rows, ...] | CSR
     if cpu.available() and fused is not False:
-        rows = compressed(ratings, num_users, num_items, observed)
+        by_user, by_item = compressed(ratings, num_users, num_items, observed)
     else:
         shape = rank, observed, growth
-        rows = (
-            blocks(user, item, value, num_users, num_items, *shape),
-            blocks(item, user, value, num_items, num_users, *shape),
-        )
+        by_user = blocks(user, item, value, num_users, num_items, *shape)
+        by_item = blocks(item, user, value, num_items, num_users, *shape)
     return Data(
         None,
-        *rows,
+        by_user,
+        by_item,
         jnp.asarray(np.bincount(user[kept], minlength=num_users), jnp.int32),
         jnp.asarray(np.bincount(item[kept], minlength=num_items), jnp.int32),
     )
