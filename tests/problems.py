@@ -21,10 +21,11 @@ def small_ratings() -> Ratings:
     return Ratings(jnp.asarray(user, jnp.int32), jnp.asarray(item, jnp.int32), value)
 
 
-def small_data(rank: int = 3, **layout) -> Data:
+def small_data(rank: int = 3, fused: bool = False, **layout) -> Data:
     """The same by rows and flat."""
     ratings = small_ratings()
-    return by_rows(ratings, USERS, ITEMS, rank, **layout)._replace(ratings=ratings)
+    data = by_rows(ratings, USERS, ITEMS, rank, fused=fused, **layout)
+    return data._replace(ratings=ratings)
 
 
 def random_prior(terms: Terms, seed: int = 0, weighted: bool = False) -> Prior:
