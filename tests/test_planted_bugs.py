@@ -3,16 +3,21 @@
 The table is `CAUGHT_BY`; `docs/correctness.md` prints it.
 """
 
+import inspect
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import test_als
 import test_conditionals
+import test_cpu
 from exactness import p_values
 from test_exactness import FALSE_REJECTION
 
 from pmf import conditionals, gibbs, wishart
+from pmf.cpu import xla
 from pmf.types import Terms
 
 EVERYTHING = Terms(2, True, True)
@@ -143,9 +148,56 @@ def same_noise_on_both_sides(patch):
     _patch_second_half_sweep(patch, lambda first, now: now | {"noise": first["noise"]})
 
 
-def exactness_rejects() -> bool:
-    p = p_values(seed=1, terms=EVERYTHING)
-    return min(p.values()) < FALSE_REJECTION / len(p)
+def _patch_kernel(patch, change):
+    """Let `change` alter what the fused kernel is called with."""
+    true = xla.update_rows
+    names = list(inspect.signature(true).parameters)
+
+    def update_rows(*arguments):
+        given = dict(zip(names, arguments, strict=True))
+        return true(**given | change(given))
+
+    patch.setattr(xla, "update_rows", update_rows)
+
+
+def kernel_drops_the_prior_mean(patch):
+    """The fused h = tau X^T y."""
+    _patch_kernel(patch, lambda given: {"shift": jnp.zeros_like(given["shift"])})
+
+
+def kernel_drops_the_weight(patch):
+    """The fused prior precision is every row's alike."""
+    _patch_kernel(patch, lambda given: {"weight": jnp.ones_like(given["weight"])})
+
+
+def kernel_loses_a_rating(patch):
+    """The first rating of the whole is no row's."""
+
+    def change(given):
+        start = given["rows"].start
+        return {"rows": given["rows"]._replace(start=start.at[0].set(1))}
+
+    _patch_kernel(patch, change)
+
+
+def kernel_skips_the_last_row(patch):
+    """The threads' shares end one row too early."""
+
+    def change(given):
+        share = given["rows"].share
+        return {"rows": given["rows"]._replace(share=share.at[-1].add(-1))}
+
+    _patch_kernel(patch, change)
+
+
+def kernel_negates_the_offset(patch):
+    """The fused y = r + mu + c."""
+    _patch_kernel(patch, lambda given: {"table": given["table"].at[:, -1].multiply(-1)})
+
+
+def exactness_rejects(fused: bool = False) -> bool:
+    p = p_values(seed=1, terms=EVERYTHING, fused=fused)
+    return not min(p.values()) >= FALSE_REJECTION / len(p)
 
 
 def fails(test, *arguments) -> bool:
@@ -156,13 +208,12 @@ def fails(test, *arguments) -> bool:
     return False
 
 
+row_mode = test_conditionals.test_update_without_noise_is_the_conditional_mode
 CHECKS = {
     "joint distribution": exactness_rejects,
-    "row mode": lambda: fails(
-        test_conditionals.test_update_without_noise_is_the_conditional_mode, Terms(3), "user", False
-    ),
+    "row mode": lambda: fails(row_mode, Terms(3), "user", False, False),
     "row covariance": lambda: fails(
-        test_conditionals.test_noise_has_the_conditional_covariance, "user"
+        test_conditionals.test_noise_has_the_conditional_covariance, "user", False
     ),
     "layout": lambda: fails(test_conditionals.test_layout_changes_nothing_but_rounding),
     "ALS monotone": lambda: fails(test_als.test_never_lowers_the_log_posterior, Terms(3), True),
@@ -183,6 +234,29 @@ CAUGHT_BY = {
     stale_users_in_the_item_draw: {"joint distribution"},
     same_noise_on_both_sides: {"joint distribution"},
 }
+
+
+FUSED_CHECKS = {
+    "joint distribution": partial(exactness_rejects, fused=True),
+    "row mode": lambda: fails(row_mode, Terms(3), "user", False, True),
+    "weighted row mode": lambda: fails(row_mode, Terms(3), "user", True, True),
+    "fused equals blocks": lambda: fails(test_cpu.test_fused_equals_blocks, 6),
+}
+FUSED_CAUGHT_BY = {
+    kernel_drops_the_prior_mean: set(FUSED_CHECKS),
+    kernel_drops_the_weight: {"weighted row mode", "fused equals blocks"},
+    kernel_loses_a_rating: set(FUSED_CHECKS),
+    kernel_skips_the_last_row: set(FUSED_CHECKS),
+    kernel_negates_the_offset: set(FUSED_CHECKS),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bug", FUSED_CAUGHT_BY, ids=lambda bug: bug.__name__)
+def test_planted_kernel_bug_is_caught(bug, monkeypatch):
+    bug(monkeypatch)
+    caught = {name for name, check in FUSED_CHECKS.items() if check()}
+    assert caught == FUSED_CAUGHT_BY[bug]
 
 
 @pytest.mark.slow
