@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pmf import store
-from pmf.data.frames import checked, encode, pairs, tidy
+from pmf.data.frames import checked, learnable, pairs
 from pmf.errors import InputError
 from pmf.fit import Fitted, fit_ratings
 from pmf.predictive import Prediction, interval, predict_pairs
@@ -56,8 +56,7 @@ class PMF:
         the training frame in messages.
         """
         settings = self.settings
-        table = tidy(ratings, source, settings.scale, settings.duplicates)
-        encoded = encode(table)
+        encoded = learnable(ratings, source, settings.scale, settings.duplicates)
         users, items = encoded.users, encoded.items
         watched = None
         if heldout is not None:

@@ -7,8 +7,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
-    {"pmf.errors", "pmf.types", "pmf.progress"},
-    {"pmf.atomic"},
+    {"pmf.errors", "pmf.types", "pmf.progress", "pmf.data.kernels"},
+    {"pmf.atomic", "pmf.data.checks", "pmf.data.numeric"},
+    {"pmf.data.coding"},
     {"pmf.model"},
     {"pmf.conditionals", "pmf.wishart", "pmf.layout", "pmf.priors", "pmf.data.frames",
      "pmf.data.splits", "pmf.data.synthetic"},

@@ -2,6 +2,7 @@
 
 import gzip
 import zlib
+from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,18 +13,19 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from pmf.atomic import replacing
-from pmf.data.frames import canonical_columns
+from pmf.data.frames import REQUIRED, canonical_columns
+from pmf.data.numeric import LONGEST, is_worthwhile, read_numbers
 from pmf.errors import InputError
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 
 
 def read_ratings(
-    path: Path, required: tuple[str, ...] = ("user_id", "item_id", "rating")
+    path: Path, required: tuple[str, ...] = REQUIRED, only_required: bool = False
 ) -> pd.DataFrame:
     """The rating columns of a file, as a frame; other columns are not read.
 
-    Raises `InputError` naming the file, and the row where the reader knows it.
+    `only_required` leaves out a column that is there but not required, as a timestamp. Raises `InputError` naming the file, and the row where the reader knows it.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file")
@@ -32,17 +34,56 @@ def read_ratings(
     try:
         if kind == ".parquet":
             names = pa.parquet.read_schema(path).names
-            columns = canonical_columns(names, required, str(path))
+            columns = _columns(names, required, only_required, str(path))
             return to_frame(pa.parquet.read_table(path, columns=list(columns)))
         if kind not in SEPARATORS:
             raise InputError(
                 f"{path}: unknown kind of file; say .csv, .tsv or .parquet (.csv.gz, .tsv.gz)"
             )
+        if suffixes[-1] != ".gz" and is_worthwhile(path.stat().st_size):
+            plain = _read_plain(path, SEPARATORS[kind], required, only_required)
+            if plain is not None:
+                return plain
         opener: Any = gzip.open if suffixes[-1] == ".gz" else open
         with opener(path, "rb") as stream:
-            return read_csv(stream, str(path), SEPARATORS[kind], required=required)
+            frame = read_csv(stream, str(path), SEPARATORS[kind], required=required)
+        return frame[list(_columns(list(frame.columns), required, only_required, str(path)))]
     except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read ({_one_line(error)})") from error
+
+
+def _columns(
+    names: list[str], required: tuple[str, ...], only_required: bool, source: str
+) -> dict[str, str]:
+    found = canonical_columns(names, required, source)
+    return {name: one for name, one in found.items() if one in required or not only_required}
+
+
+def _read_plain(
+    path: Path, separator: str, required: tuple[str, ...], only_required: bool
+) -> pd.DataFrame | None:
+    """A file of plain numbers under a header, by compiled loops; None where it is anything else."""
+    with path.open("rb") as stream:
+        header = stream.readline(LONGEST)
+    if not header.endswith(b"\n") or header.count(b'"') % 2 or b"\r" in header.rstrip(b"\r\n"):
+        return None
+    try:
+        parse = pa.csv.ParseOptions(delimiter=separator)
+        names = pa.csv.read_csv(BytesIO(header), parse_options=parse).column_names
+    except (pa.ArrowInvalid, UnicodeDecodeError):
+        return None
+    columns = _columns(names, required, only_required, str(path))
+    kinds = ["-"] * len(names)
+    for name, canonical in columns.items():
+        kinds[names.index(name)] = "d" if canonical == "rating" else "i"
+    numbers = read_numbers(path, len(header), separator, "".join(kinds))
+    if numbers is None or not numbers.integers.shape[1]:
+        return None
+    in_text = [name for name, kind in zip(names, kinds, strict=True) if kind == "i"]
+    arrays = dict(zip(in_text, numbers.integers, strict=True))
+    return pd.DataFrame(
+        {name: arrays.get(name, numbers.decimals) for name in columns}, copy=False
+    )
 
 
 def read_csv(
