@@ -7,14 +7,15 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
-    {"pmf.errors", "pmf.types", "pmf.progress", "pmf.data.kernels"},
+    {"pmf.errors", "pmf.types", "pmf.progress", "pmf.data.kernels",
+     "pmf.data.coded"},
     {"pmf.atomic", "pmf.data.checks", "pmf.data.numeric"},
     {"pmf.data.coding"},
     {"pmf.model"},
     {"pmf.conditionals", "pmf.wishart", "pmf.layout", "pmf.priors", "pmf.data.frames",
      "pmf.data.splits", "pmf.data.synthetic"},
     {"pmf.data.files"},
-    {"pmf.data.movielens"},
+    {"pmf.data.movielens", "pmf.data.stream"},
     {"pmf.data.catalogue"},
     {"pmf.als", "pmf.gradient", "pmf.gibbs", "pmf.predictive"},
     {"pmf.run", "pmf.evaluate.scores"},

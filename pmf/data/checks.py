@@ -52,19 +52,33 @@ class Checks:
 
     def see_ratings(self, column: pd.Series, place: Place) -> pd.Series:
         """The ratings of a batch as float32 numbers; a bad one may be NaN."""
-        if column.dtype == np.float32:
-            numbers = column
-        else:
-            numbers = pd.to_numeric(column, errors="coerce").astype(np.float32)
+        numbers = as_float32(column)
         self.finite.see(~np.isfinite(numbers), column, place)
         if self.scale is not None:
             self.inside.see(~numbers.between(*self.scale), numbers, place)
         return numbers
 
+    @property
+    def tallies(self) -> tuple[Tally, ...]:
+        """In the order in which they are reported."""
+        return *self.ids.values(), self.finite, self.inside
+
+    @property
+    def failed(self) -> bool:
+        """Whether a row seen so far failed one."""
+        return any(tally.count for tally in self.tallies)
+
     def settle(self) -> None:
         """Raise `InputError` for the first check that a row failed."""
-        for tally in (*self.ids.values(), self.finite, self.inside):
+        for tally in self.tallies:
             tally.settle()
+
+
+def as_float32(column: pd.Series) -> pd.Series:
+    """Ratings as numbers; NaN for what is none."""
+    if column.dtype == np.float32:
+        return column
+    return pd.to_numeric(column, errors="coerce").astype(np.float32)
 
 
 def shown(value: object) -> str:

@@ -3,12 +3,15 @@
 Large integer arrays take compiled loops where numba is installed; the results are the same.
 """
 
+from collections.abc import Iterator
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 
 from pmf.data.numeric import is_worthwhile
 
-SORTED = 1 << 24  # pairs sorted at a time: bounds the memory to 16 bytes each
+SORTED = 1 << 22  # pairs looked at at a time: bounds the memory to some 40 bytes each
 SPARSE = 2  # a table of ids may have as many places a rating
 
 
@@ -40,17 +43,54 @@ def has_repeats(user: np.ndarray, item: np.ndarray, num_users: int, num_items: i
         answer = repeats_in_runs(user, item, np.full(num_items, -1, np.int32))
         if answer >= 0:
             return bool(answer)
+    for rows in _parts(user, num_users):
+        pair = np.sort(_pairs(user[rows], item[rows], num_items))
+        if np.any(pair[1:] == pair[:-1]):
+            return True
+    return False
+
+
+def first_repeat(user: np.ndarray, item: np.ndarray, num_users: int, num_items: int) -> int:
+    """The first row whose pair occurs before it, where one does."""
+    first = len(user)
+    for rows in _parts(user, num_users):
+        pair = _pairs(user[rows], item[rows], num_items)
+        order = np.argsort(pair, kind="stable")
+        again = order[1:][pair[order[1:]] == pair[order[:-1]]]
+        if len(again):
+            row = int(again.min())
+            first = min(first, row if isinstance(rows, slice) else int(rows[row]))
+    return first
+
+
+def _pairs(user: np.ndarray, item: np.ndarray, num_items: int) -> np.ndarray:
+    return user.astype(np.int64) * num_items + item
+
+
+def count_rows(codes: np.ndarray, num_rows: int) -> np.ndarray:
+    """How often each code occurs, int64; `np.bincount` without its copy of the codes."""
+    count = np.zeros(num_rows, np.int64)
+    for block in _blocks(len(codes)):
+        count += np.bincount(codes[block], minlength=num_rows)
+    return count
+
+
+def _blocks(n: int) -> Iterator[slice]:
+    return (slice(begin, begin + SORTED) for begin in range(0, n, SORTED))
+
+
+def _parts(user: np.ndarray, num_users: int) -> Iterator[slice | np.ndarray]:
+    """Rows of runs of users, about `SORTED` of them or one user's: no pair is in two parts."""
     parts = -(-len(user) // SORTED)
     if parts <= 1:
-        return _sorted_repeats(user, item, num_items)
-    edges = _equal_parts(np.bincount(user, minlength=num_users), parts)
-    within = ((user >= a) & (user < b) for a, b in zip(edges[:-1], edges[1:], strict=True))
-    return any(_sorted_repeats(user[part], item[part], num_items) for part in within)
-
-
-def _sorted_repeats(user: np.ndarray, item: np.ndarray, num_items: int) -> bool:
-    pair = np.sort(user.astype(np.int64) * num_items + item)
-    return bool(np.any(pair[1:] == pair[:-1]))
+        yield slice(None)
+        return
+    for begin, end in pairwise(_equal_parts(count_rows(user, num_users), parts)):
+        rows = [
+            np.flatnonzero((user[block] >= begin) & (user[block] < end)) + block.start
+            for block in _blocks(len(user))
+        ]
+        yield np.concatenate(rows)
 
 
 def _equal_parts(count: np.ndarray, parts: int) -> np.ndarray:

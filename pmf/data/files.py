@@ -27,6 +27,8 @@ def read_ratings(
 
     `only_required` leaves out a column that is there but not required, as a timestamp. Raises `InputError` naming the file, and the row where the reader knows it.
     """
+    if path.is_dir():
+        raise InputError(f"{path}: a folder; a folder of Parquet files can be fitted, not loaded")
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     suffixes = [suffix.lower() for suffix in path.suffixes]
@@ -49,7 +51,7 @@ def read_ratings(
             frame = read_csv(stream, str(path), SEPARATORS[kind], required=required)
         return frame[list(_columns(list(frame.columns), required, only_required, str(path)))]
     except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read ({_one_line(error)})") from error
+        raise InputError(f"{path}: cannot be read ({one_line(error)})") from error
 
 
 def _columns(
@@ -118,7 +120,7 @@ def read_csv(
             table = table.set_column(at, name, _numbers_if_exact(table[name]))
         return to_frame(table)
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-        raise InputError(f"{source}: {_one_line(error)}; correct the file") from error
+        raise InputError(f"{source}: {one_line(error)}; correct the file") from error
 
 
 def _numbers_if_exact(column: pa.ChunkedArray) -> pa.Array:
@@ -141,7 +143,8 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
     return table.to_pandas(split_blocks=True, self_destruct=True)
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """What a library says, short enough for a message of one line."""
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 

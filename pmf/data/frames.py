@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pmf.data.checks import Checks, Place, rows_of, shown
-from pmf.data.coding import code_by_appearance, has_repeats
+from pmf.data.coding import code_by_appearance, first_repeat, has_repeats
 from pmf.errors import InputError
 from pmf.types import Ratings
 
@@ -230,19 +230,20 @@ def _one_a_pair(
             raise InputError(f"{source}: only one {name}; at least two are needed to learn from")
     if not has_repeats(user, item, len(users), len(items)):
         return None
-    pair = pd.Series(user.astype(np.int64) * len(items) + item)
     match duplicates:
         case "error":
-            row = int(np.argmax(pair.duplicated()))
+            row = first_repeat(user, item, len(users), len(items))
             raise InputError(
                 f"{place(row)}: user {shown(users.values[user[row]])} rates "
                 f"item {shown(items.values[item[row]])} a second time; "
                 "say duplicates='last' or duplicates='mean', or remove it"
             )
         case "last":
+            pair = pd.Series(user.astype(np.int64) * len(items) + item)
             row = np.flatnonzero(~pair.duplicated(keep="last"))
             return _Chosen(row, value[row])
         case "mean":
+            pair = pd.Series(user.astype(np.int64) * len(items) + item)
             row = pd.Series(np.arange(len(pair))).groupby(pair, sort=False).last().to_numpy()
             return _Chosen(row, pd.Series(value).groupby(pair, sort=False).mean().to_numpy())
         case _:
