@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.tree_util import Partial
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from pmf.model import (
     gaussian_log_likelihood,
@@ -86,7 +86,7 @@ def _make_step(optimizer: optax.GradientTransformation, batch_size: int | None) 
 
 
 def on_mini_batch(
-    optimizer: optax.GradientTransformation, n: int | Int[Array, ""], state: State, part: Ratings
+    optimizer: optax.GradientTransformation, n: float, state: State, part: Ratings
 ) -> State:
     """One update on `part` of n ratings, whose loss estimates the full batch's without bias."""
 

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jaxtyping import Array, Float
 
 from pmf.data.coding import count_rows
 from pmf.gradient import START_SCALE, Info, State, on_mini_batch, squared_error_in_blocks
@@ -51,7 +52,7 @@ def streamed_map(
         n = len(ratings.user)
         rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
         for batches in shuffled_batches(rng, ratings, min(batch_size, n)):
-            state = _descend(optimizer, n, state, batches)
+            state = _descend(optimizer, float(n), state, batches)
         return state, Info(_log_posterior(state, ratings))
 
     def compile(state: State, data: Data) -> None:
@@ -59,10 +60,11 @@ def streamed_map(
         n = len(ratings.user)
         for shape in set(_shapes(n, min(batch_size, n))):
             batches = _like(ratings, shape, state.prior.tau.dtype)
-            _descend.lower(optimizer, n, state, batches).compile()
+            _descend.lower(optimizer, float(n), state, batches).compile()
         for size in {min(BUFFER, n), n % BUFFER} - {0}:
             part = _like(ratings, (size,), state.prior.tau.dtype)
             _squared_error.lower(state.params, part).compile()
+        _log_prior.lower(state.params, state.prior).compile()
 
     return Algorithm(init, step, compile)
 
@@ -103,15 +105,16 @@ def _descend(optimizer, n, state: State, batches: Ratings) -> State:
     return jax.lax.scan(one, state, batches)[0]
 
 
-_squared_error = jax.jit(squared_error_in_blocks)
+_squared_error, _log_prior = jax.jit(squared_error_in_blocks), jax.jit(log_prior)
 
 
-def _log_posterior(state: State, ratings: Ratings) -> np.float64:
-    n = len(ratings.user)
+def _log_posterior(state: State, ratings: Ratings) -> Float[Array, ""]:
+    n, tau = len(ratings.user), state.prior.tau
     parts = (_take(ratings, slice(begin, begin + BUFFER)) for begin in range(0, n, BUFFER))
     error = sum(float(_squared_error(state.params, part)) for part in parts)
-    likelihood = gaussian_log_likelihood(error, n, state.prior.tau)
-    return np.float64(likelihood) + np.float64(log_prior(state.params, state.prior))
+    # float(n): more than 2^31 ratings are no int32.
+    likelihood = gaussian_log_likelihood(jnp.asarray(error, tau.dtype), float(n), tau)
+    return likelihood + _log_prior(state.params, state.prior)
 
 
 def _take(ratings: Ratings, rows: slice) -> Ratings:

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from pmf.als import als
+from pmf.data.coded import mean_and_std
+from pmf.data.coding import blocks, count_rows
 from pmf.errors import InputError, NotFiniteError
 from pmf.gibbs import Hyperprior, gibbs
 from pmf.layout import by_rows
@@ -83,11 +85,13 @@ def _subsample(ratings: Ratings, users: int, rng: np.random.Generator) -> Rating
     if len(ratings.value) <= MOST_RATINGS:
         return ratings
     order = rng.permutation(users)
-    total = np.cumsum(np.bincount(ratings.user, minlength=users)[order])
+    total = np.cumsum(count_rows(ratings.user, users)[order])
     chosen = np.zeros(users, bool)
     chosen[order[: max(1, np.searchsorted(total, MOST_RATINGS))]] = True
-    held = chosen[ratings.user]
-    return Ratings(*(x[held] for x in ratings))
+    n = len(ratings.user)
+    held = np.concatenate([np.flatnonzero(chosen[ratings.user[b]]) + b.start for b in blocks(n)])
+    user, item, value = (x[held] for x in ratings)
+    return Ratings(user, item, value.astype(np.promote_types(value.dtype, np.float32)))
 
 
 def choose_prior(problem: Problem) -> tuple[IsotropicPrior, Search]:
@@ -98,9 +102,9 @@ def choose_prior(problem: Problem) -> tuple[IsotropicPrior, Search]:
     """
     terms = problem.terms
     holdouts = _holdouts(problem, HOLDOUTS if terms.rank else BIAS_HOLDOUTS)
-    spread = float(np.std(problem.ratings.value)) or 1.0
-    count = np.bincount(problem.ratings.user, minlength=problem.users)
-    typical = float(np.exp(np.mean(np.log(count[problem.ratings.user]))))
+    spread = mean_and_std(problem.ratings.value)[1] or 1.0
+    count = count_rows(problem.ratings.user, problem.users)
+    typical = float(np.exp(np.average(np.log(np.maximum(count, 1)), weights=count)))
     trials: list[Trial] = []
 
     def prior_at(point: Point, tau: float) -> IsotropicPrior:

@@ -18,7 +18,7 @@ FLOORS = [
     {"pmf.data.movielens", "pmf.data.stream"},
     {"pmf.data.catalogue"},
     {"pmf.als", "pmf.gradient", "pmf.gibbs", "pmf.predictive"},
-    {"pmf.run", "pmf.evaluate.scores"},
+    {"pmf.run", "pmf.streamed", "pmf.evaluate.scores"},
     {"pmf.tuning", "pmf.settings", "pmf.evaluate.strata"},
     {"pmf.fit"},
     {"pmf.store"},

@@ -207,4 +207,3 @@ def test_ratings_are_coded_exactly_or_not_at_all(values, kind, size):
         assert coded[4:7].tolist() == values[4:7].tolist() and len(coded) == len(values)
     else:
         assert coded.dtype == kind
-

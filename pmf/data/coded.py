@@ -1,10 +1,12 @@
 """Ratings in fewer bytes: one or two each where that is exact, never rounded."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 
+BLOCK = 1 << 20  # values decoded at a time
 MOST = 256  # distinct values that a byte can tell apart
 
 
@@ -49,6 +51,18 @@ class Palette:
         if self.bits is not None:
             return Coded(make(np.uint8), self.bits.view(np.float32))
         return make(np.float16 if self.is_half else np.float32)
+
+
+def mean_and_std(values: Values) -> tuple[float, float]:
+    """Mean and standard deviation in float64, decoding `BLOCK` values at a time."""
+    n = len(values)
+
+    def total(of: Callable[[np.ndarray], np.ndarray]) -> float:
+        blocks = (values[begin : begin + BLOCK] for begin in range(0, n, BLOCK))
+        return sum(float(np.sum(of(block.astype(np.float64)))) for block in blocks)
+
+    mean = total(lambda x: x) / n
+    return mean, float(np.sqrt(total(lambda x: (x - mean) ** 2) / n))
 
 
 def put(values: Values, rows: slice, new: np.ndarray) -> bool:

@@ -70,12 +70,13 @@ def _pairs(user: np.ndarray, item: np.ndarray, num_items: int) -> np.ndarray:
 def count_rows(codes: np.ndarray, num_rows: int) -> np.ndarray:
     """How often each code occurs, int64; `np.bincount` without its copy of the codes."""
     count = np.zeros(num_rows, np.int64)
-    for block in _blocks(len(codes)):
+    for block in blocks(len(codes)):
         count += np.bincount(codes[block], minlength=num_rows)
     return count
 
 
-def _blocks(n: int) -> Iterator[slice]:
+def blocks(n: int) -> Iterator[slice]:
+    """Runs of `SORTED` of n rows."""
     return (slice(begin, begin + SORTED) for begin in range(0, n, SORTED))
 
 
@@ -88,7 +89,7 @@ def _parts(user: np.ndarray, num_users: int) -> Iterator[slice | np.ndarray]:
     for begin, end in pairwise(_equal_parts(count_rows(user, num_users), parts)):
         rows = [
             np.flatnonzero((user[block] >= begin) & (user[block] < end)) + block.start
-            for block in _blocks(len(user))
+            for block in blocks(len(user))
         ]
         yield np.concatenate(rows)
 

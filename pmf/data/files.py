@@ -25,7 +25,8 @@ def read_ratings(
 ) -> pd.DataFrame:
     """The rating columns of a file, as a frame; other columns are not read.
 
-    `only_required` leaves out a column that is there but not required, as a timestamp. Raises `InputError` naming the file, and the row where the reader knows it.
+    `only_required` leaves out a column that is there but not required, as a timestamp. Raises
+    `InputError` naming the file, and the row where the reader knows it.
     """
     if path.is_dir():
         raise InputError(f"{path}: a folder; a folder of Parquet files can be fitted, not loaded")
@@ -72,9 +73,9 @@ def _read_plain(
     try:
         parse = pa.csv.ParseOptions(delimiter=separator)
         names = pa.csv.read_csv(BytesIO(header), parse_options=parse).column_names
-    except (pa.ArrowInvalid, UnicodeDecodeError):
+        columns = _columns(names, required, only_required, str(path))
+    except (pa.ArrowInvalid, UnicodeDecodeError, InputError):  # the other path says it better
         return None
-    columns = _columns(names, required, only_required, str(path))
     kinds = ["-"] * len(names)
     for name, canonical in columns.items():
         kinds[names.index(name)] = "d" if canonical == "rating" else "i"
@@ -83,9 +84,7 @@ def _read_plain(
         return None
     in_text = [name for name, kind in zip(names, kinds, strict=True) if kind == "i"]
     arrays = dict(zip(in_text, numbers.integers, strict=True))
-    return pd.DataFrame(
-        {name: arrays.get(name, numbers.decimals) for name in columns}, copy=False
-    )
+    return pd.DataFrame({name: arrays.get(name, numbers.decimals) for name in columns}, copy=False)
 
 
 def read_csv(

@@ -230,20 +230,19 @@ def _one_a_pair(
             raise InputError(f"{source}: only one {name}; at least two are needed to learn from")
     if not has_repeats(user, item, len(users), len(items)):
         return None
+    if duplicates == "error":
+        first = first_repeat(user, item, len(users), len(items))
+        raise InputError(
+            f"{place(first)}: user {shown(users.values[user[first]])} rates "
+            f"item {shown(items.values[item[first]])} a second time; "
+            "say duplicates='last' or duplicates='mean', or remove it"
+        )
+    pair = pd.Series(user.astype(np.int64) * len(items) + item)
     match duplicates:
-        case "error":
-            row = first_repeat(user, item, len(users), len(items))
-            raise InputError(
-                f"{place(row)}: user {shown(users.values[user[row]])} rates "
-                f"item {shown(items.values[item[row]])} a second time; "
-                "say duplicates='last' or duplicates='mean', or remove it"
-            )
         case "last":
-            pair = pd.Series(user.astype(np.int64) * len(items) + item)
             row = np.flatnonzero(~pair.duplicated(keep="last"))
             return _Chosen(row, value[row])
         case "mean":
-            pair = pd.Series(user.astype(np.int64) * len(items) + item)
             row = pd.Series(np.arange(len(pair))).groupby(pair, sort=False).last().to_numpy()
             return _Chosen(row, pd.Series(value).groupby(pair, sort=False).mean().to_numpy())
         case _:

@@ -191,9 +191,7 @@ def _open(file: Path) -> pa.parquet.ParquetFile:
         raise InputError(f"{file}: cannot be read ({one_line(error)})") from error
 
 
-def _batches(
-    files: tuple[Path, ...], rows: np.ndarray, begin: int, end: int
-) -> Iterator[Batch]:
+def _batches(files: tuple[Path, ...], rows: np.ndarray, begin: int, end: int) -> Iterator[Batch]:
     """The rows from `begin` to `end` of the whole, at most `BATCH` at a time."""
     kinds: dict[str, str] = {}
     start = np.cumsum(rows) - rows
