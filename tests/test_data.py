@@ -423,7 +423,7 @@ def outcome(path) -> tuple:
     return columns, np.signbit(frame["rating"]).tolist()
 
 
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(csv_texts())
 def test_the_fast_path_is_the_exact_one(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "fuzzed.csv"

@@ -84,7 +84,7 @@ def test_streaming_is_the_in_memory_epoch_in_the_same_order(monkeypatch, optimiz
 
 
 def test_ratings_in_files_and_in_bytes_change_nothing(tmp_path):
-    ratings = movielens_shaped(0, n=900, users=60, items=70)
+    ratings = movielens_shaped(0, n=900, users=60, items=90)
     mapped = []
     for name, x in zip(Ratings._fields, ratings, strict=True):
         np.save(tmp_path / name, x)
@@ -96,7 +96,7 @@ def test_ratings_in_files_and_in_bytes_change_nothing(tmp_path):
         "prior": IsotropicPrior(1.0, 5.0, 5.0, 2.0, 2.0),
     })  # fmt: skip
     fits = [
-        fit_ratings(settings, Ratings(*sides, value), 61, 71)
+        fit_ratings(settings, Ratings(*sides, value), 61, 91)
         for sides, value in [(ratings[:2], ratings.value), (mapped[:2], coded)]
     ]
     for a, b in zip(tree_leaves(fits[0].draws), tree_leaves(fits[1].draws), strict=True):
