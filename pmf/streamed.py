@@ -21,7 +21,7 @@ from pmf.model import gaussian_log_likelihood, log_prior, start
 from pmf.types import Algorithm, Data, Prior, Ratings, Terms
 
 BLOCK = 1 << 14  # neighbouring ratings that are read together
-BUFFER = 1 << 22  # ratings that are shuffled among themselves: 50 MB
+BUFFER = 1 << 21  # ratings that are shuffled among themselves: 25 MB
 
 
 def on_host(ratings: Ratings, num_users: int, num_items: int) -> Data:
