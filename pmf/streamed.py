@@ -52,6 +52,8 @@ def streamed_map(
         n = len(ratings.user)
         rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
         for batches in shuffled_batches(rng, ratings, min(batch_size, n)):
+            # Buffers are read while the device works, but they must not queue up before it.
+            jax.block_until_ready(state)
             state = _descend(optimizer, float(n), state, batches)
         return state, Info(_log_posterior(state, ratings))
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pmf.data import coding, movielens, numeric, splits
 from pmf.data.catalogue import BUNDLED, load
 from pmf.data.files import read_ratings, write_table
-from pmf.data.frames import encode, tidy
+from pmf.data.frames import REQUIRED, checked, encode, tidy
 from pmf.data.synthetic import movielens_shaped
 from pmf.errors import InputError
 
@@ -414,8 +414,15 @@ def _words(name: str) -> str:
 
 def outcome(path) -> tuple:
     """What comes of a file: ids as they are and ratings as they are learnt, or the error."""
+    return tuple(
+        outcome_of(lambda required=required: checked(read_ratings(path, REQUIRED, required)))
+        for required in (False, True)
+    )
+
+
+def outcome_of(read) -> tuple:
     try:
-        frame = load(path).ratings
+        frame = read()
     except InputError as error:
         return (str(error),)
     assert frame["rating"].dtype == np.float32
@@ -423,7 +430,7 @@ def outcome(path) -> tuple:
     return columns, np.signbit(frame["rating"]).tolist()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(csv_texts())
 def test_the_fast_path_is_the_exact_one(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "fuzzed.csv"

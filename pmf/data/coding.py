@@ -12,7 +12,7 @@ import pandas as pd
 from pmf.data.numeric import is_worthwhile
 
 SORTED = 1 << 22  # pairs looked at at a time: bounds the memory to some 40 bytes each
-SPARSE = 2  # a table of ids may have as many places a rating
+SPARSE = 0.25  # places a rating that a table of ids may have: bounds it to 3 bytes a rating
 
 
 def code_by_appearance(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

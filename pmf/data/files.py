@@ -49,8 +49,10 @@ def read_ratings(
                 return plain
         opener: Any = gzip.open if suffixes[-1] == ".gz" else open
         with opener(path, "rb") as stream:
-            frame = read_csv(stream, str(path), SEPARATORS[kind], required=required)
-        return frame[list(_columns(list(frame.columns), required, only_required, str(path)))]
+            separator = SEPARATORS[kind]
+            return read_csv(
+                stream, str(path), separator, required=required, only_required=only_required
+            )
     except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read ({one_line(error)})") from error
 
@@ -95,6 +97,7 @@ def read_csv(
     required: tuple[str, ...] | None = None,
     encoding: str = "utf8",
     quoted: bool = True,
+    only_required: bool = False,
 ) -> pd.DataFrame:
     """A delimited table. `names` for a file without a header; `required` keeps rating columns only.
 
@@ -106,7 +109,7 @@ def read_csv(
     try:
         if required is not None:
             header = pa.csv.open_csv(stream, read, parse, convert).schema.names
-            columns = canonical_columns(header, required, source)
+            columns = _columns(header, required, only_required, source)
             convert.include_columns = list(columns)
             # Ids are read as words: 007 is not 7, and twenty digits are no float.
             words = pa.dictionary(pa.int32(), pa.string())
