@@ -15,6 +15,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
+from pmf.data.coded import decoded
 from pmf.data.coding import count_rows
 from pmf.gradient import START_SCALE, Info, State, on_mini_batch, squared_error_in_blocks
 from pmf.model import gaussian_log_likelihood, log_prior, start
@@ -122,7 +123,7 @@ def _log_posterior(state: State, ratings: Ratings) -> Float[Array, ""]:
 def _take(ratings: Ratings, rows: slice) -> Ratings:
     """Rows as arrays in memory, values decoded."""
     user, item, value = (np.array(x[rows]) for x in ratings)
-    return Ratings(user, item, value.astype(np.promote_types(value.dtype, np.float32)))
+    return Ratings(user, item, decoded(value))
 
 
 def _like(ratings: Ratings, shape: tuple[int, ...], dtype) -> Ratings:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pmf.als import als
-from pmf.data.coded import mean_and_std
+from pmf.data.coded import decoded, mean_and_std
 from pmf.data.coding import blocks, count_rows
 from pmf.errors import InputError, NotFiniteError
 from pmf.gibbs import Hyperprior, gibbs
@@ -83,7 +83,7 @@ def _holdouts(problem: Problem, number: int) -> list[tuple[Data, Ratings]]:
 def _subsample(ratings: Ratings, users: int, rng: np.random.Generator) -> Ratings:
     """All ratings of random users, MOST_RATINGS at the most: a user's history stays whole."""
     if len(ratings.value) <= MOST_RATINGS:
-        return ratings
+        return ratings._replace(value=decoded(ratings.value))
     order = rng.permutation(users)
     total = np.cumsum(count_rows(ratings.user, users)[order])
     chosen = np.zeros(users, bool)
@@ -91,7 +91,7 @@ def _subsample(ratings: Ratings, users: int, rng: np.random.Generator) -> Rating
     n = len(ratings.user)
     held = np.concatenate([np.flatnonzero(chosen[ratings.user[b]]) + b.start for b in blocks(n)])
     user, item, value = (x[held] for x in ratings)
-    return Ratings(user, item, value.astype(np.promote_types(value.dtype, np.float32)))
+    return Ratings(user, item, decoded(value))
 
 
 def choose_prior(problem: Problem) -> tuple[IsotropicPrior, Search]:

@@ -165,6 +165,18 @@ def test_a_file_that_changes_between_the_passes_is_noticed(tmp_path):
         stream.read(scanned)
 
 
+def test_a_full_disk_is_an_error_before_the_work(tmp_path, monkeypatch):
+    """A mapped file that finds no room later kills the process without a word."""
+
+    def full(handle, offset, size):
+        raise OSError(28, "No space left on device")
+
+    frame(500).to_parquet(tmp_path / "a.parquet")
+    monkeypatch.setattr(stream.os, "posix_fallocate", full)
+    with pytest.raises(InputError, match="no room for 500 ratings .No space left.*set TMPDIR"):
+        encoded(tmp_path, work_folder=tmp_path)
+
+
 def test_memory_is_bounded_by_the_batch_not_by_the_data(tmp_path, monkeypatch):
     """Four times the rows, all on disk: the same memory. All at once would need 20 MB more."""
     monkeypatch.setattr(stream, "BATCH", 1 << 14)

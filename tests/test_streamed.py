@@ -97,11 +97,16 @@ def test_ratings_in_files_and_in_bytes_change_nothing(tmp_path):
     })  # fmt: skip
     fits = [
         fit_ratings(settings, Ratings(*sides, value), 61, 91)
-        for sides, value in [(ratings[:2], ratings.value), (mapped[:2], coded)]
+        for sides, value in [
+            (ratings[:2], ratings.value),
+            (mapped[:2], coded),
+            (mapped[:2], ratings.value.astype(np.float16)),
+        ]
     ]
-    for a, b in zip(tree_leaves(fits[0].draws), tree_leaves(fits[1].draws), strict=True):
-        np.testing.assert_array_equal(a, b)
-    assert fits[0].noise_variance == fits[1].noise_variance
+    for other in fits[1:]:
+        for a, b in zip(tree_leaves(fits[0].draws), tree_leaves(other.draws), strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert fits[0].noise_variance == other.noise_variance
 
 
 def test_the_driver_compiles_before_it_steps():

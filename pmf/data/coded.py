@@ -53,6 +53,12 @@ class Palette:
         return make(np.float16 if self.is_half else np.float32)
 
 
+def decoded(values: Values) -> np.ndarray:
+    """The values as floating-point numbers of 32 bits or more."""
+    array = np.asarray(values)
+    return array.astype(np.promote_types(array.dtype, np.float32), copy=False)
+
+
 def mean_and_std(values: Values) -> tuple[float, float]:
     """Mean and standard deviation in float64, decoding `BLOCK` values at a time."""
     n = len(values)

@@ -9,6 +9,7 @@ of which the last, for pairs that repeat, is not needed where numba is installed
 ratings stand together.
 """
 
+import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from pmf.data.checks import Checks, as_float32
-from pmf.data.coded import Palette, put
+from pmf.data.coded import Palette, Values, put
 from pmf.data.files import one_line
 from pmf.data.frames import (
     REQUIRED,
@@ -125,15 +126,12 @@ def read(scanned: Scan, duplicates: Duplicates = "error", folder: Path | None = 
     if folder is not None and duplicates != "error":
         raise InputError("on disk a pair rated twice is an error; say on_disk=False, or remove it")
     n = scanned.num_ratings
-
-    def room(name: str, dtype) -> np.ndarray:
-        if folder is None:
-            return np.empty(n, dtype)
-        return np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, (n,))
-
-    user, item = room("user", np.int32), room("item", np.int32)
-    on_disk = folder is not None
-    value = scanned.palette.empty(partial(room, "value")) if on_disk else room("value", np.float32)
+    if folder is None:
+        user, item = np.empty(n, np.int32), np.empty(n, np.int32)
+        value: Values = np.empty(n, np.float32)
+    else:
+        user, item = (_mapped(folder / name, n, np.int32) for name in ("user.npy", "item.npy"))
+        value = scanned.palette.empty(partial(_mapped, folder / "value.npy", n))
     for first, block in encoded_blocks(scanned):
         rows = slice(first, first + len(block.user))
         user[rows], item[rows] = block.user, block.item
@@ -141,6 +139,24 @@ def read(scanned: Scan, duplicates: Duplicates = "error", folder: Path | None = 
             raise _changed(scanned.source)
     whole = Encoded(Ratings(user, item, value), scanned.users, scanned.items)
     return distinct(whole, duplicates, scanned.source, scanned.place)
+
+
+def _mapped(path: Path, n: int, dtype) -> np.ndarray:
+    """A new array in a file. Its room is taken now: a disk that fills up later kills the process.
+
+    Raises `InputError` where there is not enough.
+    """
+    try:
+        array = np.lib.format.open_memmap(path, "w+", dtype, (n,))
+        if hasattr(os, "posix_fallocate"):
+            with path.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except OSError as error:
+        raise InputError(
+            f"{path.parent}: no room for {n:,} ratings ({error.strerror}); set TMPDIR to a folder "
+            "on a larger disk"
+        ) from error
+    return array
 
 
 def _changed(source: str) -> InputError:
