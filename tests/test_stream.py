@@ -157,6 +157,10 @@ def test_a_file_that_changes_between_the_passes_is_noticed(tmp_path):
     table = frame(500)
     table.to_parquet(tmp_path / "a.parquet")
     scanned = stream.scan(tmp_path)
+    for change in (table[:400], pd.concat([table, table])):
+        change.to_parquet(tmp_path / "a.parquet")
+        with pytest.raises(InputError, match="a.parquet: changed while it was read"):
+            stream.read(scanned)
     table.assign(rating=0.25).to_parquet(tmp_path / "a.parquet")
     with pytest.raises(InputError, match="changed while it was read"):
         stream.read(scanned, "error", tmp_path)

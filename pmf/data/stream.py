@@ -215,6 +215,8 @@ def _batches(files: tuple[Path, ...], rows: np.ndarray, begin: int, end: int) ->
         low, high = (int(np.clip(x - start[j], 0, rows[j])) for x in (begin, end))
         if low < high:
             with _open(file) as parquet:
+                if parquet.metadata.num_rows != rows[j]:
+                    raise _changed(str(file))
                 columns = canonical_columns(parquet.schema_arrow.names, REQUIRED, str(file))
                 columns = {name: one for name, one in columns.items() if one in REQUIRED}
                 _same_kind(parquet.schema_arrow, columns, kinds, file)
