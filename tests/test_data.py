@@ -444,6 +444,7 @@ def test_the_fast_path_is_the_exact_one(tmp_path_factory, text):
 
 def test_plain_files_do_take_the_fast_path(tmp_path, monkeypatch):
     """Else the test above compares a path with itself."""
+    pytest.importorskip("numba")
     path = tmp_path / "r.csv"
     names = ["userId", "movieId", "rating"]
     ratings = pd.DataFrame(dict(zip(names, movielens_shaped(0, 5000, 90, 700), strict=True)))
