@@ -110,7 +110,7 @@ def data_describe(data: Annotated[str, typer.Argument(help=SetOrFile)]) -> None:
 
 @app.command()
 def fit(
-    train: Annotated[str, typer.Argument(help=SetOrFile)],
+    train: Annotated[str, typer.Argument(help=SetOrFile + ", or a folder of Parquet files")],
     out: Annotated[Path, typer.Option(help="The model file to write.")],
     method: Annotated[str, typer.Option(help="als, map or gibbs")] = "als",
     rank: Annotated[int, typer.Option(help="Width of the factors; 0 for biases only.")] = 16,
@@ -121,25 +121,27 @@ def fit(
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
     user_bias: Annotated[bool, typer.Option(help="A bias for each user.")] = True,
     item_bias: Annotated[bool, typer.Option(help="A bias for each item.")] = True,
+    on_disk: Annotated[
+        bool, typer.Option("--on-disk", help="Ratings stay in files (map, from Parquet).")
+    ] = False,
     duplicates: Annotated[
         str, typer.Option(help="A pair rated twice: error, last or mean.")
     ] = "error",
 ) -> None:
     """Fit a model and write it to a file."""
-    from pmf.data.catalogue import load
     from pmf.estimator import PMF
     from pmf.progress import progress_bar
 
     check_target(out)
     settings: dict[str, Any] = {"num_steps": steps, "seed": seed, "duplicates": duplicates}
+    settings["on_disk"] = on_disk
     model = PMF(rank, method, user_bias=user_bias, item_bias=item_bias, **settings)  # type: ignore[arg-type]
-    dataset = load(train)
-    ratings = dataset.ratings
     with progress_bar() as on_step:
-        model.fit(ratings, on_step=on_step, source=dataset.source)
+        model.fit(train, on_step=on_step)
     model.save(out)
-    result, last = model.require_fitted().fit, model.records[-1]
-    print(f"{method}, rank {rank}, {len(ratings):,} ratings: {result.stopped}")
+    fitted, last = model.require_fitted(), model.records[-1]
+    result = fitted.fit
+    print(f"{method}, rank {rank}, {fitted.user_count.sum():,} ratings: {result.stopped}")
     print(
         f"{last.seconds / last.step:.4f} seconds a step, {last.step} steps; "
         f"compilation {result.compile_seconds:.1f} s"

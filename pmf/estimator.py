@@ -4,13 +4,16 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from pmf import store
-from pmf.data.frames import checked, encode, pairs, tidy
+from pmf.data import catalogue
+from pmf.data.coding import count_rows
+from pmf.data.frames import Encoded, checked, learnable, pairs
 from pmf.errors import InputError
 from pmf.fit import Fitted, fit_ratings
 from pmf.predictive import Prediction, interval, predict_pairs
@@ -44,20 +47,38 @@ class PMF:
 
     def fit(
         self,
-        ratings: pd.DataFrame,
+        ratings: pd.DataFrame | str | Path,
         heldout: pd.DataFrame | None = None,
         on_step: Callable[[str, int, int], None] = lambda phase, step, total: None,
         source: str = "the training frame",
     ) -> "PMF":
-        """Fit to a frame of ratings; gives itself.
+        """Fit to a frame of ratings, a data set by name, a file, or a folder of Parquet files.
+
+        A large file is read in less time and memory by its path than through a frame. A folder is
+        read by batches; with `on_disk=True` its ratings never are in memory as a whole.
 
         `heldout` ratings are watched: their RMSE is recorded at each step, and `heldout_prediction`
         averages all kept draws. `on_step(phase, step, total)` is told of progress; `source` names
         the training frame in messages.
         """
         settings = self.settings
-        table = tidy(ratings, source, settings.scale, settings.duplicates)
-        encoded = encode(table)
+        rules = settings.scale, settings.duplicates
+        if not isinstance(ratings, pd.DataFrame):
+            with TemporaryDirectory(prefix="pmf-", ignore_cleanup_errors=True) as folder:
+                work_folder = Path(folder) if settings.on_disk else None
+                encoded = catalogue.encoded(ratings, *rules, work_folder)
+                return self._fit_encoded(encoded, heldout, on_step)
+        if settings.on_disk:
+            raise InputError("on_disk=True reads Parquet: fit a path, not a frame")
+        return self._fit_encoded(learnable(ratings, source, *rules), heldout, on_step)
+
+    def _fit_encoded(
+        self,
+        encoded: Encoded,
+        heldout: pd.DataFrame | None,
+        on_step: Callable[[str, int, int], None],
+    ) -> "PMF":
+        settings = self.settings
         users, items = encoded.users, encoded.items
         watched = None
         if heldout is not None:
@@ -68,7 +89,7 @@ class PMF:
             settings, encoded.ratings, len(users) + 1, len(items) + 1, watched, on_step
         )
         counts = (
-            np.bincount(codes, minlength=len(ids) + 1)
+            count_rows(codes, len(ids) + 1)
             for codes, ids in ((encoded.ratings.user, users), (encoded.ratings.item, items))
         )
         self.fitted = Fitted(fit, users, items, *counts)

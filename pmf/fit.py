@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
 from pmf import tuning
 from pmf.als import als
+from pmf.data.coded import mean_and_std
+from pmf.data.coding import blocks
 from pmf.data.frames import Ids
 from pmf.errors import InputError
 from pmf.gibbs import Hyperprior, gibbs
@@ -19,6 +22,7 @@ from pmf.layout import by_rows, flat
 from pmf.predictive import Prediction, predict_pairs
 from pmf.run import Record, Schedule, run
 from pmf.settings import Settings
+from pmf.streamed import on_host, streamed_map
 from pmf.tuning import Search
 from pmf.types import Algorithm, Data, Params, Ratings
 from pmf.wishart import Gamma, NormalWishart
@@ -84,7 +88,7 @@ def fit_ratings(
     Raises `InputError` for settings that the data cannot support, `NotFiniteError` from the run.
     """
     _check_size(settings, users, items)
-    mu = float(np.mean(ratings.value, dtype=np.float64)) if settings.mu == "mean" else settings.mu
+    mu = mean_and_std(ratings.value)[0] if settings.mu == "mean" else settings.mu
 
     def problem() -> tuning.Problem:
         on_step("choosing the prior", 0, 1)
@@ -99,7 +103,7 @@ def fit_ratings(
         train, validation = _part(ratings, settings.validation, settings.seed)
     shape = train, users, items
     if settings.method == "map":
-        data = flat(*shape)
+        data = on_host(*shape) if settings.on_disk else flat(*shape)
     else:
         data = by_rows(*shape, settings.rank, fused=settings.fused)
     watch = partial(on_step, settings.method)
@@ -137,6 +141,8 @@ def _point(settings: Settings, mu: float, ratings: Ratings, problem: Problem) ->
         if settings.method == "als":
             return als(arrays, terms, mu)
         size = _batch_size(settings, len(ratings.value))
+        if settings.on_disk:
+            return streamed_map(arrays, terms, mu, _optimizer(settings), size or MINI_BATCH)
         return gradient_map(arrays, terms, mu, _optimizer(settings), size)
 
     default = {"als": 1e-5, "map": 1e-6}[settings.method]
@@ -235,6 +241,9 @@ def _part(ratings: Ratings, fraction: float, seed: int) -> tuple[Ratings, Rating
 
 def _residual_variance(draws: Params, ratings: Ratings) -> float:
     """The mean squared training residual: the noise that a point method is given."""
-    fitted = predict_pairs(draws, np.zeros(1, np.float32), ratings.user, ratings.item).mean
-    variance = float(np.mean((ratings.value - fitted) ** 2, dtype=np.float64))
-    return max(variance, LEAST_VARIANCE)
+    draws, n, total = jax.tree.map(jnp.asarray, draws), len(ratings.value), 0.0
+    for rows in blocks(n):
+        pair = ratings.user[rows], ratings.item[rows]
+        fitted = predict_pairs(draws, np.zeros(1, np.float32), *pair).mean
+        total += float(np.sum((ratings.value[rows] - fitted) ** 2, dtype=np.float64))
+    return max(total / n, LEAST_VARIANCE)

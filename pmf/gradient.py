@@ -8,14 +8,23 @@ from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
-from pmf.model import log_likelihood, log_posterior, log_prior, start
+from pmf.model import (
+    gaussian_log_likelihood,
+    log_likelihood,
+    log_posterior,
+    log_prior,
+    squared_error,
+    start,
+)
 from pmf.types import Algorithm, Data, Params, Prior, Ratings, Side, Terms
 
 START_SCALE = 0.1
+BLOCK = 1 << 16  # ratings whose factors are gathered at a time to report the log posterior
 Sides = tuple[Side, Side]  # what is optimised: users and items, not mu
 
 
@@ -51,8 +60,6 @@ def gradient_map(
 
 @lru_cache(maxsize=32)  # one function an optimizer, so that jit's own cache can recognise it
 def _make_step(optimizer: optax.GradientTransformation, batch_size: int | None) -> Callable:
-    update = partial(_update, optax.with_extra_args_support(optimizer))
-
     def full_batch(key, state: State, data: Data) -> tuple[State, Info]:
         ratings = _flat(data)
 
@@ -60,8 +67,7 @@ def _make_step(optimizer: optax.GradientTransformation, batch_size: int | None) 
             params = Params(*sides, state.params.mu)
             return -log_posterior(params, state.prior, ratings) / len(ratings.value)
 
-        state, _ = update(loss, state)
-        return _with_log_posterior(state, data)
+        return _with_log_posterior(_update(optimizer, loss, state), ratings)
 
     def epoch(key, state: State, data: Data) -> tuple[State, Info]:
         ratings = _flat(data)
@@ -72,32 +78,48 @@ def _make_step(optimizer: optax.GradientTransformation, batch_size: int | None) 
 
         def one(state: State, batch) -> tuple[State, None]:
             part = Ratings(*(x[batch] for x in ratings))
+            return on_mini_batch(optimizer, n, state, part), None
 
-            def loss(sides: Sides):  # an unbiased estimate of the full-batch loss
-                params = Params(*sides, state.params.mu)
-                likelihood = log_likelihood(params, part, state.prior.tau)
-                return -likelihood / size - log_prior(params, state.prior) / n
-
-            return update(loss, state)
-
-        state, _ = jax.lax.scan(one, state, batches)
-        return _with_log_posterior(state, data)
+        return _with_log_posterior(jax.lax.scan(one, state, batches)[0], ratings)
 
     return full_batch if batch_size is None else epoch
 
 
-def _update(optimizer, loss: Callable, state: State) -> tuple[State, None]:
+def on_mini_batch(
+    optimizer: optax.GradientTransformation, n: float, state: State, part: Ratings
+) -> State:
+    """One update on `part` of n ratings, whose loss estimates the full batch's without bias."""
+
+    def loss(sides: Sides):
+        params = Params(*sides, state.params.mu)
+        likelihood = log_likelihood(params, part, state.prior.tau)
+        return -likelihood / len(part.value) - log_prior(params, state.prior) / n
+
+    return _update(optimizer, loss, state)
+
+
+def _update(optimizer, loss: Callable, state: State) -> State:
     sides: Sides = state.params.user, state.params.item
     value, grad = jax.value_and_grad(loss)(sides)
-    updates, opt_state = optimizer.update(
+    updates, opt_state = optax.with_extra_args_support(optimizer).update(
         grad, state.optimizer, sides, value=value, grad=grad, value_fn=loss
     )
     sides = optax.apply_updates(sides, updates)
-    return State(Params(*sides, state.params.mu), state.prior, opt_state), None
+    return State(Params(*sides, state.params.mu), state.prior, opt_state)
 
 
-def _with_log_posterior(state: State, data: Data) -> tuple[State, Info]:
-    return state, Info(log_posterior(state.params, state.prior, _flat(data)))
+def _with_log_posterior(state: State, ratings: Ratings) -> tuple[State, Info]:
+    error = squared_error_in_blocks(state.params, ratings)
+    likelihood = gaussian_log_likelihood(error, len(ratings.value), state.prior.tau)
+    return state, Info(likelihood + log_prior(state.params, state.prior))
+
+
+def squared_error_in_blocks(params: Params, ratings: Ratings) -> Float[Array, ""]:
+    """`pmf.model.squared_error` of any number of ratings, gathering `BLOCK` of them at a time."""
+    whole = len(ratings.value) // BLOCK * BLOCK
+    rest = squared_error(params, Ratings(*(x[whole:] for x in ratings)))
+    blocks = Ratings(*(x[:whole].reshape(-1, BLOCK) for x in ratings))
+    return jnp.sum(jax.lax.map(partial(squared_error, params), blocks)) + rest
 
 
 def _flat(data: Data) -> Ratings:

@@ -50,17 +50,36 @@ def observe(
     user: Int[Array, " n"],
     item: Int[Array, " n"],
 ) -> Moments:
-    """Add a stack of s draws at the pairs (user, item)."""
+    """Add a stack of s draws at the pairs (user, item).
 
-    def add(moments: Moments, draw):
-        params, noise = draw
-        seen = moments.seen + 1
-        delta = predict(params, user, item) - moments.mean
-        mean = moments.mean + delta / seen
-        deviation = moments.deviation + delta * delta * (seen - 1) / seen
-        return Moments(seen, mean, deviation, moments.noise + (noise - moments.noise) / seen), None
+    Works on blocks of at most `PAIRS` pairs, which bound the memory of the gathered factors.
+    """
+    n = len(user)
+    blocks = max(1, -(-n // PAIRS))
+    size = -(-n // blocks)
 
-    return jax.lax.scan(add, moments, (draws, noise_variance))[0]
+    def cut(x):
+        return jnp.pad(x, (0, blocks * size - n)).reshape(blocks, size)
+
+    def observe_block(block) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
+        mean, deviation, user, item = block
+
+        def add(carry, params: Params):
+            seen, mean, deviation = carry
+            seen = seen + 1
+            delta = predict(params, user, item) - mean
+            mean = mean + delta / seen
+            deviation = deviation + delta * delta * (seen - 1) / seen
+            return (seen, mean, deviation), None
+
+        (_, mean, deviation), _ = jax.lax.scan(add, (moments.seen, mean, deviation), draws)
+        return mean, deviation
+
+    pairs = (cut(x) for x in (moments.mean, moments.deviation, user, item))
+    mean, deviation = (x.ravel()[:n] for x in jax.lax.map(observe_block, tuple(pairs)))
+    seen = moments.seen + len(noise_variance)
+    noise = moments.noise + jnp.sum(noise_variance - moments.noise) / seen
+    return Moments(seen, mean, deviation, noise)
 
 
 def summarise(moments: Moments) -> Prediction:

@@ -117,7 +117,12 @@ def run(
     # Steps donate their state, and a first state may share the caller's arrays.
     state = _start_over(algorithm.init(key_init, data))
     begin = time.perf_counter()
-    _advance.lower(algorithm.step, key_steps, state, data).compile()
+    if algorithm.compile is None:
+        advance: Callable = _advance
+        _advance.lower(algorithm.step, key_steps, state, data).compile()
+    else:
+        advance = _call
+        algorithm.compile(state, data)
     compile_seconds = time.perf_counter() - begin
 
     watch = _Watch(schedule, heldout, validation, int(jnp.sum(data.user_count)))
@@ -125,7 +130,7 @@ def run(
     for step in range(1, total + 1):
         begin = time.perf_counter()
         key = jax.random.fold_in(key_steps, step)
-        state, info = _advance(algorithm.step, key, state, data)
+        state, info = advance(algorithm.step, key, state, data)
         info = jax.device_get(info)
         seconds += time.perf_counter() - begin
         _check_finite(info, name, step, seed)

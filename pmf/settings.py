@@ -39,6 +39,7 @@ class Settings(BaseModel):
     optimizer: Any = "adam"  # MAP: "adam", "lbfgs" or an optax transformation
     learning_rate: Annotated[float, Field(gt=0)] = 0.02  # Adam's
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto", "full"] = "auto"  # MAP
+    on_disk: bool = False  # MAP: ratings stay in files and pass through in mini-batches
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.0  # training share for early stopping
     patience: Annotated[int, Field(ge=1)] = 10  # steps without improvement on it
 
@@ -63,6 +64,9 @@ class Settings(BaseModel):
             raise ValueError("clip needs a scale, as in scale=(0.5, 5)")
         if self.validation and self.method == "gibbs":
             raise ValueError("validation stops als and map early; gibbs does not overfit with time")
+        streams = self.method == "map" and self.batch_size != "full" and self.optimizer != "lbfgs"
+        if self.on_disk and not (streams and self.validation == 0):
+            raise ValueError("on_disk: map by mini-batches only, and without validation")
         if self.scale is not None and not self.scale[0] < self.scale[1]:
             raise ValueError(f"scale={self.scale}: the lowest rating first, then the highest")
         has_parts = all(

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from pmf.als import als
+from pmf.data.coded import decoded, mean_and_std
+from pmf.data.coding import blocks, count_rows
 from pmf.errors import InputError, NotFiniteError
 from pmf.gibbs import Hyperprior, gibbs
 from pmf.layout import by_rows
@@ -83,13 +85,15 @@ def _holdouts(problem: Problem, number: int) -> list[tuple[Data, Ratings]]:
 def _subsample(ratings: Ratings, users: int, rng: np.random.Generator) -> Ratings:
     """All ratings of random users, MOST_RATINGS at the most: a user's history stays whole."""
     if len(ratings.value) <= MOST_RATINGS:
-        return ratings
+        return ratings._replace(value=decoded(ratings.value))
     order = rng.permutation(users)
-    total = np.cumsum(np.bincount(ratings.user, minlength=users)[order])
+    total = np.cumsum(count_rows(ratings.user, users)[order])
     chosen = np.zeros(users, bool)
     chosen[order[: max(1, np.searchsorted(total, MOST_RATINGS))]] = True
-    held = chosen[ratings.user]
-    return Ratings(*(x[held] for x in ratings))
+    n = len(ratings.user)
+    held = np.concatenate([np.flatnonzero(chosen[ratings.user[b]]) + b.start for b in blocks(n)])
+    user, item, value = (x[held] for x in ratings)
+    return Ratings(user, item, decoded(value))
 
 
 def choose_prior(problem: Problem) -> tuple[IsotropicPrior, Search]:
@@ -100,9 +104,9 @@ def choose_prior(problem: Problem) -> tuple[IsotropicPrior, Search]:
     """
     terms = problem.terms
     holdouts = _holdouts(problem, HOLDOUTS if terms.rank else BIAS_HOLDOUTS)
-    spread = float(np.std(problem.ratings.value)) or 1.0
-    count = np.bincount(problem.ratings.user, minlength=problem.users)
-    typical = float(np.exp(np.mean(np.log(count[problem.ratings.user]))))
+    spread = mean_and_std(problem.ratings.value)[1] or 1.0
+    count = count_rows(problem.ratings.user, problem.users)
+    typical = float(np.exp(np.average(np.log(np.maximum(count, 1)), weights=count)))
     trials: list[Trial] = []
 
     def prior_at(point: Point, tau: float) -> IsotropicPrior:

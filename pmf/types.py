@@ -116,7 +116,11 @@ class Algorithm(NamedTuple):
     `init(key, data) -> state` and `step(key, state, data) -> (state, info)`; every state has
     `.params` and `.prior`, every info `.log_posterior`. `step` is a `jax.tree_util.Partial`, so
     its priors are traced: another prior costs no recompilation.
+
+    A step that loops on the host, as over ratings on disk, is not traced as a whole; then
+    `compile(state, data)` compiles its parts beforehand.
     """
 
     init: Callable[..., Any]
     step: Callable[..., Any]
+    compile: Callable[..., None] | None = None

@@ -7,18 +7,25 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
+<<<<<<< HEAD
     {"pmf.errors", "pmf.types", "pmf.progress", "pmf.compilation", "pmf.cpu.simd",
      "pmf.cpu.compress"},
     {"pmf.atomic", "pmf.cpu.rows"},
     {"pmf.cpu.xla"},
+=======
+    {"pmf.errors", "pmf.types", "pmf.progress", "pmf.data.kernels",
+     "pmf.data.coded"},
+    {"pmf.atomic", "pmf.data.checks", "pmf.data.numeric"},
+    {"pmf.data.coding"},
+>>>>>>> streams
     {"pmf.model"},
     {"pmf.conditionals", "pmf.wishart", "pmf.layout", "pmf.priors", "pmf.data.frames",
      "pmf.data.splits", "pmf.data.synthetic"},
     {"pmf.data.files"},
-    {"pmf.data.movielens"},
+    {"pmf.data.movielens", "pmf.data.stream"},
     {"pmf.data.catalogue"},
     {"pmf.als", "pmf.gradient", "pmf.gibbs", "pmf.predictive"},
-    {"pmf.run", "pmf.evaluate.scores"},
+    {"pmf.run", "pmf.streamed", "pmf.evaluate.scores"},
     {"pmf.tuning", "pmf.settings", "pmf.evaluate.strata"},
     {"pmf.fit"},
     {"pmf.store"},

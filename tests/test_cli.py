@@ -60,6 +60,26 @@ def test_fit_evaluate_predict(folder, method):
 
 
 @pytest.mark.slow
+def test_fit_takes_a_folder_of_parquet_files(folder):
+    from pmf.estimator import load
+
+    frame = pd.read_csv(folder / "train.csv")
+    (folder / "parts").mkdir()
+    frame[:2000].to_parquet(folder / "parts" / "a.parquet")
+    frame[2000:].to_parquet(folder / "parts" / "b.parquet")
+    models = []
+    for train in ("parts", "train.csv"):
+        model = folder / f"{train}.pmf"
+        done = pmf("fit", folder / train, "--rank", 2, "--steps", 2, "--out", model)
+        assert done.returncode == 0 and "3,500 ratings" in done.stdout, done.stderr
+        models.append(load(model))
+    pd.testing.assert_frame_equal(*(model.predict(frame) for model in models))
+    done = pmf("fit", folder / "parts", "--method", "map", "--on-disk", "--rank", 2, "--steps", 2,
+               "--out", folder / "disk.pmf")  # fmt: skip
+    assert done.returncode == 0 and load(folder / "disk.pmf").settings.on_disk, done.stderr
+
+
+@pytest.mark.slow
 def test_ablation_flags_reach_the_model(folder):
     from pmf.estimator import load
 
@@ -79,6 +99,10 @@ def test_ablation_flags_reach_the_model(folder):
         (["fit", "ml-small-2016", "--method", "sgd", "--out", "x.pmf"], "method: Input should be"),
         (["fit", "ml-small-2016", "--rank", "-2", "--out", "x.pmf"], "rank"),
         (["fit", "ml-small-2016", "--out", "/nowhere/x.pmf"], "folder does not exist"),
+        (["fit", "ml-small-2016", "--on-disk", "--out", "x.pmf"], "on_disk: map by mini-batches"),
+        (["fit", ".", "--out", "x.pmf"], "no Parquet file"),
+        (["evaluate", ".", "ml-small-2016"], "no such model file"),
+        (["data", "describe", "."], "a folder of Parquet files can be fitted"),
         (["fit", "ml-small-2016", "--rank", "5000", "--out", "x.pmf"], "rank 5000 is more than"),
         (["evaluate", "missing.pmf", "ml-small-2016"], "no such model file"),
         (["data", "fetch", "ml-3m"], "cannot be fetched"),

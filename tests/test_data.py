@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pmf.data import movielens, splits
+from pmf.data import coding, movielens, numeric, splits
 from pmf.data.catalogue import BUNDLED, load
 from pmf.data.files import read_ratings, write_table
-from pmf.data.frames import encode, tidy
+from pmf.data.frames import REQUIRED, checked, encode, tidy
 from pmf.data.synthetic import movielens_shaped
 from pmf.errors import InputError
 
@@ -368,3 +368,127 @@ def test_shaped_ratings_are_distinct_with_heavy_tails():
     assert set(np.unique(value)) == set(np.arange(1, 11) / 2)
     with pytest.raises(InputError, match="too dense"):
         movielens_shaped(0, n=500, users=20, items=30)
+
+
+# --- plain numbers by compiled loops --------------------------------------------------------------
+
+FIELD = {
+    "userId": ["1", "12", "407", "0", "007", '"3"', "+5", " 6", "", "-8", "12345678901234567890",
+               "9007199254740993", "nine", "1.0", "-0", "1e3"],
+    "rating": ["5", "3.5", "0.1", "4.", ".5", "05.5", "1e1", "-2.25", "-0.0", "", "nan", "x", "+1",
+               "16777217", "0.30000001192092896", "3.4999999", '"4"', " 2"],
+    "timestamp": ["1147880044", "0", "2009-01-01", "", "99", "-1", "007"],
+    "tag": ["", "a b", "é", '"x,y"', '"two\nlines"', "7", "\r"],
+}  # fmt: skip
+PLAIN = {name: [word for word in words if word.isascii() and word.isdigit() and word != "007"]
+         for name, words in FIELD.items()}  # fmt: skip
+PLAIN["rating"] += ["3.5", "0.1", "-2.25", "0.30000001192", "123456.789"]
+
+
+@st.composite
+def csv_texts(draw) -> bytes:
+    """CSV files most of whose fields are plain: one odd word is enough for the other path."""
+    names = draw(st.permutations(["userId", "movieId", "rating", "timestamp", "tag"]))
+    names = names[: draw(st.integers(3, 5))]
+    odd = draw(st.sampled_from([0, 0, 1, 2]))
+    rows = [
+        [draw(st.sampled_from(PLAIN[_words(name)])) for name in names]
+        for _ in range(draw(st.integers(0, 12)))
+    ]
+    for _ in range(odd if rows else 0):
+        column = draw(st.integers(0, len(names) - 1))
+        row = draw(st.integers(0, len(rows) - 1))
+        rows[row][column] = draw(st.sampled_from(FIELD[_words(names[column])]))
+    end = draw(st.sampled_from(["\n", "\r\n", "\n", "\n\n", "\r"]))
+    header = draw(st.sampled_from(['"{}"', "{}", "{}"]))
+    lines = [",".join(header.format(name) for name in names), *(",".join(row) for row in rows)]
+    if draw(st.integers(0, 9)) == 0:
+        lines.append(draw(st.sampled_from(["1,2", "1,2,3,4,5,6", " ", "", ",,,,"])))
+    text = end.join(lines) + draw(st.sampled_from([end, end, ""]))
+    return draw(st.sampled_from([b"", b"", b"", b"\xef\xbb\xbf"])) + text.encode()
+
+
+def _words(name: str) -> str:
+    return "userId" if name == "movieId" else name
+
+
+def outcome(path) -> tuple:
+    """What comes of a file: ids as they are and ratings as they are learnt, or the error."""
+    return tuple(
+        outcome_of(lambda required=required: checked(read_ratings(path, REQUIRED, required)))
+        for required in (False, True)
+    )
+
+
+def outcome_of(read) -> tuple:
+    try:
+        frame = read()
+    except InputError as error:
+        return (str(error),)
+    assert frame["rating"].dtype == np.float32
+    columns = {name: (frame[name].dtype.kind, repr(frame[name].tolist())) for name in frame}
+    return columns, np.signbit(frame["rating"]).tolist()
+
+
+@settings(max_examples=200, deadline=None)
+@given(csv_texts())
+def test_the_fast_path_is_the_exact_one(tmp_path_factory, text):
+    path = tmp_path_factory.getbasetemp() / "fuzzed.csv"
+    path.write_bytes(text)
+    with pytest.MonkeyPatch.context() as patch:
+        exact = outcome(path)
+        patch.setattr(numeric, "LARGE", 0)
+        patch.setattr(numeric, "BLOCK", 16)  # lines lie across blocks, and blocks within lines
+        assert outcome(path) == exact
+
+
+def test_plain_files_do_take_the_fast_path(tmp_path, monkeypatch):
+    """Else the test above compares a path with itself."""
+    pytest.importorskip("numba")
+    path = tmp_path / "r.csv"
+    names = ["userId", "movieId", "rating"]
+    ratings = pd.DataFrame(dict(zip(names, movielens_shaped(0, 5000, 90, 700), strict=True)))
+    monkeypatch.setattr(numeric, "LARGE", 0)
+    monkeypatch.setattr(numeric, "BLOCK", 1000)
+    monkeypatch.setattr("pmf.data.files.read_csv", None)
+    for end in ("\n", "\r\n"):
+        ratings.assign(timestamp=7).to_csv(path, index=False, lineterminator=end)
+        pd.testing.assert_frame_equal(
+            read_ratings(path, only_required=True), ratings, check_dtype=False
+        )
+        assert list(read_ratings(path)) == [*names, "timestamp"]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(-40, 40), st.integers(0, 30)), min_size=1, max_size=60),
+    st.booleans(),
+    st.sampled_from([np.int64, np.int32, np.int8]),
+)
+def test_compiled_codes_and_repeats_are_the_plain_ones(rows, grouped, dtype):
+    user, item = np.array(sorted(rows) if grouped else rows, dtype).T
+    with pytest.MonkeyPatch.context() as patch:
+        plain = [coding.code_by_appearance(ids) for ids in (user, item)]
+        patch.setattr(numeric, "LARGE", 0)
+        patch.setattr(coding, "SPARSE", 100)
+        fast = [coding.code_by_appearance(np.ascontiguousarray(ids)) for ids in (user, item)]
+        for (a, b), (c, d) in zip(plain, fast, strict=True):
+            assert a.tolist() == c.tolist() and b.tolist() == d.tolist()
+            assert (a.dtype, b.dtype) == (c.dtype, d.dtype)
+        codes = [codes for codes, _ in plain]
+        sizes = [len(values) for _, values in plain]
+        repeats = len(set(rows)) < len(rows)
+        assert coding.has_repeats(*codes, *sizes) == repeats
+        patch.setattr(numeric, "LARGE", 1 << 40)
+        patch.setattr(coding, "SORTED", 7)
+        assert coding.has_repeats(*codes, *sizes) == repeats
+        if repeats:
+            pairs = pd.Series(list(zip(user, item, strict=True)))
+            assert coding.first_repeat(*codes, *sizes) == pairs.duplicated().argmax()
+
+
+def test_without_the_compiler_large_files_read_alike(tmp_path, monkeypatch):
+    monkeypatch.setattr(numeric, "LARGE", 0)
+    monkeypatch.setattr(numeric, "find_spec", lambda name: None)
+    GOOD.to_csv(tmp_path / "r.csv", index=False)
+    pd.testing.assert_frame_equal(load(tmp_path / "r.csv").ratings, tidy(GOOD), check_dtype=False)

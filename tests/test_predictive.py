@@ -59,3 +59,22 @@ def test_blocks_of_pairs_change_nothing(monkeypatch):
 def test_interval_is_the_gaussian_quantile():
     low, high = interval(predictive.Prediction(np.array([3.0]), np.array([4.0])), 0.9)
     np.testing.assert_allclose([low[0], high[0]], 3.0 + 2 * 1.6448536269514722 * np.array([-1, 1]))
+
+
+def test_observing_in_blocks_is_bit_for_bit_observing_at_once(monkeypatch):
+    """Held-out pairs in any number of blocks, the last one padded, from moments half-way."""
+    draws, noise, _ = stacked(4)
+    rng = np.random.default_rng(1)
+    user, item = (jnp.asarray(rng.integers(0, top, 50), jnp.int32) for top in (9, 8))
+
+    def moments(pairs: int):
+        monkeypatch.setattr(predictive, "PAIRS", pairs)
+        fresh = jax.jit(lambda *arguments: observe.__wrapped__(*arguments))  # no trace is reused
+        first = fresh(no_moments(50, noise.dtype), draws, jnp.asarray(noise), user, item)
+        return fresh(first, draws, jnp.asarray(noise), item, user % 8)
+
+    whole = moments(1 << 16)
+    assert float(whole.seen) == 8
+    for pairs in (1, 16, 25, 49):
+        for a, b in zip(moments(pairs), whole, strict=True):
+            np.testing.assert_array_equal(a, b)

@@ -94,3 +94,19 @@ def test_caller_keeps_its_prior_although_steps_donate_their_state():
     for _ in range(2):
         run(als(prior, Terms(2), 3.5), 0, small_data(), Schedule(num_steps=2))
     assert float(prior.tau) == 1.7
+
+
+def test_a_step_that_loops_on_the_host_is_not_traced():
+    """Its parts are compiled beforehand, once; the step then sees arrays, not tracers."""
+    traced = scripted([3.0, 2.0, 1.0])
+    compiled, seen = [], []
+
+    def step(key, state, data):
+        seen.append(isinstance(state.params.mu, jax.core.Tracer))
+        return traced.step(key, state, data)
+
+    hosted = Algorithm(traced.init, step, lambda state, data: compiled.append(len(seen)))
+    result = run(hosted, 0, small_data(), Schedule(num_steps=3), heldout())
+    expected = run(traced, 0, small_data(), Schedule(num_steps=3), heldout())
+    assert compiled == [0] and seen == [False] * 3
+    assert [r.heldout_rmse for r in result.records] == [r.heldout_rmse for r in expected.records]

@@ -1,4 +1,4 @@
-"""A data set by name, or a file of ratings by path."""
+"""A data set by name, or a file or folder of ratings by path."""
 
 import difflib
 from dataclasses import replace
@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from pmf.data import movielens
+from pmf.data import movielens, stream
 from pmf.data.files import read_ratings
-from pmf.data.frames import checked
+from pmf.data.frames import Duplicates, Encoded, checked, learnable
 from pmf.data.movielens import Dataset
 from pmf.errors import InputError
 
@@ -22,18 +22,49 @@ def load(name_or_path: str | Path) -> Dataset:
 
     Raises `InputError` where it is neither, or its content is bad.
     """
-    name = str(name_or_path)
+    name = _known(name_or_path)
     if name == BUNDLED:
         dataset = _bundled()
     elif name in movielens.ARCHIVES:
         dataset = movielens.load(name)
-    elif Path(name).suffix or Path(name).exists():
-        dataset = Dataset(Path(name).name, name, read_ratings(Path(name)))
     else:
-        near = difflib.get_close_matches(name, NAMES, 1)
-        hint = f"did you mean {near[0]}?" if near else f"known names: {', '.join(NAMES)}"
-        raise InputError(f"{name}: neither a data set's name nor a file; {hint}")
+        dataset = Dataset(Path(name).name, name, read_ratings(Path(name)))
     return replace(dataset, ratings=checked(dataset.ratings, dataset.source))
+
+
+def encoded(
+    name_or_path: str | Path,
+    scale: tuple[float, float] | None = None,
+    duplicates: Duplicates = "error",
+    work_folder: Path | None = None,
+) -> Encoded:
+    """Ratings to learn from as arrays: of a data set, a file, or a folder of Parquet files.
+
+    A folder is read by batches. With a `work_folder` the arrays stay in files there, and a Parquet
+    file is read by batches too. Raises `InputError` as `load`, and where a pair repeats and
+    `duplicates` are errors.
+    """
+    name = _known(name_or_path)
+    path = Path(name)
+    is_parquet = path.is_dir() or path.suffix.lower() == ".parquet"
+    if name not in NAMES and is_parquet and (work_folder is not None or path.is_dir()):
+        return stream.read(stream.scan(path, scale), duplicates, work_folder)
+    if work_folder is not None:
+        raise InputError(f"{name}: on_disk=True reads Parquet only; convert it to Parquet")
+    if name in NAMES:
+        dataset = load(name)
+        return learnable(dataset.ratings, dataset.source, scale, duplicates)
+    return learnable(read_ratings(path, only_required=True), name, scale, duplicates)
+
+
+def _known(name_or_path: str | Path) -> str:
+    """A known name or what can be a path. Raises `InputError` with the nearest name."""
+    name = str(name_or_path)
+    if name in NAMES or Path(name).suffix or Path(name).exists():
+        return name
+    near = difflib.get_close_matches(name, NAMES, 1)
+    hint = f"did you mean {near[0]}?" if near else f"known names: {', '.join(NAMES)}"
+    raise InputError(f"{name}: neither a data set's name nor a file; {hint}")
 
 
 def _bundled() -> Dataset:

@@ -2,6 +2,7 @@
 
 import gzip
 import zlib
+from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,19 +13,23 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from pmf.atomic import replacing
-from pmf.data.frames import canonical_columns
+from pmf.data.frames import REQUIRED, canonical_columns
+from pmf.data.numeric import LONGEST, is_worthwhile, read_numbers
 from pmf.errors import InputError
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 
 
 def read_ratings(
-    path: Path, required: tuple[str, ...] = ("user_id", "item_id", "rating")
+    path: Path, required: tuple[str, ...] = REQUIRED, only_required: bool = False
 ) -> pd.DataFrame:
     """The rating columns of a file, as a frame; other columns are not read.
 
-    Raises `InputError` naming the file, and the row where the reader knows it.
+    `only_required` leaves out a column that is there but not required, as a timestamp. Raises
+    `InputError` naming the file, and the row where the reader knows it.
     """
+    if path.is_dir():
+        raise InputError(f"{path}: a folder; a folder of Parquet files can be fitted, not loaded")
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     suffixes = [suffix.lower() for suffix in path.suffixes]
@@ -32,17 +37,56 @@ def read_ratings(
     try:
         if kind == ".parquet":
             names = pa.parquet.read_schema(path).names
-            columns = canonical_columns(names, required, str(path))
+            columns = _columns(names, required, only_required, str(path))
             return to_frame(pa.parquet.read_table(path, columns=list(columns)))
         if kind not in SEPARATORS:
             raise InputError(
                 f"{path}: unknown kind of file; say .csv, .tsv or .parquet (.csv.gz, .tsv.gz)"
             )
+        if suffixes[-1] != ".gz" and is_worthwhile(path.stat().st_size):
+            plain = _read_plain(path, SEPARATORS[kind], required, only_required)
+            if plain is not None:
+                return plain
         opener: Any = gzip.open if suffixes[-1] == ".gz" else open
         with opener(path, "rb") as stream:
-            return read_csv(stream, str(path), SEPARATORS[kind], required=required)
+            separator = SEPARATORS[kind]
+            return read_csv(
+                stream, str(path), separator, required=required, only_required=only_required
+            )
     except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read ({_one_line(error)})") from error
+        raise InputError(f"{path}: cannot be read ({one_line(error)})") from error
+
+
+def _columns(
+    names: list[str], required: tuple[str, ...], only_required: bool, source: str
+) -> dict[str, str]:
+    found = canonical_columns(names, required, source)
+    return {name: one for name, one in found.items() if one in required or not only_required}
+
+
+def _read_plain(
+    path: Path, separator: str, required: tuple[str, ...], only_required: bool
+) -> pd.DataFrame | None:
+    """A file of plain numbers under a header, by compiled loops; None where it is anything else."""
+    with path.open("rb") as stream:
+        header = stream.readline(LONGEST)
+    if not header.endswith(b"\n") or header.count(b'"') % 2 or b"\r" in header.rstrip(b"\r\n"):
+        return None
+    try:
+        parse = pa.csv.ParseOptions(delimiter=separator)
+        names = pa.csv.read_csv(BytesIO(header), parse_options=parse).column_names
+        columns = _columns(names, required, only_required, str(path))
+    except (pa.ArrowInvalid, UnicodeDecodeError, InputError):  # the other path says it better
+        return None
+    kinds = ["-"] * len(names)
+    for name, canonical in columns.items():
+        kinds[names.index(name)] = "d" if canonical == "rating" else "i"
+    numbers = read_numbers(path, len(header), separator, "".join(kinds))
+    if numbers is None or not numbers.integers.shape[1]:
+        return None
+    in_text = [name for name, kind in zip(names, kinds, strict=True) if kind == "i"]
+    arrays = dict(zip(in_text, numbers.integers, strict=True))
+    return pd.DataFrame({name: arrays.get(name, numbers.decimals) for name in columns}, copy=False)
 
 
 def read_csv(
@@ -53,6 +97,7 @@ def read_csv(
     required: tuple[str, ...] | None = None,
     encoding: str = "utf8",
     quoted: bool = True,
+    only_required: bool = False,
 ) -> pd.DataFrame:
     """A delimited table. `names` for a file without a header; `required` keeps rating columns only.
 
@@ -64,7 +109,7 @@ def read_csv(
     try:
         if required is not None:
             header = pa.csv.open_csv(stream, read, parse, convert).schema.names
-            columns = canonical_columns(header, required, source)
+            columns = _columns(header, required, only_required, source)
             convert.include_columns = list(columns)
             # Ids are read as words: 007 is not 7, and twenty digits are no float.
             words = pa.dictionary(pa.int32(), pa.string())
@@ -77,7 +122,7 @@ def read_csv(
             table = table.set_column(at, name, _numbers_if_exact(table[name]))
         return to_frame(table)
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-        raise InputError(f"{source}: {_one_line(error)}; correct the file") from error
+        raise InputError(f"{source}: {one_line(error)}; correct the file") from error
 
 
 def _numbers_if_exact(column: pa.ChunkedArray) -> pa.Array:
@@ -100,7 +145,8 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
     return table.to_pandas(split_blocks=True, self_destruct=True)
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """What a library says, short enough for a message of one line."""
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 

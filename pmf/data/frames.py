@@ -1,11 +1,15 @@
 """Any frame of ratings to canonical columns and, with an index of ids, to arrays."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from pmf.data.checks import Checks, Place, rows_of, shown
+from pmf.data.coding import code_by_appearance, first_repeat, has_repeats
 from pmf.errors import InputError
 from pmf.types import Ratings
 
@@ -16,6 +20,7 @@ ALIASES = {
     "timestamp": ("timestamp", "time", "ts", "Timestamp"),
 }
 
+REQUIRED = ("user_id", "item_id", "rating")
 Duplicates = Literal["error", "last", "mean"]
 
 
@@ -46,7 +51,10 @@ def pairs(frame: pd.DataFrame, source: str = "the frame") -> pd.DataFrame:
 
     Raises `InputError` for a missing column or a missing id.
     """
-    return _select(frame, ("user_id", "item_id"), source)[["user_id", "item_id"]]
+    table, checks = select(frame, ("user_id", "item_id"), source), Checks()
+    checks.see_ids(table, rows_of(source))
+    checks.settle()
+    return table[["user_id", "item_id"]]
 
 
 def checked(
@@ -57,18 +65,12 @@ def checked(
     `scale` is the lowest and highest rating allowed. Raises `InputError` naming `source`, the first
     bad row (from 1) and the column.
     """
-    table = _select(frame, ("user_id", "item_id", "rating"), source)
+    table, checks = select(frame, REQUIRED, source), Checks(scale)
+    checks.see_ids(table, rows_of(source))
+    table["rating"] = checks.see_ratings(table["rating"], rows_of(source))
+    checks.settle()
     if table.empty:
         raise InputError(f"{source}: no ratings")
-    table["rating"] = _numeric(table["rating"], source)
-    if scale is not None:
-        _first_bad(
-            ~table["rating"].between(*scale),
-            table["rating"],
-            source,
-            "rating",
-            f"is outside the scale {scale[0]:g} to {scale[1]:g}",
-        )
     return table
 
 
@@ -82,72 +84,24 @@ def tidy(
 
     `duplicates` says what to do where a pair occurs twice: error, last in order, or mean.
     """
-    return _distinct(checked(frame, source, scale), duplicates, source)
+    table = checked(frame, source, scale)
+    chosen = _one_a_pair(encode(table, source), duplicates, source, rows_of(source))
+    if chosen is None:
+        return table
+    return table.iloc[chosen.row].assign(rating=chosen.value).reset_index(drop=True)
 
 
-def _select(frame: pd.DataFrame, required: tuple[str, ...], source: str) -> pd.DataFrame:
+def select(frame: pd.DataFrame, required: tuple[str, ...], source: str) -> pd.DataFrame:
+    """The columns of ratings under their canonical names, rows numbered from 0.
+
+    Raises `InputError` for a column that is missing, ambiguous, or there twice.
+    """
     names = [str(name) for name in frame.columns]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise InputError(f"{source}: columns {repeated} occur twice; keep one of each")
     found = canonical_columns(names, required, source)
-    table = frame.set_axis(names, axis=1)[list(found)].rename(columns=found).reset_index(drop=True)
-    for column in ("user_id", "item_id"):
-        _first_bad(table[column].isna(), table[column], source, column, "is missing")
-    return table
-
-
-def _numeric(column: pd.Series, source: str) -> pd.Series:
-    numbers = pd.to_numeric(column, errors="coerce").astype(np.float32)
-    _first_bad(~np.isfinite(numbers), column, source, "rating", "is not a finite number")
-    return numbers
-
-
-def _first_bad(
-    bad: pd.Series | np.ndarray, column: pd.Series, source: str, name: str, what: str
-) -> None:
-    if bad.any():
-        row = int(np.argmax(np.asarray(bad)))
-        raise InputError(
-            f"{source}, row {row + 1}, column {name}: {_shown(column.iloc[row])} {what} "
-            f"({int(bad.sum())} such rows); correct or remove them"
-        )
-
-
-def _shown(value: object) -> str:
-    """A value as a person wrote it: 1.5, not np.float64(1.5)."""
-    return repr(value.item() if isinstance(value, np.generic) else value)
-
-
-def _distinct(table: pd.DataFrame, duplicates: Duplicates, source: str) -> pd.DataFrame:
-    user, users = factorize(table["user_id"], source)
-    item, items = factorize(table["item_id"], source)
-    for count, name in ((len(users), "user"), (len(items), "item")):
-        if count < 2:
-            raise InputError(f"{source}: only one {name}; at least two are needed to learn from")
-    pair = user.astype(np.int64) * len(items) + item
-    ordered = np.sort(pair)
-    if not np.any(ordered[1:] == ordered[:-1]):
-        return table
-    match duplicates:
-        case "error":
-            row = int(np.argmax(pd.Series(pair).duplicated()))
-            raise InputError(
-                f"{source}, row {row + 1}: user {_shown(table['user_id'].iloc[row])} rates "
-                f"item {_shown(table['item_id'].iloc[row])} a second time; "
-                "say duplicates='last' or duplicates='mean', or remove it"
-            )
-        case "last":
-            return table[~pd.Series(pair).duplicated(keep="last")].reset_index(drop=True)
-        case "mean":
-            others = {name: "last" for name in table.columns if name != "rating"}
-            return (
-                table.groupby(pair, sort=False)
-                .agg({**others, "rating": "mean"})[list(table.columns)]
-                .reset_index(drop=True)
-            )
-        case _:
-            raise InputError(f"duplicates={duplicates!r}: say 'error', 'last' or 'mean'")
+    return frame.set_axis(names, axis=1)[list(found)].rename(columns=found).reset_index(drop=True)
 
 
 def factorize(column: pd.Series, source: str) -> tuple[np.ndarray, np.ndarray]:
@@ -155,6 +109,8 @@ def factorize(column: pd.Series, source: str) -> tuple[np.ndarray, np.ndarray]:
 
     Raises `InputError` where ids are unhashable or of mixed types.
     """
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind == "i":
+        return code_by_appearance(column.to_numpy())
     try:
         codes, ids = pd.factorize(column)
     except TypeError as error:
@@ -179,6 +135,11 @@ class Ids:
     def __len__(self) -> int:
         return len(self.values)
 
+    @cached_property
+    def index(self) -> pd.Index:
+        """The ids as a hash table, made once."""
+        return pd.Index(self.values, tupleize_cols=False)
+
     def codes(self, column: pd.Series, source: str = "the frame") -> np.ndarray:
         """Row numbers of raw ids; `len(self)` where the id is unknown.
 
@@ -192,8 +153,7 @@ class Ids:
                 f"{source}, column {column.name}: ids are {theirs}, the model was trained on "
                 f"{ours}; convert the column"
             )
-        index = pd.Index(self.values, tupleize_cols=False)
-        codes = index.get_indexer(pd.Index(column, tupleize_cols=False))
+        codes = self.index.get_indexer(pd.Index(column, tupleize_cols=False))
         return np.where(codes < 0, len(self), codes).astype(np.int32)
 
     def unknown(self, codes: np.ndarray) -> np.ndarray:
@@ -207,7 +167,7 @@ def _kind(values: np.ndarray) -> str:
 
 
 class Encoded(NamedTuple):
-    """A tidy frame as arrays, and the ids that the row numbers stand for."""
+    """Ratings as arrays, and the ids that the row numbers stand for."""
 
     ratings: Ratings
     users: Ids
@@ -216,7 +176,74 @@ class Encoded(NamedTuple):
 
 def encode(table: pd.DataFrame, source: str = "the frame") -> Encoded:
     """Row numbers for raw ids, in order of first appearance."""
-    user, users = factorize(table["user_id"], source)
-    item, items = factorize(table["item_id"], source)
+    with ThreadPoolExecutor(2) as pool:
+        sides = (table[name] for name in ("user_id", "item_id"))
+        (user, users), (item, items) = pool.map(lambda side: factorize(side, source), sides)
     value = table["rating"].to_numpy(np.float32)
     return Encoded(Ratings(user, item, value), Ids(users), Ids(items))
+
+
+def learnable(
+    frame: pd.DataFrame,
+    source: str = "the frame",
+    scale: tuple[float, float] | None = None,
+    duplicates: Duplicates = "error",
+) -> Encoded:
+    """The arrays of a `tidy` frame."""
+    encoded = encode(checked(frame, source, scale), source)
+    return distinct(encoded, duplicates, source, rows_of(source))
+
+
+def distinct(encoded: Encoded, duplicates: Duplicates, source: str, place: Place) -> Encoded:
+    """Each pair once, by policy; row numbers in order of first appearance.
+
+    `place` names a row. Raises `InputError` where a pair repeats and duplicates are errors, and
+    where there is only one user or one item.
+    """
+    chosen = _one_a_pair(encoded, duplicates, source, place)
+    if chosen is None:
+        return encoded
+    user, users = _recoded(encoded.ratings.user[chosen.row], encoded.users)
+    item, items = _recoded(encoded.ratings.item[chosen.row], encoded.items)
+    return Encoded(Ratings(user, item, chosen.value), users, items)
+
+
+def _recoded(codes: np.ndarray, ids: Ids) -> tuple[np.ndarray, Ids]:
+    again, kept = code_by_appearance(codes)
+    return again, Ids(ids.values[kept])
+
+
+class _Chosen(NamedTuple):
+    """Rows that remain where pairs repeat, and their ratings."""
+
+    row: np.ndarray
+    value: np.ndarray
+
+
+def _one_a_pair(
+    encoded: Encoded, duplicates: Duplicates, source: str, place: Place
+) -> _Chosen | None:
+    """What `duplicates` chooses; None where no pair repeats."""
+    (user, item, value), users, items = encoded
+    for count, name in ((len(users), "user"), (len(items), "item")):
+        if count < 2:
+            raise InputError(f"{source}: only one {name}; at least two are needed to learn from")
+    if not has_repeats(user, item, len(users), len(items)):
+        return None
+    if duplicates == "error":
+        first = first_repeat(user, item, len(users), len(items))
+        raise InputError(
+            f"{place(first)}: user {shown(users.values[user[first]])} rates "
+            f"item {shown(items.values[item[first]])} a second time; "
+            "say duplicates='last' or duplicates='mean', or remove it"
+        )
+    pair = pd.Series(user.astype(np.int64) * len(items) + item)
+    match duplicates:
+        case "last":
+            row = np.flatnonzero(~pair.duplicated(keep="last"))
+            return _Chosen(row, value[row])
+        case "mean":
+            row = pd.Series(np.arange(len(pair))).groupby(pair, sort=False).last().to_numpy()
+            return _Chosen(row, pd.Series(value).groupby(pair, sort=False).mean().to_numpy())
+        case _:
+            raise InputError(f"duplicates={duplicates!r}: say 'error', 'last' or 'mean'")

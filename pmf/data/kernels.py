@@ -1,0 +1,130 @@
+"""The compiled loops of reading and encoding. Needs numba, the extra `fast`.
+
+Everything here has a plain path elsewhere that gives the same result, or the same error.
+"""
+
+import numpy as np
+from numba import njit
+
+SKIP, INTEGER, DECIMAL = 0, 1, 2  # what a column of the text is read as
+NOT_PLAIN = -1
+
+LINE_END, RETURN, QUOTE, MINUS, POINT, ZERO = (np.uint64(ord(c)) for c in '\n\r"-.0')
+MOST_DIGITS = np.uint64(15)  # of a mantissa: below 2^53, so that one division rounds correctly
+# An exact power of ten as divisor gives the double nearest to the decimal (Clinger 1990).
+TENS = np.array([10.0**k for k in range(16)])
+
+
+@njit(cache=True, nogil=True)
+def count_lines(text, size):
+    """Line ends among the first `size` bytes."""
+    lines = 0
+    for j in range(size):
+        lines += text[j] == LINE_END
+    return lines
+
+
+@njit(cache=True, nogil=True)
+def parse_lines(text, size, separator, kinds, integers, decimals, tens):
+    """Fill `integers` (a row a column, int64) and `decimals` (float32) from whole lines of `text`.
+
+    The number of lines, or `NOT_PLAIN` at the first byte outside the grammar: as many fields as
+    `kinds`, integers of at most 15 digits without plus or leading zero, decimals likewise with an
+    optional point, no quote, no blank, no byte above 127.
+    """
+    one, zero, ten = np.uint64(1), np.uint64(ZERO), np.uint64(10)
+    at, stop = np.uint64(0), np.uint64(size)  # unsigned: no test for an index from the end
+    last = len(kinds) - 1
+    line = 0
+    while at < stop:
+        k = 0
+        for column in range(last + 1):
+            kind = kinds[column]
+            if kind == SKIP:
+                while text[at] - zero < ten:
+                    at += one
+                while text[at] != separator and text[at] != LINE_END and text[at] != RETURN:
+                    if text[at] == QUOTE or text[at] > 127:
+                        return NOT_PLAIN
+                    at += one
+            else:
+                negative = text[at] == MINUS
+                if negative:
+                    at += one
+                begin = at
+                number = np.uint64(0)
+                digit = text[at] - zero  # below "0" it wraps around
+                while digit < ten:
+                    number = number * ten + digit
+                    at += one
+                    digit = text[at] - zero
+                digits = at - begin
+                if digits - one > MOST_DIGITS - one or (digits > one and text[begin] == ZERO):
+                    return NOT_PLAIN
+                if kind == INTEGER:
+                    integers[k, line] = -np.int64(number) if negative else np.int64(number)
+                    k += 1
+                else:
+                    places = np.uint64(0)
+                    if text[at] == POINT:
+                        at += one
+                        begin = at
+                        digit = text[at] - zero
+                        while digit < ten:
+                            number = number * ten + digit
+                            at += one
+                            digit = text[at] - zero
+                        places = at - begin
+                        if places == 0 or digits + places > MOST_DIGITS:
+                            return NOT_PLAIN
+                    value = np.float64(number) / tens[places]
+                    decimals[line] = -value if negative else value
+                if negative and number == 0:
+                    return NOT_PLAIN
+            if column == last:
+                if text[at] == RETURN:
+                    at += one
+                if text[at] != LINE_END:
+                    return NOT_PLAIN
+            elif text[at] != separator:
+                return NOT_PLAIN
+            at += one
+        line += 1
+    return line
+
+
+@njit(cache=True, nogil=True)
+def code_integers(ids, low, codes, code_of, values):
+    """Codes in order of first appearance, and `values` they stand for; how many there are.
+
+    `code_of` has a place for each integer from `low` on, all -1 at first.
+    """
+    found = 0
+    for j in range(len(ids)):
+        place = ids[j] - low
+        code = code_of[place]
+        if code < 0:
+            code = found
+            code_of[place] = code
+            values[found] = ids[j]
+            found += 1
+        codes[j] = code
+    return found
+
+
+@njit(cache=True, nogil=True)
+def repeats_in_runs(user, item, last_user):
+    """Whether an item repeats within a run of one user; -1 where a user has several runs.
+
+    Codes in order of first appearance never fall while each user's rows stand together.
+    `last_user` has a place for each item, all -1 at first.
+    """
+    previous = 0
+    for j in range(len(user)):
+        if user[j] < previous:
+            return -1
+        previous = user[j]
+        if last_user[item[j]] == previous:
+            return 1
+        last_user[item[j]] = previous
+    return 0
