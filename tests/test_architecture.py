@@ -7,17 +7,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
-<<<<<<< HEAD
     {"pmf.errors", "pmf.types", "pmf.progress", "pmf.compilation", "pmf.cpu.simd",
-     "pmf.cpu.compress"},
-    {"pmf.atomic", "pmf.cpu.rows"},
-    {"pmf.cpu.xla"},
-=======
-    {"pmf.errors", "pmf.types", "pmf.progress", "pmf.data.kernels",
-     "pmf.data.coded"},
-    {"pmf.atomic", "pmf.data.checks", "pmf.data.numeric"},
-    {"pmf.data.coding"},
->>>>>>> streams
+     "pmf.cpu.compress", "pmf.data.kernels", "pmf.data.coded"},
+    {"pmf.atomic", "pmf.cpu.rows", "pmf.data.checks", "pmf.data.numeric"},
+    {"pmf.cpu.xla", "pmf.data.coding"},
     {"pmf.model"},
     {"pmf.conditionals", "pmf.wishart", "pmf.layout", "pmf.priors", "pmf.data.frames",
      "pmf.data.splits", "pmf.data.synthetic"},
