@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 
 from pmf import store
+from pmf.checkpoint import Checkpoints
 from pmf.data.frames import checked, encode, pairs, tidy
 from pmf.errors import InputError
 from pmf.fit import Fitted, fit_ratings
 from pmf.predictive import Prediction, interval, predict_pairs
-from pmf.run import Record
 from pmf.settings import Method, Settings, make_settings
 from pmf.types import Ratings
+from pmf.watch import Record
 
 
 class UnknownIdWarning(UserWarning):
@@ -48,12 +49,14 @@ class PMF:
         heldout: pd.DataFrame | None = None,
         on_step: Callable[[str, int, int], None] = lambda phase, step, total: None,
         source: str = "the training frame",
+        checkpoints: Checkpoints | None = None,
     ) -> "PMF":
         """Fit to a frame of ratings; gives itself.
 
         `heldout` ratings are watched: their RMSE is recorded at each step, and `heldout_prediction`
         averages all kept draws. `on_step(phase, step, total)` is told of progress; `source` names
-        the training frame in messages.
+        the training frame in messages. With `checkpoints` (`pmf.checkpoint.Checkpoints`) a run that
+        stopped can be resumed, bit for bit; after SIGINT or SIGTERM `Interrupted` is raised.
         """
         settings = self.settings
         table = tidy(ratings, source, settings.scale, settings.duplicates)
@@ -65,7 +68,13 @@ class PMF:
             user, item = users.codes(held["user_id"]), items.codes(held["item_id"])
             watched = Ratings(user, item, held["rating"].to_numpy(np.float32))
         fit = fit_ratings(
-            settings, encoded.ratings, len(users) + 1, len(items) + 1, watched, on_step
+            settings,
+            encoded.ratings,
+            len(users) + 1,
+            len(items) + 1,
+            watched,
+            on_step,
+            checkpoints,
         )
         counts = (
             np.bincount(codes, minlength=len(ids) + 1)

@@ -7,17 +7,19 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
-    {"pmf.errors", "pmf.types", "pmf.progress"},
+    {"pmf.errors", "pmf.types", "pmf.progress", "pmf.interrupt", "pmf.leaves"},
     {"pmf.atomic"},
-    {"pmf.model"},
+    {"pmf.model", "pmf.checkpoint"},
     {"pmf.conditionals", "pmf.wishart", "pmf.layout", "pmf.priors", "pmf.data.frames",
      "pmf.data.splits", "pmf.data.synthetic"},
     {"pmf.data.files"},
     {"pmf.data.movielens"},
     {"pmf.data.catalogue"},
     {"pmf.als", "pmf.gradient", "pmf.gibbs", "pmf.predictive"},
-    {"pmf.run", "pmf.evaluate.scores"},
+    {"pmf.watch", "pmf.evaluate.scores"},
+    {"pmf.run"},
     {"pmf.tuning", "pmf.settings", "pmf.evaluate.strata"},
+    {"pmf.fingerprint"},
     {"pmf.fit"},
     {"pmf.store"},
     {"pmf.estimator"},
