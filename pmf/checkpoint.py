@@ -60,6 +60,11 @@ class Checkpoints:
                 raise InputError(f"checkpoints: {name}={value} must be above 0")
 
 
+def holds_checkpoints(folder: Path) -> bool:
+    """Whether there is any, whole or not."""
+    return any((folder / "steps").glob("*"))
+
+
 class Checkpoint(NamedTuple):
     """What a checkpoint holds. `arrays` and each of `draws` are pytrees."""
 
@@ -83,7 +88,7 @@ class CheckpointFolder:
         try:
             for name in ("steps", "draws"):
                 (self.path / name).mkdir(parents=True, exist_ok=True)
-            if not checkpoints.resume and any((self.path / "steps").iterdir()):
+            if not checkpoints.resume and holds_checkpoints(self.path):
                 raise InputError(
                     f"{self.path} holds the checkpoints of a run; resume it, or remove the folder "
                     "to start again"
@@ -239,11 +244,12 @@ class CheckpointFolder:
         only = ocp.args.Composite(content=ocp.args.JsonRestore())
         content = unseal(steps.restore(step, args=only).content)
         self._check_same(content["fingerprint"])
-        sizes = {name: array.size for name, array in take_apart(arrays_like).items()}
-        on_host = {name: ocp.RestoreArgs(np.ndarray) for name, size in sizes.items() if size}
-        only = ocp.args.Composite(arrays=ocp.args.PyTreeRestore(restore_args=on_host))
-        arrays: Named = dict(steps.restore(step, args=only).arrays)
-        for name in on_host:
+        arrays: Named = {}
+        for name in (name for name, array in take_apart(arrays_like).items() if array.size):
+            # One at a time: where one fails, TensorStore has no others under way to complain about.
+            only = {name: ocp.RestoreArgs(np.ndarray)}
+            some = ocp.args.PyTreeRestore(only, only, partial_restore=True)
+            arrays |= steps.restore(step, args=ocp.args.Composite(arrays=some)).arrays
             if digest(arrays[name]) != content["arrays"][name]:
                 raise ValueError(f"{name} is not what was written")
         files: Files = content["draws"]

@@ -9,14 +9,14 @@ class NotFiniteError(FloatingPointError):
     """An inference step produced NaN or infinity. The message names method, step and seed."""
 
 
-class Interrupted(KeyboardInterrupt):
+class Interrupted(SystemExit):
     """A run with checkpoints was asked to stop by SIGINT or SIGTERM, and wrote a checkpoint.
 
-    A `KeyboardInterrupt` whichever signal it was: no `except Exception` swallows it, and code that
-    expects Ctrl-C meets what it expects. `signum` is the signal; a process that ends for it
-    exits with 128 + signum, as shells have it: 130 or 143.
+    A `SystemExit`: no `except Exception` swallows it, and a script that does not catch it ends as
+    shells and schedulers expect of that signal, with code 128 + `signum`: 130 or 143.
     """
 
     def __init__(self, message: str, signum: int):
         super().__init__(message)
         self.signum = signum
+        self.code = 128 + signum

@@ -48,8 +48,8 @@ def digest(*arrays: np.ndarray) -> str:
     """sha256 of the arrays' types, shapes and bytes."""
     total = hashlib.sha256()
     for array in arrays:
-        total.update(f"{array.dtype.str} {array.shape}".encode())
-        total.update(np.ascontiguousarray(array).data)
+        total.update(f"{array.dtype} {array.shape}".encode())
+        total.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return total.hexdigest()
 
 

@@ -86,10 +86,10 @@ def run(
     progress = watch.begin(key_steps, state)
     begin = time.perf_counter()
     program = _advance.lower(algorithm.step, key_steps, state, data)
+    if folder is not None:  # another run's checkpoints are refused before the long compilation
+        progress = _resumed(progress, folder, digest_of(program.as_text().encode()))
     program.compile()
     compile_seconds = time.perf_counter() - begin
-    if folder is not None:
-        progress = _resumed(progress, folder, digest_of(program.as_text().encode()))
 
     total = schedule.total_steps
     with nullcontext(Caught()) if folder is None else signals_noted() as caught:
