@@ -15,10 +15,6 @@ class Caught:
 
     signum: int | None = None
 
-    @property
-    def name(self) -> str:
-        return signal.Signals(self.signum).name if self.signum else ""
-
 
 @contextmanager
 def signals_noted() -> Iterator[Caught]:

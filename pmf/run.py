@@ -1,5 +1,6 @@
 """The one driver: runs any algorithm, keeps time, stops, and goes on from checkpoints."""
 
+import signal
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -109,7 +110,8 @@ def run(
 
 def _keep(progress: Progress, folder: CheckpointFolder, caught: Caught, name: str) -> None:
     """A checkpoint if one is due, or a signal came: then it is the last thing done."""
-    if caught.signum or folder.due(progress.step):
+    signum = caught.signum  # once: one that comes from here on waits for the next step
+    if signum or folder.due(progress.step):
         best = progress.best
         facts = {
             "records": progress.records,
@@ -119,11 +121,11 @@ def _keep(progress: Progress, folder: CheckpointFolder, caught: Caught, name: st
         }
         folder.save(progress.step, _arrays(progress), facts, progress.kept[progress.saved :])
         progress.saved = len(progress.kept)
-    if caught.signum:
+    if signum:
         raise Interrupted(
-            f"{name}: stopped by {caught.name} after step {progress.step}; resume from the "
-            f"checkpoint in {folder.path}",
-            caught.signum,
+            f"{name}: stopped by {signal.Signals(signum).name} after step {progress.step}; resume "
+            f"from the checkpoint in {folder.path}",
+            signum,
         )
 
 

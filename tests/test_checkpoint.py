@@ -430,6 +430,20 @@ def signal_at(at: int, *signums: signal.Signals):
     return on_step
 
 
+def test_a_signal_just_before_the_checkpoint_waits_for_the_next(tmp_path, monkeypatch):
+    folder = CheckpointFolder(Checkpoints(tmp_path), {})
+
+    def due(step: int) -> bool:
+        if step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return False
+
+    monkeypatch.setattr(folder, "due", due)
+    with pytest.raises(Interrupted, match="after step 3"):
+        whole("als", folder)
+    assert [path.name for path in (tmp_path / "steps").iterdir()] == ["00000003"]
+
+
 def test_a_second_signal_stops_at_once(tmp_path):
     folder = CheckpointFolder(Checkpoints(tmp_path), {})
     with pytest.raises(KeyboardInterrupt) as caught:
