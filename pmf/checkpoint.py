@@ -203,23 +203,25 @@ class CheckpointFolder:
         checkpoint is removed with a warning, and the one before it is tried. Raises `InputError`
         where none is left, or they are of another run.
         """
-        self.fingerprint["program of a step"] = program
-        found, self.written = None, []
-        if self.plan.resume:
-            found, self.written = self._newest_whole(arrays_like, draw_like)
+        self.fingerprint["programs that steps compile to"] = program
+        found = self._newest_whole(arrays_like, draw_like) if self.plan.resume else None
+        self.written = found.content["draws"] if found else []
         kept = {name for name, _ in self.written}
         for file in (self.path / "draws").iterdir():
             if file.name not in kept:  # later than the checkpoint: the run makes them again
                 file.unlink()
-        return found
+        if found is None:
+            return None
+        return Checkpoint(
+            put_together(arrays_like, found.arrays), found.content["facts"], found.draws
+        )
 
-    def _newest_whole(self, arrays_like: Any, draw_like: Any) -> tuple[Checkpoint | None, Files]:
-        """A checkpoint and the files of its draws; None in an empty folder."""
+    def _newest_whole(self, arrays_like: Any, draw_like: Any) -> "_Read | None":
         damaged: list[int] = []
         with self._steps() as steps:
             for step in sorted(steps.all_steps(), reverse=True):
                 try:
-                    found, files = self._read_step(steps, step, arrays_like, draw_like)
+                    found = self._read_step(steps, step, arrays_like, draw_like)
                 except _OtherRun:
                     raise
                 except STORAGE_ERRORS as error:
@@ -229,16 +231,14 @@ class CheckpointFolder:
                     continue
                 for later in damaged:  # the run will write them again
                     steps.delete(later)
-                return found, files
+                return found
         if damaged:
             raise InputError(
                 f"{self.path}: every checkpoint is damaged; remove the folder to start again"
             )
-        return None, []
+        return None
 
-    def _read_step(
-        self, steps: Any, step: int, arrays_like: Any, draw_like: Any
-    ) -> tuple[Checkpoint, Files]:
+    def _read_step(self, steps: Any, step: int, arrays_like: Any, draw_like: Any) -> "_Read":
         import orbax.checkpoint as ocp
 
         only = ocp.args.Composite(content=ocp.args.JsonRestore())
@@ -252,17 +252,23 @@ class CheckpointFolder:
             arrays |= steps.restore(step, args=ocp.args.Composite(arrays=some)).arrays
             if digest(arrays[name]) != content["arrays"][name]:
                 raise ValueError(f"{name} is not what was written")
-        files: Files = content["draws"]
-        draws = [self._read_draws(name, written, draw_like) for name, written in files]
-        found = Checkpoint(put_together(arrays_like, arrays), content["facts"], draws)
-        return found, files
+        draws = [self._read_draws(name, sha256, draw_like) for name, sha256 in content["draws"]]
+        return _Read(arrays, content, draws)
 
-    def _read_draws(self, name: str, written: str, like: Any) -> Any:
+    def _read_draws(self, name: str, sha256: str, like: Any) -> Any:
         content = (self.path / "draws" / name).read_bytes()
-        if digest_of(content) != written:
+        if digest_of(content) != sha256:
             raise ValueError(f"{name} is not what was written")
         draws = load(content)
         return jax.tree.unflatten(jax.tree.structure(like), [draws[n] for n in take_apart(like)])
+
+
+class _Read(NamedTuple):
+    """A checkpoint's parts, every one as it was written."""
+
+    arrays: Named
+    content: Facts
+    draws: list[Any]
 
 
 class _OtherRun(InputError):

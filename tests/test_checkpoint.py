@@ -370,7 +370,7 @@ def test_another_optax_object_is_refused(tmp_path):
     plan = Checkpoints(tmp_path, every_steps=1, resume=True)
     with pytest.raises(Crash):
         whole("adam", CheckpointFolder(plan, {}), crash_at(3))
-    with pytest.raises(InputError, match="the program of a step differ"):
+    with pytest.raises(InputError, match="the programs that steps compile to differ"):
         run(by_gradient(optax.adam(2.9)), 4, DATA, POINT, folder=CheckpointFolder(plan, {}))
 
 
