@@ -40,6 +40,9 @@ def run(
     override: Override = None,
     runs_dir: RunsFolder = Path("runs"),
     figures_dir: Annotated[Path, typer.Option(help="Where figures go.")] = FIGURES,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on in the middle of a run that was stopped.")
+    ] = False,
 ) -> None:
     """Run every point of the grid that is not there yet; print the table; draw the figures."""
     experiment = load(config, override or [])
@@ -50,7 +53,7 @@ def run(
             print(f"{title} {point.id} is there, skipped", file=sys.stderr)
             continue
         with progress_bar(title) as on_step:
-            runs.execute(point, folder / point.id, on_step)
+            runs.execute(point, folder / point.id, on_step, resume)
     tables = _write_tables(experiment, folder, folder)
     print(summary(tables["scores"]))
     print(f"\nruns      {folder}/\nresults   {folder}/scores.csv")

@@ -2,7 +2,8 @@
 
 A run folder holds `config.json`, `metrics.csv` (step, seconds, split, metric, value),
 `predictions.parquet`, `calibration.csv`, `strata.csv` and `manifest.json`. It is written beside
-its place and renamed: a folder that is there is whole.
+its place and renamed: a folder that is there is whole. While it runs, checkpoints lie in a hidden
+folder beside that place.
 """
 
 import hashlib
@@ -24,6 +25,7 @@ import jax
 import pandas as pd
 
 from experiments.config import Experiment, RunConfig, SplitConfig
+from pmf.checkpoint import Checkpoints, holds_checkpoints
 from pmf.data import splits
 from pmf.data.catalogue import load
 from pmf.data.files import read_csv
@@ -34,7 +36,7 @@ from pmf.estimator import PMF, UnknownIdWarning
 from pmf.evaluate.report import Report, report
 
 FIGURE_FIELDS = ("split.fold", "model.method", "model.rank", "model.burn_in")
-PACKAGES = ("pmf", "jax", "jaxlib", "numpy", "scipy", "pandas", "optax")
+PACKAGES = ("pmf", "jax", "jaxlib", "numpy", "scipy", "pandas", "optax", "orbax-checkpoint")
 
 
 def split_data(frame: pd.DataFrame, config: SplitConfig) -> splits.Split:
@@ -77,8 +79,17 @@ def _read_folds(file: str) -> pd.DataFrame:
     return folds
 
 
-def execute(config: RunConfig, folder: Path, on_step: Callable[[str, int, int], None]) -> None:
-    """Fit, evaluate and write one run folder. A failure leaves none."""
+def execute(
+    config: RunConfig,
+    folder: Path,
+    on_step: Callable[[str, int, int], None],
+    resume: bool = False,
+) -> None:
+    """Fit, evaluate and write one run folder. A failure leaves none.
+
+    A run that was stopped leaves checkpoints; `resume` goes on from them, if there are any. They
+    are removed once the run folder is written.
+    """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -86,10 +97,22 @@ def execute(config: RunConfig, folder: Path, on_step: Callable[[str, int, int], 
     dataset = load(config.data)
     split = split_data(dataset.ratings, config.split)
     model = PMF(**config.model.model_dump(exclude={"prior"}), prior=config.model.prior)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnknownIdWarning)  # counted among the scores
-        model.fit(split.train, split.test, on_step, source=dataset.source)
-        scored = report(model, split.test, heldout=True)
+    working = folder.with_name(f".{folder.name}.checkpoints")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UnknownIdWarning)  # counted among the scores
+            checkpoints = Checkpoints(working, resume=resume)
+            model.fit(split.train, split.test, on_step, dataset.source, checkpoints)
+            scored = report(model, split.test, heldout=True)
+        _write_whole(folder, config, model, scored, split)
+    finally:
+        if folder.is_dir() or not holds_checkpoints(working):
+            shutil.rmtree(working, ignore_errors=True)
+
+
+def _write_whole(
+    folder: Path, config: RunConfig, model: PMF, scored: Report, split: splits.Split
+) -> None:
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         _write(temporary, config, model, scored, split)

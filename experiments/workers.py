@@ -33,8 +33,9 @@ def our_als(path: str, rank: int, fused: bool = True) -> dict[str, Any]:
     from pmf.als import als
     from pmf.layout import by_rows
     from pmf.priors import Ridge, from_ridge
-    from pmf.run import Schedule, run
+    from pmf.run import run
     from pmf.types import Ratings, Terms
+    from pmf.watch import Schedule
 
     user, item, value, *size = _load(path)
     terms, begin = Terms(rank), time.perf_counter()
@@ -83,9 +84,10 @@ def our_gibbs(path: str, rank: int, fused: bool = True) -> dict[str, Any]:
     from pmf.fit import default_hyperprior
     from pmf.gibbs import gibbs
     from pmf.layout import by_rows
-    from pmf.run import Schedule, run
+    from pmf.run import run
     from pmf.settings import make_settings
     from pmf.types import Ratings, Terms
+    from pmf.watch import Schedule
 
     user, item, value, *size = _load(path)
     data = by_rows(Ratings(user, item, value), *size, rank, fused=fused)

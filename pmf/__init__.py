@@ -11,8 +11,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pmf.checkpoint import Checkpoints
     from pmf.data.catalogue import load as load_data
-    from pmf.errors import InputError, NotFiniteError
+    from pmf.errors import InputError, Interrupted, NotFiniteError
     from pmf.estimator import PMF, UnknownIdWarning, load
     from pmf.evaluate.report import report
     from pmf.priors import IsotropicPrior, Ridge, als_wr, from_ridge
@@ -23,7 +24,9 @@ _HOME = {
     "load": "pmf.estimator",
     "load_data": "pmf.data.catalogue",
     "report": "pmf.evaluate.report",
+    "Checkpoints": "pmf.checkpoint",
     "InputError": "pmf.errors",
+    "Interrupted": "pmf.errors",
     "NotFiniteError": "pmf.errors",
     "IsotropicPrior": "pmf.priors",
     "als_wr": "pmf.priors",
@@ -33,7 +36,9 @@ _HOME = {
 
 __all__ = [
     "PMF",
+    "Checkpoints",
     "InputError",
+    "Interrupted",
     "IsotropicPrior",
     "NotFiniteError",
     "Ridge",

@@ -12,7 +12,7 @@ import typer
 
 from pmf.atomic import check_target
 from pmf.compilation import keep_compiled
-from pmf.errors import InputError, NotFiniteError
+from pmf.errors import InputError, Interrupted, NotFiniteError
 
 # The heavy rooms are imported inside the commands, so that --help answers at once.
 
@@ -45,7 +45,17 @@ def doctor() -> None:
     from pmf.data.movielens import data_dir, find
 
     print(f"python        {platform.python_version()} on {platform.platform()}")
-    for package in ("pmf", "jax", "jaxlib", "numpy", "scipy", "pandas", "pyarrow", "optax"):
+    for package in (
+        "pmf",
+        "jax",
+        "jaxlib",
+        "numpy",
+        "scipy",
+        "pandas",
+        "pyarrow",
+        "optax",
+        "orbax-checkpoint",
+    ):
         print(f"{package:<13} {metadata.version(package)}")
     if jax.__version__.startswith("0.10."):
         print("warning: jax 0.10 can dead-lock in batched Cholesky solves; install another version")
@@ -127,17 +137,38 @@ def fit(
     duplicates: Annotated[
         str, typer.Option(help="A pair rated twice: error, last or mean.")
     ] = "error",
+    checkpoints: Annotated[
+        Path | None, typer.Option(help="A folder for checkpoints, to resume a stopped run from.")
+    ] = None,
+    checkpoint_steps: Annotated[
+        int | None, typer.Option(help="Write one after every so many steps.")
+    ] = None,
+    checkpoint_minutes: Annotated[
+        float, typer.Option(help="Write one when so many minutes have passed.")
+    ] = 5.0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the newest checkpoint, if there is one.")
+    ] = False,
 ) -> None:
-    """Fit a model and write it to a file."""
+    """Fit a model and write it to a file.
+
+    With --checkpoints, SIGINT and SIGTERM end the fit after the step and a checkpoint.
+    """
+    from pmf.checkpoint import Checkpoints
     from pmf.estimator import PMF
     from pmf.progress import progress_bar
 
     check_target(out)
+    kept = None
+    if checkpoints is not None:
+        kept = Checkpoints(checkpoints, checkpoint_steps, checkpoint_minutes, resume=resume)
+    elif resume or checkpoint_steps:
+        raise InputError("--resume and --checkpoint-steps need --checkpoints FOLDER")
     settings: dict[str, Any] = {"num_steps": steps, "seed": seed, "duplicates": duplicates}
     settings["on_disk"] = on_disk
     model = PMF(rank, method, user_bias=user_bias, item_bias=item_bias, **settings)  # type: ignore[arg-type]
     with progress_bar() as on_step:
-        model.fit(train, on_step=on_step)
+        model.fit(train, on_step=on_step, checkpoints=kept)
     model.save(out)
     fitted, last = model.require_fitted(), model.records[-1]
     result = fitted.fit
@@ -195,7 +226,10 @@ def predict(
 
 
 def run_app(command: typer.Typer) -> None:
-    """Run a command; turn what users can mend into one line and exit code 2."""
+    """Run a command; turn what users can mend into one line and exit code 2.
+
+    A run that wrote a checkpoint at a signal exits with 128 + the signal: 130 or 143.
+    """
     warnings.showwarning = _show_warning
     keep_compiled()
     try:
@@ -209,6 +243,8 @@ def run_app(command: typer.Typer) -> None:
         code = _say(f"error: {error}")
     except NotFiniteError as error:
         code = _say(f"error: {error}", code=1)
+    except Interrupted as error:
+        code = _say(str(error), code=128 + error.signum)
     except (KeyboardInterrupt, typer.Abort):
         code = _say("interrupted", code=130)
     sys.exit(code if isinstance(code, int) else 0)

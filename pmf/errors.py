@@ -1,4 +1,4 @@
-"""The two ways this package fails on purpose."""
+"""The ways this package fails, or stops, on purpose."""
 
 
 class InputError(ValueError):
@@ -7,3 +7,16 @@ class InputError(ValueError):
 
 class NotFiniteError(FloatingPointError):
     """An inference step produced NaN or infinity. The message names method, step and seed."""
+
+
+class Interrupted(SystemExit):
+    """A run with checkpoints was asked to stop by SIGINT or SIGTERM, and wrote a checkpoint.
+
+    A `SystemExit`: no `except Exception` swallows it, and a script that does not catch it ends as
+    shells and schedulers expect of that signal, with code 128 + `signum`: 130 or 143.
+    """
+
+    def __init__(self, message: str, signum: int):
+        super().__init__(message)
+        self.signum = signum
+        self.code = 128 + signum

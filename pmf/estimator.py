@@ -11,15 +11,16 @@ import numpy as np
 import pandas as pd
 
 from pmf import store
+from pmf.checkpoint import Checkpoints
 from pmf.data import catalogue
 from pmf.data.coding import count_rows
 from pmf.data.frames import Encoded, checked, learnable, pairs
 from pmf.errors import InputError
 from pmf.fit import Fitted, fit_ratings
 from pmf.predictive import Prediction, interval, predict_pairs
-from pmf.run import Record
 from pmf.settings import Method, Settings, make_settings
 from pmf.types import Ratings
+from pmf.watch import Record
 
 
 class UnknownIdWarning(UserWarning):
@@ -51,6 +52,7 @@ class PMF:
         heldout: pd.DataFrame | None = None,
         on_step: Callable[[str, int, int], None] = lambda phase, step, total: None,
         source: str = "the training frame",
+        checkpoints: Checkpoints | None = None,
     ) -> "PMF":
         """Fit to a frame of ratings, a data set by name, a file, or a folder of Parquet files.
 
@@ -59,7 +61,8 @@ class PMF:
 
         `heldout` ratings are watched: their RMSE is recorded at each step, and `heldout_prediction`
         averages all kept draws. `on_step(phase, step, total)` is told of progress; `source` names
-        the training frame in messages.
+        the training frame in messages. With `checkpoints` (`pmf.checkpoint.Checkpoints`) a run that
+        stopped can be resumed, bit for bit; after SIGINT or SIGTERM `Interrupted` is raised.
         """
         settings = self.settings
         rules = settings.scale, settings.duplicates
@@ -67,16 +70,18 @@ class PMF:
             with TemporaryDirectory(prefix="pmf-", ignore_cleanup_errors=True) as folder:
                 work_folder = Path(folder) if settings.on_disk else None
                 encoded = catalogue.encoded(ratings, *rules, work_folder)
-                return self._fit_encoded(encoded, heldout, on_step)
+                return self._fit_encoded(encoded, heldout, on_step, checkpoints)
         if settings.on_disk:
             raise InputError("on_disk=True reads Parquet: fit a path, not a frame")
-        return self._fit_encoded(learnable(ratings, source, *rules), heldout, on_step)
+        encoded = learnable(ratings, source, *rules)
+        return self._fit_encoded(encoded, heldout, on_step, checkpoints)
 
     def _fit_encoded(
         self,
         encoded: Encoded,
         heldout: pd.DataFrame | None,
         on_step: Callable[[str, int, int], None],
+        checkpoints: Checkpoints | None,
     ) -> "PMF":
         settings = self.settings
         users, items = encoded.users, encoded.items
@@ -86,7 +91,13 @@ class PMF:
             user, item = users.codes(held["user_id"]), items.codes(held["item_id"])
             watched = Ratings(user, item, held["rating"].to_numpy(np.float32))
         fit = fit_ratings(
-            settings, encoded.ratings, len(users) + 1, len(items) + 1, watched, on_step
+            settings,
+            encoded.ratings,
+            len(users) + 1,
+            len(items) + 1,
+            watched,
+            on_step,
+            checkpoints,
         )
         counts = (
             count_rows(codes, len(ids) + 1)

@@ -12,19 +12,23 @@ import optax
 
 from pmf import tuning
 from pmf.als import als
+from pmf.checkpoint import CheckpointFolder, Checkpoints
 from pmf.data.coded import mean_and_std
 from pmf.data.coding import blocks
 from pmf.data.frames import Ids
 from pmf.errors import InputError
+from pmf.fingerprint import fingerprint
 from pmf.gibbs import Hyperprior, gibbs
 from pmf.gradient import gradient_map
 from pmf.layout import by_rows, flat
 from pmf.predictive import Prediction, predict_pairs
-from pmf.run import Record, Schedule, run
+from pmf.priors import IsotropicPrior
+from pmf.run import run
 from pmf.settings import Settings
 from pmf.streamed import on_host, streamed_map
-from pmf.tuning import Search
+from pmf.tuning import Search, Trial
 from pmf.types import Algorithm, Data, Params, Ratings
+from pmf.watch import Record, Schedule
 from pmf.wishart import Gamma, NormalWishart
 
 FULL_BATCH = 2_000_000  # ratings up to which "auto" takes the full batch; its gathers must fit
@@ -33,7 +37,7 @@ LEAST_VARIANCE = 1e-6  # of a training residual: perfectly fitted ratings leave 
 STORED_GB = 4.0  # of kept draws
 
 OnStep = Callable[[str, int, int], None]  # phase, step, total
-Problem = Callable[[], tuning.Problem]  # made only where something is to be chosen
+Choose = Callable[[Callable[[tuning.Problem], Search]], Search]  # runs a search, or recalls it
 
 
 class Fit(NamedTuple):
@@ -82,22 +86,34 @@ def fit_ratings(
     items: int,
     heldout: Ratings | None = None,
     on_step: OnStep = lambda phase, step, total: None,
+    checkpoints: Checkpoints | None = None,
 ) -> Fit:
     """Fit NumPy `ratings` of `users` and `items` rows; `heldout` is watched, never learnt from.
 
-    Raises `InputError` for settings that the data cannot support, `NotFiniteError` from the run.
+    Raises `InputError` for settings that the data cannot support and for checkpoints that cannot be
+    written or are of another run; `NotFiniteError` and `Interrupted` from the run.
     """
     _check_size(settings, users, items)
     mu = mean_and_std(ratings.value)[0] if settings.mu == "mean" else settings.mu
 
-    def problem() -> tuning.Problem:
+    folder = None
+    if checkpoints is not None:
+        identity = fingerprint(settings, ratings, users, items, heldout)
+        folder = CheckpointFolder(checkpoints, identity)
+
+    def choose(search: Callable[[tuning.Problem], Search]) -> Search:
+        if folder is not None and "search" in folder.notes:  # of an earlier start of this run
+            chosen, trials = folder.notes["search"]
+            return Search(chosen, [Trial(*trial) for trial in trials])
         on_step("choosing the prior", 0, 1)
         model = settings.terms, mu, settings.seed, settings.fused
-        return tuning.Problem(ratings, users, items, *model)
-
-    plan = (_sampler if settings.method == "gibbs" else _point)(settings, mu, ratings, problem)
-    if plan.search.trials:
+        found = search(tuning.Problem(ratings, users, items, *model))
         on_step("choosing the prior", 1, 1)
+        if folder is not None:
+            folder.note({"search": found})
+        return found
+
+    plan = (_sampler if settings.method == "gibbs" else _point)(settings, mu, ratings, choose)
     train, validation = ratings, None
     if plan.schedule.patience is not None:
         train, validation = _part(ratings, settings.validation, settings.seed)
@@ -108,7 +124,7 @@ def fit_ratings(
         data = by_rows(*shape, settings.rank, fused=settings.fused)
     watch = partial(on_step, settings.method)
     algorithm = plan.algorithm(data)
-    watched_by = heldout or validation, validation, settings.method, watch
+    watched_by = heldout or validation, validation, settings.method, folder, watch
     result = run(algorithm, settings.seed, data, plan.schedule, *watched_by)
     noise, watched = result.noise_variance, result.heldout
     if not plan.schedule.average:
@@ -127,12 +143,13 @@ def fit_ratings(
     )
 
 
-def _point(settings: Settings, mu: float, ratings: Ratings, problem: Problem) -> Plan:
+def _point(settings: Settings, mu: float, ratings: Ratings, choose: Choose) -> Plan:
     """ALS or MAP under a prior that is given, or chosen."""
     terms = settings.terms
     match settings.prior:
         case "auto":
-            prior, search = tuning.choose_prior(problem())
+            search = choose(lambda problem: tuning.choose_prior(problem)[1])
+            prior = IsotropicPrior(**search.chosen)
         case prior:
             search = Search(vars(prior), [])
 
@@ -152,12 +169,14 @@ def _point(settings: Settings, mu: float, ratings: Ratings, problem: Problem) ->
     return Plan(algorithm, schedule, search)
 
 
-def _sampler(settings: Settings, mu: float, ratings: Ratings, problem: Problem) -> Plan:
+def _sampler(settings: Settings, mu: float, ratings: Ratings, choose: Choose) -> Plan:
     """Gibbs with tau given, learnt, or chosen."""
     hyperprior, search = default_hyperprior(settings), Search({}, [])
     match settings.tau:
         case "auto":
-            tau, search = tuning.choose_tau(problem(), hyperprior, settings.num_chains)
+            chains = settings.num_chains
+            search = choose(lambda problem: tuning.choose_tau(problem, hyperprior, chains)[1])
+            tau = search.chosen["tau"]
         case "learn":
             variance = float(np.var(ratings.value)) or 1.0
             tau = 1 / variance

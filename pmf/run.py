@@ -1,8 +1,7 @@
-"""The one driver: runs any algorithm, keeps time and records, stops, averages draws."""
+"""The one driver: runs any algorithm, keeps time, stops, and goes on from checkpoints."""
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -10,50 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
+from pmf.checkpoint import CheckpointFolder
 from pmf.errors import NotFiniteError
-from pmf.predictive import Moments, Prediction, no_moments, observe, summarise
+from pmf.predictive import Prediction, summarise
 from pmf.types import Algorithm, Data, Params, Prior, Ratings
-
-CALM_STEPS = 3  # an oscillating optimizer may stand still for one step by chance
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long to run and what to keep.
-
-    A point method takes `num_steps` steps and keeps the last. A sampler (`average`) discards
-    `burn_in` sweeps, then keeps every `thin`-th until it has `num_steps` draws a chain.
-
-    `tolerance` stops a point method when the log posterior's change, relative to the larger of its
-    size and the number of ratings, stays below it for three steps. `patience` stops one when the
-    RMSE of validation ratings has not improved for that many steps, and returns the best step.
-    """
-
-    num_steps: int
-    average: bool = False
-    burn_in: int = 0
-    thin: int = 1
-    num_chains: int = 1
-    store_draws: bool = True
-    tolerance: float = 0.0
-    patience: int | None = None
-
-    @property
-    def total_steps(self) -> int:
-        return self.burn_in + self.num_steps * self.thin
-
-    def keeps(self, step: int) -> bool:
-        """Whether the state after `step` (from 1) is a draw to keep."""
-        return step > self.burn_in and (step - self.burn_in) % self.thin == 0
-
-
-class Record(NamedTuple):
-    """One step. `seconds` is the time in steps so far, without compilation and evaluation."""
-
-    step: int
-    seconds: float
-    log_posterior: float
-    heldout_rmse: float  # NaN without held-out ratings
+from pmf.watch import Best, Progress, Record, Schedule, Watch, as_draws
 
 
 class Run(NamedTuple):
@@ -104,41 +64,71 @@ def run(
     heldout: Ratings | None = None,
     validation: Ratings | None = None,
     name: str = "inference",
+    folder: CheckpointFolder | None = None,
     on_step: Callable[[int, int], None] = lambda step, total: None,
 ) -> Run:
     """Run an algorithm to the end of its schedule.
 
     `heldout` ratings are watched only; `validation` ratings judge when patience is at its end.
-    `on_step(step, total)` is told of every step. Raises `NotFiniteError` naming the step, the seed
-    and the quantity that is NaN or infinite.
+    With a checkpoint `folder` the run goes on from what it finds there, bit for bit as if it had
+    never stopped. `on_step(step, total)` is told of every step, before its checkpoint. Raises
+    `NotFiniteError` naming the step, the seed and the quantity that is NaN or infinite, and with a
+    `folder`, in the main thread, `Interrupted` after SIGINT or SIGTERM and a checkpoint.
     """
     key_init, key_steps = jax.random.split(jax.random.key(seed))
     algorithm = chained(algorithm, schedule.num_chains) if schedule.average else algorithm
     # Steps donate their state, and a first state may share the caller's arrays.
     state = _start_over(algorithm.init(key_init, data))
+    watch = Watch(schedule, heldout, validation, int(jnp.sum(data.user_count)))
+    progress = watch.begin(key_steps, state)
     begin = time.perf_counter()
-    if algorithm.compile is None:
-        advance: Callable = _advance
-        _advance.lower(algorithm.step, key_steps, state, data).compile()
-    else:
-        advance = _call
+    # A step that loops on the host is no program, and compiles its parts itself.
+    program = None if algorithm.compile else _advance.lower(algorithm.step, key_steps, state, data)
+    if folder is not None:  # another run's checkpoints are refused before the long compilation
+        text = program.as_text() if program else "a loop on the host"
+        progress = _resumed(progress, folder, digest_of(text.encode()))
+    if program:
+        program.compile()
+    elif algorithm.compile:
         algorithm.compile(state, data)
     compile_seconds = time.perf_counter() - begin
 
-    watch = _Watch(schedule, heldout, validation, int(jnp.sum(data.user_count)))
-    seconds, total = 0.0, schedule.total_steps
-    for step in range(1, total + 1):
-        begin = time.perf_counter()
-        key = jax.random.fold_in(key_steps, step)
-        state, info = advance(algorithm.step, key, state, data)
-        info = jax.device_get(info)
-        seconds += time.perf_counter() - begin
-        _check_finite(info, name, step, seed)
-        watch.see(step, seconds, state, float(np.mean(info.log_posterior)))
-        on_step(step, total)
-        if watch.stopped:
-            break
-    return watch.result(state, compile_seconds)
+    advance: Callable = _advance if program else _call
+    total = schedule.total_steps
+    with nullcontext(Caught()) if folder is None else signals_noted() as caught:
+        while progress.step < total and not progress.stopped:
+            begin, step = time.perf_counter(), progress.step + 1
+            key = jax.random.fold_in(progress.key, step)
+            progress.state, info = advance(algorithm.step, key, progress.state, data)
+            info = jax.device_get(info)
+            seconds = progress.seconds + time.perf_counter() - begin
+            _check_finite(info, name, step, seed)
+            watch.see(progress, seconds, float(np.mean(info.log_posterior)))
+            on_step(step, total)
+            if folder is not None:
+                _keep(progress, folder, caught, name)
+    return _result(schedule, progress, compile_seconds)
+
+
+def _keep(progress: Progress, folder: CheckpointFolder, caught: Caught, name: str) -> None:
+    """A checkpoint if one is due, or a signal came: then it is the last thing done."""
+    signum = caught.signum  # once: one that comes from here on waits for the next step
+    if signum or folder.due(progress.step):
+        best = progress.best
+        facts = {
+            "records": progress.records,
+            "calm": progress.calm,
+            "stopped": progress.stopped,
+            "best": [best.rmse, best.step] if best else None,
+        }
+        folder.save(progress.step, _arrays(progress), facts, progress.kept[progress.saved :])
+        progress.saved = len(progress.kept)
+    if signum:
+        raise Interrupted(
+            f"{name}: stopped by {signal.Signals(signum).name} after step {progress.step}; resume "
+            f"from the checkpoint in {folder.path}",
+            signum,
+        )
 
 
 def _check_finite(info: Any, name: str, step: int, seed: int) -> None:
@@ -150,82 +140,47 @@ def _check_finite(info: Any, name: str, step: int, seed: int) -> None:
             )
 
 
-class _Watch:
-    """Sees each state: keeps draws, records, the best step, and the reason to stop."""
-
-    def __init__(
-        self, schedule: Schedule, heldout: Ratings | None, validation: Ratings | None, n: int
-    ):
-        self.schedule, self.heldout, self.validation, self.n = schedule, heldout, validation, n
-        self.records: list[Record] = []
-        self.kept: list[tuple[Params, np.ndarray]] = []
-        self.moments: Moments | None = None  # of the held-out pairs
-        self.best: tuple[float, Any, Moments | None] | None = None
-        self.calm, self.best_step, self.stopped = 0, 0, ""  # best_step 0: the last one
-
-    def see(self, step: int, seconds: float, state: Any, log_posterior: float) -> None:
-        draws, noise = _as_draws(state)
-        keep = self.schedule.average and self.schedule.keeps(step)
-        if keep and self.schedule.store_draws:
-            self.kept.append(jax.device_get((draws, noise)))
-        rmse = self._heldout_rmse(draws, noise, averaged=keep)
-        previous = self.records[-1].log_posterior if self.records else np.inf
-        self.records.append(Record(step, seconds, log_posterior, rmse))
-        if not self.schedule.average:
-            self._judge(step, draws, log_posterior, previous, state)
-
-    def _heldout_rmse(self, draws: Params, noise, averaged: bool) -> float:
-        if self.heldout is None:
-            return float("nan")
-        user, item, value = self.heldout
-        empty = no_moments(len(value), noise.dtype)
-        so_far = self.moments if averaged and self.moments is not None else empty
-        moments = observe(so_far, draws, noise, user, item)
-        if averaged or not self.schedule.average:
-            self.moments = moments
-        elif self.moments is not None:
-            moments = self.moments  # a sweep between two kept draws
-        return float(jnp.sqrt(jnp.mean((moments.mean - value) ** 2)))
-
-    def _judge(self, step: int, draws, log_posterior: float, previous: float, state) -> None:
-        change = abs(log_posterior - previous) / max(abs(log_posterior), self.n)
-        self.calm = self.calm + 1 if change <= self.schedule.tolerance else 0
-        if self.schedule.tolerance and self.calm >= CALM_STEPS:
-            self.stopped = f"log posterior changed by less than {self.schedule.tolerance:g}"
-        if self.schedule.patience is not None and self.validation is not None:
-            user, item, value = self.validation
-            zero = np.zeros(1, draws.mu.dtype)
-            moments = observe(no_moments(len(value), zero.dtype), draws, zero, user, item)
-            rmse = float(jnp.sqrt(jnp.mean((moments.mean - value) ** 2)))
-            if self.best is None or rmse < self.best[0]:
-                self.best = rmse, jax.device_get(state), self.moments
-                self.best_step = step
-            elif step - self.best_step >= self.schedule.patience:
-                self.stopped = f"validation RMSE was best at step {self.best_step}"
-
-    def result(self, state: Any, compile_seconds: float) -> Run:
-        if self.best is not None:
-            _, state, self.moments = self.best
-        last = jax.device_get(_as_draws(state))
-        if self.schedule.average:  # without stored draws, a stack of none
-            last = jax.tree.map(lambda x: x[:0], last)
-        draws, noise = jax.tree.map(lambda *x: np.concatenate(x), last, *self.kept)
-        heldout = summarise(self.moments) if self.moments is not None else None
-        stopped = self.stopped or f"all {len(self.records)} steps taken"
-        prior = jax.device_get(state.prior)
-        fields = prior, self.records, self._log_posterior(), heldout, compile_seconds, stopped
-        return Run(draws, noise, *fields)
-
-    def _log_posterior(self) -> float:
-        if self.schedule.average:
-            kept = [record for record in self.records if self.schedule.keeps(record.step)]
-            return float(np.mean([record.log_posterior for record in kept]))
-        return self.records[self.best_step - 1].log_posterior
+def _arrays(progress: Progress) -> Any:
+    best = progress.best
+    return progress.key, progress.state, progress.moments, best and (best.state, best.moments)
 
 
-def _as_draws(state: Any) -> tuple[Params, jax.Array]:
-    """The state's parameters and 1/tau with a leading axis: chains, or 1."""
-    noise = 1 / state.prior.tau
-    if state.params.mu.ndim:
-        return state.params, noise
-    return jax.tree.map(lambda x: x[None], state.params), noise[None]
+def _resumed(progress: Progress, folder: CheckpointFolder, program: str) -> Progress:
+    """The progress that the folder's newest checkpoint holds; `progress` itself without one."""
+    found = folder.load(program, _arrays(progress), as_draws(progress.state))
+    if found is None:
+        return progress
+    key, state, moments, best = found.arrays
+    facts = found.facts
+    return Progress(
+        key,
+        _start_over(state),
+        moments,
+        best and Best(*facts["best"], *best),
+        [Record(*record) for record in facts["records"]],
+        found.draws,
+        facts["calm"],
+        facts["stopped"],
+        saved=len(found.draws),
+    )
+
+
+def _result(schedule: Schedule, progress: Progress, compile_seconds: float) -> Run:
+    records, best = progress.records, progress.best
+    state, moments = (best.state, best.moments) if best else (progress.state, progress.moments)
+    last = jax.device_get(as_draws(state))
+    estimates = [records[best.step - 1 if best else -1]]
+    if schedule.average:  # without stored draws, a stack of none
+        last = jax.tree.map(lambda x: x[:0], last)
+        estimates = [record for record in records if schedule.keeps(record.step)]
+    draws, noise = jax.tree.map(lambda *x: np.concatenate(x), last, *progress.kept)
+    return Run(
+        draws,
+        noise,
+        jax.device_get(state.prior),
+        records,
+        float(np.mean([record.log_posterior for record in estimates])),
+        summarise(moments) if moments is not None else None,
+        compile_seconds,
+        progress.stopped or f"all {len(records)} steps taken",
+    )

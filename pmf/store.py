@@ -12,10 +12,10 @@ from pmf.atomic import replacing
 from pmf.data.frames import Ids
 from pmf.errors import InputError
 from pmf.fit import Fit, Fitted
-from pmf.run import Record
 from pmf.settings import Settings
 from pmf.tuning import Search, Trial
 from pmf.types import Params, Side
+from pmf.watch import Record
 
 FORMAT = "pmf-model"
 VERSION = 1

@@ -13,8 +13,9 @@ from pmf.errors import InputError, NotFiniteError
 from pmf.gibbs import Hyperprior, gibbs
 from pmf.layout import by_rows
 from pmf.priors import IsotropicPrior, Ridge, from_ridge
-from pmf.run import Run, Schedule, run
+from pmf.run import Run, run
 from pmf.types import Algorithm, Data, Ratings, Terms
+from pmf.watch import Schedule
 
 HELD_OUT = 0.1  # the share of the training ratings that judges a prior
 HOLDOUTS = 2  # disjoint such shares: one alone is too noisy to tell near priors apart

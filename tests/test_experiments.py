@@ -1,6 +1,8 @@
 """Configurations, run folders and figures. Catches: a typo that is ignored, a run half-written."""
 
 import json
+import os
+import signal
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,7 @@ from experiments.config import load
 from experiments.table import summary
 from paper_figures import calibration, convergence
 from paper_figures.build import build
-from pmf.errors import InputError, NotFiniteError
+from pmf.errors import InputError, Interrupted, NotFiniteError
 
 TOML = """
 data = "{data}"
@@ -118,6 +120,29 @@ def test_the_same_run_gives_the_same_predictions(config, tmp_path):
     for name in ("a", "b"):
         runs.execute(point, tmp_path / name, quiet)
     one, two = (pd.read_parquet(tmp_path / name / "predictions.parquet") for name in ("a", "b"))
+    pd.testing.assert_frame_equal(one, two, check_exact=True)
+
+
+@pytest.mark.slow
+def test_a_stopped_run_goes_on_in_the_middle(config, tmp_path):
+    point, place = load(config, []).runs[1], tmp_path / "runs" / "a"
+
+    def stop(phase: str, step: int, total: int) -> None:
+        if (phase, step) == ("gibbs", 5):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted) as stopped:
+        runs.execute(point, place, stop)
+    assert stopped.value.code == 143
+    assert [path.name for path in place.parent.iterdir()] == [".a.checkpoints"]
+    with pytest.raises(InputError, match="resume it, or remove the folder"):
+        runs.execute(point, place, quiet)
+    steps = []
+    runs.execute(point, place, lambda phase, step, total: steps.append(step), resume=True)
+    assert steps == list(range(6, 12))
+    assert [path.name for path in place.parent.iterdir()] == ["a"]
+    runs.execute(point, tmp_path / "b", quiet)
+    one, two = (pd.read_parquet(x / "predictions.parquet") for x in (place, tmp_path / "b"))
     pd.testing.assert_frame_equal(one, two, check_exact=True)
 
 

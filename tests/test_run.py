@@ -11,8 +11,9 @@ from problems import random_prior, small_data, small_ratings
 
 from pmf.als import als
 from pmf.errors import NotFiniteError
-from pmf.run import Schedule, run
+from pmf.run import run
 from pmf.types import Algorithm, Params, Prior, Side, Terms
+from pmf.watch import Schedule
 
 
 class State(NamedTuple):

@@ -18,10 +18,11 @@ from pmf.fit import fit_ratings
 from pmf.gradient import gradient_map, squared_error_in_blocks
 from pmf.model import log_posterior, squared_error
 from pmf.priors import IsotropicPrior
-from pmf.run import Schedule, run
+from pmf.run import run
 from pmf.settings import make_settings
 from pmf.streamed import on_host, shuffled_batches, streamed_map
 from pmf.types import Ratings, Terms
+from pmf.watch import Schedule
 
 TERMS = Terms(3)
 

@@ -1,0 +1,39 @@
+"""What fixes a run's numbers bit for bit: its settings, its data, and the software below it."""
+
+from typing import Any
+
+import jax
+import jaxlib
+
+import pmf
+from pmf.leaves import digest
+from pmf.settings import Settings
+from pmf.types import Ratings
+
+AFTER_THE_RUN = {"scale", "clip"}  # `scale` only refuses ratings, and clips predictions
+BEFORE_THE_RUN = {"duplicates"}  # they are gone from the ratings that the run sees
+
+
+def fingerprint(
+    settings: Settings, ratings: Ratings, users: int, items: int, heldout: Ratings | None
+) -> dict[str, Any]:
+    """Names and values: two runs alike in all of them have the same numbers.
+
+    An optax object is code and counts by its presence only; the digest of the compiled step, which
+    the driver adds, tells two of them apart.
+    """
+    without = AFTER_THE_RUN | BEFORE_THE_RUN | {"optimizer"}
+    values = settings.model_dump(mode="json", exclude=without)
+    named = isinstance(settings.optimizer, str)
+    values["optimizer"] = settings.optimizer if named else "an optax transformation"
+    return {
+        **{f"setting {name}": value for name, value in values.items()},
+        "rows": [users, items],
+        "training ratings": digest(*jax.tree.leaves(ratings)),  # a coded value is two arrays
+        "held-out ratings": digest(*heldout) if heldout is not None else "none",
+        "pmf version": pmf.__version__,
+        "jax version": jax.__version__,
+        "jaxlib version": jaxlib.__version__,
+        "platform": sorted({f"{device.platform} {device.device_kind}" for device in jax.devices()}),
+        "64-bit JAX": bool(jax.config.read("jax_enable_x64")),
+    }
