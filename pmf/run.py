@@ -1,7 +1,9 @@
 """The one driver: runs any algorithm, keeps time, stops, and goes on from checkpoints."""
 
+import signal
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import jax
@@ -10,7 +12,9 @@ import numpy as np
 from jax.tree_util import Partial
 
 from pmf.checkpoint import CheckpointFolder
-from pmf.errors import NotFiniteError
+from pmf.errors import Interrupted, NotFiniteError
+from pmf.interrupt import Caught, signals_noted
+from pmf.leaves import digest_of
 from pmf.predictive import Prediction, summarise
 from pmf.types import Algorithm, Data, Params, Prior, Ratings
 from pmf.watch import Best, Progress, Record, Schedule, Watch, as_draws
