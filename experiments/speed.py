@@ -31,6 +31,7 @@ ML1M = {"n": 900_000, "users": 6_040, "items": 3_706}
 ML100K = {"n": 80_000, "users": 943, "items": 1_682}
 GROWTH = [1_000_000, 2_500_000, 6_000_000, 12_000_000, 25_000_095]
 
+WORKERS = Path(__file__).parent / "workers.py"  # by its path: rivals' interpreters have no `pmf`
 FRESH = {"PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "2", "JAX_COMPILATION_CACHE_DIR": ""}
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -73,7 +74,7 @@ class Bench:
         ours = worker.startswith("our_") or worker == "limits"
         python = sys.executable if ours else self.peers_python
         done = subprocess.run(
-            [python, "-m", "experiments.workers", worker, str(path), str(rank)],
+            [python, str(WORKERS), worker, str(path), str(rank)],
             capture_output=True,
             text=True,
             env=os.environ | FRESH | environment,
