@@ -16,9 +16,11 @@ from pmf.errors import InputError
 from pmf.gibbs import Hyperprior, gibbs
 from pmf.gradient import gradient_map
 from pmf.layout import by_rows, flat
+from pmf.placement import device_mesh, flat_on_mesh, place, rows_on_mesh
 from pmf.predictive import Prediction, predict_pairs
-from pmf.run import Record, Schedule, run
+from pmf.run import Record, Run, Schedule, run
 from pmf.settings import Settings
+from pmf.sharding import cut_of, on_mesh
 from pmf.tuning import Search
 from pmf.types import Algorithm, Data, Params, Ratings
 from pmf.wishart import Gamma, NormalWishart
@@ -71,6 +73,15 @@ class Plan(NamedTuple):
     search: Search
 
 
+class Watched(NamedTuple):
+    """The rest of `run`'s arguments: what it watches, and who watches it."""
+
+    heldout: Ratings | None
+    validation: Ratings | None
+    name: str
+    on_step: Callable[[int, int], None]
+
+
 def fit_ratings(
     settings: Settings,
     ratings: Ratings,
@@ -96,12 +107,10 @@ def fit_ratings(
     train, validation = ratings, None
     if plan.schedule.patience is not None:
         train, validation = _part(ratings, settings.validation, settings.seed)
-    shape = train, users, items
-    data = flat(*shape) if settings.method == "map" else by_rows(*shape, settings.rank)
     watch = partial(on_step, settings.method)
-    algorithm = plan.algorithm(data)
-    watched_by = heldout or validation, validation, settings.method, watch
-    result = run(algorithm, settings.seed, data, plan.schedule, *watched_by)
+    watched_by = Watched(heldout or validation, validation, settings.method, watch)
+    where = _run_here if settings.devices == 1 else _run_on_devices
+    result = where(settings, plan, train, users, items, watched_by)
     noise, watched = result.noise_variance, result.heldout
     if not plan.schedule.average:
         noise = np.full_like(noise, _residual_variance(result.draws, train))
@@ -117,6 +126,32 @@ def fit_ratings(
         result.compile_seconds + plan.search.compile_seconds,
         result.stopped,
     )
+
+
+def _run_here(
+    settings: Settings, plan: Plan, train: Ratings, users: int, items: int, watched: Watched
+) -> Run:
+    """On JAX's default device."""
+    shape = train, users, items
+    data = flat(*shape) if settings.method == "map" else by_rows(*shape, settings.rank)
+    return run(plan.algorithm(data), settings.seed, data, plan.schedule, *watched)
+
+
+def _run_on_devices(
+    settings: Settings, plan: Plan, train: Ratings, users: int, items: int, watched: Watched
+) -> Run:
+    """The same, rows sharded over devices; draws come back in the rows' original order."""
+    counts = np.bincount(train.user, minlength=users), np.bincount(train.item, minlength=items)
+    placement = place(*counts, device_mesh(settings.devices))
+    if settings.method == "map":
+        data = flat_on_mesh(placement, train)
+    else:
+        data = rows_on_mesh(placement, train, train, settings.rank)
+    algorithm = on_mesh(plan.algorithm, data, cut_of(plan.algorithm, placement))
+    heldout, validation = (part and placement.placed(part) for part in watched[:2])
+    watched = watched._replace(heldout=heldout, validation=validation)
+    result = run(algorithm, settings.seed, data, plan.schedule, *watched)
+    return result._replace(draws=placement.original(result.draws))
 
 
 def _point(settings: Settings, mu: float, ratings: Ratings, problem: Problem) -> Plan:

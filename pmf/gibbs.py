@@ -82,7 +82,8 @@ def _step(hyperprior: Hyperprior, key, state: State, data: Data) -> tuple[State,
     w, error = sweep(noise, item_prior, side=params.item, other=params.user, blocks=data.by_item)
     params = params._replace(item=parted(w, rank))
 
-    squared_error, n = jnp.sum(error), jnp.sum(data.user_count)
+    squared_error = jnp.sum(error)
+    n = jnp.sum(data.user_count, dtype=w.dtype)  # more than an int32 holds, perhaps
     match hyperprior.tau:
         case None:
             tau = prior.tau

@@ -12,7 +12,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key, Num
 
 from pmf.types import Data, Gaussian, Params, Prior, Ratings, Side, Terms
 
@@ -41,7 +41,7 @@ def squared_error(params: Params, ratings: Ratings) -> Float[Array, ""]:
 
 
 def gaussian_log_likelihood(
-    squared_error: Float[Array, ""], n: int | Int[Array, ""], tau: Float[Array, ""]
+    squared_error: Float[Array, ""], n: int | Num[Array, ""], tau: Float[Array, ""]
 ) -> Float[Array, ""]:
     """log N(r | E[r], 1/tau) of n ratings, from their summed squared error."""
     return 0.5 * (n * (jnp.log(tau) - LOG_2PI) - tau * squared_error)

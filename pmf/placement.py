@@ -6,9 +6,11 @@ ratings, as one contiguous range of places. Padding rows fill the last places up
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental.multihost_utils import process_allgather
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from pmf.errors import InputError
@@ -30,6 +32,8 @@ def device_mesh(devices: int | str) -> Mesh:
             f"devices={number}, but JAX sees {len(there)} ({there[0].platform}); say fewer, or on "
             "a CPU start with XLA_FLAGS=--xla_force_host_platform_device_count"
         )
+    if number < len(there) and jax.process_count() > 1:
+        raise InputError(f'devices={number}: a job of several processes uses them all; say "all"')
     return jax.make_mesh((number,), (AXIS,), (AxisType.Auto,), devices=there[:number])
 
 
@@ -181,3 +185,12 @@ def _common_space(rows: Deal, num_devices: int) -> dict[int, int]:
     level = np.searchsorted(ladder, degree).reshape(num_devices, rows.share)
     most = np.max([np.bincount(own, minlength=len(ladder)) for own in level], axis=0)
     return dict(zip(ladder, most.tolist(), strict=True))
+
+
+def fetched(tree: Any) -> Any:
+    """Arrays as NumPy arrays, whole on every process."""
+    def one(x):
+        whole = not isinstance(x, jax.Array) or x.is_fully_addressable or x.is_fully_replicated
+        return np.asarray(x) if whole else process_allgather(x, tiled=True)
+
+    return jax.tree.map(one, tree)

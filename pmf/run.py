@@ -11,6 +11,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 from pmf.errors import NotFiniteError
+from pmf.placement import fetched
 from pmf.predictive import Moments, Prediction, no_moments, observe, summarise
 from pmf.types import Algorithm, Data, Params, Prior, Ratings
 
@@ -120,7 +121,7 @@ def run(
     _advance.lower(algorithm.step, key_steps, state, data).compile()
     compile_seconds = time.perf_counter() - begin
 
-    watch = _Watch(schedule, heldout, validation, int(jnp.sum(data.user_count)))
+    watch = _Watch(schedule, heldout, validation, float(jnp.sum(data.user_count, dtype=float)))
     seconds, total = 0.0, schedule.total_steps
     for step in range(1, total + 1):
         begin = time.perf_counter()
@@ -149,7 +150,7 @@ class _Watch:
     """Sees each state: keeps draws, records, the best step, and the reason to stop."""
 
     def __init__(
-        self, schedule: Schedule, heldout: Ratings | None, validation: Ratings | None, n: int
+        self, schedule: Schedule, heldout: Ratings | None, validation: Ratings | None, n: float
     ):
         self.schedule, self.heldout, self.validation, self.n = schedule, heldout, validation, n
         self.records: list[Record] = []
@@ -162,7 +163,7 @@ class _Watch:
         draws, noise = _as_draws(state)
         keep = self.schedule.average and self.schedule.keeps(step)
         if keep and self.schedule.store_draws:
-            self.kept.append(jax.device_get((draws, noise)))
+            self.kept.append(fetched((draws, noise)))
         rmse = self._heldout_rmse(draws, noise, averaged=keep)
         previous = self.records[-1].log_posterior if self.records else np.inf
         self.records.append(Record(step, seconds, log_posterior, rmse))
@@ -193,7 +194,7 @@ class _Watch:
             moments = observe(no_moments(len(value), zero.dtype), draws, zero, user, item)
             rmse = float(jnp.sqrt(jnp.mean((moments.mean - value) ** 2)))
             if self.best is None or rmse < self.best[0]:
-                self.best = rmse, jax.device_get(state), self.moments
+                self.best = rmse, fetched(state), self.moments
                 self.best_step = step
             elif step - self.best_step >= self.schedule.patience:
                 self.stopped = f"validation RMSE was best at step {self.best_step}"
@@ -201,13 +202,13 @@ class _Watch:
     def result(self, state: Any, compile_seconds: float) -> Run:
         if self.best is not None:
             _, state, self.moments = self.best
-        last = jax.device_get(_as_draws(state))
+        last = fetched(_as_draws(state))
         if self.schedule.average:  # without stored draws, a stack of none
             last = jax.tree.map(lambda x: x[:0], last)
         draws, noise = jax.tree.map(lambda *x: np.concatenate(x), last, *self.kept)
         heldout = summarise(self.moments) if self.moments is not None else None
         stopped = self.stopped or f"all {len(self.records)} steps taken"
-        prior = jax.device_get(state.prior)
+        prior = fetched(state.prior)
         fields = prior, self.records, self._log_posterior(), heldout, compile_seconds, stopped
         return Run(draws, noise, *fields)
 

@@ -31,6 +31,7 @@ class Settings(BaseModel):
     method: Method = "als"
     num_steps: Annotated[int, Field(ge=1)] | None = None  # sweeps, updates or kept draws a chain
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    devices: Annotated[int, Field(ge=1)] | Literal["all"] = 1  # rows are sharded over so many
 
     # ALS and MAP
     prior: IsotropicPrior | Literal["auto"] = "auto"  # auto: on held-out training ratings

@@ -16,7 +16,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.tree_util import Partial
 
-from pmf.placement import AXIS, Placement
+from pmf.placement import AXIS, Placement, fetched
 from pmf.types import Algorithm, Data
 
 Build = Callable[[Data], Algorithm]  # a prior may depend on each row's number of ratings
@@ -150,14 +150,3 @@ def from_host(state: Any, cut: Cut, placement: Placement) -> Any:
         return jax.make_array_from_callback(x.shape, sharding, lambda index: x[index])
 
     return cut.map(one, state)
-
-
-def fetched(tree: Any) -> Any:
-    """Arrays as NumPy arrays, whole on every process."""
-    from jax.experimental.multihost_utils import process_allgather
-
-    def one(x):
-        whole = not isinstance(x, jax.Array) or x.is_fully_addressable or x.is_fully_replicated
-        return np.asarray(x) if whole else process_allgather(x, tiled=True)
-
-    return jax.tree.map(one, tree)
