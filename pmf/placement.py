@@ -189,6 +189,7 @@ def _common_space(rows: Deal, num_devices: int) -> dict[int, int]:
 
 def fetched(tree: Any) -> Any:
     """Arrays as NumPy arrays, whole on every process."""
+
     def one(x):
         whole = not isinstance(x, jax.Array) or x.is_fully_addressable or x.is_fully_replicated
         return np.asarray(x) if whole else process_allgather(x, tiled=True)

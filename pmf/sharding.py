@@ -71,9 +71,7 @@ class Cut:
         user = (x[: self.users] for x in (data.user_count, data.user_row))
         item = (x[: self.items] for x in (data.item_count, data.item_row))
         (user_count, user_row), (item_count, item_row) = user, item
-        return Data(
-            ratings, data.by_user, data.by_item, user_count, item_count, user_row, item_row
-        )
+        return Data(ratings, data.by_user, data.by_item, user_count, item_count, user_row, item_row)
 
     def filled(self, state: Any) -> Any:
         """A state with padding rows, each array kept where it belongs."""

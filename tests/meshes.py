@@ -4,11 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pandas as pd
 
+from pmf import IsotropicPrior
 from pmf.als import als
 from pmf.gibbs import Hyperprior, gibbs
 from pmf.gradient import gradient_map
-from pmf.types import Data, Gaussian, Prior, Ratings, Terms
+from pmf.types import Algorithm, Data, Gaussian, Prior, Ratings, Terms
 from pmf.wishart import Gamma, NormalWishart
 
 TERMS = Terms(3)
@@ -17,12 +19,12 @@ USERS, ITEMS = 37, 53  # neither is a multiple of a number of devices; some rows
 
 
 def tailed_ratings() -> Ratings:
-    """600 float64 ratings with heavy tails; rows are in no order of their sizes."""
+    """240 float64 ratings, more of some rows than of others, in no order of sizes."""
     rng = np.random.default_rng(1)
-    share = np.outer(1 / np.arange(1, 36), 1 / np.arange(1, 51)).ravel()
-    user, item = np.divmod(rng.choice(len(share), 600, replace=False, p=share / share.sum()), 50)
+    share = np.outer(np.arange(1, 36) ** -0.4, np.arange(1, 51) ** -0.4).ravel()
+    user, item = np.divmod(rng.choice(len(share), 240, replace=False, p=share / share.sum()), 50)
     user, item = rng.permutation(USERS)[user], rng.permutation(ITEMS)[item]
-    return Ratings(user.astype(np.int32), item.astype(np.int32), rng.normal(3.5, 1.0, 600))
+    return Ratings(user.astype(np.int32), item.astype(np.int32), rng.normal(3.5, 1.0, 240))
 
 
 def prior(terms: Terms, data: Data) -> Prior:
@@ -41,15 +43,15 @@ def prior(terms: Terms, data: Data) -> Prior:
 
 
 def hyperprior(terms: Terms) -> Hyperprior:
+    """One Normal-Wishart a side: two would be as many more loops to compile."""
+
     def normal_wishart(d: int) -> NormalWishart:
         unit = jnp.eye(d, dtype=float)
         return NormalWishart(jnp.zeros(d, float), jnp.asarray(2.0), unit, jnp.asarray(d + 1.0))
 
-    def side(has_bias: bool) -> tuple[NormalWishart, ...]:
-        return normal_wishart(terms.rank), normal_wishart(int(has_bias))
-
+    user, item = terms.rank + terms.user_bias, terms.rank + terms.item_bias
     tau = Gamma(jnp.asarray(2.0), jnp.asarray(2.0))
-    return Hyperprior(side(terms.user_bias), side(terms.item_bias), tau)
+    return Hyperprior((normal_wishart(user),), (normal_wishart(item),), tau)
 
 
 ADAM, LBFGS = optax.adam(0.05), optax.lbfgs()
@@ -63,14 +65,39 @@ BUILDS = {
 }
 
 
-def steps(algorithm, data: Data, num: int, state=None, first: int = 0, on_step=lambda step: None):
-    """`num` steps from a state or from the algorithm's own start; keys depend on the step only."""
-    if state is None:
-        state = algorithm.init(jax.random.key(7), data)
-    advance = jax.jit(lambda key, state, data: algorithm.step(key, state, data))
+def compiled(algorithm: Algorithm, data: Data):
+    """The first state, and the step compiled: without optimisation, as compiling takes longest."""
+    state = algorithm.init(jax.random.key(7), data)
+
+    def call(step, key, state, data):  # a new function each time: none is traced before a change
+        return step(key, state, data)
+
+    lowered = jax.jit(call).lower(algorithm.step, jax.random.key(8), state, data)
+    return state, lowered.compile({"xla_backend_optimization_level": 0})
+
+
+def steps(algorithm, program, data, state, num: int, first: int = 0, on_step=lambda step: None):
+    """`num` steps from a state; keys depend on the step's number only."""
     values = []
     for step in range(first, first + num):
-        state, info = advance(jax.random.fold_in(jax.random.key(8), step), state, data)
+        key = jax.random.fold_in(jax.random.key(8), step)
+        state, info = program(algorithm.step, key, state, data)
         values.append(np.asarray(info.log_posterior).tolist())
         on_step(step)
     return state, values
+
+
+def ratings_frame(n: int = 500) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    pair = rng.permutation(40 * 45)[:n]
+    columns = {"user_id": pair // 45, "item_id": pair % 45, "rating": rng.integers(1, 6, n) * 1.0}
+    return pd.DataFrame(columns)
+
+
+FRAME = ratings_frame()
+PRIOR = IsotropicPrior(1.5, 15.0, 15.0, 3.0, 3.0, user_exponent=0.4)
+FITS = {
+    "als": {"num_steps": 5, "prior": PRIOR},
+    "gibbs": {"num_steps": 3, "burn_in": 2, "tau": 1.5, "hyperprior": "joint"},
+    "map": {"num_steps": 5, "prior": PRIOR, "validation": 0.1},
+}

@@ -5,128 +5,127 @@ that are counted, noise that depends on where a row is, a rating with the wrong 
 travels for nothing.
 """
 
+import math
 import re
 from functools import cache
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pandas as pd
 import pytest
-from meshes import BUILDS, ITEMS, MU, TERMS, USERS, prior, steps, tailed_ratings
+from meshes import BUILDS, FITS, FRAME, ITEMS, TERMS, USERS, compiled, steps, tailed_ratings
 from problems import ALL_TERMS
 
-from pmf import PMF, InputError, IsotropicPrior, gibbs, placement, report, sharding
+from pmf import PMF, InputError, gibbs, placement, report, sharding
 from pmf.layout import by_rows, flat
-from pmf.placement import deal, device_mesh, flat_on_mesh, place, rows_on_mesh
+from pmf.placement import Placement, deal, device_mesh, flat_on_mesh, place, rows_on_mesh
 from pmf.run import chained
-from pmf.sharding import cut_of, from_host, on_mesh, to_host
-from pmf.types import Terms
+from pmf.sharding import Cut, cut_of, from_host, on_mesh, to_host
+from pmf.types import Algorithm, Data, Terms
 
 RATINGS = tailed_ratings()
 COUNTS = np.bincount(RATINGS.user, minlength=USERS), np.bincount(RATINGS.item, minlength=ITEMS)
 DEVICES = [1, 2, 4, 8]
 
 
-def sharded(method: str, terms: Terms, devices: int):
-    """Algorithm, data, cut and placement on so many devices."""
-    where, build = place(*COUNTS, device_mesh(devices)), BUILDS[method](terms)
-    if method.startswith("map"):
-        data = flat_on_mesh(where, RATINGS)
+class Job(NamedTuple):
+    """An algorithm on one device (`cut` and `where` are None) or on a mesh, compiled."""
+
+    algorithm: Algorithm
+    data: Data
+    start: Any
+    program: Any
+    cut: Cut | None = None
+    where: Placement | None = None
+
+    def after(self, num: int, state=None, first: int = 0):
+        """State in its host form, and log posteriors, after `num` steps."""
+        state = self.start if state is None else state
+        state, values = steps(self.algorithm, self.program, self.data, state, num, first)
+        return (to_host(state, self.cut, self.where) if self.cut else state), values
+
+
+def make_job(method: str, terms: Terms, devices: int | None, chains: int = 0) -> Job:
+    build, is_flat = BUILDS[method](terms), method.startswith("map")
+    if devices is None:
+        shape = RATINGS, USERS, ITEMS
+        data, on = flat(*shape) if is_flat else by_rows(*shape, terms.rank), ()
+        algorithm = build(data)
     else:
-        data = rows_on_mesh(where, RATINGS, RATINGS, terms.rank)
-    cut = cut_of(build, where)
-    return on_mesh(build, data, cut), data, cut, where
+        where = place(*COUNTS, device_mesh(devices))
+        two = where, RATINGS, RATINGS, terms.rank
+        data = flat_on_mesh(where, RATINGS) if is_flat else rows_on_mesh(*two)
+        on = cut_of(build, where), where
+        algorithm = on_mesh(build, data, on[0])
+    algorithm = chained(algorithm, chains) if chains else algorithm
+    return Job(algorithm, data, *compiled(algorithm, data), *on)
 
 
-def alone(method: str, terms: Terms):
-    make = flat if method.startswith("map") else by_rows
-    rank = () if method.startswith("map") else (terms.rank,)
-    data = make(RATINGS, USERS, ITEMS, *rank)
-    return BUILDS[method](terms)(data), data
-
-
-@cache
-def truth(method: str, terms: Terms, num: int):
-    return steps(*alone(method, terms), num)
+job = cache(make_job)
 
 
 def assert_same(found, expected) -> None:
-    found, expected = jax.tree.leaves(found), jax.tree.leaves(expected)
-    for a, b in zip(found, expected, strict=True):
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         assert np.shape(a) == np.shape(b)
         largest = np.abs(b).max(initial=1.0)
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-9 * largest)
 
 
-def assert_equals_one_device(method: str, terms: Terms, devices: int) -> None:
-    algorithm, data, cut, where = sharded(method, terms, devices)
-    state, values = steps(algorithm, data, 4)
-    expected, expected_values = truth(method, terms, 4)
-    assert_same(values, expected_values)
-    assert_same(to_host(state, cut, where), expected)
-
-
 @pytest.mark.parametrize("devices", DEVICES)
 @pytest.mark.parametrize("method", ["als", "gibbs", "map"])
 def test_equals_one_device(method, devices):
-    assert_equals_one_device(method, TERMS, devices)
+    assert_same(job(method, TERMS, devices).after(4), job(method, TERMS, None).after(4))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["als", "gibbs", "map"])
-@pytest.mark.parametrize("terms", ALL_TERMS)
-def test_every_shape_equals_one_device(terms, method):
-    assert_equals_one_device(method, terms, 4)
+@pytest.mark.parametrize(
+    ("method", "terms"),
+    [("als", terms) for terms in ALL_TERMS]
+    + [(method, Terms(*three)) for method in ("gibbs", "map")
+       for three in ((0, False, False), (0, True, True), (3, False, True))],
+)  # fmt: skip
+def test_every_shape_equals_one_device(method, terms):
+    assert_same(make_job(method, terms, 4).after(4), make_job(method, terms, None).after(4))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["map-lbfgs", "map-batches"])
 def test_optimizer_state_is_sharded_too(method):
-    assert_equals_one_device(method, TERMS, 4)
-    algorithm, data, _, where = sharded(method, TERMS, 4)
-    arrays = jax.tree.leaves(algorithm.init(jax.random.key(0), data).optimizer)
-    rows = {4 * where.user.share, 4 * where.item.share}
+    on_four = make_job(method, TERMS, 4)
+    assert_same(on_four.after(4), make_job(method, TERMS, None).after(4))
+    arrays = jax.tree.leaves(on_four.start.optimizer)
+    rows = {4 * on_four.where.user.share, 4 * on_four.where.item.share}
     tables = [x for x in arrays if rows & set(x.shape)]
     assert tables and all("rows" in x.sharding.spec for x in tables)
 
 
+@pytest.mark.slow
 def test_chains_equal_one_device():
-    algorithm, data, cut, where = sharded("gibbs", TERMS, 4)
-    state, values = steps(chained(algorithm, 2), data, 3)
-    single, its_data = alone("gibbs", TERMS)
-    expected, expected_values = steps(chained(single, 2), its_data, 3)
-    assert np.shape(values) == (3, 2)
-    assert_same(values, expected_values)
-    assert_same(to_host(state, cut, where), expected)
+    found = make_job("gibbs", TERMS, 4, chains=2).after(3)
+    assert np.shape(found[1]) == (3, 2)
+    assert_same(found, make_job("gibbs", TERMS, None, chains=2).after(3))
 
 
-@pytest.mark.parametrize("method", ["als", "gibbs"])
+@pytest.mark.parametrize("method", ["als", "gibbs", "map"])
 def test_another_number_of_devices_continues(method):
-    """Two steps on 4 devices, two on 2 devices, or alone, are four steps alone."""
-    algorithm, data, cut, where = sharded(method, TERMS, 4)
-    host = to_host(steps(algorithm, data, 2)[0], cut, where)
-    expected = truth(method, TERMS, 4)[0]
-    assert_same(steps(*alone(method, TERMS), 2, host, first=2)[0], expected)
-    algorithm, data, cut, where = sharded(method, TERMS, 2)
-    state, _ = steps(algorithm, data, 2, from_host(host, cut, where), first=2)
-    assert_same(to_host(state, cut, where), expected)
+    """Two steps on 4 devices, then two on 2 devices, or alone, are four steps alone."""
+    one, two, four = (job(method, TERMS, devices) for devices in (None, 2, 4))
+    host, expected = four.after(2)[0], one.after(4)[0]
+    assert_same(one.after(2, jax.tree.map(jnp.asarray, host), first=2)[0], expected)
+    assert_same(two.after(2, from_host(host, two.cut, two.where), first=2)[0], expected)
 
 
 def test_host_form_has_original_rows_and_no_padding():
-    """The start knows no neighbours: each row's numbers are those of one device, bit for bit."""
-    algorithm, data, cut, where = sharded("als", TERMS, 8)
-    state = algorithm.init(jax.random.key(7), data)
+    on_eight, one = job("als", TERMS, 8), job("als", TERMS, None)
+    state = on_eight.start
     assert state.params.user.factor.shape[0] == 40 and state.prior.item.weight.shape == (56,)
-    host = to_host(state, cut, where)
-    expected = BUILDS["als"](TERMS)(by_rows(RATINGS, USERS, ITEMS, 3)).init(
-        jax.random.key(7), by_rows(RATINGS, USERS, ITEMS, 3)
-    )
-    again = from_host(host, cut, where)
-    for a, b in zip(jax.tree.leaves(host), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_array_equal(a, b)
+    host = to_host(state, on_eight.cut, on_eight.where)
+    assert_same(host, one.start)
+    again = from_host(host, on_eight.cut, on_eight.where)
     for a, b in zip(jax.tree.leaves(again), jax.tree.leaves(state), strict=True):
         assert a.shape == b.shape and a.sharding.is_equivalent_to(b.sharding, a.ndim)
+    assert_same(to_host(again, on_eight.cut, on_eight.where), host)
 
 
 @pytest.mark.parametrize("n", [1, 5, 8, 37, 1000])
@@ -134,7 +133,9 @@ def test_host_form_has_original_rows_and_no_padding():
 def test_deal_is_balanced_and_loses_no_row(n, devices):
     count = np.random.default_rng(n).zipf(1.6, n).clip(max=10_000)
     dealt = deal(count, devices)
-    assert sorted(dealt.place) == list(range(n)) and np.array_equal(dealt.place[dealt.row], range(n))
+    assert sorted(dealt.place) == list(range(n)) and np.array_equal(
+        dealt.place[dealt.row], range(n)
+    )
     owner = dealt.owner(np.arange(n))
     rows = np.bincount(owner, minlength=devices)
     load = np.bincount(owner, count, devices)[rows == dealt.share]
@@ -144,7 +145,7 @@ def test_deal_is_balanced_and_loses_no_row(n, devices):
 
 @pytest.mark.parametrize("devices", DEVICES)
 def test_each_rating_is_with_the_owners_of_its_user_and_of_its_item(devices):
-    _, data, _, where = sharded("als", TERMS, devices)
+    data, where = job("als", TERMS, devices).data, job("als", TERMS, devices).where
     placed = where.placed(RATINGS)
     for layout, rows, cols, row, col in (
         (data.by_user, where.user, where.item, placed.user, placed.item),
@@ -161,48 +162,34 @@ def test_each_rating_is_with_the_owners_of_its_user_and_of_its_item(devices):
         assert sorted(found) == sorted(zip(row, col, placed.value, strict=True))
 
 
-def collectives(compiled) -> list[tuple[str, int]]:
+def collectives(text: str) -> list[tuple[str, int]]:
     """(kind, numbers in its largest result) of each collective in a compiled program."""
-    found = []
-    pattern = r"= (.*?) (all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter)\("
-    for shapes, kind in re.findall(pattern, compiled.as_text()):
-        sizes = [np.prod([int(x) for x in s.split(",") if x]) for s in re.findall(r"\[(.*?)\]", shapes)]
-        found.append((kind, int(max(sizes))))
-    return found
+    kinds = "all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter"
+    found = re.findall(rf"= (.*?) ({kinds})(?:-start)?\(", text)
+    shapes = ((kind, re.findall(r"\[([\d,]*)\]", result)) for result, kind in found)
+    return [
+        (kind, max(math.prod(int(x) for x in shape.split(",") if x) for shape in results))
+        for kind, results in shapes
+    ]
 
 
 @pytest.mark.parametrize("method", ["als", "gibbs"])
 def test_a_sweep_sends_each_table_once_and_small_sums(method):
-    algorithm, data, _, where = sharded(method, TERMS, 4)
-    state = algorithm.init(jax.random.key(0), data)
-    step = jax.jit(lambda key, state, data: algorithm.step(key, state, data))
-    sent = collectives(step.lower(jax.random.key(0), state, data).compile())
+    on_four = job(method, TERMS, 4)
+    sent = collectives(on_four.program.as_text())
     tables = sorted(size for kind, size in sent if kind == "all-gather")
-    assert tables == sorted(4 * side.share * 4 for side in (where.user, where.item))
+    d = TERMS.rank + 1
+    assert tables == sorted(4 * x.share * d for x in (on_four.where.user, on_four.where.item))
     others = [(kind, size) for kind, size in sent if kind != "all-gather"]
-    assert all(kind == "all-reduce" and size <= 4 * 4 for kind, size in others)
+    assert all(kind == "all-reduce" and size <= d * d for kind, size in others)
 
 
-def ratings_frame(n: int = 500) -> pd.DataFrame:
-    rng = np.random.default_rng(0)
-    pair = rng.permutation(40 * 45)[:n]
-    columns = {"user_id": pair // 45, "item_id": pair % 45, "rating": rng.integers(1, 6, n) * 1.0}
-    return pd.DataFrame(columns)
-
-
-PRIOR = IsotropicPrior(1.5, 15.0, 15.0, 3.0, 3.0, user_exponent=0.4)
-FITS = {
-    "als": {"num_steps": 5, "prior": PRIOR},
-    "gibbs": {"num_steps": 3, "burn_in": 2, "tau": 1.5},
-    "map": {"num_steps": 5, "prior": PRIOR, "validation": 0.1},
-}
-
-
-@pytest.mark.parametrize("method", FITS)
+@pytest.mark.parametrize(
+    "method", ["als", *(pytest.param(name, marks=pytest.mark.slow) for name in ("gibbs", "map"))]
+)
 def test_fit_on_devices_equals_fit_on_one(method):
     """To float32's rounding: 1e-4 of a rating."""
-    frame = ratings_frame()
-    train, test = frame[:400], frame[400:]
+    train, test = FRAME[:400], FRAME[400:]
     models = [
         PMF(rank=3, method=method, devices=devices, **FITS[method]).fit(train, heldout=test)
         for devices in (1, 4)
@@ -216,7 +203,7 @@ def test_fit_on_devices_equals_fit_on_one(method):
 
 def test_more_devices_than_there_are_is_refused():
     with pytest.raises(InputError, match="devices=99, but JAX sees 8"):
-        PMF(rank=2, devices=99, prior=PRIOR).fit(ratings_frame())
+        PMF(rank=2, devices=99, prior=FITS["als"]["prior"]).fit(FRAME)
 
 
 def padding_rows_counted(patch):
@@ -229,14 +216,6 @@ def noise_by_place(patch):
     """A row's noise depends on where it was dealt to."""
     true = gibbs.row_noise
     patch.setattr(gibbs, "row_noise", lambda key, row, *rest: true(key, None, *rest))
-
-
-def same_noise_on_every_device(patch):
-    """A row's noise depends on its number within its device."""
-    true = gibbs.row_noise
-    patch.setattr(
-        gibbs, "row_noise", lambda key, row, *rest: true(key, jnp.arange(len(row)) % 8, *rest)
-    )
 
 
 def columns_not_placed(patch):
@@ -266,14 +245,13 @@ def weights_in_original_order(patch):
         (padding_rows_counted, "gibbs"),
         (padding_rows_counted, "als"),
         (noise_by_place, "gibbs"),
-        (same_noise_on_every_device, "gibbs"),
         (columns_not_placed, "als"),
         (weights_in_original_order, "als"),
     ],
     ids=lambda x: getattr(x, "__name__", x),
 )
 def test_planted_bug_is_caught(bug, method, monkeypatch):
-    truth(method, TERMS, 4)  # before the bug is planted
+    expected = job(method, TERMS, None).after(4)  # before the bug is planted
     bug(monkeypatch)
-    with pytest.raises((AssertionError, IndexError, TypeError, ValueError)):
-        assert_equals_one_device(method, TERMS, 4)
+    with pytest.raises((AssertionError, IndexError, ValueError)):
+        assert_same(make_job(method, TERMS, 4).after(4), expected)
