@@ -64,8 +64,9 @@ def flat_from_parts(part: Ratings, users: int, items: int, mesh: Mesh) -> tuple[
 
 def _place_parts(part: Ratings, users: int, items: int, mesh: Mesh) -> Placement:
     """The placement by the numbers of ratings summed over all processes."""
-    counts = np.bincount(part.user, minlength=users), np.bincount(part.item, minlength=items)
-    return place(*(_summed(count) for count in counts), mesh)
+    user_count = _summed(np.bincount(part.user, minlength=users))
+    item_count = _summed(np.bincount(part.item, minlength=items))
+    return place(user_count, item_count, mesh)
 
 
 def _processes(mesh: Mesh) -> np.ndarray:

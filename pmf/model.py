@@ -96,7 +96,7 @@ def sample_params(
 
 
 def row_noise(
-    key: Key[Array, ""], row: Int[Array, " n"] | None, shape: tuple[int, int], dtype
+    key: Key[Array, ""], row: Int[Array, " n"] | None, shape: tuple[int, ...], dtype
 ) -> Float[Array, "n d"]:
     """N(0, 1) numbers of `shape` (n, d), each row's drawn by its number (default: its position).
 

@@ -67,11 +67,17 @@ class Cut:
 
     def real_data(self, data: Data) -> Data:
         """The data without padding rows and padding ratings."""
-        ratings = data.ratings and jax.tree.map(lambda x: x[: self.ratings], data.ratings)
-        user = (x[: self.users] for x in (data.user_count, data.user_row))
-        item = (x[: self.items] for x in (data.item_count, data.item_row))
-        (user_count, user_row), (item_count, item_row) = user, item
-        return Data(ratings, data.by_user, data.by_item, user_count, item_count, user_row, item_row)
+
+        def first(n: int, x):  # `ratings` may be None, which has no arrays
+            return jax.tree.map(lambda array: array[:n], x)
+
+        return data._replace(
+            ratings=first(self.ratings, data.ratings),
+            user_count=first(self.users, data.user_count),
+            item_count=first(self.items, data.item_count),
+            user_row=first(self.users, data.user_row),
+            item_row=first(self.items, data.item_row),
+        )
 
     def filled(self, state: Any) -> Any:
         """A state with padding rows, each array kept where it belongs."""

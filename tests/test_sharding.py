@@ -5,8 +5,6 @@ that are counted, noise that depends on where a row is, a rating with the wrong 
 travels for nothing.
 """
 
-import math
-import re
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -17,6 +15,7 @@ import pytest
 from meshes import BUILDS, FITS, FRAME, ITEMS, TERMS, USERS, compiled, steps, tailed_ratings
 from problems import ALL_TERMS
 
+from experiments.scaling_devices import collectives
 from pmf import PMF, InputError, gibbs, placement, report, sharding
 from pmf.layout import by_rows, flat
 from pmf.placement import Placement, deal, device_mesh, flat_on_mesh, place, rows_on_mesh
@@ -162,26 +161,15 @@ def test_each_rating_is_with_the_owners_of_its_user_and_of_its_item(devices):
         assert sorted(found) == sorted(zip(row, col, placed.value, strict=True))
 
 
-def collectives(text: str) -> list[tuple[str, int]]:
-    """(kind, numbers in its largest result) of each collective in a compiled program."""
-    kinds = "all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter"
-    found = re.findall(rf"= (.*?) ({kinds})(?:-start)?\(", text)
-    shapes = ((kind, re.findall(r"\[([\d,]*)\]", result)) for result, kind in found)
-    return [
-        (kind, max(math.prod(int(x) for x in shape.split(",") if x) for shape in results))
-        for kind, results in shapes
-    ]
-
-
 @pytest.mark.parametrize("method", ["als", "gibbs"])
 def test_a_sweep_sends_each_table_once_and_small_sums(method):
     on_four = job(method, TERMS, 4)
     sent = collectives(on_four.program.as_text())
     tables = sorted(size for kind, size in sent if kind == "all-gather")
     d = TERMS.rank + 1
-    assert tables == sorted(4 * x.share * d for x in (on_four.where.user, on_four.where.item))
+    assert tables == sorted(8 * 4 * x.share * d for x in (on_four.where.user, on_four.where.item))
     others = [(kind, size) for kind, size in sent if kind != "all-gather"]
-    assert all(kind == "all-reduce" and size <= d * d for kind, size in others)
+    assert all(kind == "all-reduce" and size <= 8 * (d * d + d) for kind, size in others)
 
 
 @pytest.mark.parametrize(
