@@ -140,7 +140,7 @@ def _run_here(
 def _run_on_devices(
     settings: Settings, plan: Plan, train: Ratings, users: int, items: int, watched: Watched
 ) -> Run:
-    """The same, rows sharded over devices; draws come back in the rows' original order."""
+    """The same, rows sharded over devices; draws (not the prior) come back in original order."""
     counts = np.bincount(train.user, minlength=users), np.bincount(train.item, minlength=items)
     placement = place(*counts, device_mesh(settings.devices))
     if settings.method == "map":
