@@ -49,5 +49,6 @@ def _step(key, state: State, data: Data) -> tuple[State, Info]:
     noise = jnp.zeros_like(joined(params.item))
     w, error = sweep(noise, prior.item, side=params.item, other=params.user, rows=data.by_item)
     params = params._replace(item=parted(w, rank))
-    likelihood = gaussian_log_likelihood(jnp.sum(error), jnp.sum(data.user_count), prior.tau)
+    n = jnp.sum(data.user_count, dtype=w.dtype)  # more than an int32 holds, perhaps
+    likelihood = gaussian_log_likelihood(jnp.sum(error), n, prior.tau)
     return State(params, prior), Info(likelihood + log_prior(params, prior))

@@ -31,6 +31,7 @@ from pmf.errors import InputError
 from pmf.leaves import Named, digest, digest_of, put_together, seal, take_apart, unseal
 
 FORMAT = 1
+PROGRAM = "programs that steps compile to"
 # What Orbax and TensorStore raise for a file that is missing, cut short or altered, or a full disk.
 STORAGE_ERRORS = (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError)
 
@@ -123,6 +124,8 @@ class CheckpointFolder:
 
     def _check_same(self, found: Facts) -> None:
         names = [name for name in self.fingerprint if found.get(name) != self.fingerprint[name]]
+        if PROGRAM not in found and PROGRAM in names:
+            names.remove(PROGRAM)  # written on a mesh, or before the run compiled anything
         if names:
             changes = "; ".join(_change(n, found.get(n), self.fingerprint[n]) for n in names)
             raise _OtherRun(
@@ -195,15 +198,17 @@ class CheckpointFolder:
         with ocp.CheckpointManager((self.path / "steps").absolute(), options=options) as manager:
             yield manager
 
-    def load(self, program: str, arrays_like: Any, draw_like: Any) -> Checkpoint | None:
+    def load(self, program: str | None, arrays_like: Any, draw_like: Any) -> Checkpoint | None:
         """The newest whole checkpoint, or None in an empty folder.
 
-        `program` completes the fingerprint: a digest of the compiled step. The trees of the result
+        `program` completes the fingerprint: a digest of the compiled step, where there is one that
+        must be the same. The trees of the result
         have the structure, types and placement of `arrays_like` and `draw_like`. A damaged
         checkpoint is removed with a warning, and the one before it is tried. Raises `InputError`
         where none is left, or they are of another run.
         """
-        self.fingerprint["programs that steps compile to"] = program
+        if program is not None:
+            self.fingerprint[PROGRAM] = program
         found = self._newest_whole(arrays_like, draw_like) if self.plan.resume else None
         self.written = found.content["draws"] if found else []
         kept = {name for name, _ in self.written}

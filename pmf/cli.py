@@ -129,6 +129,9 @@ def fit(
         typer.Option(help="Sweeps (als), updates or epochs (map), kept draws a chain (gibbs)."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+    devices: Annotated[
+        str, typer.Option(help="Devices over which the rows are sharded: a number, or all.")
+    ] = "1",
     user_bias: Annotated[bool, typer.Option(help="A bias for each user.")] = True,
     item_bias: Annotated[bool, typer.Option(help="A bias for each item.")] = True,
     on_disk: Annotated[
@@ -166,6 +169,7 @@ def fit(
         raise InputError("--resume and --checkpoint-steps need --checkpoints FOLDER")
     settings: dict[str, Any] = {"num_steps": steps, "seed": seed, "duplicates": duplicates}
     settings["on_disk"] = on_disk
+    settings["devices"] = int(devices) if devices.isdecimal() else devices
     model = PMF(rank, method, user_bias=user_bias, item_bias=item_bias, **settings)  # type: ignore[arg-type]
     with progress_bar() as on_step:
         model.fit(train, on_step=on_step, checkpoints=kept)

@@ -16,10 +16,11 @@ a row are updated jointly.
 import jax
 import jax.numpy as jnp
 from jax.lax.linalg import cholesky, triangular_solve
+from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float
 
-from pmf.model import joined
-from pmf.types import CSR, Gaussian, Rows, Side
+from pmf.model import joined, parted
+from pmf.types import CSR, Gaussian, Rows, Sharded, Side
 
 
 def design(other: Side, mu: Float[Array, ""], num_bias: int) -> Float[Array, "n1 d1"]:
@@ -68,7 +69,7 @@ def half_sweep(
     mu: Float[Array, ""],
     side: Side,
     other: Side,
-    rows: tuple[Rows, ...] | CSR,
+    rows: tuple[Rows, ...] | CSR | Sharded,
 ) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
     """Update every row of `side` given `other`.
 
@@ -76,6 +77,8 @@ def half_sweep(
     the panel already in cache; from it come the log posterior and the draw of tau for nothing.
     Compressed rows go through the fused CPU kernel, which is tested equal to the blocks.
     """
+    if isinstance(rows, Sharded):
+        return _half_sweep_on_mesh(noise, prior, tau, mu, side, other, rows)
     n, d = noise.shape
     table = design(other, mu, side.bias.shape[-1])
     weight = jnp.broadcast_to(prior.weight, (n,))
@@ -101,3 +104,30 @@ def half_sweep(
     for block in rows:
         carry, _ = jax.lax.scan(update_chunk, carry, block)
     return carry
+
+
+def _half_sweep_on_mesh(noise, prior: Gaussian, tau, mu, side: Side, other: Side, sharded: Sharded):
+    """`half_sweep` of each device's own rows.
+
+    All that travels is one all-gather of the other side's rows.
+    """
+    mesh, rank, n = sharded.mesh, side.factor.shape[-1], noise.shape[0]
+    (axis,) = mesh.axis_names
+
+    def own_rows(noise, weight, w, other, prior: Gaussian, tau, mu, blocks):
+        everyones = jax.lax.all_gather(other, axis, tiled=True)
+        prior, sides = prior._replace(weight=weight), (parted(w, rank), parted(everyones, rank))
+        return half_sweep(noise, prior, tau, mu, *sides, blocks)
+
+    def filled(x, value=0.0):  # up to equal shares; the added rows are cut off again below
+        fill = [(0, -len(x) % mesh.size)] + [(0, 0)] * (x.ndim - 1)
+        return jnp.pad(x, fill, constant_values=value)
+
+    rows, whole = PartitionSpec(axis), PartitionSpec()
+    specs = rows, rows, rows, rows, whole, whole, whole, rows
+    # half_sweep does not annotate which of its values differ between devices: no check of it.
+    mapped = jax.shard_map(own_rows, mesh=mesh, in_specs=specs, out_specs=rows, check_vma=False)
+    weight = filled(jnp.broadcast_to(prior.weight, (n,)), 1.0)
+    tables = filled(noise), weight, filled(joined(side)), filled(joined(other))
+    w, error = mapped(*tables, prior._replace(weight=None), tau, mu, sharded.blocks)
+    return w[:n], error[:n]

@@ -10,6 +10,7 @@ from pmf.leaves import digest
 from pmf.settings import Settings
 from pmf.types import Ratings
 
+ONLY_ROUNDING = {"devices"}  # a run may go on over another number of them
 AFTER_THE_RUN = {"scale", "clip"}  # `scale` only refuses ratings, and clips predictions
 BEFORE_THE_RUN = {"duplicates"}  # they are gone from the ratings that the run sees
 
@@ -17,12 +18,12 @@ BEFORE_THE_RUN = {"duplicates"}  # they are gone from the ratings that the run s
 def fingerprint(
     settings: Settings, ratings: Ratings, users: int, items: int, heldout: Ratings | None
 ) -> dict[str, Any]:
-    """Names and values: two runs alike in all of them have the same numbers.
+    """Names and values: two runs alike in all of them have the same numbers, on as many devices.
 
     An optax object is code and counts by its presence only; the digest of the compiled step, which
     the driver adds, tells two of them apart.
     """
-    without = AFTER_THE_RUN | BEFORE_THE_RUN | {"optimizer"}
+    without = AFTER_THE_RUN | BEFORE_THE_RUN | ONLY_ROUNDING | {"optimizer"}
     values = settings.model_dump(mode="json", exclude=without)
     named = isinstance(settings.optimizer, str)
     values["optimizer"] = settings.optimizer if named else "an optax transformation"

@@ -21,10 +21,12 @@ from pmf.fingerprint import fingerprint
 from pmf.gibbs import Hyperprior, gibbs
 from pmf.gradient import gradient_map
 from pmf.layout import by_rows, flat
+from pmf.placement import device_mesh, flat_on_mesh, place, rows_on_mesh
 from pmf.predictive import Prediction, predict_pairs
 from pmf.priors import IsotropicPrior
-from pmf.run import run
+from pmf.run import Run, run
 from pmf.settings import Settings
+from pmf.sharding import cut_of, form_of, on_mesh
 from pmf.streamed import on_host, streamed_map
 from pmf.tuning import Search, Trial
 from pmf.types import Algorithm, Data, Params, Ratings
@@ -79,6 +81,16 @@ class Plan(NamedTuple):
     search: Search
 
 
+class Watched(NamedTuple):
+    """The rest of `run`'s arguments: what it watches, and who watches it."""
+
+    heldout: Ratings | None
+    validation: Ratings | None
+    name: str
+    folder: CheckpointFolder | None
+    on_step: Callable[[int, int], None]
+
+
 def fit_ratings(
     settings: Settings,
     ratings: Ratings,
@@ -117,15 +129,10 @@ def fit_ratings(
     train, validation = ratings, None
     if plan.schedule.patience is not None:
         train, validation = _part(ratings, settings.validation, settings.seed)
-    shape = train, users, items
-    if settings.method == "map":
-        data = on_host(*shape) if settings.on_disk else flat(*shape)
-    else:
-        data = by_rows(*shape, settings.rank, fused=settings.fused)
     watch = partial(on_step, settings.method)
-    algorithm = plan.algorithm(data)
-    watched_by = heldout or validation, validation, settings.method, folder, watch
-    result = run(algorithm, settings.seed, data, plan.schedule, *watched_by)
+    watched_by = Watched(heldout or validation, validation, settings.method, folder, watch)
+    where = _run_here if settings.devices == 1 else _run_on_devices
+    result = where(settings, plan, train, users, items, watched_by)
     noise, watched = result.noise_variance, result.heldout
     if not plan.schedule.average:
         noise = np.full_like(noise, _residual_variance(result.draws, train))
@@ -141,6 +148,36 @@ def fit_ratings(
         result.compile_seconds + plan.search.compile_seconds,
         result.stopped,
     )
+
+
+def _run_here(
+    settings: Settings, plan: Plan, train: Ratings, users: int, items: int, watched: Watched
+) -> Run:
+    """On JAX's default device."""
+    shape = train, users, items
+    if settings.method == "map":
+        data = on_host(*shape) if settings.on_disk else flat(*shape)
+    else:
+        data = by_rows(*shape, settings.rank, fused=settings.fused)
+    return run(plan.algorithm(data), settings.seed, data, plan.schedule, *watched)
+
+
+def _run_on_devices(
+    settings: Settings, plan: Plan, train: Ratings, users: int, items: int, watched: Watched
+) -> Run:
+    """The same, rows sharded over devices; everything comes back in the original order."""
+    counts = np.bincount(train.user, minlength=users), np.bincount(train.item, minlength=items)
+    placement = place(*counts, device_mesh(settings.devices))
+    if settings.method == "map":
+        data = flat_on_mesh(placement, train)
+    else:
+        data = rows_on_mesh(placement, train, train, settings.rank)
+    cut = cut_of(plan.algorithm, placement)
+    algorithm = on_mesh(plan.algorithm, data, cut)
+    heldout, validation = (part and placement.placed(part) for part in watched[:2])
+    watched = watched._replace(heldout=heldout, validation=validation)
+    form = form_of(cut, placement)
+    return run(algorithm, settings.seed, data, plan.schedule, *watched, form=form)
 
 
 def _point(settings: Settings, mu: float, ratings: Ratings, choose: Choose) -> Plan:

@@ -15,7 +15,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
 from pmf.conditionals import half_sweep
-from pmf.model import gaussian_log_likelihood, joined, log_prior, parted, start
+from pmf.model import gaussian_log_likelihood, joined, log_prior, parted, row_noise, start
 from pmf.types import Algorithm, Data, Gaussian, Params, Prior, Terms
 from pmf.wishart import Gamma, NormalWishart, sample_row_prior, sample_tau
 
@@ -72,18 +72,18 @@ def _step(hyperprior: Hyperprior, key, state: State, data: Data) -> tuple[State,
 
     w = joined(params.user)
     user_prior = sample_row_prior(key_user_prior, hyperprior.user, w)
-    # Noise is drawn once a half-sweep, by row: how rows are blocked cannot change the result.
-    noise = jax.random.normal(key_user, w.shape, w.dtype)
+    noise = row_noise(key_user, data.user_row, w.shape, w.dtype)
     w, _ = sweep(noise, user_prior, side=params.user, other=params.item, rows=data.by_user)
     params = params._replace(user=parted(w, rank))
 
     w = joined(params.item)
     item_prior = sample_row_prior(key_item_prior, hyperprior.item, w)
-    noise = jax.random.normal(key_item, w.shape, w.dtype)
+    noise = row_noise(key_item, data.item_row, w.shape, w.dtype)
     w, error = sweep(noise, item_prior, side=params.item, other=params.user, rows=data.by_item)
     params = params._replace(item=parted(w, rank))
 
-    squared_error, n = jnp.sum(error), jnp.sum(data.user_count)
+    squared_error = jnp.sum(error)
+    n = jnp.sum(data.user_count, dtype=w.dtype)  # more than an int32 holds, perhaps
     match hyperprior.tau:
         case None:
             tau = prior.tau

@@ -39,6 +39,14 @@ def widths(largest: int, growth: float) -> np.ndarray:
     return np.array(ladder)
 
 
+def room(degree: np.ndarray, num_ratings: int, growth: float | None = None) -> dict[int, int]:
+    """Each block width, and how many rows of these degrees it holds; 0 where none."""
+    growth = growth or (SMALL_GROWTH if num_ratings <= SMALL else GROWTH)
+    ladder = widths(int(degree.max(initial=0)), growth)
+    count = np.bincount(np.searchsorted(ladder, degree), minlength=len(ladder))
+    return dict(zip(ladder.tolist(), count.tolist(), strict=True))
+
+
 def blocks(
     row: np.ndarray,
     col: np.ndarray,
@@ -48,11 +56,14 @@ def blocks(
     rank: int,
     observed: np.ndarray | None = None,
     growth: float | None = None,
+    space: dict[int, int] | None = None,
 ) -> tuple[Rows, ...]:
     """One `Rows` a width. Every row is in exactly one block, a row without ratings too.
 
     Ratings not `observed` keep their cells, as padding: all subsets of a set share its shapes, and
-    so one compiled program. Raises `InputError` where a (row, col) pair repeats.
+    so one compiled program. `space` is how many rows each width makes room for (default: `room` of
+    these rows): sets with the same space share their shapes too. Raises `InputError` where a
+    (row, col) pair repeats.
     """
     position = np.arange(1, len(row) + 1, dtype=np.int32)  # from 1: a sparse matrix may drop zeros
     order = csr_array((position, (row, col)), (num_rows, num_cols))
@@ -63,14 +74,12 @@ def blocks(
     if observed is not None:
         held = observed[order.data - 1]
         col, value = np.where(held, col, num_cols), np.where(held, value, 0).astype(value.dtype)
-    ladder = widths(
-        int(degree.max(initial=0)), growth or (SMALL_GROWTH if len(row) <= SMALL else GROWTH)
-    )
-    level = np.searchsorted(ladder, degree)
+    space = space or room(degree, len(row), growth)
+    level = np.searchsorted(list(space), degree)
     return tuple(
-        _block(np.flatnonzero(level == j), width, degree, start, col, value, num_cols, rank)
-        for j, width in enumerate(ladder.tolist())
-        if np.any(level == j)
+        _block(np.flatnonzero(level == j), width, most, degree, start, col, value, num_cols, rank)
+        for j, (width, most) in enumerate(space.items())
+        if most
     )
 
 
@@ -78,10 +87,10 @@ def _repeated(count: int) -> InputError:
     return InputError(f"{count} ratings repeat a (user, item) pair; keep one rating a pair")
 
 
-def _block(rows, width, degree, start, col, value, num_cols, rank) -> Rows:
+def _block(rows, width, most, degree, start, col, value, num_cols, rank) -> Rows:
     d = rank + 2  # a panel's row is (factor, 1, offset)
-    size = max(1, min(panel_numbers() // (width * d), len(rows)))
-    chunks = -(-len(rows) // size)
+    size = max(1, min(panel_numbers() // (width * d), most))
+    chunks = -(-most // size)
     row = np.full(chunks * size, len(degree), np.int32)
     row[: len(rows)] = rows
     cols = np.full((chunks * size, width), num_cols, np.int32)

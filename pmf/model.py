@@ -8,9 +8,11 @@ Salakhutdinov & Mnih, "Probabilistic Matrix Factorization" (NIPS 2007), eq. 1-2,
 joined to the factors.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key, Num
 
 from pmf.types import Data, Gaussian, Params, Prior, Ratings, Side, Terms
 
@@ -39,7 +41,7 @@ def squared_error(params: Params, ratings: Ratings) -> Float[Array, ""]:
 
 
 def gaussian_log_likelihood(
-    squared_error: Float[Array, ""], n: int | float | Int[Array, ""], tau: Float[Array, ""]
+    squared_error: Float[Array, ""], n: int | float | Num[Array, ""], tau: Float[Array, ""]
 ) -> Float[Array, ""]:
     """log N(r | E[r], 1/tau) of n ratings, from their summed squared error."""
     return 0.5 * (n * (jnp.log(tau) - LOG_2PI) - tau * squared_error)
@@ -93,6 +95,18 @@ def sample_params(
     )
 
 
+def row_noise(
+    key: Key[Array, ""], row: Int[Array, " n"] | None, shape: tuple[int, ...], dtype
+) -> Float[Array, "n d"]:
+    """N(0, 1) numbers of `shape` (n, d), each row's drawn by its number (default: its position).
+
+    So neither the order of the rows nor the device that owns one can change a result.
+    """
+    n, d = shape
+    keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(n) if row is None else row)
+    return jax.vmap(lambda key: jax.random.normal(key, (d,), dtype))(keys)
+
+
 def start(
     key: Key[Array, ""], prior: Prior, terms: Terms, mu: float, data: Data, scale: float
 ) -> Params:
@@ -104,14 +118,15 @@ def start(
 
     dtype = prior.tau.dtype
 
-    def side(key, gaussian: Gaussian, bias: bool, count) -> Side:
-        factor = scale * jax.random.normal(key, (count.shape[0], terms.rank), dtype)
-        w = joined(Side(factor, jnp.zeros((count.shape[0], int(bias)), dtype)))
+    def side(key, gaussian: Gaussian, bias: bool, count, row) -> Side:
+        n = count.shape[0]
+        factor = scale * row_noise(key, row, (n, terms.rank), dtype)
+        w = joined(Side(factor, jnp.zeros((n, int(bias)), dtype)))
         return parted(jnp.where(count[:, None] > 0, w, gaussian.mean), terms.rank)
 
     return Params(
-        side(key_user, prior.user, terms.user_bias, data.user_count),
-        side(key_item, prior.item, terms.item_bias, data.item_count),
+        side(key_user, prior.user, terms.user_bias, data.user_count, data.user_row),
+        side(key_item, prior.item, terms.item_bias, data.item_count, data.item_row),
         jnp.asarray(mu, dtype),
     )
 

@@ -16,8 +16,8 @@ from pmf.errors import Interrupted, NotFiniteError
 from pmf.interrupt import Caught, signals_noted
 from pmf.leaves import digest_of
 from pmf.predictive import Prediction, summarise
-from pmf.types import Algorithm, Data, Params, Prior, Ratings
-from pmf.watch import Best, Progress, Record, Schedule, Watch, as_draws
+from pmf.types import Algorithm, Data, Form, Params, Prior, Ratings
+from pmf.watch import ON_ONE_DEVICE, Best, Progress, Record, Schedule, Watch, as_draws
 
 
 class Run(NamedTuple):
@@ -70,27 +70,29 @@ def run(
     name: str = "inference",
     folder: CheckpointFolder | None = None,
     on_step: Callable[[int, int], None] = lambda step, total: None,
+    form: Form = ON_ONE_DEVICE,
 ) -> Run:
     """Run an algorithm to the end of its schedule.
 
     `heldout` ratings are watched only; `validation` ratings judge when patience is at its end.
     With a checkpoint `folder` the run goes on from what it finds there, bit for bit as if it had
-    never stopped. `on_step(step, total)` is told of every step, before its checkpoint. Raises
-    `NotFiniteError` naming the step, the seed and the quantity that is NaN or infinite, and with a
-    `folder`, in the main thread, `Interrupted` after SIGINT or SIGTERM and a checkpoint.
+    never stopped. `on_step(step, total)` is told of every step, before its checkpoint. `form` is
+    how a state comes to the host, and what leaves the run. Raises `NotFiniteError` naming the step,
+    the seed and the quantity that is NaN or infinite, and with a `folder`, in the main thread,
+    `Interrupted` after SIGINT or SIGTERM and a checkpoint.
     """
     key_init, key_steps = jax.random.split(jax.random.key(seed))
     algorithm = chained(algorithm, schedule.num_chains) if schedule.average else algorithm
     # Steps donate their state, and a first state may share the caller's arrays.
     state = _start_over(algorithm.init(key_init, data))
-    watch = Watch(schedule, heldout, validation, int(jnp.sum(data.user_count)))
+    n = float(jnp.sum(data.user_count, dtype=float))
+    watch = Watch(schedule, heldout, validation, n, form)
     progress = watch.begin(key_steps, state)
     begin = time.perf_counter()
     # A step that loops on the host is no program, and compiles its parts itself.
     program = None if algorithm.compile else _advance.lower(algorithm.step, key_steps, state, data)
     if folder is not None:  # another run's checkpoints are refused before the long compilation
-        text = program.as_text() if program else "a loop on the host"
-        progress = _resumed(progress, folder, digest_of(text.encode()))
+        progress = _resumed(progress, folder, _digest(program, form), form)
     if program:
         program.compile()
     elif algorithm.compile:
@@ -110,11 +112,20 @@ def run(
             watch.see(progress, seconds, float(np.mean(info.log_posterior)))
             on_step(step, total)
             if folder is not None:
-                _keep(progress, folder, caught, name)
-    return _result(schedule, progress, compile_seconds)
+                _keep(progress, folder, caught, name, form)
+    return _result(schedule, progress, compile_seconds, form)
 
 
-def _keep(progress: Progress, folder: CheckpointFolder, caught: Caught, name: str) -> None:
+def _digest(program: Any, form: Form) -> str | None:
+    """Of the compiled step; None on a mesh, whose programs differ with the number of devices."""
+    if form is not ON_ONE_DEVICE:
+        return None
+    return digest_of(program.as_text().encode()) if program else "a loop on the host"
+
+
+def _keep(
+    progress: Progress, folder: CheckpointFolder, caught: Caught, name: str, form: Form
+) -> None:
     """A checkpoint if one is due, or a signal came: then it is the last thing done."""
     signum = caught.signum  # once: one that comes from here on waits for the next step
     if signum or folder.due(progress.step):
@@ -125,7 +136,7 @@ def _keep(progress: Progress, folder: CheckpointFolder, caught: Caught, name: st
             "stopped": progress.stopped,
             "best": [best.rmse, best.step] if best else None,
         }
-        folder.save(progress.step, _arrays(progress), facts, progress.kept[progress.saved :])
+        folder.save(progress.step, _arrays(progress, form), facts, progress.kept[progress.saved :])
         progress.saved = len(progress.kept)
     if signum:
         raise Interrupted(
@@ -144,21 +155,24 @@ def _check_finite(info: Any, name: str, step: int, seed: int) -> None:
             )
 
 
-def _arrays(progress: Progress) -> Any:
-    best = progress.best
-    return progress.key, progress.state, progress.moments, best and (best.state, best.moments)
+def _arrays(progress: Progress, form: Form) -> Any:
+    best, state = progress.best, form.to_host(progress.state)
+    return progress.key, state, progress.moments, best and (best.state, best.moments)
 
 
-def _resumed(progress: Progress, folder: CheckpointFolder, program: str) -> Progress:
+def _resumed(
+    progress: Progress, folder: CheckpointFolder, program: str | None, form: Form
+) -> Progress:
     """The progress that the folder's newest checkpoint holds; `progress` itself without one."""
-    found = folder.load(program, _arrays(progress), as_draws(progress.state))
+    like = _arrays(progress, form)
+    found = folder.load(program, like, as_draws(like[1]))
     if found is None:
         return progress
     key, state, moments, best = found.arrays
     facts = found.facts
     return Progress(
         key,
-        _start_over(state),
+        _start_over(form.from_host(state)),
         moments,
         best and Best(*facts["best"], *best),
         [Record(*record) for record in facts["records"]],
@@ -169,10 +183,11 @@ def _resumed(progress: Progress, folder: CheckpointFolder, program: str) -> Prog
     )
 
 
-def _result(schedule: Schedule, progress: Progress, compile_seconds: float) -> Run:
+def _result(schedule: Schedule, progress: Progress, compile_seconds: float, form: Form) -> Run:
     records, best = progress.records, progress.best
-    state, moments = (best.state, best.moments) if best else (progress.state, progress.moments)
-    last = jax.device_get(as_draws(state))
+    state = best.state if best else form.to_host(progress.state)
+    moments = best.moments if best else progress.moments
+    last = as_draws(state)
     estimates = [records[best.step - 1 if best else -1]]
     if schedule.average:  # without stored draws, a stack of none
         last = jax.tree.map(lambda x: x[:0], last)
@@ -181,7 +196,7 @@ def _result(schedule: Schedule, progress: Progress, compile_seconds: float) -> R
     return Run(
         draws,
         noise,
-        jax.device_get(state.prior),
+        state.prior,
         records,
         float(np.mean([record.log_posterior for record in estimates])),
         summarise(moments) if moments is not None else None,

@@ -32,6 +32,7 @@ class Settings(BaseModel):
     num_steps: Annotated[int, Field(ge=1)] | None = None  # sweeps, updates or kept draws a chain
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     fused: bool | None = None  # ALS, Gibbs: the CPU kernel; None: where it is available
+    devices: Annotated[int, Field(ge=1)] | Literal["all"] = 1  # rows are sharded over so many
 
     # ALS and MAP
     prior: IsotropicPrior | Literal["auto"] = "auto"  # auto: on held-out training ratings
@@ -65,6 +66,8 @@ class Settings(BaseModel):
         if self.validation and self.method == "gibbs":
             raise ValueError("validation stops als and map early; gibbs does not overfit with time")
         streams = self.method == "map" and self.batch_size != "full" and self.optimizer != "lbfgs"
+        if self.devices != 1 and (self.on_disk or self.fused):
+            raise ValueError("on_disk and fused are for one device")
         if self.on_disk and not (streams and self.validation == 0):
             raise ValueError("on_disk: map by mini-batches only, and without validation")
         if self.scale is not None and not self.scale[0] < self.scale[1]:

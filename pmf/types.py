@@ -5,10 +5,13 @@ without registration.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Float, Int
 
 # Fields hold NumPy arrays on the host and JAX arrays on a device; a static checker takes either.
@@ -59,18 +62,35 @@ class CSR(NamedTuple):
     share: Int[Array, " s1"]
 
 
+@partial(jax.tree_util.register_dataclass, data_fields=["blocks"], meta_fields=["mesh"])
+@dataclass(frozen=True)
+class Sharded:
+    """One side's ratings, each row's on the device of `mesh` that owns the row.
+
+    Every array is cut into equal parts along its first axis; a part is the layout of its device's
+    own rows, counted from that device's first, while columns are counted over all devices.
+    """
+
+    blocks: tuple[Rows, ...]
+    mesh: Mesh
+
+
 class Data(NamedTuple):
     """The ratings in the order that an algorithm works in, and how many each row has.
 
     ALS and Gibbs work by rows, `by_user` and `by_item`, and need no flat `ratings`; a gradient
-    method is the reverse. Rows are padded blocks, or compressed where the fused kernel runs.
+    method is the reverse. Rows are padded blocks, or compressed where the fused kernel runs. Where
+    they are not in their original order, `user_row` and `item_row` are their original numbers: a
+    row's random numbers belong to those.
     """
 
     ratings: Ratings | None
-    by_user: tuple[Rows, ...] | CSR
-    by_item: tuple[Rows, ...] | CSR
+    by_user: tuple[Rows, ...] | CSR | Sharded
+    by_item: tuple[Rows, ...] | CSR | Sharded
     user_count: Int[Array, " users"]
     item_count: Int[Array, " items"]
+    user_row: Int[Array, " users"] | None = None
+    item_row: Int[Array, " items"] | None = None
 
 
 class Side(NamedTuple):
@@ -124,3 +144,14 @@ class Algorithm(NamedTuple):
     init: Callable[..., Any]
     step: Callable[..., Any]
     compile: Callable[..., None] | None = None
+
+
+class Form(NamedTuple):
+    """How an algorithm's state comes to the host, and back.
+
+    On the host it is NumPy arrays, rows in their original order without padding, the same in every
+    process and for any number of devices.
+    """
+
+    to_host: Callable[[Any], Any]
+    from_host: Callable[[Any], Any]

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from pmf.predictive import Moments, no_moments, observe
-from pmf.types import Params, Ratings
+from pmf.types import Form, Params, Ratings
 
 CALM_STEPS = 3  # an oscillating optimizer may stand still for one step by chance
 Draws = tuple[Params, Any]  # a stack of parameters, and 1/tau of each
+ON_ONE_DEVICE = Form(jax.device_get, lambda state: state)
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Record(NamedTuple):
 
 
 class Best(NamedTuple):
-    """The step with the least validation RMSE, and its state; step 0 before the first."""
+    """The step with the least validation RMSE, and its state on the host; 0 before the first."""
 
     rmse: float
     step: int
@@ -91,7 +92,8 @@ class Watch(NamedTuple):
     schedule: Schedule
     heldout: Ratings | None
     validation: Ratings | None
-    n: int  # training ratings
+    n: float  # training ratings
+    form: Form = ON_ONE_DEVICE
 
     def begin(self, key: jax.Array, state: Any) -> Progress:
         """Before the first step."""
@@ -99,7 +101,7 @@ class Watch(NamedTuple):
         moments = None if self.heldout is None else no_moments(len(self.heldout.value), dtype)
         best = None
         if self.schedule.patience is not None and self.validation is not None:
-            best = Best(np.inf, 0, jax.device_get(state), moments)
+            best = Best(np.inf, 0, self.form.to_host(state), moments)
         return Progress(key, state, moments, best)
 
     def see(self, progress: Progress, seconds: float, log_posterior: float) -> None:
@@ -107,7 +109,7 @@ class Watch(NamedTuple):
         draws, noise = as_draws(progress.state)
         keep = self.schedule.average and self.schedule.keeps(step)
         if keep and self.schedule.store_draws:
-            progress.kept.append(jax.device_get((draws, noise)))
+            progress.kept.append(as_draws(self.form.to_host(progress.state)))
         rmse = self._heldout_rmse(progress, draws, noise, averaged=keep)
         previous = progress.records[-1].log_posterior if progress.records else np.inf
         progress.records.append(Record(step, seconds, log_posterior, rmse))
@@ -138,7 +140,7 @@ class Watch(NamedTuple):
             moments = observe(no_moments(len(value), zero.dtype), draws, zero, user, item)
             rmse = float(jnp.sqrt(jnp.mean((moments.mean - value) ** 2)))
             if best.step == 0 or rmse < best.rmse:
-                state = jax.device_get(progress.state)
+                state = self.form.to_host(progress.state)
                 progress.best = Best(rmse, step, state, progress.moments)
             elif step - best.step >= (self.schedule.patience or 0):
                 progress.stopped = f"validation RMSE was best at step {best.step}"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import block_diag, solve_triangular
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key, Num
 
 from pmf.types import Gaussian
 
@@ -107,7 +107,7 @@ def sample_gamma(key: Key[Array, ""], gamma: Gamma) -> Float[Array, ""]:
 
 
 def sample_tau(
-    key: Key[Array, ""], gamma: Gamma, squared_error: Float[Array, ""], n: int | Int[Array, ""]
+    key: Key[Array, ""], gamma: Gamma, squared_error: Float[Array, ""], n: int | Num[Array, ""]
 ) -> Float[Array, ""]:
     """The rating precision given n residuals: Gamma(a0 + n/2, b0 + squared_error/2)."""
     return sample_gamma(key, Gamma(gamma.shape + n / 2, gamma.rate + squared_error / 2))

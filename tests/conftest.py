@@ -1,4 +1,4 @@
-"""Strict settings for every test: 64-bit JAX, shapes checked at run time."""
+"""Strict settings for every test: 64-bit JAX, eight CPU devices, shapes checked at run time."""
 
 import os
 
@@ -8,6 +8,7 @@ import jax  # noqa: E402
 from jaxtyping import install_import_hook  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)  # a stray float32 or float64 then shows as a wrong dtype
+jax.config.update("jax_num_cpu_devices", 8)  # one processor as eight devices: meshes are tested
 
 # Before any of these is imported: each call's array shapes are checked against its signature.
 LEAVES = ["pmf.model", "pmf.conditionals", "pmf.wishart", "pmf.predictive"]
