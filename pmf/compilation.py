@@ -37,7 +37,8 @@ def keep_compiled() -> None:
 def cache_dir() -> Path:
     """A folder for this kind of machine: a program for one processor may not run on another."""
     try:
-        flags = next(line for line in Path("/proc/cpuinfo").open() if line.startswith("flags"))
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        flags = next(line for line in lines if line.startswith(("flags", "Features")))
     except (OSError, StopIteration):
         flags = platform.processor()
     kind = f"{platform.machine()}-{hashlib.sha256(flags.encode()).hexdigest()[:8]}"
