@@ -16,7 +16,7 @@ from meshes import BUILDS, FITS, FRAME, ITEMS, TERMS, USERS, compiled, steps, ta
 from problems import ALL_TERMS
 
 from experiments.scaling_devices import collectives
-from pmf import PMF, InputError, gibbs, placement, report, sharding
+from pmf import PMF, Checkpoints, InputError, gibbs, placement, report, sharding
 from pmf.layout import by_rows, flat
 from pmf.placement import Placement, deal, device_mesh, flat_on_mesh, place, rows_on_mesh
 from pmf.run import chained
@@ -186,6 +186,35 @@ def test_fit_on_devices_equals_fit_on_one(method):
                   model.heldout_prediction.variance, [r.heldout_rmse for r in model.records],
                   model.log_posterior() / 400] for model in models)  # fmt: skip
     for a, b in zip(one, many, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_stopped_fit_goes_on_over_other_numbers_of_devices(tmp_path):
+    """4 devices, then 2, then 1, from checkpoints: as one device straight through, to rounding."""
+
+    class Stop(Exception):
+        pass
+
+    def fit(devices: int, stop: int | None = None, **kept) -> PMF:
+        def on_step(phase: str, step: int, total: int) -> None:
+            if phase == "gibbs" and step == stop:
+                raise Stop
+
+        model = PMF(rank=3, method="gibbs", devices=devices, **FITS["gibbs"])
+        return model.fit(FRAME[:400], FRAME[400:], on_step, **kept)
+
+    kept = Checkpoints(tmp_path, every_steps=1, resume=True)
+    for devices, stop in ((4, 4), (2, 6)):
+        with pytest.raises(Stop):
+            fit(devices, stop, checkpoints=kept)
+    went_on, straight = fit(1, checkpoints=kept), fit(1)
+    assert len(went_on.records) == len(straight.records) > 6
+    for a, b in zip(
+        [went_on.predict(FRAME)["mean"], [r.heldout_rmse for r in went_on.records]],
+        [straight.predict(FRAME)["mean"], [r.heldout_rmse for r in straight.records]],
+        strict=True,
+    ):
         np.testing.assert_allclose(a, b, atol=1e-4)
 
 
