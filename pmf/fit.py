@@ -13,8 +13,8 @@ import optax
 from pmf import tuning
 from pmf.als import als
 from pmf.checkpoint import CheckpointFolder, Checkpoints
-from pmf.data.coded import mean_and_std
 from pmf.data.coding import blocks
+from pmf.data.compact import mean_and_std
 from pmf.data.frames import Ids
 from pmf.errors import InputError
 from pmf.fingerprint import fingerprint

@@ -15,8 +15,8 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from pmf.data.coded import decoded
 from pmf.data.coding import count_rows
+from pmf.data.compact import decoded
 from pmf.gradient import START_SCALE, Info, State, on_mini_batch, squared_error_in_blocks
 from pmf.model import gaussian_log_likelihood, log_prior, start
 from pmf.types import Algorithm, Data, Prior, Ratings, Terms

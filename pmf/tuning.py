@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from pmf.als import als
-from pmf.data.coded import decoded, mean_and_std
 from pmf.data.coding import blocks, count_rows
+from pmf.data.compact import decoded, mean_and_std
 from pmf.errors import InputError, NotFiniteError
 from pmf.gibbs import Hyperprior, gibbs
 from pmf.layout import by_rows

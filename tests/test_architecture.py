@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
     {"pmf.errors", "pmf.types", "pmf.progress", "pmf.compilation", "pmf.interrupt", "pmf.leaves",
-     "pmf.cpu.simd", "pmf.cpu.compress", "pmf.data.kernels", "pmf.data.coded"},
+     "pmf.cpu.simd", "pmf.cpu.compress", "pmf.data.kernels", "pmf.data.compact"},
     {"pmf.atomic", "pmf.cpu.rows", "pmf.data.checks", "pmf.data.numeric"},
     {"pmf.cpu.xla", "pmf.data.coding"},
     {"pmf.model", "pmf.checkpoint"},

@@ -11,7 +11,7 @@ import pytest
 
 from pmf.data import coding, stream
 from pmf.data.catalogue import encoded
-from pmf.data.coded import Coded, compressed
+from pmf.data.compact import Coded, compressed
 from pmf.data.frames import learnable
 from pmf.data.synthetic import movielens_shaped
 from pmf.errors import InputError

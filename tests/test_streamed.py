@@ -10,7 +10,7 @@ from jax.tree_util import tree_leaves
 from problems import random_prior, small_data, small_ratings
 
 from pmf import gradient, streamed
-from pmf.data.coded import Coded, compressed
+from pmf.data.compact import Coded, compressed
 from pmf.data.synthetic import movielens_shaped
 from pmf.errors import InputError
 from pmf.estimator import PMF

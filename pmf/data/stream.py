@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from pmf.data.checks import Checks, as_float32
-from pmf.data.coded import Palette, Values, put
+from pmf.data.compact import Palette, Values, put
 from pmf.data.files import one_line
 from pmf.data.frames import (
     REQUIRED,
@@ -120,7 +120,7 @@ def encoded_blocks(
 def read(scanned: Scan, duplicates: Duplicates = "error", folder: Path | None = None) -> Encoded:
     """The second pass, into arrays: in memory, or in files in `folder`, mapped.
 
-    In files a rating takes one or two bytes where that is exact (`pmf.data.coded`). Raises
+    In files a rating takes one or two bytes where that is exact (`pmf.data.compact`). Raises
     `InputError` as `pmf.data.frames.distinct`.
     """
     if folder is not None and duplicates != "error":
