@@ -25,6 +25,7 @@ import jax
 import pandas as pd
 
 from experiments.config import Experiment, RunConfig, SplitConfig
+from pmf import cpu
 from pmf.checkpoint import Checkpoints, holds_checkpoints
 from pmf.data import splits
 from pmf.data.catalogue import load
@@ -176,6 +177,7 @@ def _manifest(config: RunConfig, model: PMF, split: splits.Split) -> dict[str, A
         "python": platform.python_version(),
         "versions": {package: metadata.version(package) for package in PACKAGES},
         "devices": [str(device) for device in jax.devices()],
+        "fused_kernel": cpu.available() and config.model.fused is not False,
         "seeds": {"model": config.model.seed, "split": config.split.seed},
         "data_sha256": hashlib.sha256(hashed).hexdigest(),
         "split_hash": split.hash,

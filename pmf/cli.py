@@ -41,6 +41,7 @@ def doctor() -> None:
     """Versions, devices, and the data sets found."""
     import jax
 
+    from pmf import cpu
     from pmf.data.catalogue import BUNDLED, NAMES
     from pmf.data.movielens import data_dir, find
 
@@ -60,6 +61,8 @@ def doctor() -> None:
     if jax.__version__.startswith("0.10."):
         print("warning: jax 0.10 can dead-lock in batched Cholesky solves; install another version")
     print(f"devices       {', '.join(str(device) for device in jax.devices())}")
+    kernel = "in use" if cpu.available() else "not in use (CPU only; pip install 'pmf[fast]')"
+    print(f"fused kernel  {kernel}")
     print(f"data folder   {data_dir()} (set PMF_DATA_DIR to change it)")
     found = [name for name in NAMES if name != BUNDLED and find(name)]
     print(f"data found    {', '.join([BUNDLED + ' (bundled)', *found])}")

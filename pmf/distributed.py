@@ -2,6 +2,8 @@
 
     initialise("10.0.0.1:8476", num_processes=4, process_id=0)  # first of all, in every process
     mesh = device_mesh("all")
+    scanned, part = read_part("ratings/")  # a folder of Parquet files that every process sees
+    users, items = len(scanned.users), len(scanned.items)
     placement, data = rows_from_parts(part, users, items, rank, mesh)
     algorithm = on_mesh(build, data, cut_of(build, placement))
 
@@ -9,11 +11,14 @@
 the same program with the same seed; NumPy results are the same in all of them.
 """
 
+from pathlib import Path
+
 import jax
 import numpy as np
 from jax.experimental.multihost_utils import process_allgather
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from pmf.data.stream import Scan, encoded_blocks, scan
 from pmf.placement import Placement, flat_on_mesh, own_devices, place, rows_on_mesh
 from pmf.types import Data, Ratings
 
@@ -36,6 +41,19 @@ def initialise(
         heartbeat_timeout_seconds=timeout_seconds,
         shutdown_timeout_seconds=timeout_seconds,
     )
+
+
+def read_part(path: str | Path, scale: tuple[float, float] | None = None) -> tuple[Scan, Ratings]:
+    """What a Parquet data set has as a whole, and this process's part of its ratings.
+
+    A process reads the ids of all rows, and then only its own run of rows. Raises `InputError` as
+    `pmf.data.stream.scan`.
+    """
+    scanned = scan(Path(path), scale)
+    mine = encoded_blocks(scanned, jax.process_index(), jax.process_count())
+    nothing = Ratings(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.float32))
+    parts = [nothing, *(block for _, block in mine)]
+    return scanned, Ratings(*(np.concatenate(x) for x in zip(*parts, strict=True)))
 
 
 def rows_from_parts(

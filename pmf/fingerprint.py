@@ -6,6 +6,7 @@ import jax
 import jaxlib
 
 import pmf
+from pmf.data.compact import stored
 from pmf.leaves import digest
 from pmf.settings import Settings
 from pmf.types import Ratings
@@ -30,7 +31,7 @@ def fingerprint(
     return {
         **{f"setting {name}": value for name, value in values.items()},
         "rows": [users, items],
-        "training ratings": digest(*jax.tree.leaves(ratings)),  # a coded value is two arrays
+        "training ratings": digest(ratings.user, ratings.item, *stored(ratings.value)),
         "held-out ratings": digest(*heldout) if heldout is not None else "none",
         "pmf version": pmf.__version__,
         "jax version": jax.__version__,

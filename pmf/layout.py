@@ -117,8 +117,8 @@ def compressed(
 
     user, item, value = ratings
     carried = value if observed is None else np.arange(len(value), dtype=np.int32)
-    by_user = compress(user, item, carried, num_users, num_items)
-    if repeats := count_repeats(*by_user[:2]):
+    by_user = compress(user, item, carried, num_users)
+    if repeats := count_repeats(*by_user[:2], num_items):
         raise _repeated(repeats)
 
     def finish(start, col, carried, num_cols: int) -> CSR:
@@ -155,8 +155,6 @@ def by_rows(
     where a (user, item) pair repeats, or the kernel is asked for and missing.
     """
     ratings = Ratings(*(np.asarray(x) for x in ratings))
-    user, item, value = ratings
-    kept = slice(None) if observed is None else observed
     if fused and not cpu.available():
         raise InputError("fused=True needs JAX on a CPU and numba: pip install 'pmf[fast]'")
     by_user: tuple[Rows, ...] | CSR
@@ -165,15 +163,18 @@ def by_rows(
         by_user, by_item = compressed(ratings, num_users, num_items, observed)
     else:
         shape = rank, observed, growth
+        user, item, value = ratings
         by_user = blocks(user, item, value, num_users, num_items, *shape)
         by_item = blocks(item, user, value, num_items, num_users, *shape)
-    return Data(
-        None,
-        by_user,
-        by_item,
-        jnp.asarray(np.bincount(user[kept], minlength=num_users), jnp.int32),
-        jnp.asarray(np.bincount(item[kept], minlength=num_items), jnp.int32),
-    )
+    kept = slice(None) if observed is None else observed
+    if observed is None and isinstance(by_user, CSR) and isinstance(by_item, CSR):
+        counts = [np.diff(rows.start) for rows in (by_user, by_item)]
+    else:
+        counts = [
+            np.bincount(row[kept], minlength=n)
+            for row, n in ((ratings.user, num_users), (ratings.item, num_items))
+        ]
+    return Data(None, by_user, by_item, *(jnp.asarray(x, jnp.int32) for x in counts))
 
 
 def flat(ratings: Ratings, num_users: int, num_items: int) -> Data:

@@ -50,7 +50,7 @@ class Rows(NamedTuple):
 
 
 class CSR(NamedTuple):
-    """Compressed sparse rows: row j has the cells start[j] to start[j + 1], columns ascending.
+    """Compressed sparse rows: row j has the cells start[j] to start[j + 1], in any order.
 
     A cell with `col` the number of columns is padding, as in `Rows`. `share` cuts the rows into
     runs of about equal work, share[k] to share[k + 1], which threads take in turn.

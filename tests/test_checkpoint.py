@@ -326,6 +326,20 @@ def fit_and_crash(frame, path, heldout=None, **settings):
         )
 
 
+def test_a_fit_on_disk_goes_on_bit_for_bit(frame, tmp_path):
+    """Its step is a loop on the host, and its ratings are bytes in files."""
+    path = tmp_path / "ratings.parquet"
+    frame.to_parquet(path)
+    settings = {**SETTINGS, "method": "map", "on_disk": True, "batch_size": 64}
+    settings["prior"] = ISOTROPIC
+    fit_and_crash(path, tmp_path / "kept", **settings)
+    kept = Checkpoints(tmp_path / "kept", every_steps=2, resume=True)
+    went_on = pmf.PMF(**settings).fit(path, checkpoints=kept)
+    straight = pmf.PMF(**settings).fit(path)
+    pd.testing.assert_frame_equal(went_on.predict(frame), straight.predict(frame), check_exact=True)
+    assert went_on.log_posterior() == straight.log_posterior()
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [

@@ -17,7 +17,7 @@ import pytest
 from meshes import BUILDS, FITS, FRAME, ITEMS, TERMS, USERS, compiled, steps, tailed_ratings
 
 from pmf import PMF
-from pmf.distributed import exchange
+from pmf.distributed import exchange, read_part
 from pmf.layout import by_rows, flat
 
 HERE = Path(__file__).resolve().parent
@@ -97,6 +97,23 @@ def test_a_dead_process_ends_the_job(victim):
     survivor, _, error = job[1 - victim]
     assert job[victim][0] == -9 and survivor not in (0, -9)
     assert "UNAVAILABLE" in error or "Gloo" in error, error[-2000:]
+
+
+@pytest.mark.parametrize("num_processes", [1, 3])
+def test_parts_of_a_folder_are_its_ratings(num_processes, tmp_path, monkeypatch):
+    """Each row is in one part."""
+    for k, rows in enumerate(np.array_split(np.arange(len(FRAME)), 3)):
+        FRAME.iloc[rows].to_parquet(tmp_path / f"{k}.parquet", index=False)
+    monkeypatch.setattr(jax, "process_count", lambda: num_processes)
+    parts = []
+    for process in range(num_processes):
+        monkeypatch.setattr(jax, "process_index", lambda process=process: process)
+        scanned, part = read_part(tmp_path)
+        parts.append(part)
+    user, item, value = (np.concatenate(x) for x in zip(*parts, strict=True))
+    np.testing.assert_array_equal(scanned.users.values[user], FRAME.iloc[:, 0])
+    np.testing.assert_array_equal(scanned.items.values[item], FRAME.iloc[:, 1])
+    np.testing.assert_array_equal(value, FRAME.iloc[:, 2].astype(np.float32))
 
 
 def test_exchange_alone_keeps_every_rating():

@@ -8,15 +8,12 @@ _COMPILED = {"cache": True, "nogil": True}
 
 
 def compress(
-    row: np.ndarray, col: np.ndarray, value: np.ndarray, num_rows: int, num_cols: int
+    row: np.ndarray, col: np.ndarray, value: np.ndarray, num_rows: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(start, col, value) of the rows, columns ascending within each."""
-    threads = numba.get_num_threads()
-    if _is_sorted(row, col):
-        degree = np.bincount(row, minlength=num_rows)
-        return np.concatenate([[0], np.cumsum(degree)]).astype(np.int32), col, value
-    rows = _group(threads, col, row, value, num_cols)
-    return transpose(*rows, num_rows)
+    """(start, col, value) of the rows; within each, cells in their given order."""
+    if _ascends(row):  # as files of ratings mostly are: nothing moves
+        return np.searchsorted(row, np.arange(num_rows + 1)).astype(np.int32), col, value
+    return _group(numba.get_num_threads(), row, col, value, num_rows)
 
 
 def transpose(
@@ -27,12 +24,16 @@ def transpose(
     return _group(numba.get_num_threads(), col, row, value, num_cols)
 
 
+def count_repeats(start: np.ndarray, col: np.ndarray, num_cols: int) -> int:
+    """How many cells have their column's number before them in their row."""
+    return _count_repeats(numba.get_num_threads(), start, col, num_cols)
+
+
 @njit(parallel=True, **_COMPILED)
-def _is_sorted(row, col):
-    """Whether (row, col) ascends, equal pairs included."""
+def _ascends(row):
     falls = 0
     for k in prange(1, len(row)):
-        falls += row[k] < row[k - 1] or (row[k] == row[k - 1] and col[k] < col[k - 1])
+        falls += row[k] < row[k - 1]
     return falls == 0
 
 
@@ -60,10 +61,13 @@ def _group(threads, key, other, value, num_keys):
 
 
 @njit(parallel=True, **_COMPILED)
-def count_repeats(start, col):
-    """How many cells have their row's column before them, columns ascending."""
+def _count_repeats(threads, start, col, num_cols):
+    rows = len(start) - 1
     repeats = 0
-    for j in prange(len(start) - 1):
-        for k in range(start[j] + 1, start[j + 1]):
-            repeats += col[k] == col[k - 1]
+    for t in prange(threads):
+        seen = np.full(num_cols, -1, np.int32)  # the last row with this column
+        for j in range(rows * t // threads, rows * (t + 1) // threads):
+            for k in range(start[j], start[j + 1]):
+                repeats += seen[col[k]] == j
+                seen[col[k]] = j
     return repeats

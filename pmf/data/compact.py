@@ -53,6 +53,11 @@ class Palette:
         return make(np.float16 if self.is_half else np.float32)
 
 
+def stored(values: Values) -> tuple[np.ndarray, ...]:
+    """The arrays that the values are kept in."""
+    return (values.code, values.table) if isinstance(values, Coded) else (np.asarray(values),)
+
+
 def decoded(values: Values) -> np.ndarray:
     """The values as floating-point numbers of 32 bits or more."""
     array = np.asarray(values)
