@@ -224,7 +224,15 @@ def _line(row: dict[str, Any]) -> str:
     def shown(value: Any) -> str:
         return f"{value:.4g}" if isinstance(value, float) else str(value)
 
-    return "  ".join(f"{name} {shown(value)}" for name, value in row.items())
+    if "ratio" not in row:
+        return "  ".join(f"{name} {shown(value)}" for name, value in row.items())
+    unit = "GB" if row["measured"] == "peak_gb" else "s"
+    extra = [f"{name} {shown(row[name])}" for name in list(row)[list(row).index("repeats") + 1 :]]
+    return (
+        f"{row['work']:<7} rank {row['rank']:<4} {row['ratings']:>10,} ratings  "
+        f"ours {row['ours']:>8.4g} {unit}  {row['rival']:<13} {row['theirs']:>8.4g} {unit}  "
+        f"ratio {row['ratio']:.3f} ({row['least']:.3f} to {row['most']:.3f})  {', '.join(extra)}"
+    )
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def doctor() -> None:
     from pmf.data.catalogue import BUNDLED, NAMES
     from pmf.data.movielens import data_dir, find
 
-    print(f"python        {platform.python_version()} on {platform.platform()}")
+    print(f"python           {platform.python_version()} on {platform.platform()}")
     for package in (
         "pmf",
         "jax",
@@ -57,15 +57,15 @@ def doctor() -> None:
         "optax",
         "orbax-checkpoint",
     ):
-        print(f"{package:<13} {metadata.version(package)}")
+        print(f"{package:<16} {metadata.version(package)}")
     if jax.__version__.startswith("0.10."):
         print("warning: jax 0.10 can dead-lock in batched Cholesky solves; install another version")
-    print(f"devices       {', '.join(str(device) for device in jax.devices())}")
+    print(f"devices          {', '.join(str(device) for device in jax.devices())}")
     kernel = "in use" if cpu.available() else "not in use (CPU only; pip install 'pmf[fast]')"
-    print(f"fused kernel  {kernel}")
-    print(f"data folder   {data_dir()} (set PMF_DATA_DIR to change it)")
+    print(f"fused kernel     {kernel}")
+    print(f"data folder      {data_dir()} (set PMF_DATA_DIR to change it)")
     found = [name for name in NAMES if name != BUNDLED and find(name)]
-    print(f"data found    {', '.join([BUNDLED + ' (bundled)', *found])}")
+    print(f"data found       {', '.join([BUNDLED + ' (bundled)', *found])}")
 
 
 @data_app.command("list")

@@ -10,7 +10,7 @@ import pytest
 
 from experiments import speed, workers
 from experiments.gpu import als_at, gibbs_at, gram_error, sweeps
-from experiments.speed import Bench, Work, compare, share_of_limits
+from experiments.speed import Bench, Work, _line, compare, share_of_limits
 
 SMALL = {"n": 2_000, "users": 60, "items": 200}
 
@@ -48,6 +48,7 @@ def test_ratios_are_of_rounds(bench, monkeypatch):
     row = compare(bench, "gibbs", Work("ours", "theirs", SMALL, 3), repeats=3)
     assert (row["ours"], row["theirs"]) == (3.0, 9.0)
     assert row["ratio"] == pytest.approx(1 / 3) and row["least"] == 0.25 and row["most"] == 0.5
+    assert "ours        3 s  theirs               9 s  ratio 0.333 (0.250 to 0.500)" in _line(row)
 
 
 def test_shares_of_the_limits_by_hand(bench, monkeypatch):
