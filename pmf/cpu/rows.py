@@ -25,6 +25,7 @@ from pmf.cpu.simd import (
     subtract_outer_2,
 )
 
+AHEAD = 16  # ratings whose rows are on their way from memory
 STRIP = 64  # ratings gathered at a time: their panel and the Gram matrix fill the L1 cache
 _COMPILED = {"cache": True, "nogil": True, "error_model": "numpy"}
 
@@ -97,7 +98,7 @@ def _factor_tile(P, inverse, D, i, size):
 def _gather(panel, table, col, value, first, count, stop, scale, d):
     """Ratings first to first + count as panel rows (x, y)."""
     for t in range(count):
-        ahead = first + t + STRIP
+        ahead = first + t + AHEAD
         if ahead < stop:
             prefetch_row(table, col[ahead])
         copy_row(table, col[first + t], panel, t)
