@@ -1,16 +1,16 @@
 """What fixes a run's numbers bit for bit: its settings, its data, and the software below it."""
 
+from importlib import metadata
 from typing import Any
 
 import jax
-import jaxlib
 
-import pmf
 from pmf.data.compact import stored
 from pmf.leaves import digest
 from pmf.settings import Settings
 from pmf.types import Ratings
 
+PACKAGES = "pmf", "jax", "jaxlib"
 ONLY_ROUNDING = {"devices"}  # a run may go on over another number of them
 AFTER_THE_RUN = {"scale", "clip"}  # `scale` only refuses ratings, and clips predictions
 BEFORE_THE_RUN = {"duplicates"}  # they are gone from the ratings that the run sees
@@ -33,9 +33,7 @@ def fingerprint(
         "rows": [users, items],
         "training ratings": digest(ratings.user, ratings.item, *stored(ratings.value)),
         "held-out ratings": digest(*heldout) if heldout is not None else "none",
-        "pmf version": pmf.__version__,
-        "jax version": jax.__version__,
-        "jaxlib version": jaxlib.__version__,
+        **{f"{package} version": metadata.version(package) for package in PACKAGES},
         "platform": sorted({f"{device.platform} {device.device_kind}" for device in jax.devices()}),
         "64-bit JAX": bool(jax.config.read("jax_enable_x64")),
     }

@@ -22,7 +22,7 @@ from problems import random_prior, small_data, small_ratings
 from safetensors.numpy import load_file
 
 import pmf
-from pmf import tuning
+from pmf import fingerprint, tuning
 from pmf.als import als
 from pmf.checkpoint import CheckpointFolder, Checkpoints
 from pmf.data.synthetic import movielens_shaped
@@ -364,10 +364,12 @@ def test_another_run_is_refused(changed, message, frame, stopped, monkeypatch):
             frame = frame.assign(rating=frame["rating"].mask(frame.index == 7, 0.5))
         case [("heldout", _)]:
             heldout = frame[:50]
-        case [("pmf", version)]:
-            monkeypatch.setattr(pmf, "__version__", version)
-        case [("jax", version)]:
-            monkeypatch.setattr(jax, "__version__", version)
+        case [(("pmf" | "jax") as package, version)]:
+            true = fingerprint.metadata.version
+            other = {package: version}
+            monkeypatch.setattr(
+                fingerprint.metadata, "version", lambda name: other.get(name) or true(name)
+            )
         case [("format", number)]:
             monkeypatch.setattr("pmf.checkpoint.FORMAT", number)
         case _:
