@@ -423,6 +423,14 @@ def test_a_chosen_prior_is_not_searched_again(frame, tmp_path, monkeypatch):
 # Signals.
 
 
+@pytest.fixture(autouse=True)
+def interruptible():
+    """Tests that a shell starts in the background ignore SIGINT, and so would their children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("at", [1, 4, STEPS])
 def test_a_signal_lets_the_step_finish_and_writes_a_checkpoint(signum, at, tmp_path):
