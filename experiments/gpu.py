@@ -22,9 +22,9 @@ import typer
 
 from pmf.als import als
 from pmf.cli import run_app
-from pmf.fit import default_hyperprior
 from pmf.gibbs import gibbs
 from pmf.layout import panel_numbers, widths
+from pmf.plan import default_hyperprior
 from pmf.priors import Ridge, from_ridge
 from pmf.settings import make_settings
 from pmf.types import Algorithm, Data, Rows, Terms

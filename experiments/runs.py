@@ -35,6 +35,7 @@ from pmf.data.movielens import data_dir
 from pmf.errors import InputError
 from pmf.estimator import PMF, UnknownIdWarning
 from pmf.evaluate.report import Report, report
+from pmf.settings import Settings
 
 FIGURE_FIELDS = ("split.fold", "model.method", "model.rank", "model.burn_in")
 PACKAGES = ("pmf", "jax", "jaxlib", "numpy", "scipy", "pandas", "optax", "orbax-checkpoint")
@@ -177,7 +178,7 @@ def _manifest(config: RunConfig, model: PMF, split: splits.Split) -> dict[str, A
         "python": platform.python_version(),
         "versions": {package: metadata.version(package) for package in PACKAGES},
         "devices": [str(device) for device in jax.devices()],
-        "fused_kernel": cpu.available() and config.model.fused is not False,
+        "fused_kernel": _is_fused(config.model),
         "seeds": {"model": config.model.seed, "split": config.split.seed},
         "data_sha256": hashlib.sha256(hashed).hexdigest(),
         "split_hash": split.hash,
@@ -188,6 +189,12 @@ def _manifest(config: RunConfig, model: PMF, split: splits.Split) -> dict[str, A
         "search_seconds": fit.search.seconds,
         "compile_seconds": fit.compile_seconds,
     }
+
+
+def _is_fused(model: Settings) -> bool:
+    """Whether the CPU kernel ran: ALS and Gibbs, on one device, where it is not declined."""
+    fits = model.method != "map" and model.devices == 1 and model.fused is not False
+    return fits and cpu.available()
 
 
 def git_commit() -> str:

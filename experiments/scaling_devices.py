@@ -52,9 +52,9 @@ def worker(method: str, devices: int, rank: int, sweeps: int) -> dict[str, Any]:
     jax.config.update("jax_num_cpu_devices", devices)
     from pmf.als import als
     from pmf.data.synthetic import movielens_shaped
-    from pmf.fit import default_hyperprior
     from pmf.gibbs import gibbs
     from pmf.placement import device_mesh, place, rows_on_mesh
+    from pmf.plan import default_hyperprior
     from pmf.priors import Ridge, from_ridge
     from pmf.settings import make_settings
     from pmf.sharding import cut_of, on_mesh

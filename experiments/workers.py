@@ -81,9 +81,9 @@ def cmfrec_cg(path: str, rank: int) -> dict[str, Any]:
 
 def our_gibbs(path: str, rank: int, fused: bool = True) -> dict[str, Any]:
     """Seconds of each sweep, one chain, hyperparameters drawn, tau fixed."""
-    from pmf.fit import default_hyperprior
     from pmf.gibbs import gibbs
     from pmf.layout import by_rows
+    from pmf.plan import default_hyperprior
     from pmf.run import run
     from pmf.settings import make_settings
     from pmf.types import Ratings, Terms

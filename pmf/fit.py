@@ -1,45 +1,37 @@
-"""Settings and arrays to a fitted model: where a method's name meets its algorithm."""
+"""Settings and arrays to a fitted model: plan, run where it is asked to, and sum up."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from pmf import tuning
-from pmf.als import als
 from pmf.checkpoint import CheckpointFolder, Checkpoints
 from pmf.data.coding import blocks
 from pmf.data.compact import mean_and_std
 from pmf.data.frames import Ids
 from pmf.errors import InputError
 from pmf.fingerprint import fingerprint
-from pmf.gibbs import Hyperprior, gibbs
-from pmf.gradient import gradient_map
 from pmf.layout import by_rows, flat
 from pmf.placement import device_mesh, flat_on_mesh, place, rows_on_mesh
+from pmf.plan import Plan, plan_for
 from pmf.predictive import Prediction, predict_pairs
-from pmf.priors import IsotropicPrior
 from pmf.run import Run, run
 from pmf.settings import Settings
 from pmf.sharding import cut_of, form_of, on_mesh
-from pmf.streamed import on_host, streamed_map
+from pmf.streamed import on_host
 from pmf.tuning import Search, Trial
-from pmf.types import Algorithm, Data, Params, Ratings
-from pmf.watch import Record, Schedule
-from pmf.wishart import Gamma, NormalWishart
+from pmf.types import Params, Ratings
+from pmf.watch import Record
 
-FULL_BATCH = 2_000_000  # ratings up to which "auto" takes the full batch; its gathers must fit
-MINI_BATCH = 1 << 16
 LEAST_VARIANCE = 1e-6  # of a training residual: perfectly fitted ratings leave a density finite
 STORED_GB = 4.0  # of kept draws
 
 OnStep = Callable[[str, int, int], None]  # phase, step, total
-Choose = Callable[[Callable[[tuning.Problem], Search]], Search]  # runs a search, or recalls it
 
 
 class Fit(NamedTuple):
@@ -73,14 +65,6 @@ class Fitted:
     item_count: np.ndarray
 
 
-class Plan(NamedTuple):
-    """What a method's name stands for, once its priors are chosen."""
-
-    algorithm: Callable[[Data], Algorithm]
-    schedule: Schedule
-    search: Search
-
-
 class Watched(NamedTuple):
     """The rest of `run`'s arguments: what it watches, and who watches it."""
 
@@ -112,20 +96,9 @@ def fit_ratings(
     if checkpoints is not None:
         identity = fingerprint(settings, ratings, users, items, heldout)
         folder = CheckpointFolder(checkpoints, identity)
-
-    def choose(search: Callable[[tuning.Problem], Search]) -> Search:
-        if folder is not None and "search" in folder.notes:  # of an earlier start of this run
-            chosen, trials = folder.notes["search"]
-            return Search(chosen, [Trial(*trial) for trial in trials])
-        on_step("choosing the prior", 0, 1)
-        model = settings.terms, mu, settings.seed, settings.fused
-        found = search(tuning.Problem(ratings, users, items, *model))
-        on_step("choosing the prior", 1, 1)
-        if folder is not None:
-            folder.note({"search": found})
-        return found
-
-    plan = (_sampler if settings.method == "gibbs" else _point)(settings, mu, ratings, choose)
+    model = settings.terms, mu, settings.seed, settings.fused
+    choose = partial(_choose, tuning.Problem(ratings, users, items, *model), folder, on_step)
+    plan = plan_for(settings, mu, ratings, choose)
     train, validation = ratings, None
     if plan.schedule.patience is not None:
         train, validation = _part(ratings, settings.validation, settings.seed)
@@ -148,6 +121,24 @@ def fit_ratings(
         result.compile_seconds + plan.search.compile_seconds,
         result.stopped,
     )
+
+
+def _choose(
+    problem: tuning.Problem,
+    folder: CheckpointFolder | None,
+    on_step: OnStep,
+    search: Callable[[tuning.Problem], Search],
+) -> Search:
+    """What a search finds, or found at an earlier start of this run."""
+    if folder is not None and "search" in folder.notes:
+        chosen, trials = folder.notes["search"]
+        return Search(chosen, [Trial(*trial) for trial in trials])
+    on_step("choosing the prior", 0, 1)
+    found = search(problem)
+    on_step("choosing the prior", 1, 1)
+    if folder is not None:
+        folder.note({"search": found})
+    return found
 
 
 def _run_here(
@@ -180,87 +171,6 @@ def _run_on_devices(
     return run(algorithm, settings.seed, data, plan.schedule, *watched, form=form)
 
 
-def _point(settings: Settings, mu: float, ratings: Ratings, choose: Choose) -> Plan:
-    """ALS or MAP under a prior that is given, or chosen."""
-    terms = settings.terms
-    match settings.prior:
-        case "auto":
-            search = choose(lambda problem: tuning.choose_prior(problem)[1])
-            prior = IsotropicPrior(**search.chosen)
-        case prior:
-            search = Search(vars(prior), [])
-
-    def algorithm(data: Data) -> Algorithm:
-        arrays = prior.build(terms, data)
-        if settings.method == "als":
-            return als(arrays, terms, mu)
-        size = _batch_size(settings, len(ratings.value))
-        if settings.on_disk:
-            return streamed_map(arrays, terms, mu, _optimizer(settings), size or MINI_BATCH)
-        return gradient_map(arrays, terms, mu, _optimizer(settings), size)
-
-    default = {"als": 1e-5, "map": 1e-6}[settings.method]
-    tolerance = default if settings.tolerance is None else settings.tolerance
-    patience = settings.patience if settings.validation else None
-    schedule = Schedule(settings.steps, tolerance=tolerance, patience=patience)
-    return Plan(algorithm, schedule, search)
-
-
-def _sampler(settings: Settings, mu: float, ratings: Ratings, choose: Choose) -> Plan:
-    """Gibbs with tau given, learnt, or chosen."""
-    hyperprior, search = default_hyperprior(settings), Search({}, [])
-    match settings.tau:
-        case "auto":
-            chains = settings.num_chains
-            search = choose(lambda problem: tuning.choose_tau(problem, hyperprior, chains)[1])
-            tau = search.chosen["tau"]
-        case "learn":
-            variance = float(np.var(ratings.value)) or 1.0
-            tau = 1 / variance
-            hyperprior = hyperprior._replace(tau=Gamma(jnp.float32(1), jnp.float32(variance)))
-        case tau:
-            pass
-    schedule = Schedule(
-        settings.steps,
-        average=True,
-        burn_in=settings.burn_in,
-        thin=settings.thin,
-        num_chains=settings.num_chains,
-        store_draws=settings.store_draws,
-    )
-    return Plan(lambda data: gibbs(hyperprior, settings.terms, mu, tau), schedule, search)
-
-
-def default_hyperprior(settings: Settings) -> Hyperprior:
-    """mu0 = 0, beta0 = 2, W0 = I, nu0 = d: BPMF's own (ICML 2008, section 4.2), tau fixed."""
-
-    def normal_wishart(d: int) -> NormalWishart:
-        unit = jnp.eye(d, dtype=jnp.float32)
-        return NormalWishart(
-            jnp.zeros(d, jnp.float32), jnp.float32(2), unit, jnp.float32(max(d, 1))
-        )
-
-    def side(has_bias: bool) -> tuple[NormalWishart, ...]:
-        match settings.hyperprior:
-            case "separate":
-                return normal_wishart(settings.rank), normal_wishart(int(has_bias))
-            case "joint":
-                return (normal_wishart(settings.rank + has_bias),)
-
-    return Hyperprior(side(settings.user_bias), side(settings.item_bias), None)
-
-
-def _optimizer(settings: Settings) -> optax.GradientTransformation:
-    if isinstance(settings.optimizer, str):
-        return _named_optimizer(settings.optimizer, settings.learning_rate)
-    return settings.optimizer
-
-
-@lru_cache(maxsize=8)  # the same object for the same name, so that jit recognises its step
-def _named_optimizer(name: str, learning_rate: float) -> optax.GradientTransformation:
-    return optax.lbfgs() if name == "lbfgs" else optax.adam(learning_rate)
-
-
 def _check_size(settings: Settings, users: int, items: int) -> None:
     """Better before the work than after it."""
     if settings.rank > min(users, items):
@@ -276,16 +186,6 @@ def _check_size(settings: Settings, users: int, items: int) -> None:
             f"{settings.steps} draws of {settings.num_chains} chains need {size:.1f} GB; keep "
             "fewer (num_steps), or say store_draws=False and predict held-out pairs only"
         )
-
-
-def _batch_size(settings: Settings, n: int) -> int | None:
-    match settings.batch_size:
-        case "full":
-            return None
-        case "auto":
-            return None if n <= FULL_BATCH or settings.optimizer == "lbfgs" else MINI_BATCH
-        case size:
-            return size
 
 
 def _part(ratings: Ratings, fraction: float, seed: int) -> tuple[Ratings, Ratings]:

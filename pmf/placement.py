@@ -15,7 +15,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from pmf.errors import InputError
 from pmf.layout import blocks, room
-from pmf.types import Data, Params, Ratings, Sharded, Side
+from pmf.types import Data, Ratings, Sharded
 
 AXIS = "rows"
 
@@ -85,14 +85,6 @@ class Placement:
     def placed(self, ratings: Ratings) -> Ratings:
         """The same ratings by places."""
         return Ratings(self.user.place[ratings.user], self.item.place[ratings.item], ratings.value)
-
-    def original(self, draws: Params) -> Params:
-        """Host draws in the rows' original order, without padding rows."""
-
-        def side(x: Side, deal: Deal) -> Side:
-            return Side(x.factor[..., deal.place, :], x.bias[..., deal.place, :])
-
-        return Params(side(draws.user, self.user), side(draws.item, self.item), draws.mu)
 
 
 def place(user_count: np.ndarray, item_count: np.ndarray, mesh: Mesh) -> Placement:

@@ -21,7 +21,7 @@ FLOORS = [
     {"pmf.streamed", "pmf.sharding", "pmf.distributed", "pmf.watch", "pmf.evaluate.scores"},
     {"pmf.run"},
     {"pmf.tuning", "pmf.settings", "pmf.evaluate.strata"},
-    {"pmf.fingerprint"},
+    {"pmf.plan", "pmf.fingerprint"},
     {"pmf.fit"},
     {"pmf.store"},
     {"pmf.estimator"},

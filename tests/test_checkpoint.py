@@ -27,10 +27,10 @@ from pmf.als import als
 from pmf.checkpoint import CheckpointFolder, Checkpoints
 from pmf.data.synthetic import movielens_shaped
 from pmf.errors import InputError, Interrupted
-from pmf.fit import default_hyperprior
 from pmf.gibbs import gibbs
 from pmf.gradient import gradient_map
 from pmf.interrupt import signals_noted
+from pmf.plan import default_hyperprior
 from pmf.run import Run, run
 from pmf.settings import Settings
 from pmf.tuning import Search, Trial

@@ -252,19 +252,16 @@ FUSED_CAUGHT_BY = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("bug", FUSED_CAUGHT_BY, ids=lambda bug: bug.__name__)
-def test_planted_kernel_bug_is_caught(bug, monkeypatch):
+@pytest.mark.parametrize(
+    ("bug", "checks", "caught_by"),
+    [(bug, CHECKS, names) for bug, names in CAUGHT_BY.items()]
+    + [(bug, FUSED_CHECKS, names) for bug, names in FUSED_CAUGHT_BY.items()],
+    ids=lambda x: getattr(x, "__name__", ""),
+)
+def test_planted_bug_is_caught(bug, checks, caught_by, monkeypatch):
     bug(monkeypatch)
-    caught = {name for name, check in FUSED_CHECKS.items() if check()}
-    assert caught == FUSED_CAUGHT_BY[bug]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("bug", CAUGHT_BY, ids=lambda bug: bug.__name__)
-def test_planted_bug_is_caught(bug, monkeypatch):
-    bug(monkeypatch)
-    caught = {name for name, check in CHECKS.items() if check()}
-    assert caught == CAUGHT_BY[bug]
+    caught = {name for name, check in checks.items() if check()}
+    assert caught == caught_by
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import pytest
 
 from pmf import tuning
 from pmf.data.synthetic import from_model
-from pmf.fit import default_hyperprior
+from pmf.plan import default_hyperprior
 from pmf.settings import make_settings
 from pmf.tuning import Point, Problem, choose_prior, choose_tau
 from pmf.types import Gaussian, Prior, Ratings, Terms

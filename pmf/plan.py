@@ -1,0 +1,131 @@
+"""What a method's name stands for: its algorithm, its schedule, and the priors chosen for it."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from pmf import tuning
+from pmf.als import als
+from pmf.gibbs import Hyperprior, gibbs
+from pmf.gradient import gradient_map
+from pmf.priors import IsotropicPrior
+from pmf.settings import Settings
+from pmf.streamed import streamed_map
+from pmf.tuning import Search
+from pmf.types import Algorithm, Data, Ratings
+from pmf.watch import Schedule
+from pmf.wishart import Gamma, NormalWishart
+
+FULL_BATCH = 2_000_000  # ratings up to which "auto" takes the full batch; its gathers must fit
+MINI_BATCH = 1 << 16
+
+Choose = Callable[[Callable[[tuning.Problem], Search]], Search]  # runs a search, or recalls it
+
+
+class Plan(NamedTuple):
+    """What a method's name stands for, once its priors are chosen."""
+
+    algorithm: Callable[[Data], Algorithm]
+    schedule: Schedule
+    search: Search
+
+
+def plan_for(settings: Settings, mu: float, ratings: Ratings, choose: Choose) -> Plan:
+    """The plan of a method; `choose` runs the search for what the settings leave open."""
+    build = _sampler if settings.method == "gibbs" else _point
+    return build(settings, mu, ratings, choose)
+
+
+def _point(settings: Settings, mu: float, ratings: Ratings, choose: Choose) -> Plan:
+    """ALS or MAP under a prior that is given, or chosen."""
+    terms = settings.terms
+    match settings.prior:
+        case "auto":
+            search = choose(lambda problem: tuning.choose_prior(problem)[1])
+            prior = IsotropicPrior(**search.chosen)
+        case prior:
+            search = Search(vars(prior), [])
+
+    def algorithm(data: Data) -> Algorithm:
+        arrays = prior.build(terms, data)
+        if settings.method == "als":
+            return als(arrays, terms, mu)
+        size = _batch_size(settings, len(ratings.value))
+        if settings.on_disk:
+            return streamed_map(arrays, terms, mu, _optimizer(settings), size or MINI_BATCH)
+        return gradient_map(arrays, terms, mu, _optimizer(settings), size)
+
+    default = {"als": 1e-5, "map": 1e-6}[settings.method]
+    tolerance = default if settings.tolerance is None else settings.tolerance
+    patience = settings.patience if settings.validation else None
+    schedule = Schedule(settings.steps, tolerance=tolerance, patience=patience)
+    return Plan(algorithm, schedule, search)
+
+
+def _sampler(settings: Settings, mu: float, ratings: Ratings, choose: Choose) -> Plan:
+    """Gibbs with tau given, learnt, or chosen."""
+    hyperprior, search = default_hyperprior(settings), Search({}, [])
+    match settings.tau:
+        case "auto":
+            chains = settings.num_chains
+            search = choose(lambda problem: tuning.choose_tau(problem, hyperprior, chains)[1])
+            tau = search.chosen["tau"]
+        case "learn":
+            variance = float(np.var(ratings.value)) or 1.0
+            tau = 1 / variance
+            hyperprior = hyperprior._replace(tau=Gamma(jnp.float32(1), jnp.float32(variance)))
+        case tau:
+            pass
+    schedule = Schedule(
+        settings.steps,
+        average=True,
+        burn_in=settings.burn_in,
+        thin=settings.thin,
+        num_chains=settings.num_chains,
+        store_draws=settings.store_draws,
+    )
+    return Plan(lambda data: gibbs(hyperprior, settings.terms, mu, tau), schedule, search)
+
+
+def default_hyperprior(settings: Settings) -> Hyperprior:
+    """mu0 = 0, beta0 = 2, W0 = I, nu0 = d: BPMF's own (ICML 2008, section 4.2), tau fixed."""
+
+    def normal_wishart(d: int) -> NormalWishart:
+        unit = jnp.eye(d, dtype=jnp.float32)
+        return NormalWishart(
+            jnp.zeros(d, jnp.float32), jnp.float32(2), unit, jnp.float32(max(d, 1))
+        )
+
+    def side(has_bias: bool) -> tuple[NormalWishart, ...]:
+        match settings.hyperprior:
+            case "separate":
+                return normal_wishart(settings.rank), normal_wishart(int(has_bias))
+            case "joint":
+                return (normal_wishart(settings.rank + has_bias),)
+
+    return Hyperprior(side(settings.user_bias), side(settings.item_bias), None)
+
+
+def _optimizer(settings: Settings) -> optax.GradientTransformation:
+    if isinstance(settings.optimizer, str):
+        return _named_optimizer(settings.optimizer, settings.learning_rate)
+    return settings.optimizer
+
+
+@lru_cache(maxsize=8)  # the same object for the same name, so that jit recognises its step
+def _named_optimizer(name: str, learning_rate: float) -> optax.GradientTransformation:
+    return optax.lbfgs() if name == "lbfgs" else optax.adam(learning_rate)
+
+
+def _batch_size(settings: Settings, n: int) -> int | None:
+    match settings.batch_size:
+        case "full":
+            return None
+        case "auto":
+            return None if n <= FULL_BATCH or settings.optimizer == "lbfgs" else MINI_BATCH
+        case size:
+            return size
