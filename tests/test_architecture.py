@@ -9,8 +9,9 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
     {"pmf.errors", "pmf.types", "pmf.progress", "pmf.compilation", "pmf.interrupt", "pmf.leaves",
      "pmf.cpu.simd", "pmf.cpu.compress", "pmf.data.kernels", "pmf.data.compact"},
-    {"pmf.atomic", "pmf.cpu.rows", "pmf.data.checks", "pmf.data.numeric"},
-    {"pmf.cpu.xla", "pmf.data.coding"},
+    {"pmf.atomic", "pmf.cpu.rows", "pmf.data.checks", "pmf.data.numeric",
+     "pmf.evaluate.resampling"},
+    {"pmf.cpu.xla", "pmf.data.coding", "pmf.evaluate.compare"},
     {"pmf.model", "pmf.checkpoint"},
     {"pmf.conditionals", "pmf.wishart", "pmf.layout", "pmf.priors", "pmf.data.frames",
      "pmf.data.splits", "pmf.data.synthetic"},
