@@ -62,7 +62,7 @@ def smurff(task: Task) -> tuple[np.ndarray, np.ndarray]:
     """Bayesian PMF by Gibbs, without biases, on ratings centred at their mean.
 
     Its `var` is a sum of squares: divided by draws - 1 it is the variance of the mean, and the
-    noise adds 1 / precision.
+    noise adds 1 / precision. On several threads a seed does not give the same draws again.
     """
     import smurff as library
     from scipy.sparse import coo_matrix
