@@ -22,8 +22,8 @@ RESULTS = ROOT / "experiments" / "results"
 
 app = plain_app(
     "Reproducible experiments: TOML in; run folders, tables and figures out.\n\n"
-    "A run is known by the hash of its configuration and its data. What is finished is skipped, and "
-    "what was interrupted (Ctrl-C, kill -9, a power cut) goes on with --resume, with the same "
+    "A run is known by the hash of its configuration and its data. What is finished is skipped, "
+    "and what was interrupted (Ctrl-C, kill -9, a power cut) goes on with --resume, with the same "
     "numbers as if it had never stopped."
 )
 

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.config import Experiment
+from experiments.folders import read_table
 from experiments.identity import Point, fields_of
 from experiments.tune import Found
 from pmf.errors import InputError
@@ -89,7 +90,7 @@ def _stacked(points: list[Point], folder: Path, name: str) -> pd.DataFrame:
     for point in points:
         path = folder / point.id / f"{name}.csv"
         if path.is_file():
-            parts[point.id] = pd.read_csv(path, float_precision="round_trip")
+            parts[point.id] = read_table(path)
     if not parts:
         return pd.DataFrame(columns=["id"])
     return pd.concat(parts, names=["id"]).reset_index("id")

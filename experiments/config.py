@@ -112,35 +112,49 @@ def load(path: Path, overrides: list[str]) -> Experiment:
     for text in overrides:
         override(tree, text)
     _check_sections(tree, path)
+    arms = _arms(tree, path)
+    own = {name: tuple(content) for name, content in tree.get("arm", {}).items()}
     runs = [
-        resolve(point, str(path)) for arm in _arms(tree, path) for point in points_of(arm, path)
+        resolve(point, str(path), own.get(point.get("arm", ""), ()))
+        for arm in arms
+        for point in points_of(arm, path)
     ]
     if len({run.model_dump_json() for run in runs}) != len(runs):
         raise InputError(f"{path}: a list names the same value twice")
     return Experiment(name=path.stem, runs=tuple(runs))
 
 
-def resolve(tree: Tree, source: str) -> RunConfig:
-    """One point of a grid, or the content of a `config.json`, checked against its system's settings.
+def resolve(tree: Tree, source: str, own: tuple[str, ...] = ()) -> RunConfig:
+    """One point of a grid, or the content of a `config.json`, checked by its system's settings.
 
-    Raises `InputError` naming `source` and the key.
+    `own` are the settings that its arm names itself. Raises `InputError` naming `source` and the
+    key.
     """
-    name = tree.get("system", "pmf")
-    arm = tree.get("arm", "")
-    where = f"arm.{arm}" if arm else "model"
+    system = _system(tree.get("system", "pmf"), source)
+    places = dict.fromkeys(own, f"arm.{tree.get('arm')}.")
     parts = dict(tree)
-    parts["split"] = _checked(SplitConfig, tree.get("split", {}), "split", source)
-    parts["model"] = _checked(_system(name, source).settings, tree.get("model", {}), where, source)
+    parts["split"] = _checked(SplitConfig, tree.get("split", {}), "split.", source)
+    parts["model"] = _checked(system.settings, tree.get("model", {}), "model.", source, places)
     if tree.get("tuning") is not None:
-        parts["tuning"] = _checked(TuningConfig, tree["tuning"], "tuning", source)
+        parts["tuning"] = _checked(TuningConfig, tree["tuning"], "tuning.", source)
     return _checked(RunConfig, parts, "", source)
 
 
-def _checked(model: type[BaseModel], values: Any, where: str, source: str) -> Any:
+def _checked(
+    model: type[BaseModel],
+    values: Any,
+    where: str,
+    source: str,
+    places: dict[str, str] | None = None,
+) -> Any:
+    """The values as a model; mistakes are said to be in `where`, or in a key's own place."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        lines = [f"{where}.".lstrip(".") + describe(item, model) for item in error.errors()]
+        lines = []
+        for item in error.errors():
+            key = str(item["loc"][0]) if item["loc"] else ""
+            lines.append((places or {}).get(key, where) + describe(item, model))
         raise InputError(f"{source}: {'; '.join(lines)}") from error
 
 

@@ -1,4 +1,4 @@
-"""What a person sees of a sweep: bars on a terminal, plain lines elsewhere. All on standard error."""
+"""What a person sees of a sweep, on standard error: bars on a terminal, else plain lines."""
 
 import sys
 import time
@@ -56,7 +56,7 @@ class Clock:
 
 
 def in_words(seconds: float | None) -> str:
-    """A time left: "40 s", "12 min", "3.5 h"; nothing where it is unknown."""
+    """A time left, in the unit that suits it; nothing where it is unknown."""
     if seconds is None:
         return ""
     if seconds < 90:

@@ -1,4 +1,4 @@
-"""A configuration's tree to points: overrides, arms, and lists expanded. Plain dictionaries only."""
+"""A configuration's tree to points: overrides, and lists expanded. Plain dictionaries only."""
 
 import itertools
 import tomllib

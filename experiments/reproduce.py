@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.config import resolve
+from experiments.folders import read_table
 from experiments.identity import identified
 from experiments.manifest import surroundings
 from experiments.runs import metrics, predict, scored
@@ -92,7 +93,7 @@ def changed(recorded: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 def _scores(run: Path, now: pd.DataFrame) -> list[Difference]:
-    before = pd.read_csv(run / "metrics.csv", float_precision="round_trip")
+    before = read_table(run / "metrics.csv")
     ours, theirs = (
         table[table["split"] == "final"].set_index("metric")["value"] for table in (before, now)
     )

@@ -1,9 +1,10 @@
 """One run: a resolved configuration to a run folder.
 
 A run folder holds `config.json`, `manifest.json` and `metrics.csv` (step, seconds, split, metric,
-value); where the system predicts also `predictions.parquet`, `users.csv` and `strata.csv`, and where
-it gives a variance `calibration.csv` and `pit.csv`. It is written beside its place and renamed: a
-folder that is there is whole. While it runs, checkpoints lie in a hidden folder beside that place.
+value); where the system predicts also `predictions.parquet`, `users.csv` and `strata.csv`, and
+where it gives a variance `calibration.csv` and `pit.csv`. It is written beside its place and
+renamed: a folder that is there is whole. While it runs, checkpoints lie in a hidden folder beside
+that place.
 """
 
 import json
@@ -88,8 +89,8 @@ def scored(split: Split, outcome: Outcome) -> Report | None:
     """The one evaluation that every system goes through; None where nothing was predicted."""
     if outcome.mean is None:
         return None
-    counts = (_training_count(split, side) for side in ("user_id", "item_id"))
-    return evaluate(split.test, outcome.mean, outcome.variance, *counts, noise=outcome.noise)
+    users, items = (_training_count(split, side) for side in ("user_id", "item_id"))
+    return evaluate(split.test, outcome.mean, outcome.variance, users, items, outcome.noise)
 
 
 def _training_count(split: Split, side: str) -> np.ndarray:

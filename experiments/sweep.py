@@ -54,13 +54,13 @@ def sweep_in(
                     failures[task.key] = failure
                     show.finished(task, failure)
             for slot in (slot for slot in range(count) if slot not in running):
-                task = _next_ready(pending, running)
-                if task is None:
+                ready = _next_ready(pending, running)
+                if ready is None:
                     break
-                pending.remove(task)
-                running[slot] = task
-                show.started(task)
-                start(slot, task)
+                pending.remove(ready)
+                running[slot] = ready
+                show.started(ready)
+                start(slot, ready)
             for slot, failure in wait() if running else []:
                 task = running.pop(slot)
                 if failure is not None:

@@ -22,15 +22,13 @@ def summary(runs: pd.DataFrame, scores: pd.DataFrame) -> str:
     A setting is what is left of a run without its fold and seeds; `runs` counts these.
     """
     wide = scores.pivot(index="id", columns="metric", values="value")
-    wide = runs.merge(
-        wide.reindex(columns=list(COLUMNS)), left_on="id", right_index=True, how="left"
-    )
+    wide = runs.merge(wide.reindex(columns=list(COLUMNS)).reset_index(), "left", "id")
     keys = _keys(runs)
     groups = wide.groupby(keys, sort=False, dropna=False)
     means = groups[list(COLUMNS)].mean().reset_index()
-    table = means[keys].astype(str).rename(columns=lambda name: name.split(".")[-1])
+    table = means[keys].map(_word).rename(columns=lambda name: name.split(".")[-1])
     if "method" in table:
-        table["method"] = table["method"].map(METHODS).fillna("")
+        table["method"] = table["method"].map(lambda name: METHODS.get(name, name))
     count = groups.size().to_numpy()
     if (count > 1).any():
         table["runs"] = count
@@ -45,7 +43,7 @@ def _keys(runs: pd.DataFrame) -> list[str]:
     always = [name for name in ("model.method", "model.rank") if name in runs]
     varying = [
         name
-        for name in runs
+        for name in map(str, runs)
         if name.startswith(("data", "system", "split.", "model.", "tuning."))
         and name not in (*REPLICATES, *always)
         and runs[name].astype(str).nunique() > 1
@@ -54,6 +52,13 @@ def _keys(runs: pd.DataFrame) -> list[str]:
         varying = [name for name in varying if _varies_within_arms(runs, name)]
         return ["arm", *always, *varying]
     return [*always, *varying]
+
+
+def _word(value: object) -> str:
+    """A setting as a word; none where a system has no such setting."""
+    if isinstance(value, float):
+        return f"{value:g}" if value == value else ""
+    return str(value)
 
 
 def _varies_within_arms(runs: pd.DataFrame, name: str) -> bool:

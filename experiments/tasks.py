@@ -78,10 +78,10 @@ def check_resumable(tasks: list[Task], options: Options) -> None:
         if not task.is_search and holds_checkpoints(checkpoints_of(options.folder / task.key))
     ]
     if left and not options.resume:
+        few = ", ".join(left[:3]) + ", ..." * (len(left) > 3)
         raise InputError(
-            f"{options.folder}: {len(left)} interrupted runs left checkpoints ({', '.join(left[:3])}"
-            f"{', ...' * (len(left) > 3)}); go on from them with --resume, or remove them with "
-            "`python -m experiments clean`"
+            f"{options.folder}: {len(left)} interrupted runs left checkpoints ({few}); go on from "
+            "them with --resume, or remove them with `python -m experiments clean`"
         )
 
 

@@ -77,9 +77,11 @@ def _run_trials(config: RunConfig, journal: Path, on_step: OnStep) -> Found:
         study.add_trial(_trial(proposed, space, rmse, costs))
         on_step("tuning", done + 1, tuning.trials)
     best = study.best_trial
-    costs = [trial.user_attrs for trial in study.trials]
-    spent = (sum(c.get(name, 0.0) for c in costs) for name in ("fit_seconds", "compile_seconds"))
-    return Found(best.params, best.values[0], len(costs), *spent)
+    spent = {
+        name: sum(trial.user_attrs.get(name, 0.0) for trial in study.trials)
+        for name in ("fit_seconds", "compile_seconds")
+    }
+    return Found(best.params, best.values[0], len(study.trials), *spent.values())
 
 
 def _try(
