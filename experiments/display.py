@@ -59,11 +59,10 @@ def in_words(seconds: float | None) -> str:
     """A time left, in the unit that suits it; nothing where it is unknown."""
     if seconds is None:
         return ""
-    if seconds < 90:
+    minutes = seconds / 60
+    if minutes < 1.5:
         return f"about {seconds:.0f} s left"
-    return (
-        f"about {seconds / 60:.0f} min left" if seconds < 5400 else f"{seconds / 3600:.1f} h left"
-    )
+    return f"about {minutes:.0f} min left" if minutes < 90 else f"about {minutes / 60:.1f} h left"
 
 
 def _lines(name: str, tasks: list[Task], slots: int) -> Show:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -28,7 +29,7 @@ data = "{data}"
 [split]
 kind = "crossfold_records"
 partitions = 3
-fold = [1, 2]
+fold = {folds}
 
 [model]
 rank = 3
@@ -57,7 +58,9 @@ class Sweep(NamedTuple):
     cache: Path
 
 
-def make(folder: Path, jobs: int, trials: int = 3, draws: int = 20) -> Sweep:
+def make(
+    folder: Path, jobs: int, trials: int = 3, draws: int = 20, folds: Sequence[int] = (1, 2)
+) -> Sweep:
     """A configuration and its ratings in a folder."""
     from pmf.data.synthetic import movielens_shaped
 
@@ -65,7 +68,8 @@ def make(folder: Path, jobs: int, trials: int = 3, draws: int = 20) -> Sweep:
     frame = pd.DataFrame(dict(zip(("user", "item", "rating"), ratings, strict=True)))
     frame.to_csv(folder / "ratings.csv", index=False)
     config = folder / "sweep.toml"
-    config.write_text(CONFIG.format(data=folder / "ratings.csv", trials=trials, draws=draws))
+    choices = {"trials": trials, "draws": draws, "folds": list(folds)}
+    config.write_text(CONFIG.format(data=folder / "ratings.csv", **choices))
     return Sweep(config, jobs, folder / "compiled")
 
 

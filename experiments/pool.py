@@ -77,8 +77,9 @@ def _heard(
     except (EOFError, ConnectionError):
         worker.process.join()
         del workers[slot], busy[slot]
-        reason = f"its process ended with code {worker.process.exitcode}"
-        return [(slot, Failure(task.title, f"{reason}; out of memory, perhaps: try fewer --jobs"))]
+        code = worker.process.exitcode
+        hint = "; out of memory, perhaps: try fewer --jobs" if code == -signal.SIGKILL else ""
+        return [(slot, Failure(task.title, f"its process ended with code {code}{hint}"))]
     match message:
         case (phase, step, total):
             show.stepped(task.key, phase, step, total)
