@@ -93,7 +93,8 @@ def find(name: Path) -> Path:
     if name.is_file():
         return name
     if name.parent in (Path("."), Path("configs")) and named.is_file():
-        return named
+        here = Path.cwd()
+        return named.relative_to(here) if named.is_relative_to(here) else named
     known = sorted(path.stem for path in CONFIGS.glob("*.toml"))
     near = difflib.get_close_matches(name.stem, known, 1)
     hint = f"did you mean configs/{near[0]}.toml?" if near else f"there are {', '.join(known)}"
