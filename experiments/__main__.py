@@ -1,83 +1,269 @@
-"""`python -m experiments`: run a configuration, collect its tables, list what there is."""
+"""`python -m experiments`: configurations to runs, tables and figures; and runs made again."""
 
+import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from experiments import runs
-from experiments.config import Experiment, load
-from experiments.table import summary
-from paper_figures.build import build
 from pmf.cli import plain_app, run_app
-from pmf.progress import progress_bar
+from pmf.errors import InputError
+
+if TYPE_CHECKING:
+    from experiments.config import Experiment
+    from experiments.identity import Point
+    from experiments.tasks import Failure, Task
+
+# The heavy rooms are imported inside the commands, so that --help answers at once.
 
 ROOT = Path(__file__).resolve().parent.parent
 FIGURES = Path("paper_figures/out")
 RESULTS = ROOT / "experiments" / "results"
 
-app = plain_app("Reproducible experiments: TOML in; run folders, tables and figures out.")
+app = plain_app(
+    "Reproducible experiments: TOML in; run folders, tables and figures out.\n\n"
+    "A run is known by the hash of its configuration and its data. What is finished is skipped, "
+    "and what was interrupted (Ctrl-C, kill -9, a power cut) goes on with --resume, with the same "
+    "numbers as if it had never stopped."
+)
 
-Config = Annotated[Path, typer.Argument(help="A configuration, as configs/quickstart.toml.")]
+EXAMPLES = """\b
+Examples:
+  python -m experiments run ablation --dry-run
+  python -m experiments run ablation --set data=ml-small-2016 --jobs 2
+  python -m experiments run ablation --jobs 2 --resume        after an interruption
+  python -m experiments run ablation --cluster slurm --jobs 50 --cluster-set slurm_partition=cpu
+"""
+
+Config = Annotated[
+    Path, typer.Argument(help="A configuration: configs/ablation.toml, or ablation.")
+]
 Override = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Another value for a key, as model.rank=32; may be repeated."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Another value for a key: model.rank=32, model.rank=[8,16], data=ml-small-2016, "
+        "arm.Gibbs.burn_in=50. May be repeated.",
+    ),
 ]
 RunsFolder = Annotated[Path, typer.Option(help="Where run folders go.")]
 
 
-@app.command("list")
+@app.command("list", short_help="The configurations that there are.")
 def list_configs() -> None:
-    """The configurations in configs/, and how many runs each has."""
-    for path in sorted((ROOT / "configs").glob("*.toml")):
-        print(f"configs/{path.name:<24} {len(load(path, []).runs)} runs")
+    """The configurations in configs/, with their data, runs, arms and trials."""
+    from experiments.config import CONFIGS, load
+
+    print(f"{'configuration':<26} {'runs':>5} {'arms':>5} {'trials':>7}  data")
+    for path in sorted(CONFIGS.glob("*.toml")):
+        runs = load(path, []).runs
+        arms = len({run.arm for run in runs})
+        trials = max(run.tuning.trials if run.tuning else 0 for run in runs)
+        data = ", ".join(dict.fromkeys(run.data for run in runs))
+        print(f"configs/{path.name:<18} {len(runs):>5} {arms:>5} {trials:>7}  {data}")
 
 
-@app.command()
+@app.command(short_help="Run a grid; print its table.", epilog=EXAMPLES)
 def run(
     config: Config,
     override: Override = None,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Worker processes, each with its share of the cores.")
+    ] = 1,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on in the middle of runs that were stopped.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say which runs are there, and what would be done.")
+    ] = False,
     runs_dir: RunsFolder = Path("runs"),
     figures_dir: Annotated[Path, typer.Option(help="Where figures go.")] = FIGURES,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on in the middle of a run that was stopped.")
-    ] = False,
-) -> None:
-    """Run every point of the grid that is not there yet; print the table; draw the figures."""
-    experiment = load(config, override or [])
+    checkpoint_minutes: Annotated[
+        float, typer.Option(help="Write a checkpoint of a run when so many minutes have passed.")
+    ] = 5.0,
+    cluster: Annotated[
+        str | None,
+        typer.Option(help="Do it as a cluster's jobs, --jobs at a time: slurm or local."),
+    ] = None,
+    cluster_set: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="For submitit: slurm_partition=gpu, timeout_min=120. May be repeated.",
+        ),
+    ] = None,
+) -> int:
+    """Run every point of the grid that is not there yet; print the table; draw the figures.
+
+    A run that fails does not end the others: they are listed at the end, and the exit code is 1.
+    Finished runs and finished trials of a search are never done again.
+    """
+    from experiments import tasks as work
+    from experiments.identity import identify
+
+    experiment = _loaded(config, override)
+    points = identify(experiment)
     folder = runs_dir / experiment.name
-    for number, point in enumerate(experiment.runs, start=1):
-        title = f"{experiment.name} {number}/{len(experiment.runs)}:"
-        if (folder / point.id).is_dir():
-            print(f"{title} {point.id} is there, skipped", file=sys.stderr)
-            continue
-        with progress_bar(title) as on_step:
-            runs.execute(point, folder / point.id, on_step, resume)
-    tables = _write_tables(experiment, folder, folder)
-    print(summary(tables["scores"]))
+    todo = work.tasks_of(points, folder)
+    if dry_run:
+        _print_plan(experiment, points, todo, folder)
+        return 0
+    options = work.Options(folder, resume, checkpoint_minutes)
+    work.check_resumable(todo, options)
+    there = len(points) - sum(not task.is_search for task in todo)
+    if there:
+        print(f"{experiment.name}: {there} of {len(points)} runs are there", file=sys.stderr)
+    failures = _sweep(experiment.name, todo, options, jobs, cluster, cluster_set or [])
+    if failures:
+        return _report(failures, len(points))
+    _show(experiment, points, folder, figures_dir / experiment.name)
+    return 0
+
+
+def _loaded(config: Path, override: list[str] | None) -> "Experiment":
+    from experiments.config import find, load
+
+    return load(find(config), override or [])
+
+
+def _sweep(
+    name: str, todo: "list[Task]", options, jobs: int, kind: str | None, parameters: list[str]
+) -> "list[Failure]":
+    from experiments import inputs
+    from experiments.display import display
+    from experiments.sweep import sweep_here, sweep_in
+
+    if parameters and kind is None:
+        raise InputError("--cluster-set needs --cluster")
+    with display(name, todo, jobs) as show:
+        if kind is not None:
+            from experiments.cluster import cluster
+
+            slots = cluster(kind, parameters, options)
+        elif jobs > 1 and len(todo) > 1:
+            from experiments.pool import pool
+
+            slots = pool(jobs, options, show)
+        else:
+            return sweep_here(todo, options, show)
+        inputs.dataset.cache_clear()  # the workers have their own
+        return sweep_in(slots, jobs, todo, show)
+
+
+def _report(failures: "list[Failure]", total: int) -> int:
+    """Say what failed; the exit code."""
+    for failure in failures:
+        if failure.details:
+            print(failure.details, file=sys.stderr)
+    print(f"\n{len(failures)} failed of a grid of {total} runs:", file=sys.stderr)
+    for failure in failures:
+        print(f"  {failure.title}: {failure.message}", file=sys.stderr)
+    print("What is finished is kept: mend the cause and give the command again.", file=sys.stderr)
+    return 1
+
+
+def _print_plan(
+    experiment: "Experiment", points: "list[Point]", todo: "list[Task]", folder: Path
+) -> None:
+    undone = {task.key for task in todo}
+    for point in points:
+        state = "to do" if point.id in undone else "there"
+        print(f"{point.id}  {state}  {point.title}".rstrip())
+    searches = [task for task in todo if task.is_search]
+    trials = sum(task.point.config.tuning.trials for task in searches if task.point.config.tuning)
+    runs = len(todo) - len(searches)
+    tuning = f", after {len(searches)} searches of {trials} trials" if searches else ""
+    print(f"\n{experiment.name}: {len(points)} runs, {len(points) - runs} there in {folder}/; "
+          f"{runs} to do{tuning}")  # fmt: skip
+
+
+def _show(experiment: "Experiment", points: "list[Point]", folder: Path, figures: Path) -> None:
+    from experiments.table import summary
+    from paper_figures.build import build
+
+    tables = _write_tables(experiment, points, folder, folder)
+    print(summary(tables["runs"], tables["scores"]))
     print(f"\nruns      {folder}/\nresults   {folder}/scores.csv")
-    for figure in build(folder, figures_dir / experiment.name):
+    for figure in build(folder, figures):
         print(f"figure    {figure}")
 
 
-@app.command()
+@app.command(short_help="Write the tracked tables.")
 def collect(config: Config, override: Override = None, runs_dir: RunsFolder = Path("runs")) -> None:
     """Write an experiment's tables to experiments/results/, where they are tracked."""
-    experiment = load(config, override or [])
+    from experiments.identity import identify
+
+    experiment = _loaded(config, override)
+    points = identify(experiment)
     folder = RESULTS / experiment.name
-    _write_tables(experiment, runs_dir / experiment.name, folder)
-    print(f"{len(experiment.runs)} runs collected in {folder}")
+    _write_tables(experiment, points, runs_dir / experiment.name, folder)
+    print(f"{len(points)} runs collected in {folder}")
 
 
-def _write_tables(experiment: Experiment, folder: Path, out: Path) -> dict:
+def _write_tables(experiment: "Experiment", points: "list[Point]", folder: Path, out: Path) -> dict:
+    from experiments.collect import collect as collected
     from pmf.data.files import write_table
 
-    tables = runs.collect(experiment, folder)
+    tables = collected(experiment, points, folder)
     out.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
         write_table(table, out / f"{name}.csv")
     return tables
+
+
+@app.command(short_help="Make a run again and compare.")
+def reproduce(
+    run_id: Annotated[str, typer.Argument(help="A run's identity, or the beginning of it.")],
+    runs_dir: RunsFolder = Path("runs"),
+    tolerance: Annotated[
+        float | None,
+        typer.Option(min=0, help="Allowed difference, instead of 0 here and 1e-5 elsewhere."),
+    ] = None,
+) -> int:
+    """Make a finished run again from its folder alone, and compare every score and prediction.
+
+    On the machine, versions and code that made it the same bits are expected; otherwise what has
+    changed is named, and differences of up to 1e-5 are allowed. The exit code is 1 for more.
+    """
+    from experiments import cores, folders
+
+    folder = folders.find_run(runs_dir, run_id)
+    recorded = json.loads((folder / "manifest.json").read_text())
+    with cores.narrowed(cores.available()[: recorded["cores"]]):  # before they are counted
+        from experiments import reproduce as again
+        from pmf.progress import progress_bar
+
+        with progress_bar(folder.name) as on_step:
+            verdict = again.reproduce(folder, on_step, tolerance)
+    print(again.text(verdict))
+    return int(bool(verdict.failed))
+
+
+@app.command(short_help="Remove what was left behind.")
+def clean(
+    runs_dir: RunsFolder = Path("runs"),
+    runs: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Remove this whole experiment, runs and all.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove what interrupted sweeps left: checkpoints, unfinished runs and searches, locks.
+
+    Nothing that a process works on is touched, nor any finished run, except with --runs.
+    """
+    from experiments import leftovers
+
+    paths = leftovers.leftovers(runs_dir)
+    if runs is not None:
+        paths = [leftovers.whole_experiment(runs_dir, runs)]
+        if not yes and not typer.confirm(f"Remove {paths[0]}/ with all its runs?"):
+            raise typer.Abort
+    leftovers.remove(paths)
+    for path in paths:
+        print(f"removed {path}")
+    print(f"{len(paths)} removed" if paths else f"nothing to remove in {runs_dir}/")
 
 
 if __name__ == "__main__":

@@ -1,20 +1,30 @@
-"""Configurations: TOML in, a grid of resolved runs out. `pmf` itself never sees one."""
+"""Configurations: TOML in, a grid of resolved runs out. `pmf` itself never sees one.
+
+    data = "ml-latest-small"        a data set's name, or a file of ratings
+    system = "pmf"                  who predicts: a name of `experiments.systems`
+    [split]                         `SplitConfig`
+    [model]                         the system's settings; of "pmf", `pmf.settings.Settings`
+    [tuning]                        `TuningConfig`; without it nothing is searched here
+    [arm.NAME]                      settings merged over [model]; each arm runs over the whole grid
+
+A list is expanded into a grid wherever it stands.
+"""
 
 import difflib
-import hashlib
-import itertools
-import json
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError
 
+from experiments.grid import Tree, override, points_of
+from experiments.systems import SYSTEMS
 from pmf.errors import InputError
-from pmf.settings import Settings, describe
+from pmf.settings import describe
 
 FROZEN = ConfigDict(frozen=True, extra="forbid")
-PAIRS = {("model", "scale")}  # settings whose one value is a list
+SECTIONS = ("data", "system", "split", "model", "tuning", "arm")
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
 
 class SplitConfig(BaseModel):
@@ -39,6 +49,17 @@ class SplitConfig(BaseModel):
     n: Annotated[int, Field(ge=1)] = 1  # sample_n, last_n
     users: Annotated[int, Field(ge=1)] = 100  # sample_users
     given: Annotated[int, Field(ge=0)] = 0  # sample_users
+    keep: Annotated[float, Field(gt=0, le=1)] = 1.0  # share of the training ratings kept
+
+
+class TuningConfig(BaseModel):
+    """A search for what a system's settings leave open: equally many trials for every arm."""
+
+    model_config = FROZEN
+
+    trials: Annotated[int, Field(ge=1)]
+    fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1  # of the training ratings, which judges
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0  # of that part, the fits and the proposals
 
 
 class RunConfig(BaseModel):
@@ -47,14 +68,11 @@ class RunConfig(BaseModel):
     model_config = FROZEN
 
     data: str
+    system: str = "pmf"
+    arm: str = ""
     split: SplitConfig
-    model: Settings
-
-    @property
-    def id(self) -> str:
-        """The first 12 hex digits of the sha256 of the resolved configuration."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
-        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+    model: SerializeAsAny[BaseModel]  # the system's settings
+    tuning: TuningConfig | None = None
 
 
 class Experiment(BaseModel):
@@ -66,6 +84,23 @@ class Experiment(BaseModel):
     runs: tuple[RunConfig, ...]
 
 
+def find(name: Path) -> Path:
+    """A configuration by its path, or by its name in `configs/`.
+
+    Raises `InputError` with the nearest name.
+    """
+    named = CONFIGS / f"{name.stem}.toml"
+    if name.is_file():
+        return name
+    if name.parent in (Path("."), Path("configs")) and named.is_file():
+        here = Path.cwd()
+        return named.relative_to(here) if named.is_relative_to(here) else named
+    known = sorted(path.stem for path in CONFIGS.glob("*.toml"))
+    near = difflib.get_close_matches(name.stem, known, 1)
+    hint = f"did you mean configs/{near[0]}.toml?" if near else f"there are {', '.join(known)}"
+    raise InputError(f"{name}: no such configuration; {hint}")
+
+
 def load(path: Path, overrides: list[str]) -> Experiment:
     """Read a TOML, apply `a.b=value` overrides, and expand every list into a grid.
 
@@ -75,68 +110,100 @@ def load(path: Path, overrides: list[str]) -> Experiment:
         tree = tomllib.loads(path.read_text(encoding="utf8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"{path}: cannot be read ({error})") from error
-    for override in overrides:
-        _override(tree, override)
-    _known_sections(tree, path)
-    runs = [_resolve(point, path) for point in _grid(tree, path)]
-    if len({run.id for run in runs}) != len(runs):
+    for text in overrides:
+        override(tree, text)
+    _check_sections(tree, path)
+    arms = _arms(tree, path)
+    own = {name: tuple(content) for name, content in tree.get("arm", {}).items()}
+    runs = [
+        resolve(point, str(path), own.get(point.get("arm", ""), ()))
+        for arm in arms
+        for point in points_of(arm, path)
+    ]
+    if len({run.model_dump_json() for run in runs}) != len(runs):
         raise InputError(f"{path}: a list names the same value twice")
     return Experiment(name=path.stem, runs=tuple(runs))
 
 
-def _override(tree: dict[str, Any], override: str) -> None:
-    key, _, text = override.partition("=")
-    *sections, name = key.strip().split(".")
-    if not text:
-        raise InputError(f"--set {override}: say section.key=value, as in model.rank=32")
-    for section in sections:
-        tree = tree.setdefault(section, {})
-        if not isinstance(tree, dict):
-            raise InputError(f"--set {override}: {section} is not a section")
+def resolve(tree: Tree, source: str, own: tuple[str, ...] = ()) -> RunConfig:
+    """One point of a grid, or the content of a `config.json`, checked by its system's settings.
+
+    `own` are the settings that its arm names itself. Raises `InputError` naming `source` and the
+    key.
+    """
+    system = _system(tree.get("system", "pmf"), source)
+    places = dict.fromkeys(own, f"arm.{tree.get('arm')}.")
+    parts = dict(tree)
+    parts["split"] = _checked(SplitConfig, tree.get("split", {}), "split.", source)
+    parts["model"] = _checked(system.settings, tree.get("model", {}), "model.", source, places)
+    if tree.get("tuning") is not None:
+        parts["tuning"] = _checked(TuningConfig, tree["tuning"], "tuning.", source)
+    return _checked(RunConfig, parts, "", source)
+
+
+def _checked(
+    model: type[BaseModel],
+    values: Any,
+    where: str,
+    source: str,
+    places: dict[str, str] | None = None,
+) -> Any:
+    """The values as a model; mistakes are said to be in `where`, or in a key's own place."""
     try:
-        tree[name] = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        tree[name] = text  # a bare word is a string
-
-
-def _known_sections(tree: dict[str, Any], path: Path) -> None:
-    known = list(RunConfig.model_fields)
-    for key in tree:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
-            raise InputError(f"{path}: {key}: unknown key; {hint}")
-
-
-def _grid(tree: dict[str, Any], path: Path) -> list[dict[str, Any]]:
-    """Every combination of the values of list-valued keys, in the file's order."""
-    axes: list[tuple[tuple[str, ...], list[Any]]] = []
-    for section, content in tree.items():
-        leaves = content.items() if isinstance(content, dict) else [(None, content)]
-        for name, value in leaves:
-            where = (section,) if name is None else (section, name)
-            is_axis = isinstance(value, list) and (
-                where not in PAIRS or any(isinstance(item, list) for item in value)
-            )
-            if is_axis and not value:
-                raise InputError(f"{path}: {'.'.join(where)}: an empty list leaves no run")
-            axes.append((where, value if is_axis else [value]))
-    points = []
-    for values in itertools.product(*(values for _, values in axes)):
-        point: dict[str, Any] = {}
-        for (where, _), value in zip(axes, values, strict=True):
-            target = point.setdefault(where[0], {}) if len(where) == 2 else point
-            target[where[-1]] = value
-        points.append(point)
-    return points
-
-
-def _resolve(point: dict[str, Any], path: Path) -> RunConfig:
-    try:
-        return RunConfig(**point)
+        return model.model_validate(values)
     except ValidationError as error:
-        models = {"split": SplitConfig, "model": Settings}
-        lines = [
-            describe(item, models.get(str(item["loc"][0]), RunConfig)) for item in error.errors()
-        ]
-        raise InputError(f"{path}: {'; '.join(lines)}") from error
+        lines = []
+        for item in error.errors():
+            key = str(item["loc"][0]) if item["loc"] else ""
+            lines.append((places or {}).get(key, where) + describe(item, model))
+        raise InputError(f"{source}: {'; '.join(lines)}") from error
+
+
+def _system(name: Any, source: str):
+    if name in SYSTEMS:
+        return SYSTEMS[name]
+    raise InputError(f"{source}: system={name!r}: {_hint(str(name), list(SYSTEMS))}")
+
+
+def _hint(key: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(key, known, 1)
+    return f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+
+
+def _check_sections(tree: Tree, path: Path) -> None:
+    for key in tree:
+        if key not in SECTIONS:
+            raise InputError(f"{path}: {key}: unknown key; {_hint(key, list(SECTIONS))}")
+    for key in ("split", "model", "tuning", "arm"):
+        if not isinstance(tree.get(key, {}), dict):
+            raise InputError(f"{path}: {key}: a section is needed, as [{key}]")
+
+
+def _arms(tree: Tree, path: Path) -> list[Tree]:
+    """The tree of each arm: its settings merged over `[model]`.
+
+    An arm takes from `[model]` what its system knows; what no arm's system knows is an error.
+    """
+    tree = {"system": "pmf", "split": {}, "model": {}, **tree}
+    arms = tree.pop("arm", None) or {"": {}}
+    for name, content in arms.items():
+        if not isinstance(content, dict):
+            raise InputError(f"{path}: arm.{name}: an arm is a section, as [arm.{name}]")
+    used = {name: content.get("system", tree["system"]) for name, content in arms.items()}
+    fields = {name: set(_fields(system, str(path))) for name, system in used.items()}
+    known = set[str]().union(*fields.values())
+    for key in tree["model"]:
+        if key not in known:
+            raise InputError(f"{path}: model.{key}: unknown setting; {_hint(key, sorted(known))}")
+    trees = []
+    for name, content in arms.items():
+        shared = {key: value for key, value in tree["model"].items() if key in fields[name]}
+        own = {key: value for key, value in content.items() if key != "system"}
+        point = {**tree, "system": used[name], "model": shared | own}
+        trees.append({"arm": name, **point} if name else point)
+    return trees
+
+
+def _fields(system: Any, source: str) -> list[str]:
+    names = system if isinstance(system, list) else [system]
+    return [field for name in names for field in _system(name, source).settings.model_fields]

@@ -1,8 +1,9 @@
-"""The table that a person reads: one line a run."""
+"""The table that a person reads: one line a setting, means over folds and seeds."""
 
 import pandas as pd
 
-KEYS = ["split.fold", "model.method", "model.rank"]
+REPLICATES = ("split.fold", "split.seed", "model.seed")  # what a mean is taken over
+METHODS = {"als": "ALS", "map": "MAP", "gibbs": "Gibbs"}
 COLUMNS = {
     "rmse": ("RMSE", "{:.4f}"),
     "mae": ("MAE", "{:.4f}"),
@@ -15,20 +16,50 @@ COLUMNS = {
 }
 
 
-def summary(scores: pd.DataFrame) -> str:
-    """The final scores of each run, and their means where there are several folds, as text."""
-    fields = [column for column in scores if column not in ("metric", "value")]
+def summary(runs: pd.DataFrame, scores: pd.DataFrame) -> str:
+    """The final scores of each setting of a grid, as text.
+
+    A setting is what is left of a run without its fold and seeds; `runs` counts these.
+    """
     wide = scores.pivot(index="id", columns="metric", values="value")
-    wide = wide.join(scores[fields].drop_duplicates("id").set_index("id"))
-    wide = wide.loc[scores["id"].unique()]  # in the grid's order
-    varying = [x for x in fields[1:] if wide[x].nunique() > 1 and x not in KEYS]
-    group = [*KEYS[1:], *varying]
-    shown = KEYS if wide["split.fold"].nunique() > 1 else KEYS[1:]
-    if shown is KEYS:
-        means = wide.groupby(group, sort=False, dropna=False)[list(COLUMNS)].mean().reset_index()
-        wide = pd.concat([wide, means.assign(**{"split.fold": "mean"})])
-    table = wide[[*shown, *varying]].rename(columns=lambda name: name.split(".")[-1])
-    table["method"] = table["method"].map({"als": "ALS", "map": "MAP", "gibbs": "Gibbs"})
+    wide = runs.merge(wide.reindex(columns=list(COLUMNS)).reset_index(), "left", "id")
+    keys = _keys(runs)
+    groups = wide.groupby(keys, sort=False, dropna=False)
+    means = groups[list(COLUMNS)].mean().reset_index()
+    table = means[keys].map(_word).rename(columns=lambda name: name.split(".")[-1])
+    if "method" in table:
+        table["method"] = table["method"].map(lambda name: METHODS.get(name, name))
+    count = groups.size().to_numpy()
+    if (count > 1).any():
+        table["runs"] = count
     for name, (title, form) in COLUMNS.items():
-        table[title] = wide[name].astype(float).map(form.format)
+        if means[name].notna().any():
+            table[title] = means[name].map(form.format, na_action="ignore").fillna("")
     return table.to_string(index=False)
+
+
+def _keys(runs: pd.DataFrame) -> list[str]:
+    """The arm where there are any, the method, the rank, and what else varies."""
+    always = [name for name in ("model.method", "model.rank") if name in runs]
+    varying = [
+        name
+        for name in map(str, runs)
+        if name.startswith(("data", "system", "split.", "model.", "tuning."))
+        and name not in (*REPLICATES, *always)
+        and runs[name].astype(str).nunique() > 1
+    ]
+    if "arm" in runs and runs["arm"].nunique() > 1:
+        varying = [name for name in varying if _varies_within_arms(runs, name)]
+        return ["arm", *always, *varying]
+    return [*always, *varying]
+
+
+def _word(value: object) -> str:
+    """A setting as a word; none where a system has no such setting."""
+    if isinstance(value, float):
+        return f"{value:g}" if value == value else ""
+    return str(value)
+
+
+def _varies_within_arms(runs: pd.DataFrame, name: str) -> bool:
+    return runs.groupby("arm")[name].agg(lambda x: x.astype(str).nunique()).max() > 1

@@ -25,8 +25,8 @@ def plot(table: pd.DataFrame) -> Figure:
         early, late = run[run["step"] <= burn_in], run[run["step"] > burn_in]
         axes.plot(early["seconds"], early["value"], color=look.colour, linewidth=0.6, alpha=0.6)
         if len(early):
-            spot = early.iloc[len(early) // 8]
-            axes.annotate("burn-in", (spot["seconds"], spot["value"]), (0, -16), size=7,
+            spot = early.iloc[-1]
+            axes.annotate("burn-in", (spot["seconds"], spot["value"]), (4, -2), size=7,
                           textcoords="offset points", color=look.colour)  # fmt: skip
         label = None if method in labelled else look.label
         axes.plot(late["seconds"], late["value"], color=look.colour, linestyle=look.dash,

@@ -105,33 +105,20 @@ def choose_prior(problem: Problem) -> tuple[IsotropicPrior, Search]:
     """
     terms = problem.terms
     holdouts = _holdouts(problem, HOLDOUTS if terms.rank else BIAS_HOLDOUTS)
-    spread = mean_and_std(problem.ratings.value)[1] or 1.0
     count = count_rows(problem.ratings.user, problem.users)
-    typical = float(np.exp(np.average(np.log(np.maximum(count, 1)), weights=count)))
+    units = units_of(mean_and_std(problem.ratings.value)[1], count)
+    spread = units.spread
     trials: list[Trial] = []
 
-    def prior_at(point: Point, tau: float) -> IsotropicPrior:
-        factor, user_bias, item_bias, exponent = point
-        # Ridges are those of a user with a typical count, whatever the exponent.
-        user = typical**-exponent
-        ridge = Ridge(factor * spread * user, factor * spread, user_bias * user, item_bias)
-        return from_ridge(ridge, tau, user_exponent=exponent)
-
     def loss(point: Point) -> float:
-        prior = prior_at(point, tau=1 / spread**2)
+        prior = prior_at(point, 1 / spread**2, units)
         algorithms = [als(prior.build(terms, data), terms, problem.mu) for data, _ in holdouts]
         trials.append(_try(point._asdict(), algorithms, problem, holdouts, ALS_SEARCH))
         return trials[-1].rmse / spread
 
-    active = {
-        "factor": terms.rank > 0,
-        "user_bias": terms.user_bias,
-        "item_bias": terms.item_bias,
-        "user_exponent": terms.rank > 0 or terms.user_bias,
-    }
-    best = _pattern_search(loss, SEARCH_START, [name for name, is_in in active.items() if is_in])
+    best = _pattern_search(loss, SEARCH_START, axes_of(terms))
     least = max(min(trial.rmse for trial in trials), 1e-3 * spread)  # constant ratings leave 0
-    prior = prior_at(best, tau=1 / least**2)
+    prior = prior_at(best, 1 / least**2, units)
     return prior, Search(vars(prior), trials)
 
 
@@ -152,6 +139,44 @@ class Point(NamedTuple):
 
 
 SEARCH_START = Point(factor=15.0, user_bias=3.0, item_bias=3.0, user_exponent=0.45)
+
+
+class Units(NamedTuple):
+    """What a `Point` is counted in: the ratings' standard deviation, and a user's typical count."""
+
+    spread: float
+    typical: float
+
+
+def units_of(spread: float, count: np.ndarray) -> Units:
+    """The units of ratings with this standard deviation and these counts a user.
+
+    The typical count is the geometric mean over ratings, not users, of their user's count.
+    """
+    return Units(
+        spread or 1.0, float(np.exp(np.average(np.log(np.maximum(count, 1)), weights=count)))
+    )
+
+
+def prior_at(point: Point, tau: float, units: Units) -> IsotropicPrior:
+    """The prior at a point of the search, for a rating precision tau."""
+    factor, user_bias, item_bias, exponent = point
+    # Ridges are those of a user with a typical count, whatever the exponent.
+    user = units.typical**-exponent
+    factor *= units.spread
+    ridge = Ridge(factor * user, factor, user_bias * user, item_bias)
+    return from_ridge(ridge, tau, user_exponent=exponent)
+
+
+def axes_of(terms: Terms) -> list[str]:
+    """The coordinates of a `Point` that these terms depend on."""
+    active = {
+        "factor": terms.rank > 0,
+        "user_bias": terms.user_bias,
+        "item_bias": terms.item_bias,
+        "user_exponent": terms.rank > 0 or terms.user_bias,
+    }
+    return [name for name, is_in in active.items() if is_in]
 
 
 def _pattern_search(loss: Callable[[Point], float], point: Point, axes: list[str]) -> Point:

@@ -64,7 +64,7 @@ def test_the_truth_is_calibrated_and_scores_best():
 
 def test_strata_part_the_ratings():
     count = np.array([0, 3, 4, 700])
-    table = stratified(np.array([7, 7, 8, 9]), RATING, PREDICTION, count).set_index("stratum")
+    table = stratified(np.array([7, 7, 8, 9]), RATING, *PREDICTION, count).set_index("stratum")
     assert labels() == ["0", "1-4", "5-19", "20-99", "100-499", "500+"]
     assert table["n"].to_dict() == {"0": 1, "1-4": 2, "500+": 1}
     assert table.loc["500+", "rmse"] == 2.0

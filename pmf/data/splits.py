@@ -118,6 +118,21 @@ def sample_users(frame: pd.DataFrame, users: int, given: int, seed: int) -> Spli
     return _split(frame, chosen.to_numpy() & (rank.to_numpy() > given))
 
 
+def keep_share(split: Split, share: float, seed: int) -> Split:
+    """A random `share` of the training ratings kept, the test part untouched.
+
+    A smaller share is part of a larger one with the same seed. A share of 1 is the split itself.
+    """
+    if not 0 < share <= 1:
+        raise InputError(f"keep={share}: a share of the training ratings, above 0 and up to 1")
+    n = len(split.train)
+    if round(share * n) < 1:
+        raise InputError(f"keep={share} of {n} training ratings leaves none")
+    kept = np.zeros(n, bool)
+    kept[np.random.default_rng([seed, n]).permutation(n)[: round(share * n)]] = True
+    return split._replace(train=split.train[kept].reset_index(drop=True))
+
+
 def _time(frame: pd.DataFrame) -> np.ndarray:
     if "timestamp" not in frame:
         raise InputError("a split by time needs a column timestamp")

@@ -1,4 +1,4 @@
-"""A fitted model against a frame of ratings: every score, by strata, with its calibration; and the
+"""Predictions against a frame of ratings: every score, by strata, with its calibration; and the
 ranking of all items."""
 
 from typing import NamedTuple
@@ -10,20 +10,82 @@ from pmf.data.frames import checked
 from pmf.errors import InputError
 from pmf.estimator import PMF
 from pmf.evaluate.ranking import Ranking, ranked_by
-from pmf.evaluate.scores import calibration, pit, scores, user_scores
-from pmf.evaluate.strata import stratified
+from pmf.evaluate.scores import calibration, pit, pit_histogram, user_sums
+from pmf.evaluate.strata import all_scores, stratified
 from pmf.predictive import Prediction
 
 
 class Report(NamedTuple):
-    """`scores` holds n, rmse, mae, log_density, crps, coverages, ..., and the unknown counts."""
+    """`scores` holds n, rmse, mae, log_density, crps, coverages, ..., and the unknown counts.
+
+    Of a system without a variance, `scores` and `strata` hold the point scores only, and
+    `calibration` and `pit` have no rows.
+    """
 
     scores: dict[str, float]
     by_user_history: pd.DataFrame
     by_item_popularity: pd.DataFrame
-    calibration: pd.DataFrame
-    predictions: pd.DataFrame  # user_id, item_id, rating, mean, variance, pit
+    calibration: pd.DataFrame  # nominal, actual, width
+    pit: pd.DataFrame  # low, high, share
+    users: pd.DataFrame  # user_id, n, squared_error, absolute_error[, log_density]: sums
+    predictions: pd.DataFrame  # user_id, item_id, rating, mean[, variance, pit]
     noise: str  # where the variance of a single rating comes from
+
+
+def evaluate(
+    test: pd.DataFrame,
+    mean: np.ndarray,
+    variance: np.ndarray | None,
+    user_count: np.ndarray,
+    item_count: np.ndarray,
+    noise: str = "",
+) -> Report:
+    """Score predictions `mean (n,)` and, where there is one, `variance (n,)` of `n` test ratings.
+
+    `user_count` and `item_count` are the training ratings of each pair's user and item: 0 is an
+    unknown one. No row is dropped. Raises `InputError` where a prediction is missing or not finite:
+    nobody wins by leaving out what is hard.
+    """
+    _check_whole(len(test), mean, variance)
+    rating = test["rating"].to_numpy(np.float64)
+    user = pd.factorize(test["user_id"])[0]
+    mean = np.asarray(mean, np.float64)
+    columns = {"mean": mean}
+    curve = pd.DataFrame(columns=["nominal", "actual", "width"], dtype=float)
+    shares = pd.DataFrame(columns=["low", "high", "share"], dtype=float)
+    if variance is not None:
+        variance = np.asarray(variance, np.float64)
+        prediction = Prediction(mean, variance)
+        columns |= {"variance": variance, "pit": pit(rating, prediction)}
+        curve, shares = calibration(rating, prediction), pit_histogram(columns["pit"])
+    unknown = {
+        "unknown_users": int(np.sum(user_count == 0)),
+        "unknown_items": int(np.sum(item_count == 0)),
+    }
+    return Report(
+        all_scores(user, rating, mean, variance) | unknown,
+        stratified(user, rating, mean, variance, user_count),
+        stratified(user, rating, mean, variance, item_count),
+        curve,
+        shares,
+        user_sums(test["user_id"].to_numpy(), rating, mean, variance),
+        test.assign(**columns),
+        noise,
+    )
+
+
+def _check_whole(n: int, mean: np.ndarray, variance: np.ndarray | None) -> None:
+    for name, values in (("mean", mean), ("variance", variance)):
+        if values is None:
+            continue
+        if len(values) != n:
+            raise InputError(f"{n} test ratings, but {len(values)} predictions ({name})")
+        bad = np.flatnonzero(~np.isfinite(values))
+        if len(bad):
+            raise InputError(
+                f"the predicted {name} of {len(bad)} of {n} test ratings is not finite (first: row "
+                f"{bad[0] + 1}); predict each one, by a fallback where nothing is known"
+            )
 
 
 def report(model: PMF, ratings: pd.DataFrame, heldout: bool = False) -> Report:
@@ -41,23 +103,8 @@ def report(model: PMF, ratings: pd.DataFrame, heldout: bool = False) -> Report:
             f"{len(table)} test ratings, but fit watched {len(prediction.mean)}: "
             "pass the frame that fit watched"
         )
-    rating = table["rating"].to_numpy(np.float64)
-    prediction = Prediction(*(x.astype(np.float64) for x in prediction))
-    unknown = {
-        "unknown_users": int(fitted.users.unknown(user).sum()),
-        "unknown_items": int(fitted.items.unknown(item).sum()),
-    }
-    predictions = table.assign(
-        mean=prediction.mean, variance=prediction.variance, pit=pit(rating, prediction)
-    )
-    return Report(
-        scores(rating, prediction) | user_scores(user, rating, prediction.mean) | unknown,
-        stratified(user, rating, prediction, fitted.user_count[user]),
-        stratified(user, rating, prediction, fitted.item_count[item]),
-        calibration(rating, prediction),
-        predictions,
-        model.noise,
-    )
+    counts = fitted.user_count[user], fitted.item_count[item]
+    return evaluate(table, *prediction, *counts, model.noise)
 
 
 def ranked(

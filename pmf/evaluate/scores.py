@@ -63,14 +63,18 @@ def sharpness(prediction: Prediction, level: float) -> float:
     return float(np.mean(high - low))
 
 
+def point_scores(rating: np.ndarray, mean: np.ndarray) -> dict[str, float]:
+    """What a system without a variance can be scored by; `n` is the number of ratings."""
+    rating, mean = (np.asarray(x, np.float64) for x in (rating, mean))
+    return {"n": len(rating), "rmse": rmse(rating, mean), "mae": mae(rating, mean)}
+
+
 def scores(rating: np.ndarray, prediction: Prediction) -> dict[str, float]:
     """Every score of a set of ratings; `n` is their number."""
     rating = np.asarray(rating, np.float64)
     prediction = Prediction(*(np.asarray(x, np.float64) for x in prediction))
     return {
-        "n": len(rating),
-        "rmse": rmse(rating, prediction.mean),
-        "mae": mae(rating, prediction.mean),
+        **point_scores(rating, prediction.mean),
         "log_density": float(np.mean(log_density(rating, prediction))),
         "crps": float(np.mean(crps(rating, prediction))),
         "coverage_50": coverage(rating, prediction, 0.5),
@@ -85,6 +89,27 @@ def user_scores(user: np.ndarray, rating: np.ndarray, mean: np.ndarray) -> dict[
         "user_rmse": mean_over_users(rmse, user, rating, mean),
         "user_mae": mean_over_users(mae, user, rating, mean),
     }
+
+
+def user_sums(
+    user: np.ndarray, rating: np.ndarray, mean: np.ndarray, variance: np.ndarray | None
+) -> pd.DataFrame:
+    """Each user's number of ratings and sums of errors, by user: what paired tests need.
+
+    Columns `user_id, n, squared_error, absolute_error` and, with a variance, `log_density`.
+    """
+    error = rating - mean
+    columns = {"n": np.ones(len(rating), int), "squared_error": error**2}
+    columns["absolute_error"] = np.abs(error)
+    if variance is not None:
+        columns["log_density"] = log_density(rating, Prediction(mean, variance))
+    return pd.DataFrame(columns).groupby(pd.Series(user, name="user_id")).sum().reset_index()
+
+
+def pit_histogram(values: np.ndarray, bins: int = 20) -> pd.DataFrame:
+    """The share of probability integral transforms in each of equal bins: flat where calibrated."""
+    count, edges = np.histogram(values, bins, (0.0, 1.0))
+    return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "share": count / len(values)})
 
 
 def calibration(rating: np.ndarray, prediction: Prediction) -> pd.DataFrame:

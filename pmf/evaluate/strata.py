@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from pmf.evaluate.scores import scores, user_scores
+from pmf.evaluate.scores import point_scores, scores, user_scores
 from pmf.predictive import Prediction
 
 EDGES = (0, 1, 5, 20, 100, 500)  # training ratings: 0, 1-4, 5-19, 20-99, 100-499, 500 and more
@@ -17,8 +17,23 @@ def labels() -> list[str]:
     return [*names, f"{EDGES[-1]}+"]
 
 
+def all_scores(
+    user: np.ndarray, rating: np.ndarray, mean: np.ndarray, variance: np.ndarray | None
+) -> dict[str, float]:
+    """Every score that there is: without a variance, the points' only."""
+    if variance is None:
+        by_rating = point_scores(rating, mean)
+    else:
+        by_rating = scores(rating, Prediction(mean, variance))
+    return by_rating | user_scores(user, rating, mean)
+
+
 def stratified(
-    user: np.ndarray, rating: np.ndarray, prediction: Prediction, count: np.ndarray
+    user: np.ndarray,
+    rating: np.ndarray,
+    mean: np.ndarray,
+    variance: np.ndarray | None,
+    count: np.ndarray,
 ) -> pd.DataFrame:
     """All scores within each stratum of `count`, the training ratings of a pair's user or item."""
     level = np.searchsorted(EDGES, count, side="right") - 1
@@ -26,7 +41,7 @@ def stratified(
     for j, label in enumerate(labels()):
         held = level == j
         if held.any():
-            part = Prediction(prediction.mean[held], prediction.variance[held])
-            by_user = user_scores(user[held], rating[held], part.mean)
-            rows.append({"stratum": label, **scores(rating[held], part), **by_user})
+            spread = None if variance is None else variance[held]
+            part = all_scores(user[held], rating[held], mean[held], spread)
+            rows.append({"stratum": label, **part})
     return pd.DataFrame(rows)

@@ -1,0 +1,125 @@
+"""Folders that appear whole, work that one process at a time does, and what interruptions leave.
+
+In `runs/EXPERIMENT/`, ID being a run's:
+
+    ID/               a finished run, whole
+    studies/          searches: ID.journal while they run, ID.json when they are done
+    .ID.checkpoints/  an unfinished run's
+    .ID.XXXX/         an unfinished run folder
+    .ID.lock          held by the process that works on the run; the system frees it at its death
+    .jobs/            what a cluster's jobs said
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+
+from pmf.errors import InputError
+
+STUDIES = "studies"
+JOBS = ".jobs"
+
+
+def make(folder: Path) -> None:
+    """Make a folder, or raise `InputError` saying why not."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make {folder} ({error.strerror})") from error
+
+
+@contextmanager
+def appearing(folder: Path) -> Iterator[Path]:
+    """A temporary folder to fill; on success it is synced and renamed to `folder`.
+
+    On failure nothing is left. After a power cut `folder` is there whole, or not at all.
+    """
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        yield temporary
+        for written in temporary.iterdir():
+            _sync(written)
+        _sync(temporary)
+        temporary.chmod(0o755)
+        temporary.rename(folder)
+        _sync(folder.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A CSV that pandas wrote, with the same floats bit for bit."""
+    return pa.csv.read_csv(path).to_pandas()
+
+
+def checkpoints_of(folder: Path) -> Path:
+    """Where the run that `folder` is to become keeps its checkpoints."""
+    return folder.with_name(f".{folder.name}.checkpoints")
+
+
+def find_run(runs_dir: Path, run_id: str) -> Path:
+    """The folder of a run by its identity, or the beginning of it, in any experiment.
+
+    Raises `InputError` where there is none, or more than one.
+    """
+    found = sorted(path.parent for path in runs_dir.glob(f"*/{run_id}*/config.json"))
+    if len({path.name for path in found}) == 1:
+        return found[0]
+    if found:
+        raise InputError(f"{run_id}: {len(found)} runs begin so: {', '.join(map(str, found))}")
+    total = len(list(runs_dir.glob("*/*/config.json")))
+    raise InputError(f"{run_id}: no such run among the {total} in {runs_dir}/")
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock file, which goes with the process however it ends.
+
+    Raises `InputError` where another process holds it.
+    """
+    import fcntl
+
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_ours = os.path.samestat(os.fstat(handle), path.stat())
+        except OSError:
+            is_ours = False
+        if not is_ours:  # held, or removed by the one who held it
+            raise InputError(
+                f"another process works on {path.with_suffix('').name.lstrip('.')} in "
+                f"{path.parent}; wait for it, or choose another --runs-dir"
+            )
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+    finally:
+        os.close(handle)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds this lock file."""
+    if not path.exists():
+        return False
+    try:
+        with locked(path):
+            return False
+    except InputError:
+        return True

@@ -1,0 +1,86 @@
+"""What names a run and a search: the hash of everything that fixes their numbers."""
+
+import hashlib
+import json
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+
+from experiments.config import Experiment, RunConfig
+from experiments.grid import flattened
+from experiments.inputs import digest
+from experiments.systems import SYSTEMS
+
+
+class Point(NamedTuple):
+    """One run of a grid, and the search that it waits for, if there is something to tune."""
+
+    config: RunConfig
+    data: str  # sha256 of the data
+    id: str
+    study: str | None
+    title: str  # what tells it from the others of its grid
+
+
+def identify(experiment: Experiment) -> list[Point]:
+    """The grid's runs with their identities. Reads the data."""
+    titles = _titles(experiment.runs)
+    return [identified(run, title) for run, title in zip(experiment.runs, titles, strict=True)]
+
+
+def identified(config: RunConfig, title: str = "") -> Point:
+    """A run with its identity: the hash of its resolved configuration and of its data."""
+    folds = config.split.file if config.split.kind == "assigned_folds" else ""
+    data = digest(config.data, SYSTEMS[config.system].tables, folds)
+    return Point(
+        config, data, _hash(config.model_dump(mode="json"), data), _study(config, data), title
+    )
+
+
+def _study(config: RunConfig, data: str) -> str | None:
+    """The identity of a run's search, shared by arms and seeds that would search alike."""
+    system = SYSTEMS[config.system]
+    if config.tuning is None or not system.space(config.model):
+        return None
+    judged = trial_settings(config).model_dump(mode="json")
+    whole = config.model_dump(mode="json", exclude={"arm", "model"})
+    return _hash(whole | {"model": judged}, data)
+
+
+def trial_settings(config: RunConfig) -> BaseModel:
+    """The settings that a candidate is judged with: without the run's own seed."""
+    settings = SYSTEMS[config.system].for_trials(config.model)
+    if config.tuning is None or "seed" not in type(settings).model_fields:
+        return settings
+    return settings.model_copy(update={"seed": config.tuning.seed})
+
+
+def _hash(content: dict[str, Any], data: str) -> str:
+    """The first 12 hex digits of the sha256 of a canonical JSON."""
+    canonical = json.dumps({"config": content, "data": data}, sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def fields_of(config: RunConfig) -> dict[str, Any]:
+    """Every field of a configuration by its dotted name, the arm and the system first."""
+    first = {"arm": config.arm, "system": config.system}
+    return first | flattened(config.model_dump(mode="json"))
+
+
+def _titles(runs: tuple[RunConfig, ...]) -> list[str]:
+    """For each run its arm, and the fields that the runs of this arm do not share."""
+    fields = [fields_of(run) for run in runs]
+    arms: dict[str, list[dict[str, Any]]] = {}
+    for one in fields:
+        arms.setdefault(one["arm"], []).append(one)
+    varying = {arm: _varying(group) for arm, group in arms.items()}
+    parts = [
+        [one["arm"], *(f"{name.split('.')[-1]}={one.get(name)}" for name in varying[one["arm"]])]
+        for one in fields
+    ]
+    return [", ".join(filter(None, part)) for part in parts]
+
+
+def _varying(group: list[dict[str, Any]]) -> list[str]:
+    names = dict.fromkeys(name for one in group for name in one)
+    return [name for name in names if len({repr(one.get(name)) for one in group}) > 1]

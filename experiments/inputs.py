@@ -1,0 +1,89 @@
+"""What a run works on: a data set, its digest, and the split that a configuration names."""
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+
+from experiments.config import SplitConfig
+from pmf.data import splits
+from pmf.data.catalogue import load
+from pmf.data.files import read_csv
+from pmf.data.frames import ALIASES
+from pmf.data.movielens import Dataset, data_dir
+from pmf.errors import InputError
+
+
+@lru_cache(maxsize=1)  # a grid is mostly of one data set, and a large one fills the memory
+def dataset(name: str) -> Dataset:
+    """A data set by name, or a file by path; the last one is kept."""
+    return load(name)
+
+
+@lru_cache(maxsize=64)
+def digest(name: str, tables: tuple[str, ...], folds: str = "") -> str:
+    """sha256 of the canonical tables of a data set, rows in order, and of a file of folds.
+
+    The order counts, since a seeded split is of positions.
+    """
+    total = hashlib.sha256()
+    for table in tables:
+        frame = getattr(dataset(name), table)
+        total.update(f"{table} {list(frame.columns)} {len(frame)}".encode())
+        if len(frame):
+            rows = pd.util.hash_pandas_object(frame, index=False)
+            total.update(rows.to_numpy().tobytes())
+    if folds:
+        total.update(_folds_file(folds).read_bytes())
+    return total.hexdigest()
+
+
+def split_data(frame: pd.DataFrame, config: SplitConfig) -> splits.Split:
+    """The split that a configuration names, with the share of training ratings that it keeps."""
+    whole = _whole_split(frame, config)
+    return whole if config.keep == 1 else splits.keep_share(whole, config.keep, config.seed)
+
+
+def _whole_split(frame: pd.DataFrame, config: SplitConfig) -> splits.Split:
+    match config.kind:
+        case "sample_records":
+            return splits.sample_records(frame, config.fraction, config.seed)
+        case "crossfold_records":
+            folds = splits.crossfold_records(frame, config.partitions, config.seed)
+            return _fold(folds, config.fold)
+        case "assigned_folds":
+            return _fold(splits.assigned_folds(frame, _read_folds(config.file)), config.fold)
+        case "sample_n":
+            return splits.sample_n(frame, config.n, config.seed)
+        case "last_n":
+            return splits.last_n(frame, config.n)
+        case "split_global_time":
+            return splits.split_global_time(frame, config.fraction)
+        case "sample_users":
+            return splits.sample_users(frame, config.users, config.given, config.seed)
+
+
+def _fold(folds: list[splits.Split], fold: int) -> splits.Split:
+    if fold > len(folds):
+        raise InputError(f"split.fold={fold}: there are {len(folds)} folds")
+    return folds[fold - 1]
+
+
+def _folds_file(file: str) -> Path:
+    path = next((p for p in (Path(file), data_dir() / file) if p.is_file()), None)
+    if path is None:
+        raise InputError(f"split.file={file!r}: no such file, here or in {data_dir()}")
+    return path
+
+
+def _read_folds(file: str) -> pd.DataFrame:
+    path = _folds_file(file)
+    with path.open("rb") as stream:
+        folds = read_csv(stream, str(path))
+    names = {alias: name for name, aliases in ALIASES.items() for alias in aliases}
+    folds = folds.rename(columns=names)
+    missing = {"user_id", "item_id", "fold"} - set(folds.columns)
+    if missing:
+        raise InputError(f"{path}: no column {', '.join(sorted(missing))}")
+    return folds

@@ -1,0 +1,124 @@
+"""Runs made again, and leftovers. Catches: a difference that is passed over, a removal too many."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from grids import ARMS, quiet, write
+
+from experiments.config import load
+from experiments.folders import find_run, locked
+from experiments.identity import identify
+from experiments.inputs import dataset, digest
+from experiments.leftovers import leftovers, remove, whole_experiment
+from experiments.reproduce import ELSEWHERE, changed, reproduce, text
+from experiments.sweep import sweep_here
+from experiments.tasks import Options, Show, tasks_of
+from pmf.errors import InputError
+
+SILENT = Show(lambda task: None, lambda *told: None, lambda task, failure: None)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """One tuned run, in runs/arms."""
+    folder = tmp_path_factory.mktemp("made")
+    config = write(folder, ARMS, "arms")
+    points = identify(load(config, ["model.seed=0"]))[-1:]
+    options = Options(folder / "runs" / "arms")
+    assert sweep_here(tasks_of(points, options.folder), options, SILENT) == []
+    return options.folder / points[0].id
+
+
+@pytest.fixture
+def run(made, tmp_path):
+    """A copy to spoil."""
+    copy = tmp_path / "runs" / "arms" / made.name
+    copy.mkdir(parents=True)
+    for path in made.iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    return copy
+
+
+@pytest.mark.slow
+def test_a_run_is_the_same_again_bit_for_bit(made):
+    assert json.loads((made / "manifest.json").read_text())["tuned"]["trials"] == 3
+    verdict = reproduce(find_run(made.parent.parent, made.name[:5]), quiet)
+    assert verdict.tolerance == 0 and not verdict.surroundings and not verdict.failed
+    names = {x.name for x in verdict.differences}
+    assert {"rmse", "log_density", "unknown_items", "predicted mean", "predicted variance"} <= names
+    assert text(verdict).endswith("allowed difference: none, bit for bit\nreproduced")
+
+
+@pytest.mark.slow
+def test_other_numbers_and_other_versions_are_named(run):
+    table = pd.read_parquet(run / "predictions.parquet")
+    table.loc[3, "mean"] = np.nextafter(table.loc[3, "mean"], 9)
+    table.to_parquet(run / "predictions.parquet", index=False)
+    verdict = reproduce(run, quiet)
+    assert [x.name for x in verdict.failed] == ["predicted mean"]
+    assert text(verdict).endswith("DIFFERENT: predicted mean")
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["versions"]["jax"] = "0.1"
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    verdict = reproduce(run, quiet)
+    assert verdict.tolerance == ELSEWHERE and not verdict.failed
+    assert [x.split()[0] for x in verdict.surroundings] == ["jax"]
+    assert "not as it was: jax was 0.1, is" in text(verdict)
+    metrics = (run / "metrics.csv").read_text().replace("final,coverage_90", "final,coverage")
+    (run / "metrics.csv").write_text(metrics)
+    assert {x.name for x in reproduce(run, quiet, 9.0).failed} == {"coverage", "coverage_90"}
+
+
+def test_a_run_is_reproduced_on_its_data_only(run, monkeypatch):
+    manifest = json.loads((run / "manifest.json").read_text())
+    (run / "manifest.json").write_text(json.dumps(manifest | {"data_sha256": "0" * 64}))
+    with pytest.raises(InputError, match="a run can only be reproduced on its data"):
+        reproduce(run, quiet)
+    dataset.cache_clear()
+    digest.cache_clear()
+
+
+def test_the_surroundings_are_compared_by_name():
+    now = {"git_commit": "b", "cores": 2, "versions": {"jax": "2"}}
+    before = {"git_commit": "a", "cores": 2, "versions": {"jax": "1"}, "id": "x"}
+    assert changed(before, now) == ["git commit was a, is b", "jax was 1, is 2"]
+    assert changed(now, now) == []
+
+
+def test_a_run_is_found_by_the_beginning_of_its_name(tmp_path):
+    for name in ("one/abc1", "two/abd2", "two/abd3", "one/abd2"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "config.json").touch()
+    assert find_run(tmp_path, "abc") == tmp_path / "one" / "abc1"
+    assert find_run(tmp_path, "abd2") == tmp_path / "one" / "abd2"  # the same run twice
+    with pytest.raises(InputError, match="3 runs begin so"):
+        find_run(tmp_path, "abd")
+    with pytest.raises(InputError, match="no such run among the 4"):
+        find_run(tmp_path, "f")
+
+
+def test_only_what_nobody_works_on_is_removed(tmp_path):
+    home = tmp_path / "one"
+    places = [".a.checkpoints/steps/1", ".a.x1y2", ".b.checkpoints/steps/1", "c", "studies"]
+    for name in places:
+        (home / name).mkdir(parents=True)
+    for name in ("d.json", "d.journal", "e.journal", "f.journal", ".e.lock"):
+        (home / "studies" / name).touch()
+    (home / ".a.lock").touch()  # of a process that was killed
+    with locked(home / ".b.lock"), locked(home / "studies" / ".f.lock"):
+        found = leftovers(tmp_path)
+        with pytest.raises(InputError, match="a process works on b, f"):
+            whole_experiment(tmp_path, "one")
+    # (asking for a stale lock removes it)
+    assert {str(path.relative_to(home)) for path in found} == {
+        ".a.checkpoints",
+        ".a.x1y2",
+        "studies/e.journal",
+    }
+    remove(found)
+    assert (home / "c").is_dir() and (home / "studies" / "d.journal").exists()
+    assert whole_experiment(tmp_path, "one") == home
+    with pytest.raises(InputError, match="no such experiment in .*there are one"):
+        whole_experiment(tmp_path, "oen")
