@@ -203,10 +203,15 @@ def collect(config: Config, override: Override = None, runs_dir: RunsFolder = Pa
 
 
 def _write_tables(experiment: "Experiment", points: "list[Point]", folder: Path, out: Path) -> dict:
+    from functools import partial
+
     from experiments.collect import collect as collected
+    from experiments.comparisons import comparisons
     from pmf.data.files import write_table
 
-    tables = collected(experiment, points, folder)
+    chosen = experiment.comparison
+    compare = partial(comparisons, config=chosen) if chosen else None
+    tables = collected(experiment, points, folder, compare)
     out.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
         write_table(table, out / f"{name}.csv")

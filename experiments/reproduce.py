@@ -57,7 +57,7 @@ def reproduce(run: Path, on_step: OnStep, tolerance: float | None = None) -> Ver
         )
     tuned = Found(**recorded["tuned"]) if recorded["tuned"] else None
     split, outcome = predict(point, on_step, tuned)
-    report = scored(split, outcome)
+    report = scored(point.config, split, outcome)
     changes = changed(recorded, surroundings())
     if tolerance is None:
         tolerance = ELSEWHERE if changes else 0.0

@@ -41,7 +41,7 @@ FLOORS = [
     {"experiments.inputs"},
     {"experiments.identity"},
     {"experiments.tune", "experiments.manifest"},
-    {"experiments.runs", "experiments.collect"},
+    {"experiments.runs", "experiments.collect", "experiments.comparisons"},
     {"experiments.reproduce", "experiments.tasks"},
     {"experiments.sweep", "experiments.display"},
     {"experiments.pool", "experiments.cluster"},
