@@ -244,7 +244,7 @@ def test_the_time_left_is_what_finished_tasks_took(monkeypatch, untitled, capsys
         now[0] += seconds
         assert clock.end(one) == seconds
     assert clock.seconds_left() == 60.0  # two runs of 60 s in two slots
-    assert [in_words(x) for x in (None, 60.0, 600.0, 9000.0)] == [
+    assert [in_words(x) for x in (0.0, 60.0, 600.0, 9000.0)] == [
         "", "about 60 s left", "about 10 min left", "about 2.5 h left",
     ]  # fmt: skip
     with display("tiny", tasks[:1], 1) as show:
