@@ -67,7 +67,7 @@ class TuningConfig(BaseModel):
 
     model_config = FROZEN
 
-    trials: Annotated[int, Field(ge=1)]
+    trials: Annotated[int, Field(ge=0)]  # 0: none, each system as it comes
     fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1  # of the training ratings, which judges
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0  # of that part, the fits and the proposals
 

@@ -40,7 +40,7 @@ def identified(config: RunConfig, title: str = "") -> Point:
 def _study(config: RunConfig, data: str) -> str | None:
     """The identity of a run's search, shared by arms and seeds that would search alike."""
     system = SYSTEMS[config.system]
-    if config.tuning is None or not system.space(config.model):
+    if config.tuning is None or not config.tuning.trials or not system.space(config.model):
         return None
     judged = trial_settings(config).model_dump(mode="json")
     whole = config.model_dump(mode="json", exclude={"arm", "model"})

@@ -83,7 +83,8 @@ def settings_of(point: Point, split: Split, tuned: Found | None) -> BaseModel:
     model = point.config.model
     if tuned is None:
         return model
-    return SYSTEMS[point.config.system].tuned(model, tuned.point, split.train, tuned.rmse)
+    rmse = tuned.rmse if np.isfinite(tuned.rmse) else None
+    return SYSTEMS[point.config.system].tuned(model, tuned.point, split.train, rmse)
 
 
 def scored(config: RunConfig, split: Split, outcome: Outcome) -> Report | None:

@@ -1,8 +1,9 @@
 """The one registry of systems: who may predict in an experiment, by name."""
 
-from experiments import factorization
+from experiments import factorization, peer
 from experiments.system import System
 
 SYSTEMS: dict[str, System] = {
     "pmf": factorization.SYSTEM,
+    "peer": peer.SYSTEM,
 }

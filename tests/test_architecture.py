@@ -34,7 +34,7 @@ FLOORS = [
      "experiments.workers", "experiments.gpu", "experiments.kill", "experiments.kill_sweep",
      "experiments.scaling_devices", "experiments.peers", "experiments.rivals",
       "paper_figures.style"},
-    {"experiments.factorization", "experiments.leftovers", "experiments.speed",
+    {"experiments.factorization", "experiments.peer", "experiments.leftovers", "experiments.speed",
      "paper_figures.convergence", "paper_figures.calibration"},
     {"experiments.systems", "paper_figures.build"},
     {"experiments.config"},
