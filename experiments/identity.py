@@ -30,8 +30,10 @@ def identify(experiment: Experiment) -> list[Point]:
 
 def identified(config: RunConfig, title: str = "") -> Point:
     """A run with its identity: the hash of its resolved configuration and of its data."""
-    folds = config.split.file if config.split.kind == "assigned_folds" else ""
-    data = digest(config.data, SYSTEMS[config.system].tables, folds)
+    data = ""
+    if config.split is not None:
+        folds = config.split.file if config.split.kind == "assigned_folds" else ""
+        data = digest(config.data, SYSTEMS[config.system].tables, folds)
     return Point(
         config, data, _hash(config.model_dump(mode="json"), data), _study(config, data), title
     )

@@ -64,7 +64,7 @@ def search(point: Point, folder: Path, on_step: OnStep) -> None:
 
 def _run_trials(config: RunConfig, journal: Path, on_step: OnStep) -> Found:
     tuning = config.tuning
-    assert tuning is not None
+    assert tuning is not None and config.split is not None
     system = SYSTEMS[config.system]
     space = system.space(config.model)
     train = split_data(dataset(config.data).ratings, config.split).train

@@ -36,6 +36,7 @@ FLOORS = [
       "paper_figures.style"},
     {"experiments.factorization", "experiments.peer", "experiments.leftovers", "experiments.speed",
      "paper_figures.convergence", "paper_figures.calibration"},
+    {"experiments.timing"},
     {"experiments.systems", "paper_figures.build"},
     {"experiments.config"},
     {"experiments.inputs"},
