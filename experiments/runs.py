@@ -26,6 +26,7 @@ import pandas as pd
 
 from experiments.config import Experiment, RunConfig, SplitConfig
 from pmf import cpu
+from pmf.answers import UnknownIdWarning
 from pmf.checkpoint import Checkpoints, holds_checkpoints
 from pmf.data import splits
 from pmf.data.catalogue import load
@@ -33,7 +34,7 @@ from pmf.data.files import read_csv
 from pmf.data.frames import ALIASES
 from pmf.data.movielens import data_dir
 from pmf.errors import InputError
-from pmf.estimator import PMF, UnknownIdWarning
+from pmf.estimator import PMF
 from pmf.evaluate.report import Report, report
 from pmf.settings import Settings
 

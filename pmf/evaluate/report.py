@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from pmf.answers import Model
 from pmf.data.frames import checked
 from pmf.errors import InputError
-from pmf.estimator import PMF
 from pmf.evaluate.scores import calibration, pit, scores, user_scores
 from pmf.evaluate.strata import stratified
 from pmf.predictive import Prediction
@@ -24,7 +24,7 @@ class Report(NamedTuple):
     noise: str  # where the variance of a single rating comes from
 
 
-def report(model: PMF, ratings: pd.DataFrame, heldout: bool = False) -> Report:
+def report(model: Model, ratings: pd.DataFrame, heldout: bool = False) -> Report:
     """Score a fitted model. With `heldout`, `ratings` is the frame that `fit` watched, and its
     predictions are those streamed over all kept draws.
 

@@ -1,0 +1,87 @@
+"""What `pmf.Content` and `pmf.Hybrid` share: ratings and item features to arrays, and back.
+
+Both have a row for every item that has ratings or metadata, so an item nobody has rated is
+predicted from its features, like any other; only one without either is unknown.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from pmf.data.coding import count_rows
+from pmf.data.compact import mean_and_std
+from pmf.data.features import ItemFeatures
+from pmf.data.frames import Encoded, Ids, checked, learnable
+from pmf.errors import InputError
+from pmf.fit import Fit, Fitted, OnStep
+from pmf.run import Run
+from pmf.settings import ContentSettings, HybridSettings
+from pmf.tuning import Method, Problem, Search, choose_prior
+from pmf.types import Ratings, Terms
+
+
+def nobody(phase: str, step: int, total: int) -> None:
+    """Is told of progress."""
+
+
+class Task(NamedTuple):
+    """Training ratings with a row for every item that has ratings or metadata."""
+
+    encoded: Encoded
+    table: np.ndarray  # z of each item, and of the unknown one
+    problem: Problem
+    heldout: Ratings | None
+
+
+def make_task(
+    settings: ContentSettings | HybridSettings,
+    terms: Terms,
+    ratings: pd.DataFrame,
+    features: ItemFeatures,
+    heldout: pd.DataFrame | None,
+) -> Task:
+    """Frames to a task. Raises `InputError` for bad ones, and where no rated item has features."""
+    rules = settings.scale, settings.duplicates
+    encoded = learnable(ratings, "the training frame", *rules)
+    rated = features.items.codes(pd.Series(encoded.items.values, name="item_id"), "the ratings")
+    if features.items.unknown(rated).all():
+        raise InputError("no rated item has features; their ids must be the ratings' item ids")
+    others = np.delete(features.items.values, rated[~features.items.unknown(rated)])
+    if others.dtype.kind != encoded.items.values.dtype.kind:  # numbers, as words in the ratings
+        others = others.astype(str).astype(object)
+    items = Ids(np.concatenate([encoded.items.values, others]))
+    encoded = encoded._replace(items=items)
+    mu = mean_and_std(encoded.ratings.value)[0] if settings.mu == "mean" else settings.mu
+    shape = encoded.ratings, len(encoded.users) + 1, len(items) + 1
+    problem = Problem(*shape, terms, mu, settings.seed, settings.fused)
+    watched = None
+    if heldout is not None:
+        held = checked(heldout, "the held-out frame", settings.scale)
+        codes = encoded.users.codes(held["user_id"]), items.codes(held["item_id"])
+        watched = Ratings(*codes, held["rating"].to_numpy(np.float32))
+    return Task(encoded, features.table(items), problem, watched)
+
+
+def searched(task: Task, method: Method, on_step: OnStep) -> Search:
+    """What a method's prior search finds on held-out training ratings."""
+    on_step("choosing the prior", 0, 1)
+    search = choose_prior(task.problem, method)[1]
+    on_step("choosing the prior", 1, 1)
+    return search
+
+
+def fitted(task: Task, result: Run, noise: float, search: Search) -> Fitted:
+    """A point method's run with the variance of its noise, and the ids that its rows stand for."""
+    watched = result.heldout
+    if watched is not None:
+        watched = watched._replace(variance=np.full_like(watched.variance, noise))
+    variance = np.full_like(result.noise_variance, noise)
+    seconds = result.compile_seconds + search.compile_seconds
+    fit = Fit(
+        result.draws, variance, result.records, watched, result.log_posterior, search, seconds,
+        result.stopped,
+    )  # fmt: skip
+    ratings, users, items = task.encoded
+    counts = count_rows(ratings.user, len(users) + 1), count_rows(ratings.item, len(items) + 1)
+    return Fitted(fit, users, items, *counts)
