@@ -44,13 +44,7 @@ def make_task(
     """Frames to a task. Raises `InputError` for bad ones, and where no rated item has features."""
     rules = settings.scale, settings.duplicates
     encoded = learnable(ratings, "the training frame", *rules)
-    rated = features.items.codes(pd.Series(encoded.items.values, name="item_id"), "the ratings")
-    if features.items.unknown(rated).all():
-        raise InputError("no rated item has features; their ids must be the ratings' item ids")
-    others = np.delete(features.items.values, rated[~features.items.unknown(rated)])
-    if others.dtype.kind != encoded.items.values.dtype.kind:  # numbers, as words in the ratings
-        others = others.astype(str).astype(object)
-    items = Ids(np.concatenate([encoded.items.values, others]))
+    items = _all_items(encoded.items, features.items)
     encoded = encoded._replace(items=items)
     mu = mean_and_std(encoded.ratings.value)[0] if settings.mu == "mean" else settings.mu
     shape = encoded.ratings, len(encoded.users) + 1, len(items) + 1
@@ -61,6 +55,21 @@ def make_task(
         codes = encoded.users.codes(held["user_id"]), items.codes(held["item_id"])
         watched = Ratings(*codes, held["rating"].to_numpy(np.float32))
     return Task(encoded, features.table(items), problem, watched)
+
+
+def _all_items(rated: Ids, described: Ids) -> Ids:
+    """The rated items in their order, then those with metadata alone."""
+    are_numbers = [ids.values.dtype.kind in "iuf" for ids in (rated, described)]
+    if are_numbers[0] != are_numbers[1]:
+        kinds = ["numbers" if numbers else "words" for numbers in are_numbers]
+        raise InputError(
+            f"item ids are {kinds[0]} in the ratings and {kinds[1]} in the features; convert one"
+        )
+    row = described.codes(pd.Series(rated.values, name="item_id"))
+    known = row[~described.unknown(row)]
+    if not len(known):
+        raise InputError("no rated item has features; their ids must be the ratings' item ids")
+    return Ids(np.concatenate([rated.values, np.delete(described.values, known)]))
 
 
 def searched(task: Task, method: Method, on_step: OnStep) -> Search:

@@ -46,7 +46,9 @@ def test_rows_may_have_means_of_their_own(terms, side, fused):
     """Catches: one row's prior mean given to another, a mean that misses its weight."""
     prior = random_prior(terms, weighted=True, own_means=True)
     params = random_params(terms, prior)
-    w, _ = update(params, prior, small_data(fused=fused), side)
+    # One row a chunk, and rows by degree: their order is no longer that of the means.
+    data = small_data(rank=100_000, fused=fused, growth=1.0)
+    w, _ = update(params, prior, data, side)
     modes, _ = row_conditionals(params, prior, small_ratings(), side)
     np.testing.assert_allclose(w, modes, rtol=1e-9, atol=1e-10)
     unrated = getattr(prior, side).mean[-1]

@@ -4,6 +4,8 @@ Catches: a feature under another's name, an item with another's features, a bias
 penalised as asked, a variance without the weights' own, a tag of a test pair.
 """
 
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -49,11 +51,11 @@ def test_features_by_hand():
     drama, war = (half + 1) / 2, half / 2  # the means, which the item without genres takes
     expected = [[half, half, 1, 0, 1], [1, 0, 0, 1, 1], [drama, war, 0.5, 0.5, 0]]
     np.testing.assert_allclose(f.values.toarray(), expected)
-    z = f.table(Ids(np.array([20, 77, 30])))
+    z = f.table(Ids(np.array([30, 77, 20])))
     assert z.shape == (4, 5) and z.dtype == np.float32
-    np.testing.assert_allclose(z[0], np.array(expected[1]) - np.mean(expected, 0), rtol=1e-6)
+    np.testing.assert_allclose(z[2], np.array(expected[1]) - np.mean(expected, 0), rtol=1e-6)
     assert not z[[1, 3]].any()  # without metadata, and unknown: the mean
-    np.testing.assert_allclose(z[2], [0, 0, 0, 0, -2 / 3], atol=1e-7)
+    np.testing.assert_allclose(z[0], [0, 0, 0, 0, -2 / 3], atol=1e-7)
 
 
 def test_tags_are_tf_idf():
@@ -112,6 +114,13 @@ def test_reduced_features_stay_readable():
 def test_bad_metadata(table, rules, message):
     with pytest.raises(InputError, match=message):
         item_features(table, **rules)
+
+
+def test_tags_without_scikit_learn(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.decomposition", None)
+    with pytest.raises(InputError, match="pip install 'pmf.content.', or say tag_components=0"):
+        item_features(TABLE, TAGS)
+    assert item_features(TABLE, TAGS, tag_components=0).width == 4
 
 
 # --- the regression -------------------------------------------------------------------------------
@@ -267,7 +276,7 @@ def test_bad_input():
         pmf.Content(priors=PRIOR)
     with pytest.raises(InputError, match="clip needs a scale"):
         pmf.Content(clip=True)
-    with pytest.raises(InputError, match="ids are strings, the model was trained on integers"):
+    with pytest.raises(InputError, match="words in the ratings and numbers in the features"):
         pmf.Content().fit(frame, item_features(MOVIES.assign(item_id=range(ITEMS))))
     other = item_features(MOVIES.assign(item_id=[f"x{j}" for j in range(ITEMS)]))
     with pytest.raises(InputError, match="no rated item has features"):
