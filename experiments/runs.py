@@ -25,9 +25,9 @@ from experiments.manifest import manifest
 from experiments.system import TRACE, OnStep, Outcome
 from experiments.systems import SYSTEMS
 from experiments.tune import Found
+from pmf.answers import UnknownIdWarning
 from pmf.checkpoint import Checkpoints, holds_checkpoints
 from pmf.data.splits import Split
-from pmf.estimator import UnknownIdWarning
 from pmf.evaluate.report import Report, evaluate
 
 
