@@ -50,9 +50,10 @@ class SplitConfig(BaseModel):
         "last_n",
         "split_global_time",
         "sample_users",
+        "sample_items",
     ]
     seed: Annotated[int, Field(ge=0)] = 0
-    fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2  # sample_records, split_global_time
+    fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2  # sample_records, _items, split_global_time
     partitions: Annotated[int, Field(ge=2)] = 5  # crossfold_records
     file: str = ""  # assigned_folds: a CSV of user, item, fold, here or in the data folder
     fold: Annotated[int, Field(ge=1)] = 1  # which one, from 1, in order

@@ -14,6 +14,7 @@ from pmf.data.splits import Split
 from pmf.estimator import PMF
 from pmf.evaluate.report import ranked
 from pmf.settings import Settings
+from pmf.watch import Record
 
 # Ridges in the units of `pmf.tuning.Point`: of a user with a typical count, whatever the exponent.
 PRIOR_AXES = {
@@ -49,11 +50,14 @@ def fit_and_predict(
         "stopped": fit.stopped,
     }
     rank = partial(ranked, model) if settings.store_draws else None
-    return Outcome(*model.heldout_prediction, _trace(model), costs, rank, model.noise, facts)
+    return Outcome(
+        *model.heldout_prediction, trace_of(model.records), costs, rank, model.noise, facts
+    )
 
 
-def _trace(model: PMF) -> pd.DataFrame:
-    steps = pd.DataFrame(model.records).melt(["step", "seconds"], var_name="metric")
+def trace_of(records: list[Record]) -> pd.DataFrame:
+    """What was watched at each step, as the trace of an outcome."""
+    steps = pd.DataFrame(records).melt(["step", "seconds"], var_name="metric")
     steps["metric"] = steps["metric"].replace("heldout_rmse", "rmse")
     steps["split"] = steps["metric"].map({"rmse": "test", "log_posterior": "train"})
     return steps[TRACE]

@@ -62,6 +62,8 @@ def _whole_split(frame: pd.DataFrame, config: SplitConfig) -> splits.Split:
             return splits.split_global_time(frame, config.fraction)
         case "sample_users":
             return splits.sample_users(frame, config.users, config.given, config.seed)
+        case "sample_items":
+            return splits.sample_items(frame, config.fraction, config.seed)
 
 
 def _fold(folds: list[splits.Split], fold: int) -> splits.Split:

@@ -38,7 +38,7 @@ FLOORS = [
       "paper_figures.style"},
     {"experiments.factorization", "experiments.peer", "experiments.leftovers", "experiments.speed",
      "paper_figures.convergence", "paper_figures.calibration"},
-    {"experiments.timing"},
+    {"experiments.timing", "experiments.featured"},
     {"experiments.systems", "paper_figures.build"},
     {"experiments.config"},
     {"experiments.inputs"},

@@ -1,0 +1,92 @@
+"""The systems "content" and "hybrid": predictions from item features, alone and with factors.
+
+Tags of test pairs are left out of the features: who tags a film has mostly rated it.
+"""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from experiments.factorization import PRIOR_AXES, trace_of
+from experiments.system import Axis, OnStep, Outcome, Point, System
+from pmf import tuning
+from pmf.candidates import scorer
+from pmf.checkpoint import Checkpoints
+from pmf.content_model import Content
+from pmf.data.features import item_features
+from pmf.data.movielens import Dataset
+from pmf.data.splits import Split
+from pmf.evaluate.ranking import Ranking, ranked_by
+from pmf.fit import Fitted
+from pmf.hybrid_model import Hybrid
+from pmf.settings import ContentSettings, HybridSettings
+
+REGRESSION_AXIS = Axis(0.05, 50.0, tuning.SEARCH_START.regression)  # the weights' prior precision
+
+
+def fit_and_predict(
+    kind: type[Content] | type[Hybrid],
+    settings: ContentSettings | HybridSettings,
+    split: Split,
+    dataset: Dataset,
+    on_step: OnStep,
+    checkpoints: Checkpoints | None,
+) -> Outcome:
+    """Fit on the training part and the features, and predict the test part.
+
+    There are no checkpoints: a fit takes seconds.
+    """
+    features = item_features(dataset.items, dataset.tags, without=split.test)
+    model = kind(**{name: getattr(settings, name) for name in type(settings).model_fields})
+    fit = model.fit(split.train, features, split.test, on_step).require_fitted().fit
+    costs = {
+        "fit_seconds": fit.records[-1].seconds,
+        "search_seconds": fit.search.seconds,
+        "compile_seconds": fit.compile_seconds,
+    }
+    facts = {"features": features.width, "chosen_prior": fit.search.chosen, "stopped": fit.stopped}
+    rank = partial(_ranked, model.require_fitted())
+    return Outcome(
+        *model.heldout_prediction, trace_of(fit.records), costs, rank, model.noise, facts
+    )
+
+
+def _ranked(
+    fitted: Fitted, test: pd.DataFrame, train: pd.DataFrame, k: int, relevant: float
+) -> Ranking:
+    score = partial(scorer, fitted.fit.draws)
+    return ranked_by(score, fitted.users, fitted.items, train, test, k, relevant)
+
+
+def content_space(settings: ContentSettings) -> dict[str, Axis]:
+    """The ridge of the weights, the users' bias, and the exponent of their counts."""
+    names = ("factor", "user_bias", "user_exponent")
+    return {name: PRIOR_AXES[name] for name in names} if settings.prior == "auto" else {}
+
+
+def hybrid_space(settings: HybridSettings) -> dict[str, Axis]:
+    """That of the factorization, and the strength of the regression on features."""
+    if settings.prior != "auto":
+        return {}
+    axes = {name: PRIOR_AXES[name] for name in tuning.axes_of(settings.terms)}
+    return axes | ({"regression": REGRESSION_AXIS} if settings.regression == "auto" else {})
+
+
+def tuned(settings: Any, point: Point, train: pd.DataFrame, rmse: float | None) -> Any:
+    """The settings with a point of the search filled in, as for the factorization."""
+    spread = float(np.std(train["rating"].to_numpy(np.float64))) or 1.0
+    units = tuning.units_of(spread, train["user_id"].value_counts().to_numpy())
+    at = tuning.SEARCH_START._replace(**point)
+    update: dict[str, Any] = {"prior": tuning.prior_at(at, 1 / (rmse or spread) ** 2, units)}
+    if "regression" in point:
+        update["regression"] = point["regression"]
+    return settings.model_copy(update=update)
+
+
+TABLES = ("ratings", "items", "tags")
+CONTENT = System(
+    ContentSettings, partial(fit_and_predict, Content), TABLES, content_space, tuned=tuned
+)
+HYBRID = System(HybridSettings, partial(fit_and_predict, Hybrid), TABLES, hybrid_space, tuned=tuned)
