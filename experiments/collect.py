@@ -111,13 +111,15 @@ def thinned(trace: pd.DataFrame, most: int = MOST_STEPS) -> pd.DataFrame:
 
 def _check(tables: Tables, points: list[Point]) -> None:
     """Every run in every table that it belongs to, as often as it should be."""
-    runs = tables["runs"]
-    if list(runs["id"]) != [point.id for point in points] or runs["id"].duplicated().any():
+    runs, scores = tables["runs"], tables["scores"]
+    if len(runs) != len(points):
         raise InputError(f"runs: {len(runs)} lines instead of {len(points)}")
-    whole = set(runs.loc[runs["error"].fillna("") == "", "id"])
-    lost = whole - set(tables["scores"]["id"])
-    if lost:
-        raise InputError(f"scores: nothing of {', '.join(sorted(lost))}; remove it and run again")
+    whole = set(runs.loc[runs["error"] == "", "id"])
+    odd = whole - set(scores["id"]) | set(scores.loc[scores.duplicated(["id", "metric"]), "id"])
+    if odd:
+        raise InputError(
+            f"scores: none, or one twice, of {', '.join(sorted(odd))}; remove it and run again"
+        )
     with_density = set(tables["scores"].query("metric == 'log_density'")["id"])
     for name, rows in EACH_RUN.items():
         count = tables[name].groupby("id").size()

@@ -5,11 +5,27 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import pmf
+from experiments.table import summary
 
 README = Path(__file__).resolve().parent.parent / "README.md"
+
+
+def test_the_printed_table_is_the_tracked_one():
+    """All but its times, which are one machine's."""
+    tracked = README.parent / "experiments" / "results" / "quickstart"
+    runs, scores = (
+        pd.read_csv(tracked / f"{x}.csv", dtype={"id": str}) for x in ("runs", "scores")
+    )
+    printed = re.search(r"^method rank .*?\n\n", README.read_text(encoding="utf8"), re.M | re.S)
+    assert printed is not None
+    first, *lines = printed[0].split("\n")[:4]
+    head, *table = summary(runs, scores).split("\n")
+    assert head == first
+    assert [line.split()[:7] for line in lines] == [line.split()[:7] for line in table]
 
 
 @pytest.mark.slow

@@ -74,6 +74,13 @@ def test_run_folders_become_tables_and_figures(experiment, tmp_path):
     assert all(path.stat().st_size > 10_000 for path in pictures)
     assert (tmp_path / "out" / "convergence.pdf").read_bytes().startswith(b"%PDF")
 
+    copy = folder / points[1].id / "metrics.csv"
+    lines = copy.read_text()
+    for spoilt in (lines + lines.splitlines()[-1] + "\n", lines.splitlines()[0] + "\n"):
+        copy.write_text(spoilt)
+        with pytest.raises(InputError, match=f"scores: none, or one twice, of {points[1].id}"):
+            collect(experiment, points, folder)
+    copy.write_text(lines)
     (folder / points[0].id / "pit.csv").unlink()
     with pytest.raises(InputError, match="pit: not 20 rows for each of 4 runs"):
         collect(experiment, points, folder)
@@ -121,10 +128,10 @@ def test_no_system_wins_by_leaving_out_what_is_hard(mean, experiment, tmp_path, 
 
 def test_training_counts_are_those_of_the_pair():
     train = pd.DataFrame({"user_id": ["a", "a", "b"], "item_id": [1, 2, 2]})
-    test = pd.DataFrame({"user_id": ["b", "c", "a"], "item_id": [2, 1, 3]})
+    test = pd.DataFrame({"user_id": ["b", "c", "a", "b"], "item_id": [2, 1, 3, 2]})
     split = Split(train, test)
-    assert runs._training_count(split, "user_id").tolist() == [1, 0, 2]
-    assert runs._training_count(split, "item_id").tolist() == [2, 1, 0]
+    assert runs._training_count(split, "user_id").tolist() == [1, 0, 2, 1]
+    assert runs._training_count(split, "item_id").tolist() == [2, 1, 0, 2]
 
 
 @pytest.mark.slow

@@ -191,7 +191,7 @@ def test_one_process_at_a_time_works_on_a_search(point, tmp_path):
     context = multiprocessing.get_context("spawn")
     ready, done = context.Event(), context.Event()
     lock = place.with_name(f".{point.study}.lock")
-    other = context.Process(target=_hold, args=(lock, ready, done))
+    other = context.Process(target=_hold, args=(lock, ready, done), daemon=True)
     other.start()
     ready.wait()
     with pytest.raises(InputError, match="another process works on"):
