@@ -1,5 +1,6 @@
 """`python -m experiments`: configurations to runs, tables and figures; and runs made again."""
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -202,10 +203,15 @@ def collect(config: Config, override: Override = None, runs_dir: RunsFolder = Pa
 
 
 def _write_tables(experiment: "Experiment", points: "list[Point]", folder: Path, out: Path) -> dict:
+    from functools import partial
+
     from experiments.collect import collect as collected
+    from experiments.comparisons import comparisons
     from pmf.data.files import write_table
 
-    tables = collected(experiment, points, folder)
+    chosen = experiment.comparison
+    compare = partial(comparisons, config=chosen) if chosen else None
+    tables = collected(experiment, points, folder, compare)
     out.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
         write_table(table, out / f"{name}.csv")
@@ -226,12 +232,16 @@ def reproduce(
     On the machine, versions and code that made it the same bits are expected; otherwise what has
     changed is named, and differences of up to 1e-5 are allowed. The exit code is 1 for more.
     """
-    from experiments import reproduce as again
-    from pmf.progress import progress_bar
+    from experiments import cores, folders
 
-    folder = again.find_run(runs_dir, run_id)
-    with progress_bar(folder.name) as on_step:
-        verdict = again.reproduce(folder, on_step, tolerance)
+    folder = folders.find_run(runs_dir, run_id)
+    recorded = json.loads((folder / "manifest.json").read_text())
+    with cores.narrowed(cores.available()[: recorded["cores"]]):  # before they are counted
+        from experiments import reproduce as again
+        from pmf.progress import progress_bar
+
+        with progress_bar(folder.name) as on_step:
+            verdict = again.reproduce(folder, on_step, tolerance)
     print(again.text(verdict))
     return int(bool(verdict.failed))
 

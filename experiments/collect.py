@@ -2,8 +2,7 @@
 
     runs         id, arm, system, every field of the configuration, tuned.*, error: one line a run
     scores       id, metric, value
-    trace        id, step, seconds, metric, value: at most 30 steps a run, evenly spaced in their
-                 logarithm
+    trace        id, step, seconds, metric, value: at most 30 steps a run
     calibration  id, nominal, actual, width
     pit          id, low, high, share
     strata       id, by, stratum, n, rmse, ...
@@ -97,11 +96,14 @@ def _stacked(points: list[Point], folder: Path, name: str) -> pd.DataFrame:
 
 
 def thinned(trace: pd.DataFrame, most: int = MOST_STEPS) -> pd.DataFrame:
-    """Each run's and metric's first and last step, and those nearest to a logarithmic spacing."""
+    """Each run's and metric's first and last step, and some between: half of them evenly spaced in
+    the logarithm, where a fit moves, and half evenly, where a sampler's mean settles.
+    """
 
     def few(steps: pd.DataFrame) -> pd.DataFrame:
-        wanted = np.geomspace(1, len(steps), most) - 1
-        return steps.iloc[np.unique(np.round(wanted).astype(int))]
+        n, half = len(steps), most // 2
+        wanted = np.r_[np.geomspace(1, n, most - half), np.linspace(1, n, half)]
+        return steps.iloc[np.unique(np.round(wanted).astype(int)) - 1]
 
     parts = [few(part) for _, part in trace.groupby(["id", "metric"], sort=False)]
     return pd.concat(parts) if parts else trace

@@ -5,6 +5,8 @@
     [split]                         `SplitConfig`
     [model]                         the system's settings; of "pmf", `pmf.settings.Settings`
     [tuning]                        `TuningConfig`; without it nothing is searched here
+    [ranking]                       `RankingConfig`; with it each run also ranks all items
+    [comparison]                    `ComparisonConfig`: which arms the others are compared with
     [arm.NAME]                      settings merged over [model]; each arm runs over the whole grid
 
 A list is expanded into a grid wherever it stands.
@@ -15,15 +17,23 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    field_validator,
+)
 
 from experiments.grid import Tree, override, points_of
 from experiments.systems import SYSTEMS
 from pmf.errors import InputError
+from pmf.evaluate.compare import metric_named
 from pmf.settings import describe
 
 FROZEN = ConfigDict(frozen=True, extra="forbid")
-SECTIONS = ("data", "system", "split", "model", "tuning", "arm")
+SECTIONS = ("data", "system", "split", "model", "tuning", "ranking", "comparison", "arm")
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
 
@@ -62,6 +72,34 @@ class TuningConfig(BaseModel):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0  # of that part, the fits and the proposals
 
 
+class RankingConfig(BaseModel):
+    """How lists of items are judged, by `pmf.evaluate.ranking`."""
+
+    model_config = FROZEN
+
+    k: Annotated[int, Field(ge=1)] = 10  # the length of a list
+    relevant: float = 4.0  # a test item is relevant from this rating on
+
+
+class ComparisonConfig(BaseModel):
+    """Paired comparisons of arms over users, by `pmf.evaluate.compare`."""
+
+    model_config = FROZEN
+
+    references: Annotated[tuple[str, ...], Field(min_length=1)]  # arms that all are held against
+    metrics: Annotated[tuple[str, ...], Field(min_length=1)] = ("rmse",)
+
+    @field_validator("metrics")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            try:
+                metric_named(name)
+            except InputError as error:
+                raise ValueError(str(error)) from error
+        return names
+
+
 class RunConfig(BaseModel):
     """One run, fully resolved."""
 
@@ -73,6 +111,7 @@ class RunConfig(BaseModel):
     split: SplitConfig
     model: SerializeAsAny[BaseModel]  # the system's settings
     tuning: TuningConfig | None = None
+    ranking: RankingConfig | None = None
 
 
 class Experiment(BaseModel):
@@ -82,6 +121,7 @@ class Experiment(BaseModel):
 
     name: str
     runs: tuple[RunConfig, ...]
+    comparison: ComparisonConfig | None = None
 
 
 def find(name: Path) -> Path:
@@ -93,7 +133,8 @@ def find(name: Path) -> Path:
     if name.is_file():
         return name
     if name.parent in (Path("."), Path("configs")) and named.is_file():
-        return named
+        here = Path.cwd()
+        return named.relative_to(here) if named.is_relative_to(here) else named
     known = sorted(path.stem for path in CONFIGS.glob("*.toml"))
     near = difflib.get_close_matches(name.stem, known, 1)
     hint = f"did you mean configs/{near[0]}.toml?" if near else f"there are {', '.join(known)}"
@@ -112,6 +153,7 @@ def load(path: Path, overrides: list[str]) -> Experiment:
     for text in overrides:
         override(tree, text)
     _check_sections(tree, path)
+    comparison = _comparison(tree, path)
     arms = _arms(tree, path)
     own = {name: tuple(content) for name, content in tree.get("arm", {}).items()}
     runs = [
@@ -121,7 +163,19 @@ def load(path: Path, overrides: list[str]) -> Experiment:
     ]
     if len({run.model_dump_json() for run in runs}) != len(runs):
         raise InputError(f"{path}: a list names the same value twice")
-    return Experiment(name=path.stem, runs=tuple(runs))
+    return Experiment(name=path.stem, runs=tuple(runs), comparison=comparison)
+
+
+def _comparison(tree: Tree, path: Path) -> ComparisonConfig | None:
+    """Taken out of the tree: it belongs to the experiment, and its lists are no grid."""
+    content, arms = tree.pop("comparison", None), list(tree.get("arm", {}))
+    if content is None:
+        return None
+    comparison = _checked(ComparisonConfig, content, "comparison.", str(path))
+    for name in comparison.references:
+        if name not in arms:
+            raise InputError(f"{path}: comparison.references: {name!r}: {_hint(name, arms)}")
+    return comparison
 
 
 def resolve(tree: Tree, source: str, own: tuple[str, ...] = ()) -> RunConfig:
@@ -137,6 +191,8 @@ def resolve(tree: Tree, source: str, own: tuple[str, ...] = ()) -> RunConfig:
     parts["model"] = _checked(system.settings, tree.get("model", {}), "model.", source, places)
     if tree.get("tuning") is not None:
         parts["tuning"] = _checked(TuningConfig, tree["tuning"], "tuning.", source)
+    if tree.get("ranking") is not None:
+        parts["ranking"] = _checked(RankingConfig, tree["ranking"], "ranking.", source)
     return _checked(RunConfig, parts, "", source)
 
 
@@ -173,7 +229,7 @@ def _check_sections(tree: Tree, path: Path) -> None:
     for key in tree:
         if key not in SECTIONS:
             raise InputError(f"{path}: {key}: unknown key; {_hint(key, list(SECTIONS))}")
-    for key in ("split", "model", "tuning", "arm"):
+    for key in ("split", "model", "tuning", "ranking", "comparison", "arm"):
         if not isinstance(tree.get(key, {}), dict):
             raise InputError(f"{path}: {key}: a section is needed, as [{key}]")
 

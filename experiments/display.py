@@ -56,8 +56,8 @@ class Clock:
 
 
 def in_words(seconds: float | None) -> str:
-    """A time left, in the unit that suits it; nothing where it is unknown."""
-    if seconds is None:
+    """A time left, in the unit that suits it; nothing where it is unknown or over."""
+    if not seconds:
         return ""
     minutes = seconds / 60
     if minutes < 1.5:
@@ -72,7 +72,7 @@ def _lines(name: str, tasks: list[Task], slots: int) -> Show:
         seconds = clock.end(task)
         count = total - sum(clock.left.values())
         what = f"FAILED: {failure.message}" if failure else f"{seconds:.1f} s"
-        left = in_words(clock.seconds_left()) if count < total else ""
+        left = in_words(clock.seconds_left())
         line = ", ".join(filter(None, (what, left)))
         print(f"{name} {count}/{total}: {task.title}: {line}", file=sys.stderr, flush=True)
 

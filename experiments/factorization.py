@@ -1,5 +1,6 @@
 """The system "pmf": this package's own model, by any of its methods."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from pmf.checkpoint import Checkpoints
 from pmf.data.movielens import Dataset
 from pmf.data.splits import Split
 from pmf.estimator import PMF
+from pmf.evaluate.report import ranked
 from pmf.settings import Settings
 
 # Ridges in the units of `pmf.tuning.Point`: of a user with a typical count, whatever the exponent.
@@ -46,7 +48,8 @@ def fit_and_predict(
         "log_posterior": fit.log_posterior,
         "stopped": fit.stopped,
     }
-    return Outcome(*model.heldout_prediction, _trace(model), costs, model, model.noise, facts)
+    rank = partial(ranked, model) if settings.store_draws else None
+    return Outcome(*model.heldout_prediction, _trace(model), costs, rank, model.noise, facts)
 
 
 def _trace(model: PMF) -> pd.DataFrame:

@@ -72,6 +72,20 @@ def checkpoints_of(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.checkpoints")
 
 
+def find_run(runs_dir: Path, run_id: str) -> Path:
+    """The folder of a run by its identity, or the beginning of it, in any experiment.
+
+    Raises `InputError` where there is none, or more than one.
+    """
+    found = sorted(path.parent for path in runs_dir.glob(f"*/{run_id}*/config.json"))
+    if len({path.name for path in found}) == 1:
+        return found[0]
+    if found:
+        raise InputError(f"{run_id}: {len(found)} runs begin so: {', '.join(map(str, found))}")
+    total = len(list(runs_dir.glob("*/*/config.json")))
+    raise InputError(f"{run_id}: no such run among the {total} in {runs_dir}/")
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold a lock file, which goes with the process however it ends.

@@ -1,6 +1,5 @@
 """Where, when and with what a run was made: what another machine needs to repeat it."""
 
-import os
 import platform
 import subprocess
 import sys
@@ -9,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from experiments import cores
 from experiments.identity import Point
 from pmf.data.splits import Split
 
@@ -38,14 +38,9 @@ def surroundings() -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {package: metadata.version(package) for package in PACKAGES},
         "machine": f"{platform.system()} {platform.machine()}, {_processor()}",
-        "cores": cores(),
+        "cores": len(cores.available()),
         "devices": [f"{device.platform} {device.device_kind}" for device in jax.devices()],
     }
-
-
-def cores() -> int:
-    """How many this process may run on: more or fewer may add numbers up in another order."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _processor() -> str:

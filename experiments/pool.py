@@ -15,6 +15,7 @@ from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple
 
+from experiments.cores import available, narrowed, share
 from experiments.sweep import Slots
 from experiments.tasks import Failure, Options, Show, Task, attempt
 from pmf.errors import Interrupted
@@ -108,30 +109,13 @@ def _start(slot: int, jobs: int, options: Options) -> Worker:
     # Each may have its share of an accelerator's memory; JAX takes three quarters unasked.
     os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 / jobs:.3f}")
     try:
-        with _share_of_cores(slot, jobs):
+        with narrowed(share(available(), slot, jobs)):
             process.start()
     finally:
         os.environ.clear()
         os.environ.update(before)
     theirs.close()
     return Worker(process, ours)
-
-
-@contextmanager
-def _share_of_cores(slot: int, jobs: int) -> Iterator[None]:
-    """Equally many cores for every worker, whatever is left over: the number can move last bits."""
-    if not hasattr(os, "sched_setaffinity"):
-        yield
-        return
-    everything = os.sched_getaffinity(0)
-    cores = sorted(everything)
-    size = max(1, len(cores) // jobs)
-    first = slot * size % (len(cores) // size * size)
-    os.sched_setaffinity(0, cores[first : first + size])
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, everything)
 
 
 def _serve(connection: Connection, options: Options) -> None:

@@ -40,20 +40,6 @@ class Verdict(NamedTuple):
         return [x for x in self.differences if not x.difference <= self.tolerance]
 
 
-def find_run(runs_dir: Path, run_id: str) -> Path:
-    """The folder of a run by its identity, or the beginning of it, in any experiment.
-
-    Raises `InputError` where there is none, or more than one.
-    """
-    found = sorted(path.parent for path in runs_dir.glob(f"*/{run_id}*/config.json"))
-    if len({path.name for path in found}) == 1:
-        return found[0]
-    if found:
-        raise InputError(f"{run_id}: {len(found)} runs begin so: {', '.join(map(str, found))}")
-    total = len(list(runs_dir.glob("*/*/config.json")))
-    raise InputError(f"{run_id}: no such run among the {total} in {runs_dir}/")
-
-
 def reproduce(run: Path, on_step: OnStep, tolerance: float | None = None) -> Verdict:
     """Make a run again, with the tuned settings that it recorded, and compare.
 
@@ -71,7 +57,7 @@ def reproduce(run: Path, on_step: OnStep, tolerance: float | None = None) -> Ver
         )
     tuned = Found(**recorded["tuned"]) if recorded["tuned"] else None
     split, outcome = predict(point, on_step, tuned)
-    report = scored(split, outcome)
+    report = scored(point.config, split, outcome)
     changes = changed(recorded, surroundings())
     if tolerance is None:
         tolerance = ELSEWHERE if changes else 0.0

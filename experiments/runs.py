@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel
 
+from experiments.config import RunConfig
 from experiments.folders import appearing, checkpoints_of, locked, make
 from experiments.identity import Point
 from experiments.inputs import dataset, split_data
@@ -85,12 +86,19 @@ def settings_of(point: Point, split: Split, tuned: Found | None) -> BaseModel:
     return SYSTEMS[point.config.system].tuned(model, tuned.point, split.train, tuned.rmse)
 
 
-def scored(split: Split, outcome: Outcome) -> Report | None:
+def scored(config: RunConfig, split: Split, outcome: Outcome) -> Report | None:
     """The one evaluation that every system goes through; None where nothing was predicted."""
     if outcome.mean is None:
         return None
     users, items = (_training_count(split, side) for side in ("user_id", "item_id"))
-    return evaluate(split.test, outcome.mean, outcome.variance, users, items, outcome.noise)
+    report = evaluate(split.test, outcome.mean, outcome.variance, users, items, outcome.noise)
+    if config.ranking is None or outcome.rank is None:
+        return report
+    ranking = outcome.rank(split.test, split.train, config.ranking.k, config.ranking.relevant)
+    return report._replace(
+        scores=report.scores | ranking.scores,
+        users=report.users.merge(ranking.users.drop(columns="relevant"), "left", "user_id"),
+    )
 
 
 def _training_count(split: Split, side: str) -> np.ndarray:
@@ -100,7 +108,7 @@ def _training_count(split: Split, side: str) -> np.ndarray:
 
 
 def _write(folder: Path, point: Point, tuned: Found | None, split: Split, outcome: Outcome) -> None:
-    report = scored(split, outcome)
+    report = scored(point.config, split, outcome)
     _write_json(folder / "config.json", point.config.model_dump(mode="json"))
     metrics(outcome, report).to_csv(folder / "metrics.csv", index=False)
     if report is not None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pmf.checkpoint import Checkpoints
 from pmf.data.movielens import Dataset
 from pmf.data.splits import Split
+from pmf.evaluate.ranking import Ranking
 
 OnStep = Callable[[str, int, int], None]  # phase, step, total
 TRACE = ["step", "seconds", "split", "metric", "value"]  # the columns of `metrics.csv`
@@ -25,6 +26,10 @@ class Axis(NamedTuple):
     log: bool = True  # uniform in the logarithm
 
 
+# (test, train, k, relevant): every item that the system knows, as `pmf.evaluate.report.ranked`
+Rank = Callable[[pd.DataFrame, pd.DataFrame, int, float], Ranking]
+
+
 class Outcome(NamedTuple):
     """What a system did with one split.
 
@@ -36,7 +41,7 @@ class Outcome(NamedTuple):
     variance: np.ndarray | None = None
     trace: pd.DataFrame = pd.DataFrame(columns=TRACE)  # what was watched at each step
     costs: dict[str, float] = {}  # metric to value; times are called *_seconds
-    ranker: Any = None  # what `pmf.evaluate.ranking` ranks items with, where the system can
+    rank: Rank | None = None  # ranks all items, where the system can
     noise: str = ""  # where the variance of a single rating comes from
     facts: dict[str, Any] = {}  # for the manifest
     error: str = ""  # why there is no prediction, for a system that may break

@@ -49,7 +49,7 @@ def _keys(runs: pd.DataFrame) -> list[str]:
         and runs[name].astype(str).nunique() > 1
     ]
     if "arm" in runs and runs["arm"].nunique() > 1:
-        varying = [name for name in varying if _varies_within_arms(runs, name)]
+        varying = [name for name in varying if varies_within_arms(runs, name)]
         return ["arm", *always, *varying]
     return [*always, *varying]
 
@@ -61,5 +61,6 @@ def _word(value: object) -> str:
     return str(value)
 
 
-def _varies_within_arms(runs: pd.DataFrame, name: str) -> bool:
+def varies_within_arms(runs: pd.DataFrame, name: str) -> bool:
+    """Whether a field differs between runs of one arm."""
     return runs.groupby("arm")[name].agg(lambda x: x.astype(str).nunique()).max() > 1

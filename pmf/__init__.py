@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pmf.data.catalogue import load as load_data
     from pmf.errors import InputError, Interrupted, NotFiniteError
     from pmf.estimator import PMF, UnknownIdWarning, load
-    from pmf.evaluate.report import report
+    from pmf.evaluate.report import ranked, report
     from pmf.priors import IsotropicPrior, Ridge, als_wr, from_ridge
 
 _HOME = {
@@ -23,6 +23,7 @@ _HOME = {
     "UnknownIdWarning": "pmf.estimator",
     "load": "pmf.estimator",
     "load_data": "pmf.data.catalogue",
+    "ranked": "pmf.evaluate.report",
     "report": "pmf.evaluate.report",
     "Checkpoints": "pmf.checkpoint",
     "InputError": "pmf.errors",
@@ -47,6 +48,7 @@ __all__ = [
     "from_ridge",
     "load",
     "load_data",
+    "ranked",
     "report",
 ]
 __version__ = "0.1.0"

@@ -14,7 +14,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
 from pmf.conditionals import half_sweep
-from pmf.model import gaussian_log_likelihood, joined, log_prior, parted, start
+from pmf.model import gaussian_log_likelihood, log_prior, parted, start
 from pmf.types import Algorithm, Data, Params, Prior, Terms
 
 START_SCALE = 0.1
@@ -43,10 +43,10 @@ def _step(key, state: State, data: Data) -> tuple[State, Info]:
     params, prior = state
     sweep = partial(half_sweep, tau=prior.tau, mu=params.mu)
     rank = params.user.factor.shape[-1]
-    noise = jnp.zeros_like(joined(params.user))
+    noise = jnp.zeros((1, prior.user.mean.shape[-1]), prior.tau.dtype)
     w, _ = sweep(noise, prior.user, side=params.user, other=params.item, rows=data.by_user)
     params = params._replace(user=parted(w, rank))
-    noise = jnp.zeros_like(joined(params.item))
+    noise = jnp.zeros((1, prior.item.mean.shape[-1]), prior.tau.dtype)
     w, error = sweep(noise, prior.item, side=params.item, other=params.user, rows=data.by_item)
     params = params._replace(item=parted(w, rank))
     n = jnp.sum(data.user_count, dtype=w.dtype)  # more than an int32 holds, perhaps

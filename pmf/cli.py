@@ -197,20 +197,34 @@ def fit(
 def evaluate(
     model: Annotated[Path, typer.Argument(help="A model file.")],
     test: Annotated[str, typer.Argument(help=SetOrFile)],
+    train: Annotated[
+        str | None,
+        typer.Option(help="What it was trained on: adds the ranking of all items but those."),
+    ] = None,
+    top: Annotated[int, typer.Option(help="With --train: the length of a list.")] = 10,
+    relevant: Annotated[
+        float, typer.Option(help="With --train: the least rating of a relevant item.")
+    ] = 4.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Score a model on ratings it was not trained on. No row is dropped."""
     from pmf.data.catalogue import load as load_data
     from pmf.estimator import load
-    from pmf.evaluate.report import report
+    from pmf.evaluate.report import ranked, report
 
-    result = report(load(model), load_data(test).ratings)
+    fitted, ratings = load(model), load_data(test).ratings
+    result = report(fitted, ratings)
+    scores = result.scores
+    if train is not None:
+        scores |= ranked(fitted, ratings, load_data(train).ratings, top, relevant).scores
     if as_json:
-        print(json.dumps(result.scores | {"noise": result.noise}))
+        print(json.dumps(scores | {"noise": result.noise}))
     else:
-        for name, value in result.scores.items():
-            print(f"{name:<14} {value:,}" if isinstance(value, int) else f"{name:<14} {value:.4f}")
-        print(f"{'noise':<14} {result.noise}")
+        wide = max(map(len, scores))
+        for name, value in scores.items():
+            shown = f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
+            print(f"{name:<{wide}} {shown}")
+        print(f"{'noise':<{wide}} {result.noise}")
 
 
 @app.command()

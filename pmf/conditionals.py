@@ -63,7 +63,7 @@ def solve_rows(
 
 
 def half_sweep(
-    noise: Float[Array, "n d"],
+    noise: Float[Array, "#n d"],
     prior: Gaussian,
     tau: Float[Array, ""],
     mu: Float[Array, ""],
@@ -71,7 +71,7 @@ def half_sweep(
     other: Side,
     rows: tuple[Rows, ...] | CSR | Sharded,
 ) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
-    """Update every row of `side` given `other`.
+    """Update every row of `side` given `other`; one row of `noise` serves all.
 
     Returns the new rows w and each row's squared error at them. The error costs one product with
     the panel already in cache; from it come the log posterior and the draw of tau for nothing.
@@ -79,7 +79,7 @@ def half_sweep(
     """
     if isinstance(rows, Sharded):
         return _half_sweep_on_mesh(noise, prior, tau, mu, side, other, rows)
-    n, d = noise.shape
+    n, d = side.factor.shape[0], noise.shape[-1]
     table = design(other, mu, side.bias.shape[-1])
     weight = jnp.broadcast_to(prior.weight, (n,))
     if isinstance(rows, CSR):
@@ -87,6 +87,7 @@ def half_sweep(
 
         shift = jnp.matmul(prior.precision, prior.mean, precision="highest")
         return update_rows(rows, table, prior.precision, shift, weight, noise, tau)
+    noise = jnp.broadcast_to(noise, (n, d))
 
     def update_chunk(carry, chunk: Rows):
         w, error = carry
@@ -111,7 +112,7 @@ def _half_sweep_on_mesh(noise, prior: Gaussian, tau, mu, side: Side, other: Side
 
     All that travels is one all-gather of the other side's rows.
     """
-    mesh, rank, n = sharded.mesh, side.factor.shape[-1], noise.shape[0]
+    mesh, (n, rank) = sharded.mesh, side.factor.shape
     (axis,) = mesh.axis_names
 
     def own_rows(noise, weight, w, other, prior: Gaussian, tau, mu, blocks):
@@ -128,6 +129,7 @@ def _half_sweep_on_mesh(noise, prior: Gaussian, tau, mu, side: Side, other: Side
     # half_sweep does not annotate which of its values differ between devices: no check of it.
     mapped = jax.shard_map(own_rows, mesh=mesh, in_specs=specs, out_specs=rows, check_vma=False)
     weight = filled(jnp.broadcast_to(prior.weight, (n,)), 1.0)
+    noise = jnp.broadcast_to(noise, (n, noise.shape[-1]))
     tables = filled(noise), weight, filled(joined(side)), filled(joined(other))
     w, error = mapped(*tables, prior._replace(weight=None), tau, mu, sharded.blocks)
     return w[:n], error[:n]

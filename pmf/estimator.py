@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 
 from pmf import store
+from pmf.candidates import Score, scorer
 from pmf.checkpoint import Checkpoints
 from pmf.data import catalogue
 from pmf.data.coding import count_rows
 from pmf.data.frames import Encoded, checked, learnable, pairs
 from pmf.errors import InputError
-from pmf.fit import Fitted, fit_ratings
+from pmf.fit import Fit, Fitted, fit_ratings
 from pmf.predictive import Prediction, interval, predict_pairs
 from pmf.settings import Method, Settings, make_settings
 from pmf.types import Ratings
@@ -147,11 +148,15 @@ class PMF:
 
     def predict_rows(self, user: np.ndarray, item: np.ndarray) -> Prediction:
         """The predictive distribution by row numbers; a count of ids stands for an unknown one."""
-        fit = self.require_fitted().fit
-        if not len(fit.noise_variance):
-            raise InputError("the draws were not stored (store_draws=False); fit with them")
+        fit = self._stored()
         mean, variance = predict_pairs(fit.draws, fit.noise_variance, user, item)
         return Prediction(self._clipped(mean), variance)
+
+    def scorer(self, items: np.ndarray) -> Score:
+        """The predictive mean of all of `items` for blocks of users, by row numbers. Not clipped:
+        that would tie the best. See `pmf.candidates.scorer`.
+        """
+        return scorer(self._stored().draws, items)
 
     @property
     def heldout_prediction(self) -> Prediction:
@@ -191,6 +196,12 @@ class PMF:
         if self.fitted is None:
             raise InputError("this model is not fitted; call fit(ratings) first")
         return self.fitted
+
+    def _stored(self) -> Fit:
+        fit = self.require_fitted().fit
+        if not len(fit.noise_variance):
+            raise InputError("the draws were not stored (store_draws=False); fit with them")
+        return fit
 
     def _clipped(self, x: np.ndarray) -> np.ndarray:
         scale = self.settings.scale

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from pmf import tuning
 from pmf.checkpoint import CheckpointFolder, Checkpoints
@@ -90,6 +91,7 @@ def fit_ratings(
     written or are of another run; `NotFiniteError` and `Interrupted` from the run.
     """
     _check_size(settings, users, items)
+    mesh = None if settings.devices == 1 else device_mesh(settings.devices)
     mu = mean_and_std(ratings.value)[0] if settings.mu == "mean" else settings.mu
 
     folder = None
@@ -104,7 +106,7 @@ def fit_ratings(
         train, validation = _part(ratings, settings.validation, settings.seed)
     watch = partial(on_step, settings.method)
     watched_by = Watched(heldout or validation, validation, settings.method, folder, watch)
-    where = _run_here if settings.devices == 1 else _run_on_devices
+    where = _run_here if mesh is None else partial(_run_on_mesh, mesh)
     result = where(settings, plan, train, users, items, watched_by)
     noise, watched = result.noise_variance, result.heldout
     if not plan.schedule.average:
@@ -153,12 +155,18 @@ def _run_here(
     return run(plan.algorithm(data), settings.seed, data, plan.schedule, *watched)
 
 
-def _run_on_devices(
-    settings: Settings, plan: Plan, train: Ratings, users: int, items: int, watched: Watched
+def _run_on_mesh(
+    mesh: Mesh,
+    settings: Settings,
+    plan: Plan,
+    train: Ratings,
+    users: int,
+    items: int,
+    watched: Watched,
 ) -> Run:
     """The same, rows sharded over devices; everything comes back in the original order."""
     counts = np.bincount(train.user, minlength=users), np.bincount(train.item, minlength=items)
-    placement = place(*counts, device_mesh(settings.devices))
+    placement = place(*counts, mesh)
     if settings.method == "map":
         data = flat_on_mesh(placement, train)
     else:

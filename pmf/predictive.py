@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from pmf.model import predict
 from pmf.types import Params
@@ -109,5 +109,5 @@ def predict_pairs(
 
 def interval(prediction: Prediction, level: float) -> tuple[np.ndarray, np.ndarray]:
     """The central Gaussian interval that holds a rating with probability `level`."""
-    half = norm.ppf(0.5 + level / 2) * np.sqrt(prediction.variance)
+    half = ndtri(0.5 + level / 2) * np.sqrt(prediction.variance)
     return prediction.mean - half, prediction.mean + half

@@ -42,7 +42,9 @@ def _call(step: Partial, key: jax.Array, state: Any, data: Data) -> tuple[Any, A
     return step(key, state, data)
 
 
-_advance = jax.jit(_call, donate_argnums=2)
+# Unused arguments too: ALS never reads the rows that it is about to replace, but their memory
+# becomes the new rows.
+_advance = jax.jit(_call, donate_argnums=2, keep_unused=True)
 
 
 def chained(algorithm: Algorithm, num_chains: int) -> Algorithm:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 
 # Fields hold NumPy arrays on the host and JAX arrays on a device; a static checker takes either.
 if TYPE_CHECKING:
@@ -52,13 +52,14 @@ class Rows(NamedTuple):
 class CSR(NamedTuple):
     """Compressed sparse rows: row j has the cells start[j] to start[j + 1], in any order.
 
-    A cell with `col` the number of columns is padding, as in `Rows`. `share` cuts the rows into
-    runs of about equal work, share[k] to share[k + 1], which threads take in turn.
+    A cell with `col` the number of columns is padding, as in `Rows`. Values of type uint8 are half
+    steps, as stars are given: 7 is 3.5. `share` cuts the rows into runs of about equal work,
+    share[k] to share[k + 1], which threads take in turn.
     """
 
     start: Int[Array, " n1"]
     col: Int[Array, " m"]
-    value: Float[Array, " m"]
+    value: Float[Array, " m"] | UInt8[Array, " m"]
     share: Int[Array, " s1"]
 
 

@@ -11,5 +11,5 @@ jax.config.update("jax_enable_x64", True)  # a stray float32 or float64 then sho
 jax.config.update("jax_num_cpu_devices", 8)  # one processor as eight devices: meshes are tested
 
 # Before any of these is imported: each call's array shapes are checked against its signature.
-LEAVES = ["pmf.model", "pmf.conditionals", "pmf.wishart", "pmf.predictive"]
+LEAVES = ["pmf.model", "pmf.conditionals", "pmf.wishart", "pmf.predictive", "pmf.candidates"]
 install_import_hook(LEAVES, "beartype.beartype")

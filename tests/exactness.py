@@ -101,7 +101,7 @@ def draw_joint(seed: int, terms: Terms, hyper: gibbs.Hyperprior, replicates: int
 
 
 def _refilled(rows: tuple[Rows, ...] | CSR, rating) -> tuple[Rows, ...] | CSR:
-    """Rows whose cells hold 1 + a rating's position, filled with that rating."""
+    """Rows whose cells hold 1.25 + a rating's position, filled with that rating."""
     padded = jnp.concatenate([jnp.zeros(1), rating])
     if isinstance(rows, CSR):
         return rows._replace(value=padded[rows.value.astype(int)])
@@ -112,7 +112,7 @@ def move(
     seed: int, joint: Joint, hyper: gibbs.Hyperprior, rounds: int = ROUNDS, fused: bool = False
 ) -> Joint:
     """Each replicate after `rounds` of (sweep; new ratings)."""
-    position = np.arange(1.0, len(USER) + 1)
+    position = np.arange(1.0, len(USER) + 1) + 0.25  # no half steps: values stay floats
     ratings = Ratings(USER, ITEM, position)
     template = by_rows(ratings, SIZE, SIZE, rank=2, growth=1.3, fused=fused)
     step = gibbs.gibbs(hyper, Terms(0), MU, 1.0).step

@@ -51,6 +51,11 @@ def test_fit_evaluate_predict(folder, method):
     assert set(keys.split()) <= set(scores)
     assert scores["n"] == len(pd.read_csv(folder / "test.csv")) and scores["unknown_users"] == 1
     assert "warning:" in scored.stderr and scored.stderr.count("\n") == 1
+    ranked = pmf(
+        "evaluate", model, folder / "test.csv", "--train", folder / "train.csv", "--top", 5
+    )
+    assert ranked.returncode == 0 and "ndcg@5 " in ranked.stdout, ranked.stderr
+    assert ranked.stdout.startswith("n ") and "ranked_unknown_users" in ranked.stdout
     done = pmf("predict", model, folder / "pairs.csv", "--out", folder / "p.csv")
     assert done.returncode == 0, done.stderr
     predicted = pd.read_csv(folder / "p.csv")

@@ -115,7 +115,7 @@ def test_mistakes_name_the_file_and_the_key(arms, override, message):
 
 
 def test_a_configuration_is_found_by_its_name():
-    assert find(Path("quickstart")) == find(CONFIGS / "quickstart.toml")
+    assert find(Path("quickstart")).samefile(CONFIGS / "quickstart.toml")
     with pytest.raises(InputError, match="did you mean configs/quickstart.toml"):
         find(Path("configs/quikstart.toml"))
 

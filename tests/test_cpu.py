@@ -82,6 +82,42 @@ def test_ratings_not_observed_do_not_count():
         np.testing.assert_allclose(fused, plain, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_half_steps_are_bytes_and_exact(dtype):
+    """Values kept in half steps give the very bits that the values themselves give."""
+    ratings, prior, user, item = problem(dtype, 7, 1)
+    data = by_rows(ratings, USERS + 1, ITEMS + 1, 7, fused=True)
+    assert data.by_user.value.dtype == data.by_item.value.dtype == np.uint8
+    noise, mu = jnp.zeros((1, 8), dtype), jnp.asarray(3.4, dtype)
+
+    def update(rows):
+        return half_sweep(noise, prior.user, prior.tau, mu, user, item, rows)
+
+    whole = data.by_user._replace(value=data.by_user.value.astype(dtype) / 2)
+    for a, b in zip(update(data.by_user), update(whole), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("odd", [0.25, -0.5, 128.0, np.nextafter(np.float32(3), np.float32(4))])
+def test_one_value_that_is_no_half_step_keeps_all_as_they_are(odd):
+    ratings = problem(np.float32, 2, 1)[0]
+    ratings.value[17] = odd
+    rows = by_rows(ratings, USERS + 1, ITEMS + 1, 2, fused=True).by_user
+    assert rows.value.dtype == np.float32
+    np.testing.assert_array_equal(np.sort(rows.value), np.sort(ratings.value))
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_one_row_of_noise_serves_all(fused):
+    ratings, prior, user, item = problem(np.float64, 3, 1)
+    data = by_rows(ratings, USERS + 1, ITEMS + 1, 3, fused=fused)
+    given = prior.user, prior.tau, jnp.asarray(3.4), user, item, data.by_user
+    one = jax.random.normal(jax.random.key(0), (1, 4))
+    every = jnp.broadcast_to(one, (USERS + 1, 4))
+    for a, b in zip(half_sweep(one, *given), half_sweep(every, *given), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_same_input_same_bits():
     """Which thread takes which rows changes nothing."""
     ratings, prior, user, item = problem(np.float32, 16, 1)

@@ -1,11 +1,14 @@
 """Scores by hand and against scoringrules. Catches: a sign, a scale, a variance for a deviation."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.stats
 import scoringrules
 
+from pmf.errors import InputError
 from pmf.evaluate import scores as s
+from pmf.evaluate.report import evaluate
 from pmf.evaluate.strata import labels, stratified
 from pmf.predictive import Prediction
 
@@ -70,3 +73,37 @@ def test_strata_part_the_ratings():
     assert table.loc["500+", "rmse"] == 2.0
     assert table.loc["1-4", "rmse"] == pytest.approx(np.sqrt(0.25 / 2))
     assert table.loc["1-4", "user_mae"] == pytest.approx((0.5 + 0.0) / 2)
+
+
+def test_user_sums_by_hand():
+    user = np.array([9, 7, 7, 9])
+    table = s.user_sums(user, RATING, *PREDICTION).set_index("user_id")
+    assert table["n"].to_dict() == {7: 2, 9: 2}
+    assert table["squared_error"].to_dict() == {7: 0.25, 9: 5.0}
+    assert table["absolute_error"].to_dict() == {7: 0.5, 9: 3.0}
+    density = s.log_density(RATING, PREDICTION)
+    np.testing.assert_allclose(table["log_density"], [density[1:3].sum(), density[[0, 3]].sum()])
+    assert "log_density" not in s.user_sums(user, RATING, PREDICTION.mean, None)
+
+
+def test_a_histogram_of_pits_has_every_rating_once():
+    table = s.pit_histogram(np.array([0.0, 0.01, 0.05, 0.5, 1.0]))
+    assert len(table) == 20 and table["share"].sum() == pytest.approx(1.0)
+    filled = table[table["share"] > 0]
+    assert filled["share"].tolist() == pytest.approx([0.4, 0.2, 0.2, 0.2])
+    np.testing.assert_allclose(filled["low"], [0.0, 0.05, 0.5, 0.95])
+
+
+def test_points_alone_have_point_scores_alone():
+    test = pd.DataFrame({"user_id": list("abab"), "item_id": [1, 1, 2, 2], "rating": RATING})
+    counts = np.array([0, 3, 4, 700]), np.array([0, 0, 5, 5])
+    whole = evaluate(test, *PREDICTION, *counts)
+    points = evaluate(test, PREDICTION.mean, None, *counts)
+    density = {"log_density", "crps", "coverage_50", "coverage_90", "sharpness_90"}
+    assert points.scores == {k: v for k, v in whole.scores.items() if k not in density}
+    assert (whole.scores["unknown_users"], whole.scores["unknown_items"]) == (1, 2)
+    assert set(whole.by_user_history) - set(points.by_user_history) == density
+    assert list(points.predictions) == ["user_id", "item_id", "rating", "mean"]
+    assert points.calibration.empty and points.pit.empty and len(whole.pit) == 20
+    with pytest.raises(InputError, match="variance of 1 of 4 test ratings is not finite .*row 2"):
+        evaluate(test, PREDICTION.mean, np.array([1.0, np.inf, 1.0, 1.0]), *counts)

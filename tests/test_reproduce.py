@@ -8,11 +8,11 @@ import pytest
 from grids import ARMS, quiet, write
 
 from experiments.config import load
-from experiments.folders import locked
+from experiments.folders import find_run, locked
 from experiments.identity import identify
 from experiments.inputs import dataset, digest
 from experiments.leftovers import leftovers, remove, whole_experiment
-from experiments.reproduce import ELSEWHERE, changed, find_run, reproduce, text
+from experiments.reproduce import ELSEWHERE, changed, reproduce, text
 from experiments.sweep import sweep_here
 from experiments.tasks import Options, Show, tasks_of
 from pmf.errors import InputError

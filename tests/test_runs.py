@@ -160,13 +160,13 @@ def test_a_failed_run_leaves_nothing(experiment, tmp_path, monkeypatch):
     assert list((tmp_path / "runs").iterdir()) == []
 
 
-def test_a_trace_keeps_its_ends_and_is_dense_at_the_beginning():
+def test_a_trace_keeps_its_ends_is_dense_at_first_and_has_no_holes():
     steps = np.arange(1, 1001)
     trace = pd.DataFrame({"id": "a", "step": steps, "metric": "rmse", "value": 1.0})
     kept = thinned(pd.concat([trace, trace.assign(metric="x")[:10]]))
     rmse = kept.query("metric == 'rmse'")["step"].to_numpy()
     assert rmse[[0, 1, -1]].tolist() == [1, 2, 1000] and 20 <= len(rmse) <= 30
-    assert np.all(np.diff(rmse)[5:] >= np.diff(rmse)[4:-1] - 1)
+    assert np.sum(rmse <= 50) >= 8 and np.diff(rmse).max() <= 1000 / 14 + 1
     assert kept.query("metric == 'x'")["step"].tolist() == list(range(1, 11))
 
 

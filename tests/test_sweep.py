@@ -16,6 +16,7 @@ from grids import ARMS, TOML, write
 
 from experiments import tune
 from experiments.config import load
+from experiments.cores import available, narrowed, share
 from experiments.display import Clock, display, in_words
 from experiments.identity import identify
 from experiments.sweep import Slots, sweep_here, sweep_in
@@ -177,7 +178,7 @@ def test_a_stopped_sweep_leaves_checkpoints_and_no_process(tmp_path):
     assert not [x for x in folder.iterdir() if not x.name.startswith(".")]
 
     process = command(config, *more)
-    assert wait_for(lambda: all(steps(folder)[x] > after[x] for x in after))  # both went on
+    assert wait_for(lambda: all(steps(folder).get(x, 0) > after[x] for x in after))  # both went on
     workers = children(process)
     process.kill()
     process.communicate()
@@ -221,6 +222,16 @@ def test_jobs_of_a_cluster(tmp_path):
         pass
 
 
+def test_jobs_share_the_cores_equally():
+    assert [share([3, 5, 7], slot, 2) for slot in (0, 1)] == [[3], [5]]
+    assert [share([0, 1, 2, 3], slot, 2) for slot in (0, 1)] == [[0, 1], [2, 3]]
+    assert [share([4, 6], slot, 3) for slot in (0, 1, 2)] == [[4], [6], [4]]
+    before = available()
+    with narrowed(before[:1]):
+        assert available() == before[:1]
+    assert available() == before
+
+
 def test_the_time_left_is_what_finished_tasks_took(monkeypatch, untitled, capsys):
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
@@ -233,7 +244,7 @@ def test_the_time_left_is_what_finished_tasks_took(monkeypatch, untitled, capsys
         now[0] += seconds
         assert clock.end(one) == seconds
     assert clock.seconds_left() == 60.0  # two runs of 60 s in two slots
-    assert [in_words(x) for x in (None, 60.0, 600.0, 9000.0)] == [
+    assert [in_words(x) for x in (0.0, 60.0, 600.0, 9000.0)] == [
         "", "about 60 s left", "about 10 min left", "about 2.5 h left",
     ]  # fmt: skip
     with display("tiny", tasks[:1], 1) as show:

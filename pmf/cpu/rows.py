@@ -102,7 +102,7 @@ def _gather(panel, table, col, value, first, count, stop, scale, d):
         if ahead < stop:
             prefetch_row(table, col[ahead])
         copy_row(table, col[first + t], panel, t)
-        panel[t, d] += scale * value[first + t]
+        panel[t, d] += scale * table.dtype.type(value[first + t])
 
 
 @njit(**_COMPILED)
@@ -122,13 +122,14 @@ def _update(row, start, col, value, table, prior, weight, noise, scale, w, error
         for j in range(G.shape[1]):
             P[i, j] = G[i, j] + weight[row] * prior[i, j]
     _factor(P, inverse, D, d)
+    z = noise[row if len(noise) > 1 else 0]
     a[:] = 0
     a[d] = -1  # a = (w, -1), known from the end on; entries still unknown are 0
     squares = np.float64(G[d, d])
     for i in range(d - 1, -1, -1):
         j = i // width * width
         g = np.float64(dot_from(G, i, a, j))
-        x = (noise[row, i] - dot_from(P, i, a, j)) * inverse[i]
+        x = (z[i] - dot_from(P, i, a, j)) * inverse[i]
         squares += x * (2 * g + np.float64(G[i, i]) * x)
         w[row, i] = a[i] = x
     error[row] = max(squares, 0.0)  # rounding may take a perfect fit below zero

@@ -68,7 +68,7 @@ def _is_query(frame):
     return True
 
 
-def _handler(dtype):
+def _handler(dtype, value_type):
     @cfunc(types.int64(types.int64), cache=True)
     def handler(frame):
         if not _is_query(frame):
@@ -77,7 +77,7 @@ def _handler(dtype):
                 _vector(given, 0, np.int32)[0],
                 _vector(given, 1, np.int32),
                 _vector(given, 2, np.int32),
-                _vector(given, 3, dtype),
+                _vector(given, 3, value_type),
                 _vector(given, 4, np.int32),
                 _matrix(given, 5, dtype),
                 _matrix(given, 6, dtype),
@@ -93,12 +93,15 @@ def _handler(dtype):
 
 
 @cache
-def _target(dtype: type) -> str:
-    """The name under which XLA knows the kernel for a float type; compiled at the first call."""
-    name = f"pmf_half_sweep_{np.dtype(dtype).name}"
+def _target(dtype: type, value_type: type) -> str:
+    """The name under which XLA knows the kernel for these types of numbers and of values.
+
+    Compiled at the first call.
+    """
+    name = f"pmf_half_sweep_{np.dtype(dtype).name}_{np.dtype(value_type).name}"
     capsule = ctypes.pythonapi.PyCapsule_New
     capsule.restype, capsule.argtypes = ctypes.py_object, [ctypes.c_void_p] * 3
-    handler = _handler(dtype)
+    handler = _handler(dtype, value_type)
     jax.ffi.register_ffi_target(name, capsule(handler.address, None, None), platform="cpu")
     _KEPT.append(handler)
     return name
@@ -113,25 +116,27 @@ def update_rows(
     precision: Float[Array, "d d"],
     shift: Float[Array, " d"],
     weight: Float[Array, " n"],
-    noise: Float[Array, "n d"],
+    noise: Float[Array, "#n d"],
     tau: Float[Array, ""],
 ) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
     """`pmf.conditionals.half_sweep` of compressed rows, from the table that it gathers from.
 
     `table` has (x, mu + c) in its rows and zeros in the last; `shift` is precision times mean.
     """
-    n, d = noise.shape
+    n, d = len(weight), noise.shape[-1]
     scale = jnp.sqrt(tau)
     height, width = padded(d, table.dtype.itemsize)
-    signed = scale * table.at[:, d].multiply(-1)  # y = r - (mu + c)
-    signed = jnp.pad(signed, ((0, 0), (0, width - d - 1)))
+    sign = jnp.where(jnp.arange(d + 1) < d, scale, -scale)  # y = r - (mu + c)
+    signed = jnp.pad(sign * table, ((0, 0), (0, width - d - 1)))
     prior = jnp.concatenate([precision, shift[:, None]], 1)
     prior = jnp.pad(prior, ((0, height - d), (0, width - d - 1)))
     result = jax.ShapeDtypeStruct((n, d), noise.dtype), jax.ShapeDtypeStruct((n,), noise.dtype)
-    call = jax.ffi.ffi_call(_target(noise.dtype.type), result, vmap_method="sequential")
+    target = _target(noise.dtype.type, rows.value.dtype.type)
+    call = jax.ffi.ffi_call(target, result, vmap_method="sequential")
     threads = np.full(1, numba.get_num_threads(), np.int32)
+    unit = scale / 2 if rows.value.dtype == np.uint8 else scale
     w, error = call(
         threads, rows.start, rows.col, rows.value, rows.share,
-        signed, prior, weight, noise, scale[None],
+        signed, prior, weight, noise, unit[None],
     )  # fmt: skip
     return w, error / tau

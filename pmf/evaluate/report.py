@@ -1,4 +1,5 @@
-"""Predictions against a frame of ratings: every score, by strata, with its calibration."""
+"""Predictions against a frame of ratings: every score, by strata, with its calibration; and the
+ranking of all items."""
 
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ import pandas as pd
 from pmf.data.frames import checked
 from pmf.errors import InputError
 from pmf.estimator import PMF
+from pmf.evaluate.ranking import Ranking, ranked_by
 from pmf.evaluate.scores import calibration, pit, pit_histogram, user_sums
 from pmf.evaluate.strata import all_scores, stratified
 from pmf.predictive import Prediction
@@ -103,3 +105,21 @@ def report(model: PMF, ratings: pd.DataFrame, heldout: bool = False) -> Report:
         )
     counts = fitted.user_count[user], fitted.item_count[item]
     return evaluate(table, *prediction, *counts, model.noise)
+
+
+def ranked(
+    model: PMF, test: pd.DataFrame, train: pd.DataFrame, k: int = 10, relevant: float = 4.0
+) -> Ranking:
+    """Rank all items for each user by the predictive mean, without the user's items in `train`.
+
+    A test item is relevant where its rating is `relevant` or more. `train` is the frame that the
+    model was fitted to, perhaps with further pairs that are not to be recommended. Metrics, ties
+    and sources: `pmf.evaluate.ranking`. Raises `InputError` as `ranked_by` does.
+    """
+    fitted = model.require_fitted()
+    if len(train) < (needed := int(fitted.user_count.sum())):
+        raise InputError(
+            f"the training frame: {len(train):,} ratings, but the model was fitted to {needed:,}; "
+            "give all of them, or the rest would be recommended"
+        )
+    return ranked_by(model.scorer, fitted.users, fitted.items, train, test, k, relevant)

@@ -1,0 +1,242 @@
+"""Two or more systems on the same held-out ratings: is the difference more than luck?
+
+Users are the unit: a person's ratings are not independent, so whole users are resampled (Efron &
+Tibshirani 1993) and whole users are exchanged between two systems (Fisher 1935). A user's line
+holds `n` ratings and sums over them, as in a run's `users.csv`; the table `METRICS` says how sums
+become a metric, and which direction is good.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.stats import wilcoxon
+
+from pmf.errors import InputError
+from pmf.evaluate.resampling import bca_interval, holm, permutation_p, resampled_sums
+
+
+class Metric(NamedTuple):
+    """How a column of users' lines becomes a metric, and whether more of it is good."""
+
+    column: str
+    over: str  # "ratings": the column holds sums over a user's ratings; "users": one value a user
+    root: bool
+    more_is_better: bool
+
+
+METRICS = {
+    "rmse": Metric("squared_error", "ratings", root=True, more_is_better=False),
+    "mae": Metric("absolute_error", "ratings", root=False, more_is_better=False),
+    "crps": Metric("crps", "ratings", root=False, more_is_better=False),
+    "log_density": Metric("log_density", "ratings", root=False, more_is_better=True),
+    "ndcg": Metric("ndcg", "users", root=False, more_is_better=True),
+    "recall": Metric("recall", "users", root=False, more_is_better=True),
+    "precision": Metric("precision", "users", root=False, more_is_better=True),
+    "hit_rate": Metric("hit_rate", "users", root=False, more_is_better=True),
+    "mrr": Metric("mrr", "users", root=False, more_is_better=True),
+    "map": Metric("map", "users", root=False, more_is_better=True),
+}  # "@10" may follow the name of a metric, and then follows its column's
+COLUMNS = ["metric", "arm", "reference", "difference", "low", "high", "p", "p_adjusted",
+           "effect", "n", "verdict"]  # fmt: skip
+
+
+class Comparison(NamedTuple):
+    """A system against a reference. Differences are system minus reference, in the metric's unit.
+
+    `low`, `high` is the BCa bootstrap interval; `p` is of the permutation test of no difference.
+    `effect` is Cohen's d of paired data: mean / standard deviation of what each user adds to the
+    difference. In two views a user counts once, however much they rate: `share_better`, the users
+    whom the system serves better (a tie counts half), and `p_wilcoxon`, of the signed ranks of
+    users' own mean differences. `n` is the number of users.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p: float
+    effect: float
+    share_better: float
+    p_wilcoxon: float
+    n: int
+
+
+def metric_named(name: str) -> Metric:
+    """The entry of `METRICS`; "ndcg@10" is that of "ndcg" with the column "ndcg@10"."""
+    base, at, cutoff = name.partition("@")
+    if base not in METRICS:
+        raise InputError(f"metric {name!r}: not one of {', '.join(METRICS)}")
+    return METRICS[base]._replace(column=METRICS[base].column + at + cutoff)
+
+
+def verdict(name: str, found: Comparison, p: float, level: float = 0.95) -> str:
+    """`better` or `worse` where p is at most 1 - level and the interval holds no zero."""
+    if not (p <= 1 - level and found.low * found.high > 0):
+        return "no difference shown"
+    rises = found.difference > 0
+    return "better" if rises == metric_named(name).more_is_better else "worse"
+
+
+def paired(
+    users: pd.DataFrame,
+    reference: pd.DataFrame,
+    metric: str,
+    seed: int,
+    resamples: int = 10_000,
+    level: float = 0.95,
+) -> Comparison:
+    """One system's users' lines against another's: columns `user_id`, `n` and the metric's.
+
+    Raises `InputError` where the two do not hold the same users with the same number of ratings.
+    """
+    arms = {"the system": users, "the reference": reference}
+    return _compared(arms, "the reference", metric, seed, resamples, level)["the system"]
+
+
+def compare_arms(
+    users: pd.DataFrame,
+    reference: str,
+    metrics: list[str],
+    seed: int,
+    resamples: int = 10_000,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Every arm against the reference, a line for each metric and arm, with a verdict.
+
+    `users` holds lines of every arm, with the columns `user_id`, `arm`, `n` and the metrics'; where
+    there are several lines of one user, `pooled` makes one of them. An arm without a metric (all
+    its values missing, as the log density of a system without variance) has no line for it, and
+    where the reference is without, nobody has.
+    `p_adjusted` is Holm's over the arms of one metric, and gives the verdict.
+
+    Raises `InputError` naming the arm where users, or their numbers of ratings, differ.
+    """
+    arms: dict[str, pd.DataFrame] = {str(name): part for name, part in users.groupby("arm")}
+    if reference not in arms:
+        raise InputError(f"reference {reference!r}: not one of the arms {', '.join(arms)}")
+    rows: list[dict] = []
+    for metric in metrics:
+        column = metric_named(metric).column
+        having = {n: x for n, x in arms.items() if column in x and x[column].notna().any()}
+        if reference not in having:
+            continue
+        found = _compared(having, reference, metric, seed, resamples, level)
+        adjusted = holm(np.array([one.p for one in found.values()]))
+        for (arm, one), p in zip(found.items(), adjusted, strict=True):
+            says = verdict(metric, one, p, level)
+            line = {"metric": metric, "arm": arm, "reference": reference, "verdict": says}
+            rows.append(line | one._asdict() | {"p_adjusted": p})
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def pooled(users: pd.DataFrame) -> pd.DataFrame:
+    """One line a user and arm, from lines with the columns `fold` and `seed` besides.
+
+    Seeds of a fold are averaged. Over folds, numbers of ratings and sums over ratings are added,
+    and metrics with one value a user are averaged: each fold is then a draw of the same thing.
+    """
+    keys = ["user_id", "arm"]
+    values = [c for c in users.columns if c not in (*keys, "fold", "seed")]
+    by_fold = users.groupby([*keys, "fold"], sort=True)[values].mean()
+    added = [c for c in values if c == "n" or metric_of_column(c).over == "ratings"]
+    grouped = by_fold.groupby(level=keys, sort=True)
+    missing = by_fold[added].isna().groupby(level=keys, sort=True).any()
+    sums = grouped[added].sum().mask(missing)  # a sum with a part missing is missing
+    means = grouped[[c for c in values if c not in added]].mean()
+    return pd.concat([sums, means], axis=1)[values].reset_index()
+
+
+def metric_of_column(column: str) -> Metric:
+    """The entry of `METRICS` that a column of users' lines belongs to."""
+    name = column.partition("@")[0]
+    for metric in METRICS.values():
+        if metric.column == name:
+            return metric
+    raise InputError(f"users' column {column!r}: no metric is made of it")
+
+
+def _compared(
+    arms: dict[str, pd.DataFrame],
+    reference: str,
+    name: str,
+    seed: int,
+    resamples: int,
+    level: float,
+) -> dict[str, Comparison]:
+    metric = metric_named(name)
+    weight, totals = _aligned(arms, reference, metric)
+    others = [arm for arm in arms if arm != reference]
+    if not others:
+        return {}
+    table = np.column_stack([totals[reference], *(totals[arm] for arm in others), weight])
+    of = _difference_from_sums(metric.root)
+    whole = of(table.sum(0)[None])[0]
+    resampled = of(resampled_sums(table, seed, resamples))
+    left_out = of(table.sum(0) - table)
+    adds = table[:, 1:-1] - table[:, :1]
+    p = permutation_p(adds, seed, resamples)
+    found = {}
+    for j, arm in enumerate(others):
+        low, high = bca_interval(float(whole[j]), resampled[:, j], left_out[:, j], level)
+        own = adds[:, j] / weight
+        good = own > 0 if metric.more_is_better else own < 0
+        found[arm] = Comparison(
+            float(whole[j]), low, high, float(p[j]), _cohen(adds[:, j]),
+            float(np.mean(good + (own == 0) / 2)), _wilcoxon_p(own), len(weight),
+        )  # fmt: skip
+    return found
+
+
+def _difference_from_sums(root: bool) -> Callable[[np.ndarray], np.ndarray]:
+    """Sums `(rows, 1 + systems + 1)`, the weight last, to differences `(rows, systems)`."""
+
+    def of(sums: np.ndarray) -> np.ndarray:
+        means = sums[:, :-1] / sums[:, -1:]
+        scores = np.sqrt(np.maximum(means, 0)) if root else means
+        return scores[:, 1:] - scores[:, :1]
+
+    return of
+
+
+def _cohen(x: np.ndarray) -> float:
+    mean, spread = float(x.mean()), float(x.std(ddof=1))
+    return mean / spread if spread > 0 else float(np.copysign(np.inf, mean) if mean else 0)
+
+
+def _wilcoxon_p(own: np.ndarray) -> float:
+    return float(wilcoxon(own).pvalue) if np.any(own != 0) else 1.0
+
+
+def _aligned(
+    arms: dict[str, pd.DataFrame], reference: str, metric: Metric
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The users' weights, and each arm's totals in the same order of users."""
+    tables = {name: _by_user(table, name, metric) for name, table in arms.items()}
+    base = tables[reference]
+    for name, table in tables.items():
+        if not (table.index.equals(base.index) and np.allclose(table["n"], base["n"])):
+            raise InputError(
+                f"{name}: its users, or their numbers of ratings, are not those of {reference}: "
+                "compare runs of the same test ratings, or leave it out"
+            )
+    if len(base) < 2:
+        raise InputError(f"{reference}: {len(base)} users; a comparison needs at least two")
+    weight = base["n"].to_numpy(np.float64) if metric.over == "ratings" else np.ones(len(base))
+    return weight, {n: table[metric.column].to_numpy(np.float64) for n, table in tables.items()}
+
+
+def _by_user(table: pd.DataFrame, name: str, metric: Metric) -> pd.DataFrame:
+    """Lines indexed by user. A user without a value of a metric over users has no part in it."""
+    missing = {"user_id", "n", metric.column} - set(table.columns)
+    if missing:
+        raise InputError(f"{name}: users' lines have no column {', '.join(sorted(missing))}")
+    lines = table.set_index("user_id")[["n", metric.column]].sort_index()
+    if lines.index.has_duplicates:
+        twice = lines.index[lines.index.duplicated()][0]
+        raise InputError(f"{name}: user {twice} has several lines; make one of them by `pooled`")
+    if metric.over == "users":
+        lines = lines.dropna()
+    if not np.isfinite(lines.to_numpy(np.float64)).all() or not (lines["n"] > 0).all():
+        raise InputError(f"{name}: {metric.column} of a user is not finite, or its n not positive")
+    return lines
