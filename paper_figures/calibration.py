@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from paper_figures.estimates import over_folds
-from paper_figures.runs import at_middle_rank, having, is_plain, who
+from paper_figures.runs import having, is_plain, representative, who
 from paper_figures.style import COLUMN, MUTED, legend_above, looks, marked
 
 TABLE = "calibration"
@@ -24,7 +24,7 @@ def suits(table: pd.DataFrame) -> bool:
 
 def plot(table: pd.DataFrame) -> Figure:
     """Draw the calibration table: columns id, nominal, actual and the runs' settings."""
-    table = at_middle_rank(having(table, "calibration", "id", "nominal", "actual"))
+    table = representative(having(table, "calibration", "id", "nominal", "actual"))
     figure = Figure(figsize=(COLUMN, 3.5))
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)), label="calibrated")

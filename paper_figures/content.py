@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from paper_figures.estimates import over_folds
 from paper_figures.lines import draw_dots
-from paper_figures.runs import at_middle_rank, having, who
+from paper_figures.runs import having, representative, who
 from paper_figures.style import COLUMN
 
 TABLE = "strata"
@@ -25,7 +25,7 @@ def suits(table: pd.DataFrame) -> bool:
 def plot(table: pd.DataFrame) -> Figure:
     """Draw the strata: columns id, by, stratum, n, rmse and the runs' settings."""
     table = having(table, "strata", "id", "by", "stratum", "n", "rmse")
-    found = over_folds(warm_and_cold(at_middle_rank(table)), ["who", "part"])
+    found = over_folds(warm_and_cold(representative(table)), ["who", "part"])
     parts = [part for part in (WARM, COLD) if (found["part"] == part).any()]
     names = found["who"].nunique()
     figure = Figure(figsize=(COLUMN, 0.9 + len(parts) * (0.3 + 0.24 * names)))

@@ -5,15 +5,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from paper_figures.runs import at_middle_rank, having, is_plain, of_metric, who
+from paper_figures.runs import having, is_plain, of_metric, representative, who
 from paper_figures.style import COLUMN, legend_above, looks, marked
 
 TABLE = "trace"
 TITLE = "Convergence"
 CAPTION = (
-    "Held-out RMSE against the seconds of inference alone, without compilation and search; one line "
-    "a fold. A thin line is a sampler's single draw during burn-in; after it, the mean over the "
-    "draws kept so far."
+    "Held-out RMSE against the seconds of inference alone, without compilation and search; one "
+    "line a fold. A thin line is a sampler's single draw during burn-in; after it, the mean over "
+    "the draws kept so far."
 )
 
 
@@ -27,7 +27,7 @@ def plot(table: pd.DataFrame) -> Figure:
     Of several seeds the first is drawn, of several ranks each system's middle one.
     """
     table = having(table, "trace", "id", "step", "seconds", "metric", "value", "model.burn_in")
-    rmse = of_metric(at_middle_rank(table), "rmse")
+    rmse = of_metric(representative(table), "rmse")
     if "model.seed" in rmse:
         rmse = rmse[rmse["model.seed"].isna() | (rmse["model.seed"] == rmse["model.seed"].min())]
     having(rmse, "trace, metric rmse")

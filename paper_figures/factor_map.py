@@ -6,7 +6,16 @@ from matplotlib.figure import Figure
 from paper_figures.labels import Label, place
 from paper_figures.runs import having
 from paper_figures.style import (
-    BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, WIDE, legend_above,
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILLION,
+    WIDE,
+    legend_above,
 )  # fmt: skip
 
 TABLE = "items"

@@ -6,9 +6,10 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.transforms import Bbox
 
-PLACES = [("left", "center", 4, 0), ("right", "center", -4, 0), ("center", "bottom", 0, 4),
+PLACES = [("left", "center", 5, 0), ("right", "center", -5, 0), ("center", "bottom", 0, 4),
           ("center", "top", 0, -4), ("left", "bottom", 3, 3), ("right", "bottom", -3, 3),
           ("left", "top", 3, -3), ("right", "top", -3, -3)]  # fmt: skip
 
@@ -57,6 +58,8 @@ def place(
                 across, up, dx, dy = PLACES[0]
                 axes.annotate(label.text, (label.x, label.y), (dx, dy), ha=across, va=up, size=size,
                               textcoords="offset points", color=label.colour)  # fmt: skip
+    for note in axes.texts:
+        note.set_path_effects([withStroke(linewidth=1.6, foreground="white")])
     return placed
 
 

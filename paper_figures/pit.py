@@ -6,14 +6,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from paper_figures.estimates import over_folds
-from paper_figures.runs import at_middle_rank, having, is_plain, who
+from paper_figures.runs import having, is_plain, representative, who
 from paper_figures.style import COLUMN, MUTED, WIDE, Look, looks
 
 TABLE = "pit"
 TITLE = "Probability integral transform"
 CAPTION = (
-    "Where held-out ratings fall within their predictive distributions; the dashed line is that of a "
-    "calibrated system. A hump in the middle: too wide; high ends: too narrow; a slope: biased. "
+    "Where held-out ratings fall within their predictive distributions; the dashed line is that of "
+    "a calibrated system. A hump in the middle: too wide; high ends: too narrow; a slope: biased. "
     "Whiskers: t interval over the folds."
 )
 
@@ -24,14 +24,15 @@ def suits(table: pd.DataFrame) -> bool:
 
 def plot(table: pd.DataFrame) -> Figure:
     """Draw the PIT table: columns id, low, high, share and the runs' settings; a panel a system."""
-    table = at_middle_rank(having(table, "pit", "id", "low", "high", "share"))
+    table = representative(having(table, "pit", "id", "low", "high", "share"))
     density = table["share"] / (table["high"] - table["low"])
     rows = table.assign(who=who(table), density=density, begin=table["low"], end=table["high"])
     found = over_folds(rows, ["who", "begin", "end"], "density")
     names = list(dict.fromkeys(found["who"]))
     across = len(names) if len(names) <= 4 else -(-len(names) // 2)
     down = -(-len(names) // across)
-    figure = Figure(figsize=(COLUMN if across <= 3 else WIDE, 0.4 + 1.5 * down))
+    crowded = across * max(map(len, names)) > 36  # titles would run into one another
+    figure = Figure(figsize=(WIDE if across > 3 or crowded else COLUMN, 0.4 + 1.5 * down))
     grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
     for axes, name in zip(grid.flat, names, strict=False):
         _histogram(axes, found[found["who"] == name], looks(names)[name])

@@ -13,8 +13,8 @@ from paper_figures.style import legend_above, looks
 TABLE = "scores"
 TITLE = "Prior sensitivity"
 CAPTION = (
-    "Scores along a grid of the prior precision of the users' factors, each convention's in units of "
-    "the middle of its own grid. Horizontal: systems that learn their prior. Shaded: t interval "
+    "Scores along a grid of the prior precision of the users' factors, each convention's in units "
+    "of the middle of its own grid. Horizontal: systems that learn their prior. Shaded: t interval "
     "over the folds."
 )
 STRENGTH = "model.prior.user_factor"

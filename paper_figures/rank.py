@@ -10,8 +10,7 @@ from paper_figures.style import legend_above
 TABLE = "scores"
 TITLE = "Rank"
 CAPTION = (
-    "Means over folds and seeds against the number of factors; shaded: t interval over the folds. "
-    "Priors are tuned for each rank."
+    "Means over folds and seeds against the number of factors; shaded: t interval over the folds."
 )
 
 

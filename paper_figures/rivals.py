@@ -7,7 +7,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from paper_figures.estimates import over_folds
 from paper_figures.labels import Label, place
-from paper_figures.runs import having, of_metric, text, who
+from paper_figures.runs import having, of_metric, representative, text, who
 from paper_figures.style import MUTED, WIDE, looks, marked
 
 TABLE = "scores"
@@ -15,7 +15,8 @@ TITLE = "Accuracy against time"
 CAPTION = (
     "Held-out RMSE against the seconds of a fit, at equal numbers of trials for tuning; lower left "
     "is better. The line joins the systems that no other beats on both. Hollow marks: other "
-    "libraries. Bars: t interval over the folds."
+    "libraries. Small marks, joined by thin lines: the same systems as they come, without tuning. "
+    "Bars: t interval over the folds."
 )
 
 
@@ -28,7 +29,10 @@ def plot(table: pd.DataFrame) -> Figure:
 
     A run that broke has a line without a metric, and says why in the column `error`.
     """
-    found = accuracy_and_time(having(table, "scores", "id", "metric", "value", "system"))
+    table = having(table, "scores", "id", "metric", "value", "system")
+    chosen = representative(table)
+    found = accuracy_and_time(chosen)
+    untuned = accuracy_and_time(table.drop(chosen.index)).set_index("who")
     broken = broken_systems(table)
     figure = Figure(figsize=(WIDE, 3.4))
     axes = figure.add_subplot()
@@ -39,6 +43,11 @@ def plot(table: pd.DataFrame) -> Figure:
     for row in found.itertuples():
         look, name, above = all_looks[str(row.who)], str(row.who), row.rmse > top
         y = min(row.rmse, top)
+        if name in untuned.index and not above:
+            start = untuned.loc[name]
+            if start["rmse"] <= top:
+                axes.plot([start["seconds"], row.seconds], [start["rmse"], y], linewidth=0.7,
+                          alpha=0.6, markersize=2.5, markevery=[0], **marked(look))  # fmt: skip
         axes.errorbar(row.seconds, y, xerr=_bars(row.seconds, row.fast, row.slow),
                       yerr=None if above else _bars(row.rmse, row.low, row.high),
                       linestyle="none", elinewidth=0.9, markersize=5.5, **marked(look))  # fmt: skip

@@ -58,7 +58,7 @@ def is_plain(table: pd.DataFrame) -> bool:
     return (
         not table.empty
         and who(table).nunique() <= FEW
-        and set(varying(table)) <= {"model.rank"}
+        and set(varying(table)) <= {"model.rank", "tuning", "tuning.trials"}
         and not is_sweep(table)
     )
 
@@ -71,12 +71,17 @@ def varies(table: pd.DataFrame, column: str) -> bool:
     return column in table and table[column].nunique() > 1
 
 
-def at_middle_rank(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the middle one of each system's ranks."""
-    if not varies(table, "model.rank"):
-        return table
-    name = who(table)
-    middle = table["model.rank"].groupby(name).agg(lambda x: sorted(x.dropna().unique())[
-        len(x.dropna().unique()) // 2] if x.notna().any() else float("nan"))  # fmt: skip
-    wanted = name.map(middle)
-    return table[(table["model.rank"] == wanted) | wanted.isna()]
+def representative(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the middle one of each system's ranks, with the most trials of tuning."""
+    if varies(table, "tuning.trials"):
+        trials = table["tuning.trials"].fillna(0)
+        table = table[trials == trials.groupby(who(table)).transform("max")]
+    if varies(table, "model.rank"):
+        wanted = table["model.rank"].groupby(who(table)).transform(_middle)
+        table = table[(table["model.rank"] == wanted) | wanted.isna()]
+    return table
+
+
+def _middle(values: pd.Series) -> float:
+    ordered = sorted(values.dropna().unique())
+    return ordered[len(ordered) // 2] if ordered else float("nan")

@@ -14,8 +14,8 @@ TABLE = "scores"
 TITLE = "Scaling"
 CAPTION = (
     "Seconds and memory of one sweep against the number of ratings, the rank and the threads, the "
-    "others held at one value; both axes logarithmic. The exponent is that of the fitted power law, "
-    "with its t interval. Dotted: a time that halves where threads double."
+    "others held at one value; both axes logarithmic. The exponent is that of the fitted power "
+    "law, with its t interval. Dotted: a time that halves where threads double."
 )
 SETTINGS = {"model.ratings": "Ratings", "model.rank": "Rank (factors)", "model.threads": "Threads"}
 METRICS = {

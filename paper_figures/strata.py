@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from paper_figures.estimates import over_folds
-from paper_figures.runs import at_middle_rank, having, is_plain, who
+from paper_figures.runs import having, is_plain, representative, who
 from paper_figures.style import WIDE, legend_above, looks, marked
 
 TABLE = "strata"
@@ -27,7 +27,7 @@ def suits(table: pd.DataFrame) -> bool:
 
 def plot(table: pd.DataFrame) -> Figure:
     """Draw the strata: columns id, by, stratum, n, rmse and the runs' settings."""
-    table = at_middle_rank(having(table, "strata", "id", "by", "stratum", "n", "rmse"))
+    table = representative(having(table, "strata", "id", "by", "stratum", "n", "rmse"))
     figure = Figure(figsize=(WIDE, 2.8))
     grid = figure.subplots(1, 2, sharey=True)
     for axes, (by, label) in zip(grid, SIDES.items(), strict=True):

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 COLUMN, WIDE = 3.4, 7.0  # inches: one column of a journal, and both
 
-BLACK, GREY, ORANGE, SKY = "#000000", "#7F7F7F", "#E69F00", "#56B4E9"
+BLACK, GREY, ORANGE, SKY = "#000000", "#585858", "#E69F00", "#56B4E9"
 GREEN, BLUE, VERMILLION, PURPLE = "#009E73", "#0072B2", "#D55E00", "#CC79A7"
 MUTED = "#5F5F5F"  # of notes and reference lines
 
@@ -36,7 +36,7 @@ LOOKS = {
     "map, l-bfgs": Look(ORANGE, "D", DASH_DOT),
     "map, mini-batches": Look(PURPLE, "v", DOTTED),
     "gibbs": Look(GREEN, "^", (0, (8, 1))),
-    "mean": Look(GREY, "X", DOTTED),
+    "mean": Look(GREY, "X", (0, (1, 3))),
     "both biases": Look(BLACK, "P", (0, (2, 1))),
     "user bias": Look(SKY, "<", DASHED),
     "item bias": Look(ORANGE, ">", DASH_DOT),
@@ -48,17 +48,19 @@ LOOKS = {
     "cmfrec": Look(BLUE, "s", DASHED, hollow=True),
     "smurff": Look(GREEN, "o", DOTTED, hollow=True),
     "myfm": Look(PURPLE, "D", DASH_DOT, hollow=True),
-    "surprise_svd": Look(ORANGE, "^", (0, (2, 1)), hollow=True),
-    "surprise_baseline": Look(ORANGE, "v", (0, (7, 2)), hollow=True),
-    "implicit_als": Look(BLACK, "P", (0, (3, 3)), hollow=True),
-    "cornac_mf": Look(SKY, "d", (0, (6, 2, 1, 2)), hollow=True),
-    "cornac_pmf": Look(VERMILLION, "h", (0, (8, 1)), hollow=True),
+    "surprise, svd": Look(ORANGE, "^", (0, (2, 1)), hollow=True),
+    "surprise, baseline": Look(ORANGE, "v", (0, (7, 2)), hollow=True),
+    "implicit, als": Look(BLACK, "P", (0, (3, 3)), hollow=True),
+    "cornac, mf": Look(SKY, "d", (0, (6, 2, 1, 2)), hollow=True),
+    "cornac, pmf": Look(VERMILLION, "h", (0, (8, 1)), hollow=True),
 }
 ALIASES = {
     "map, adam": "map",
     "map (gradient)": "map",
     "biases": "both biases",
     "pmf": "als",
+    "pmf, als": "als",
+    "pmf, gibbs": "gibbs",
     "collaborative": "als",
 }
 CHARACTERS, HANDLE = 57, 9  # of a legend: what fits into one column, and what a line takes

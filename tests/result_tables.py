@@ -35,7 +35,7 @@ def arm(name: str, **fields: object) -> dict:
 
 
 def tables_of(lines: Iterable[Line], rmse: Callable[[Line], float], seed: int = 0) -> Tables:
-    """Tables of runs with these fields, whose RMSE is that of the function and a fold's own part."""
+    """Tables of runs with these fields, whose RMSE is the function's and a fold's own part."""
     rng = np.random.default_rng(seed)
     runs = pd.DataFrame([BASE | dict(line) for line in lines])
     runs.insert(0, "id", [f"{j:012x}" for j in range(len(runs))])
