@@ -142,7 +142,7 @@ def _sweep(
             from experiments.cluster import cluster
 
             slots = cluster(kind, parameters, options)
-        elif jobs > 1 and len(todo) > 1:
+        elif jobs > 1 and todo:  # a worker even for one: a run goes on with as many cores only
             from experiments.pool import pool
 
             slots = pool(jobs, options, show)

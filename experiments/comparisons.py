@@ -22,7 +22,7 @@ def comparisons(users: pd.DataFrame, config: ComparisonConfig) -> pd.DataFrame:
     within = [
         name
         for name in map(str, users)
-        if name.startswith(("data", "system", "split.", "model."))
+        if name.startswith(("data", "split.", "model.", "tuning."))
         and name not in REPLICATES
         and varies_within_arms(users, name)
     ]

@@ -67,7 +67,7 @@ class TuningConfig(BaseModel):
 
     model_config = FROZEN
 
-    trials: Annotated[int, Field(ge=1)]
+    trials: Annotated[int, Field(ge=0)]  # 0: none, each system as it comes
     fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1  # of the training ratings, which judges
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0  # of that part, the fits and the proposals
 
@@ -105,10 +105,10 @@ class RunConfig(BaseModel):
 
     model_config = FROZEN
 
-    data: str
+    data: str = ""  # empty, as the split, of a system that reads none
     system: str = "pmf"
     arm: str = ""
-    split: SplitConfig
+    split: SplitConfig | None = None
     model: SerializeAsAny[BaseModel]  # the system's settings
     tuning: TuningConfig | None = None
     ranking: RankingConfig | None = None
@@ -187,7 +187,15 @@ def resolve(tree: Tree, source: str, own: tuple[str, ...] = ()) -> RunConfig:
     system = _system(tree.get("system", "pmf"), source)
     places = dict.fromkeys(own, f"arm.{tree.get('arm')}.")
     parts = dict(tree)
-    parts["split"] = _checked(SplitConfig, tree.get("split", {}), "split.", source)
+    if system.tables and not tree.get("data"):
+        raise InputError(f"{source}: data: which? A data set's name, or a file of ratings")
+    if not system.tables and (tree.get("data") or tree.get("split")):
+        raise InputError(
+            f"{source}: system={tree['system']} reads no data: leave out data and split"
+        )
+    parts["split"] = None
+    if system.tables:
+        parts["split"] = _checked(SplitConfig, tree.get("split") or {}, "split.", source)
     parts["model"] = _checked(system.settings, tree.get("model", {}), "model.", source, places)
     if tree.get("tuning") is not None:
         parts["tuning"] = _checked(TuningConfig, tree["tuning"], "tuning.", source)

@@ -30,8 +30,10 @@ def identify(experiment: Experiment) -> list[Point]:
 
 def identified(config: RunConfig, title: str = "") -> Point:
     """A run with its identity: the hash of its resolved configuration and of its data."""
-    folds = config.split.file if config.split.kind == "assigned_folds" else ""
-    data = digest(config.data, SYSTEMS[config.system].tables, folds)
+    data = ""
+    if config.split is not None:
+        folds = config.split.file if config.split.kind == "assigned_folds" else ""
+        data = digest(config.data, SYSTEMS[config.system].tables, folds)
     return Point(
         config, data, _hash(config.model_dump(mode="json"), data), _study(config, data), title
     )
@@ -40,7 +42,7 @@ def identified(config: RunConfig, title: str = "") -> Point:
 def _study(config: RunConfig, data: str) -> str | None:
     """The identity of a run's search, shared by arms and seeds that would search alike."""
     system = SYSTEMS[config.system]
-    if config.tuning is None or not system.space(config.model):
+    if config.tuning is None or not config.tuning.trials or not system.space(config.model):
         return None
     judged = trial_settings(config).model_dump(mode="json")
     whole = config.model_dump(mode="json", exclude={"arm", "model"})

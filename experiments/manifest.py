@@ -15,7 +15,7 @@ from pmf.data.splits import Split
 PACKAGES = ("pmf", "jax", "jaxlib", "numpy", "scipy", "pandas", "optax", "orbax-checkpoint")
 
 
-def manifest(point: Point, split: Split) -> dict[str, Any]:
+def manifest(point: Point, split: Split | None) -> dict[str, Any]:
     """The facts of a run that its system does not know."""
     model = point.config.model.model_dump(mode="json")
     return {
@@ -23,9 +23,12 @@ def manifest(point: Point, split: Split) -> dict[str, Any]:
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": sys.argv,
         **surroundings(),
-        "seeds": {"model": model.get("seed"), "split": point.config.split.seed},
+        "seeds": {
+            "model": model.get("seed"),
+            "split": point.config.split and point.config.split.seed,
+        },
         "data_sha256": point.data,
-        "split_hash": split.hash,
+        "split_hash": split and split.hash,
     }
 
 

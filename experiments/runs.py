@@ -25,9 +25,9 @@ from experiments.manifest import manifest
 from experiments.system import TRACE, OnStep, Outcome
 from experiments.systems import SYSTEMS
 from experiments.tune import Found
+from pmf.answers import UnknownIdWarning
 from pmf.checkpoint import Checkpoints, holds_checkpoints
 from pmf.data.splits import Split
-from pmf.estimator import UnknownIdWarning
 from pmf.evaluate.report import Report, evaluate
 
 
@@ -60,9 +60,12 @@ def execute(
 
 def predict(
     point: Point, on_step: OnStep, tuned: Found | None, checkpoints: Checkpoints | None = None
-) -> tuple[Split, Outcome]:
-    """A run's split, and what its system did with it."""
+) -> tuple[Split | None, Outcome]:
+    """A run's split, and what its system did with it; None where it reads no data."""
     config = point.config
+    if config.split is None:
+        system = SYSTEMS[config.system]
+        return None, system.fit_and_predict(config.model, None, None, on_step, checkpoints)
     data = dataset(config.data)
     split = split_data(data.ratings, config.split)
     settings = settings_of(point, split, tuned)
@@ -83,12 +86,13 @@ def settings_of(point: Point, split: Split, tuned: Found | None) -> BaseModel:
     model = point.config.model
     if tuned is None:
         return model
-    return SYSTEMS[point.config.system].tuned(model, tuned.point, split.train, tuned.rmse)
+    rmse = tuned.rmse if np.isfinite(tuned.rmse) else None
+    return SYSTEMS[point.config.system].tuned(model, tuned.point, split.train, rmse)
 
 
-def scored(config: RunConfig, split: Split, outcome: Outcome) -> Report | None:
+def scored(config: RunConfig, split: Split | None, outcome: Outcome) -> Report | None:
     """The one evaluation that every system goes through; None where nothing was predicted."""
-    if outcome.mean is None:
+    if split is None or outcome.mean is None:
         return None
     users, items = (_training_count(split, side) for side in ("user_id", "item_id"))
     report = evaluate(split.test, outcome.mean, outcome.variance, users, items, outcome.noise)
@@ -107,7 +111,9 @@ def _training_count(split: Split, side: str) -> np.ndarray:
     return count.reindex(split.test[side], fill_value=0).to_numpy()
 
 
-def _write(folder: Path, point: Point, tuned: Found | None, split: Split, outcome: Outcome) -> None:
+def _write(
+    folder: Path, point: Point, tuned: Found | None, split: Split | None, outcome: Outcome
+) -> None:
     report = scored(point.config, split, outcome)
     _write_json(folder / "config.json", point.config.model_dump(mode="json"))
     metrics(outcome, report).to_csv(folder / "metrics.csv", index=False)

@@ -64,6 +64,12 @@ WORKS: dict[str, list[Work]] = {
 }
 
 
+def shape_of(n: int) -> dict[str, int]:
+    """MovieLens 25M with n ratings: users and items in proportion, and pairs for them all."""
+    share = max(n / ML25M["n"], (6 * n / ML25M["users"] / ML25M["items"]) ** 0.5)
+    return {"n": n} | {name: round(share * ML25M[name]) for name in ("users", "items")}
+
+
 class Bench:
     """Runs workers in fresh processes, on files made once."""
 
@@ -154,9 +160,7 @@ def growth(bench: Bench, repeats: int, rank: int = 64) -> list[dict[str, Any]]:
     """Sweep time and memory as users are added, items with them; the exponent of time."""
     rows = []
     for n in GROWTH:
-        share = n / GROWTH[-1]
-        sides = {name: round(share * ML25M[name]) for name in ("users", "items")}
-        path = bench.ratings({"n": n, **sides})
+        path = bench.ratings(shape_of(n))
         runs = [bench.measure("our_als", path, rank) for _ in range(repeats)]
         seconds = min(min(run["seconds"]) for run in runs)
         rows.append({"work": "growth", "rank": rank, "ratings": n, "seconds": seconds,

@@ -8,8 +8,6 @@ import pandas as pd
 from pydantic import BaseModel
 
 from pmf.checkpoint import Checkpoints
-from pmf.data.movielens import Dataset
-from pmf.data.splits import Split
 from pmf.evaluate.ranking import Ranking
 
 OnStep = Callable[[str, int, int], None]  # phase, step, total
@@ -47,7 +45,8 @@ class Outcome(NamedTuple):
     error: str = ""  # why there is no prediction, for a system that may break
 
 
-FitAndPredict = Callable[[Any, Split, Dataset, OnStep, Checkpoints | None], Outcome]
+# A system without tables is given neither a split nor a data set.
+FitAndPredict = Callable[[Any, Any, Any, OnStep, Checkpoints | None], Outcome]
 Tuned = Callable[[Any, Point, pd.DataFrame, float | None], Any]
 
 
@@ -66,7 +65,7 @@ class System(NamedTuple):
 
     settings: type[BaseModel]
     fit_and_predict: FitAndPredict  # (settings, split, dataset, on_step, checkpoints)
-    tables: tuple[str, ...] = ("ratings",)  # of the data set: what its runs depend on
+    tables: tuple[str, ...] = ("ratings",)  # of the data set: what its runs depend on, or none
     # What `[tuning]` searches, beside the settings that it is for. `for_trials` gives the settings
     # that a candidate is judged with; `tuned(settings, point, train, rmse)` those with the point
     # filled in, `rmse` being the point's on the validation part once that is known.

@@ -12,6 +12,8 @@ COLUMNS = {
     "coverage_90": ("90 % coverage", "{:.1%}"),
     "fit_seconds": ("fit s", "{:.1f}"),
     "search_seconds": ("prior search s", "{:.1f}"),
+    "sweep_seconds": ("sweep s", "{:.4f}"),
+    "peak_bytes": ("peak bytes", "{:.3g}"),
     "compile_seconds": ("compile s", "{:.1f}"),
 }
 

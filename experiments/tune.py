@@ -50,22 +50,21 @@ def found(folder: Path, study: str) -> Found:
 def search(point: Point, folder: Path, on_step: OnStep) -> None:
     """Run or finish the search that a run waits for; its result is written when it is whole.
 
-    Raises `InputError` where no trial of it could be evaluated.
+    Where no trial could be evaluated it is the first, with an infinite RMSE: the run then says what
+    is wrong.
     """
     assert point.study is not None and point.config.tuning is not None
     target = result_file(folder, point.study)
     folders.make(target.parent)
     with folders.locked(target.with_name(f".{point.study}.lock")):
         best = _run_trials(point.config, target.with_suffix(".journal"), on_step)
-        if not np.isfinite(best.rmse):
-            raise InputError(f"search {point.study}: none of its {best.trials} trials was finite")
         with replacing(target) as temporary:
             temporary.write_text(json.dumps(best._asdict(), indent=2))
 
 
 def _run_trials(config: RunConfig, journal: Path, on_step: OnStep) -> Found:
     tuning = config.tuning
-    assert tuning is not None
+    assert tuning is not None and config.split is not None
     system = SYSTEMS[config.system]
     space = system.space(config.model)
     train = split_data(dataset(config.data).ratings, config.split).train
@@ -87,7 +86,7 @@ def _run_trials(config: RunConfig, journal: Path, on_step: OnStep) -> Found:
 def _try(
     config: RunConfig, point: dict[str, float], parts: Split, train: Any
 ) -> tuple[float, dict[str, float]]:
-    """The validation RMSE of a candidate; infinity where its fit is not finite."""
+    """The validation RMSE of a candidate; infinity where its fit is not finite, or broke."""
     system = SYSTEMS[config.system]
     settings = system.tuned(trial_settings(config), point, train, None)
     try:
@@ -97,7 +96,7 @@ def _try(
     except NotFiniteError:
         return float("inf"), {}
     if outcome.mean is None:
-        raise InputError(f"{config.system}: nothing to tune by; {outcome.error}")
+        return float("inf"), {}
     error = parts.test["rating"].to_numpy(np.float64) - outcome.mean
     rmse = float(np.sqrt(np.mean(error**2)))
     return rmse if np.isfinite(rmse) else float("inf"), outcome.costs

@@ -41,5 +41,5 @@ def plot(table: pd.DataFrame) -> Figure:
         axis.set_ticks(np.linspace(0, 1, 6))
     axes.set_xlabel("Nominal coverage of the interval")
     axes.set_ylabel("Held-out ratings inside it")
-    legend_above(figure, 3)
+    legend_above(figure)
     return figure

@@ -37,7 +37,7 @@ def plot(table: pd.DataFrame) -> Figure:
     for (name, _), run in rmse.assign(who=who(rmse)).groupby(["who", "id"], sort=False):
         look = all_looks[name]
         is_gibbs = run["model.method"].iloc[0] == "gibbs"
-        burn_in = run["model.burn_in"].iloc[0] if is_gibbs else 0
+        burn_in = run["model.burn_in"].fillna(0).iloc[0] if is_gibbs else 0
         early, late = run[run["step"] <= burn_in], run[run["step"] > burn_in]
         axes.plot(early["seconds"], early["value"], color=look.colour, linewidth=0.6, alpha=0.6)
         label = None if name in labelled else name

@@ -34,9 +34,11 @@ def interval(values: np.ndarray) -> Interval:
 
 
 def units(table: pd.DataFrame) -> list[str]:
-    """What a repetition is: a fold or a split's seed; the fit's seed where there is one split."""
+    """What a repetition is: a fold or a split's seed; where there is one split, the fit's seed, or
+    the number of a measurement.
+    """
     splits = [name for name in UNITS if name in table and table[name].nunique() > 1]
-    seeds = [name for name in ("model.seed",) if name in table and table[name].nunique() > 1]
+    seeds = [name for name in ("model.seed", "model.repeat") if name in table and table[name].nunique() > 1]
     return splits or seeds
 
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.mathtext import MathTextParser
 
-POINTS = 12  # of the text beside which a formula has its natural size
+POINTS = 11  # of the text beside which a formula has its natural size
 
 DISPLAY = {
     "likelihood": r"r_{ui} \mid \cdot \;\sim\; N(\mu + b_u + c_i + U_u^\top V_i,\ \tau^{-1})",

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from paper_figures.build import Tables, draw, read, suiting
 from paper_figures.estimates import LEVEL
 from paper_figures.formulas import DISPLAY, INLINE, image
-from paper_figures.runs import of_metric
+from paper_figures.runs import of_metric, text
 from paper_figures.sections import SECTIONS, in_order, section
 from paper_figures.style import COLUMN, style
 from paper_figures.tables import comparisons_grid, html, run_ids, scores_grid
@@ -26,6 +26,7 @@ TEMPLATES = Path(__file__).resolve().parent / "templates"
 SHOWN = ("rmse", "log_density", "coverage_90", "ndcg@10", "fit_seconds", "sweep_seconds",
          "peak_bytes")  # fmt: skip
 DATA = {
+    "": "synthetic ratings in the shape of MovieLens 25M",
     "ml-small-2016": "MovieLens latest-small of September 2016, bundled with the package",
     "ml-latest-small": "MovieLens latest-small of September 2018",
     "ml-100k": "MovieLens 100K",
@@ -121,11 +122,12 @@ def picture(figure: Figure, module: ModuleType) -> dict[str, Any]:
 def protocol(tables: Tables) -> str:
     """How an experiment was run, in a line."""
     runs = tables["runs"]
-    parts = [f"{len(runs)} runs on {', '.join(DATA.get(x, x) for x in runs['data'].unique())}"]
-    kinds = [KINDS[kind] for kind in runs["split.kind"].dropna().unique() if kind in KINDS]
+    parts = [f"{len(runs)} runs on {', '.join(DATA.get(x, x) for x in text(runs, 'data').unique())}"]
+    kinds = [KINDS[kind] for kind in text(runs, "split.kind").unique() if kind in KINDS]
     parts += [" or ".join(kinds)] if kinds else []
     for column, word in (("split.fold", "folds"), ("split.seed", "splits"),
-                         ("model.seed", "seeds of the fit")):  # fmt: skip
+                         ("model.seed", "seeds of the fit"),
+                         ("model.repeat", "measurements of each")):  # fmt: skip
         if column in runs and runs[column].nunique() > 1:
             parts.append(f"{runs[column].nunique()} {word}")
     trials = runs["tuning.trials"].dropna().unique() if "tuning.trials" in runs else []
@@ -139,10 +141,10 @@ def data_used(experiments: dict[str, Tables]) -> list[dict[str, str]]:
     found = dict[str, dict[str, Any]]()
     for name, tables in experiments.items():
         held = of_metric(tables["scores"], "n")
-        for data in tables["runs"]["data"].unique():
+        for data in text(tables["runs"], "data").unique():
             line = found.setdefault(data, {"name": DATA.get(data, data), "in": [], "n": []})
             line["in"].append(name)
-            line["n"] += held.loc[held["data"] == data, "value"].tolist()
+            line["n"] += held.loc[text(held, "data") == data, "value"].tolist()
     return [
         {"name": line["name"], "experiments": ", ".join(line["in"]), "held_out": _range(line["n"])}
         for line in found.values()

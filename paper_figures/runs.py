@@ -5,7 +5,7 @@ import pandas as pd
 from pmf.errors import InputError
 
 METHODS = {"als": "ALS", "map": "MAP", "gibbs": "Gibbs"}
-REPLICATES = ("split.fold", "split.seed", "model.seed")  # what a mean is taken over
+REPLICATES = ("split.fold", "split.seed", "model.seed", "model.repeat")  # what a mean is taken over
 FEW = 8  # systems that an eye can follow in one panel
 
 

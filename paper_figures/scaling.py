@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from paper_figures.estimates import Power, over_folds, power_law
-from paper_figures.runs import having, is_sweep, varies, who
+from paper_figures.runs import METHODS, having, is_sweep, varies
 from paper_figures.style import COLUMN, MUTED, WIDE, looks, marked
 
 TABLE = "scores"
@@ -34,7 +34,8 @@ def suits(table: pd.DataFrame) -> bool:
 
 def plot(table: pd.DataFrame) -> Figure:
     """Draw the scores sweep_seconds and peak_bytes against model.ratings, .rank and .threads."""
-    table = having(table, "scores", "id", "metric", "value", "system", *SETTINGS)
+    table = having(table, "scores", "id", "metric", "value", "system", "model.method",
+                   *SETTINGS)  # fmt: skip
     drawn = [panel for panel in PANELS if _has(table, *panel)]
     having(pd.DataFrame(drawn), "scores: sweeps of several sizes")
     across = len(drawn) if len(drawn) < 3 else 2 if len(drawn) == 4 else 3
@@ -54,7 +55,7 @@ def _has(table: pd.DataFrame, metric: str, x: str) -> bool:
 
 def _panel(axes: Axes, table: pd.DataFrame, metric: str, x: str) -> None:
     label, unit = METRICS[metric]
-    all_looks = looks(who(table))
+    all_looks = looks(method(table))
     for name, points in slices(table, metric, x).items():
         found, look = power_law(points[x].to_numpy(), points["mean"].to_numpy()), all_looks[name]
         errors = np.nan_to_num([points["mean"] - points["low"], points["high"] - points["mean"]])
@@ -93,7 +94,7 @@ def slices(table: pd.DataFrame, metric: str, x: str) -> dict[str, pd.DataFrame]:
     rows = table[(table["metric"] == metric) & table[x].notna()]
     others = [name for name in SETTINGS if name != x]
     found = {}
-    for name, part in rows.assign(who=who(rows)).groupby("who", sort=False):
+    for name, part in rows.groupby(method(rows), sort=False):
         at = over_folds(part, [*others, x])
         sizes = at.groupby(others, dropna=False)[x].nunique()
         if sizes.max() < 2:
@@ -102,6 +103,11 @@ def slices(table: pd.DataFrame, metric: str, x: str) -> dict[str, pd.DataFrame]:
         here = (at[others].fillna(-1) == pd.Series(held, others).fillna(-1)).all(axis=1)
         found[str(name)] = at[here].sort_values(x)
     return found
+
+
+def method(table: pd.DataFrame) -> pd.Series:
+    """The method of each sweep in words, whatever its arm is called."""
+    return table["model.method"].map(lambda name: METHODS.get(name, str(name)))
 
 
 def exponent(found: Power) -> str:

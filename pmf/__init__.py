@@ -11,20 +11,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pmf.answers import UnknownIdWarning
     from pmf.checkpoint import Checkpoints
+    from pmf.content_model import Content
     from pmf.data.catalogue import load as load_data
+    from pmf.data.features import item_features
     from pmf.errors import InputError, Interrupted, NotFiniteError
-    from pmf.estimator import PMF, UnknownIdWarning, load
+    from pmf.estimator import PMF, load
     from pmf.evaluate.report import ranked, report
+    from pmf.hybrid_model import Hybrid
     from pmf.priors import IsotropicPrior, Ridge, als_wr, from_ridge
 
 _HOME = {
     "PMF": "pmf.estimator",
-    "UnknownIdWarning": "pmf.estimator",
+    "UnknownIdWarning": "pmf.answers",
     "load": "pmf.estimator",
     "load_data": "pmf.data.catalogue",
     "ranked": "pmf.evaluate.report",
     "report": "pmf.evaluate.report",
+    "Content": "pmf.content_model",
+    "Hybrid": "pmf.hybrid_model",
+    "item_features": "pmf.data.features",
     "Checkpoints": "pmf.checkpoint",
     "InputError": "pmf.errors",
     "Interrupted": "pmf.errors",
@@ -38,6 +45,8 @@ _HOME = {
 __all__ = [
     "PMF",
     "Checkpoints",
+    "Content",
+    "Hybrid",
     "InputError",
     "Interrupted",
     "IsotropicPrior",
@@ -46,6 +55,7 @@ __all__ = [
     "UnknownIdWarning",
     "als_wr",
     "from_ridge",
+    "item_features",
     "load",
     "load_data",
     "ranked",

@@ -42,14 +42,21 @@ def potentials(
     weight: Float[Array, " b"],
     tau: Float[Array, ""],
 ) -> tuple[Float[Array, "b d d"], Float[Array, "b d"]]:
-    """P = Lambda + tau X^T X and h = Lambda m + tau X^T y of each row in a chunk."""
+    """P = Lambda + tau X^T X and h = Lambda m + tau X^T y of each row in a chunk.
+
+    The prior's mean m is one for all rows, or one a row of the chunk.
+    """
     # Full float32: a GPU's default (TF32) keeps 10 bits of the Gram matrix.
     gram = jnp.einsum("bwk,bwl->bkl", x, x, precision="highest")
     moment = jnp.einsum("bwk,bw->bk", x, y, precision="highest")
-    shift = jnp.matmul(prior.precision, prior.mean, precision="highest")
     P = weight[:, None, None] * prior.precision + tau * gram
-    h = weight[:, None] * shift + tau * moment
+    h = weight[:, None] * shift(prior) + tau * moment
     return P, h
+
+
+def shift(prior: Gaussian) -> Float[Array, "*n d"]:
+    """Lambda m: one for all rows, or one a row."""
+    return jnp.einsum("de,...e->...d", prior.precision, prior.mean, precision="highest")
 
 
 def solve_rows(
@@ -85,8 +92,7 @@ def half_sweep(
     if isinstance(rows, CSR):
         from pmf.cpu.xla import update_rows  # loads numba, an optional dependency
 
-        shift = jnp.matmul(prior.precision, prior.mean, precision="highest")
-        return update_rows(rows, table, prior.precision, shift, weight, noise, tau)
+        return update_rows(rows, table, prior.precision, shift(prior), weight, noise, tau)
     noise = jnp.broadcast_to(noise, (n, d))
 
     def update_chunk(carry, chunk: Rows):
@@ -94,7 +100,8 @@ def half_sweep(
         panel = table.at[chunk.col].get(mode="promise_in_bounds")
         x, y = panel[..., :d], chunk.value - panel[..., d]
         row = jnp.minimum(chunk.row, n - 1)  # a padding row computes something and is dropped
-        P, h = potentials(x, y, prior, weight[row], tau)
+        own = prior if prior.mean.ndim == 1 else prior._replace(mean=prior.mean[row])
+        P, h = potentials(x, y, own, weight[row], tau)
         new = solve_rows(P, h, noise[row])
         residual = y - jnp.einsum("bwk,bk->bw", x, new, precision="highest")
         w = w.at[chunk.row].set(new, mode="drop")
@@ -115,9 +122,9 @@ def _half_sweep_on_mesh(noise, prior: Gaussian, tau, mu, side: Side, other: Side
     mesh, (n, rank) = sharded.mesh, side.factor.shape
     (axis,) = mesh.axis_names
 
-    def own_rows(noise, weight, w, other, prior: Gaussian, tau, mu, blocks):
+    def own_rows(noise, mean, weight, w, other, precision, tau, mu, blocks):
         everyones = jax.lax.all_gather(other, axis, tiled=True)
-        prior, sides = prior._replace(weight=weight), (parted(w, rank), parted(everyones, rank))
+        prior, sides = Gaussian(mean, precision, weight), (parted(w, rank), parted(everyones, rank))
         return half_sweep(noise, prior, tau, mu, *sides, blocks)
 
     def filled(x, value=0.0):  # up to equal shares; the added rows are cut off again below
@@ -125,11 +132,13 @@ def _half_sweep_on_mesh(noise, prior: Gaussian, tau, mu, side: Side, other: Side
         return jnp.pad(x, fill, constant_values=value)
 
     rows, whole = PartitionSpec(axis), PartitionSpec()
-    specs = rows, rows, rows, rows, whole, whole, whole, rows
+    mean_spec = whole if prior.mean.ndim == 1 else rows
+    specs = rows, mean_spec, rows, rows, rows, whole, whole, whole, rows
     # half_sweep does not annotate which of its values differ between devices: no check of it.
     mapped = jax.shard_map(own_rows, mesh=mesh, in_specs=specs, out_specs=rows, check_vma=False)
     weight = filled(jnp.broadcast_to(prior.weight, (n,)), 1.0)
     noise = jnp.broadcast_to(noise, (n, noise.shape[-1]))
-    tables = filled(noise), weight, filled(joined(side)), filled(joined(other))
-    w, error = mapped(*tables, prior._replace(weight=None), tau, mu, sharded.blocks)
+    mean = prior.mean if prior.mean.ndim == 1 else filled(prior.mean)
+    tables = filled(noise), mean, weight, filled(joined(side)), filled(joined(other))
+    w, error = mapped(*tables, prior.precision, tau, mu, sharded.blocks)
     return w[:n], error[:n]

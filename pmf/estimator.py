@@ -1,6 +1,5 @@
 """`PMF`: raw ids in, raw ids out. Thin: everything it does, it asks of other rooms."""
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,21 +10,18 @@ import numpy as np
 import pandas as pd
 
 from pmf import store
+from pmf.answers import answer, clipped, require, require_heldout, row_numbers
 from pmf.candidates import Score, scorer
 from pmf.checkpoint import Checkpoints
 from pmf.data import catalogue
 from pmf.data.coding import count_rows
-from pmf.data.frames import Encoded, checked, learnable, pairs
+from pmf.data.frames import Encoded, checked, learnable
 from pmf.errors import InputError
 from pmf.fit import Fit, Fitted, fit_ratings
-from pmf.predictive import Prediction, interval, predict_pairs
+from pmf.predictive import Prediction, predict_pairs
 from pmf.settings import Method, Settings, make_settings
 from pmf.types import Ratings
 from pmf.watch import Record
-
-
-class UnknownIdWarning(UserWarning):
-    """Some pairs have a user or an item that the model was not trained on."""
 
 
 @dataclass
@@ -117,40 +113,17 @@ class PMF:
         bias, is marked in the column `unknown` ("", "user", "item" or "both") and counted in one
         `UnknownIdWarning`; no row is dropped. `source` names the frame in messages.
         """
-        if interval is not None and not 0 < interval < 1:
-            raise InputError(f"interval={interval}: a probability between 0 and 1, such as 0.9")
-        fitted = self.require_fitted()
-        ids = pairs(frame, source)
-        user, item = self.rows(ids, source)
-        prediction = self.predict_rows(user, item)
-        table = ids.assign(mean=prediction.mean, std=np.sqrt(prediction.variance))
-        if interval is not None:
-            table["low"], table["high"] = self._bounds(prediction, interval)
-        no_user, no_item = fitted.users.unknown(user), fitted.items.unknown(item)
-        table["unknown"] = np.array(["", "user", "item", "both"])[no_user + 2 * no_item]
-        table.index = frame.index
-        return table
+        return answer(self, frame, interval, source)
 
     def rows(self, ids: pd.DataFrame, source: str) -> tuple[np.ndarray, np.ndarray]:
         """Row numbers of pairs of raw ids. Unknown ones are counted in one `UnknownIdWarning`."""
-        fitted = self.require_fitted()
-        user = fitted.users.codes(ids["user_id"], source)
-        item = fitted.items.codes(ids["item_id"], source)
-        no_user, no_item = fitted.users.unknown(user).sum(), fitted.items.unknown(item).sum()
-        if no_user or no_item:
-            warnings.warn(
-                f"{source}: {no_user} of {len(user)} pairs have an unknown user, {no_item} an "
-                "unknown item; they are predicted by the mean and the known bias",
-                UnknownIdWarning,
-                stacklevel=3,
-            )
-        return user, item
+        return row_numbers(self.require_fitted(), ids, source)
 
     def predict_rows(self, user: np.ndarray, item: np.ndarray) -> Prediction:
         """The predictive distribution by row numbers; a count of ids stands for an unknown one."""
         fit = self._stored()
         mean, variance = predict_pairs(fit.draws, fit.noise_variance, user, item)
-        return Prediction(self._clipped(mean), variance)
+        return Prediction(clipped(mean, self.settings), variance)
 
     def scorer(self, items: np.ndarray) -> Score:
         """The predictive mean of all of `items` for blocks of users, by row numbers. Not clipped:
@@ -164,10 +137,8 @@ class PMF:
 
         Without held-out ratings but with `validation`, that of the validation part.
         """
-        prediction = self.require_fitted().fit.heldout
-        if prediction is None:
-            raise InputError("no held-out ratings were watched; give them to fit(..., heldout=...)")
-        return Prediction(self._clipped(prediction.mean), prediction.variance)
+        prediction = require_heldout(self.require_fitted().fit.heldout)
+        return prediction._replace(mean=clipped(prediction.mean, self.settings))
 
     @property
     def records(self) -> list[Record]:
@@ -193,23 +164,13 @@ class PMF:
 
     def require_fitted(self) -> Fitted:
         """What `fit` learnt, as arrays and ids. Raises `InputError` before `fit`."""
-        if self.fitted is None:
-            raise InputError("this model is not fitted; call fit(ratings) first")
-        return self.fitted
+        return require(self.fitted)
 
     def _stored(self) -> Fit:
         fit = self.require_fitted().fit
         if not len(fit.noise_variance):
             raise InputError("the draws were not stored (store_draws=False); fit with them")
         return fit
-
-    def _clipped(self, x: np.ndarray) -> np.ndarray:
-        scale = self.settings.scale
-        return np.clip(x, *scale) if self.settings.clip and scale else x
-
-    def _bounds(self, prediction: Prediction, level: float) -> tuple[np.ndarray, np.ndarray]:
-        low, high = interval(prediction, level)
-        return self._clipped(low), self._clipped(high)
 
 
 def load(path: str | Path) -> PMF:

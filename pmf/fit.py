@@ -110,7 +110,7 @@ def fit_ratings(
     result = where(settings, plan, train, users, items, watched_by)
     noise, watched = result.noise_variance, result.heldout
     if not plan.schedule.average:
-        noise = np.full_like(noise, _residual_variance(result.draws, train))
+        noise = np.full_like(noise, residual_variance(result.draws, train))
         if watched is not None:
             watched = watched._replace(variance=np.full_like(watched.variance, noise[0]))
     return Fit(
@@ -203,7 +203,7 @@ def _part(ratings: Ratings, fraction: float, seed: int) -> tuple[Ratings, Rating
     return Ratings(*(x[~held] for x in ratings)), Ratings(*(x[held] for x in ratings))
 
 
-def _residual_variance(draws: Params, ratings: Ratings) -> float:
+def residual_variance(draws: Params, ratings: Ratings) -> float:
     """The mean squared training residual: the noise that a point method is given."""
     draws, n, total = jax.tree.map(jnp.asarray, draws), len(ratings.value), 0.0
     for rows in blocks(n):

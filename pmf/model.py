@@ -76,7 +76,7 @@ def log_posterior(params: Params, prior: Prior, ratings: Ratings) -> Float[Array
 
 def sample_gaussian(key: Key[Array, ""], gaussian: Gaussian, n: int) -> Float[Array, "n d"]:
     """n rows from N(mean, inv(weight_j precision))."""
-    d = gaussian.mean.shape[0]
+    d = gaussian.mean.shape[-1]
     noise = jax.random.normal(key, (n, d), gaussian.mean.dtype)
     L = jnp.linalg.cholesky(gaussian.precision)
     w = jax.scipy.linalg.solve_triangular(L, noise.T, lower=True, trans=1).T

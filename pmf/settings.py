@@ -1,7 +1,7 @@
 """What can be chosen when a model is fitted. Every default of the package is here."""
 
 import difflib
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -11,6 +11,9 @@ from pmf.priors import IsotropicPrior
 from pmf.types import Terms
 
 Method = Literal["als", "map", "gibbs"]
+
+
+Prior = IsotropicPrior | Literal["auto"]  # auto: chosen on held-out training ratings
 
 
 class Settings(BaseModel):
@@ -35,7 +38,7 @@ class Settings(BaseModel):
     devices: Annotated[int, Field(ge=1)] | Literal["all"] = 1  # rows are sharded over so many
 
     # ALS and MAP
-    prior: IsotropicPrior | Literal["auto"] = "auto"  # auto: on held-out training ratings
+    prior: Prior = "auto"
     tolerance: Annotated[float, Field(ge=0)] | None = None  # relative change that ends a run
     optimizer: Any = "adam"  # MAP: "adam", "lbfgs" or an optax transformation
     learning_rate: Annotated[float, Field(gt=0)] = 0.02  # Adam's
@@ -61,8 +64,7 @@ class Settings(BaseModel):
         return self.num_steps or {"als": 100, "map": 1000, "gibbs": 100}[self.method]
 
     def model_post_init(self, context: Any) -> None:
-        if self.clip and self.scale is None:
-            raise ValueError("clip needs a scale, as in scale=(0.5, 5)")
+        _check_scale(self.scale, self.clip)
         if self.validation and self.method == "gibbs":
             raise ValueError("validation stops als and map early; gibbs does not overfit with time")
         streams = self.method == "map" and self.batch_size != "full" and self.optimizer != "lbfgs"
@@ -70,8 +72,6 @@ class Settings(BaseModel):
             raise ValueError("on_disk and fused are for one device")
         if self.on_disk and not (streams and self.validation == 0):
             raise ValueError("on_disk: map by mini-batches only, and without validation")
-        if self.scale is not None and not self.scale[0] < self.scale[1]:
-            raise ValueError(f"scale={self.scale}: the lowest rating first, then the highest")
         has_parts = all(
             callable(getattr(self.optimizer, part, None)) for part in ("init", "update")
         )
@@ -79,12 +79,73 @@ class Settings(BaseModel):
             raise ValueError("optimizer: 'adam', 'lbfgs' or an optax transformation")
 
 
+class ContentSettings(BaseModel):
+    """The settings of `pmf.Content`: users' ridge regressions on item features."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    mu: float | Literal["mean"] = "mean"
+    scale: tuple[float, float] | None = None
+    clip: bool = False
+    duplicates: Duplicates = "error"
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0  # of the choice of held-out ratings
+    fused: bool | None = None
+    prior: Prior = "auto"  # `user_factor` is the weights' precision; the items' have no part
+
+    def model_post_init(self, context: Any) -> None:
+        _check_scale(self.scale, self.clip)
+
+
+class HybridSettings(BaseModel):
+    """The settings of `pmf.Hybrid`: ALS whose items' prior means are regressed on features."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    rank: Annotated[int, Field(ge=0)] = 16
+    user_bias: bool = True
+    item_bias: bool = True
+    mu: float | Literal["mean"] = "mean"
+    scale: tuple[float, float] | None = None
+    clip: bool = False
+    duplicates: Duplicates = "error"
+    num_steps: Annotated[int, Field(ge=1)] = 100
+    tolerance: Annotated[float, Field(ge=0)] = 1e-5
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    fused: bool | None = None
+    prior: Prior = "auto"
+    regression: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"  # see `pmf.hybrid`
+
+    @property
+    def terms(self) -> Terms:
+        return Terms(self.rank, self.user_bias, self.item_bias)
+
+    def model_post_init(self, context: Any) -> None:
+        _check_scale(self.scale, self.clip)
+        if (self.prior == "auto") != (self.regression == "auto"):
+            raise ValueError("prior and regression: give both, or neither to have both chosen")
+
+
+def _check_scale(scale: tuple[float, float] | None, clip: bool) -> None:
+    if clip and scale is None:
+        raise ValueError("clip needs a scale, as in scale=(0.5, 5)")
+    if scale is not None and not scale[0] < scale[1]:
+        raise ValueError(f"scale={scale}: the lowest rating first, then the highest")
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
 def make_settings(values: dict[str, Any]) -> Settings:
     """`Settings` from keyword arguments; `InputError` with one line a mistake."""
+    return settings_of(Settings, values)
+
+
+def settings_of(model: type[Model], values: dict[str, Any]) -> Model:
+    """Settings of a kind from keyword arguments; `InputError` with one line a mistake."""
     try:
-        return Settings(**values)
+        return model(**values)
     except ValidationError as error:
-        raise InputError("; ".join(describe(item, Settings) for item in error.errors())) from error
+        raise InputError("; ".join(describe(item, model) for item in error.errors())) from error
 
 
 def describe(item: Any, model: type[BaseModel]) -> str:

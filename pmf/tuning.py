@@ -97,29 +97,50 @@ def _subsample(ratings: Ratings, users: int, rng: np.random.Generator) -> Rating
     return Ratings(user, item, decoded(value))
 
 
-def choose_prior(problem: Problem) -> tuple[IsotropicPrior, Search]:
-    """The prior with the least held-out RMSE under ALS, by a pattern search.
+class Method(NamedTuple):
+    """The algorithm that a prior is chosen for, of a prior, a `Point.regression` and data."""
+
+    build: Callable[[IsotropicPrior, float, Data], Algorithm]
+    schedule: Schedule
+    has_regression: bool = False
+
+
+def by_als(problem: Problem) -> Method:
+    """Priors are chosen for ALS, and MAP takes them over."""
+
+    def build(prior: IsotropicPrior, _regression: float, data: Data) -> Algorithm:
+        return als(prior.build(problem.terms, data), problem.terms, problem.mu)
+
+    return Method(build, ALS_SEARCH)
+
+
+def choose_prior(problem: Problem, method: Method | None = None) -> tuple[IsotropicPrior, Search]:
+    """The prior with the least held-out RMSE under a method (default: ALS), by a pattern search.
 
     Searched are the ridges of the factors (one for both sides: only their product moves a mode), of
-    each bias, and the exponent of a user's rating count. tau is the inverse mean squared error.
+    each bias, the exponent of a user's rating count and, where the method has one, the strength of
+    its regression (`chosen["regression"]`). tau is the inverse mean squared error.
     """
-    terms = problem.terms
+    terms, method = problem.terms, method or by_als(problem)
     holdouts = _holdouts(problem, HOLDOUTS if terms.rank else BIAS_HOLDOUTS)
     count = count_rows(problem.ratings.user, problem.users)
     units = units_of(mean_and_std(problem.ratings.value)[1], count)
     spread = units.spread
     trials: list[Trial] = []
+    regression = ["regression"] if method.has_regression else []
 
     def loss(point: Point) -> float:
         prior = prior_at(point, 1 / spread**2, units)
-        algorithms = [als(prior.build(terms, data), terms, problem.mu) for data, _ in holdouts]
-        trials.append(_try(point._asdict(), algorithms, problem, holdouts, ALS_SEARCH))
+        algorithms = [method.build(prior, point.regression, data) for data, _ in holdouts]
+        tried = {name: getattr(point, name) for name in (*Point._fields[:4], *regression)}
+        trials.append(_try(tried, algorithms, problem, holdouts, method.schedule))
         return trials[-1].rmse / spread
 
-    best = _pattern_search(loss, SEARCH_START, axes_of(terms))
+    best = _pattern_search(loss, SEARCH_START, axes_of(terms) + regression)
     least = max(min(trial.rmse for trial in trials), 1e-3 * spread)  # constant ratings leave 0
     prior = prior_at(best, 1 / least**2, units)
-    return prior, Search(vars(prior), trials)
+    chosen = vars(prior) | {name: getattr(best, name) for name in regression}
+    return prior, Search(chosen, trials)
 
 
 class Point(NamedTuple):
@@ -129,9 +150,10 @@ class Point(NamedTuple):
     user_bias: float
     item_bias: float
     user_exponent: float
+    regression: float = 1.0  # the hybrid's: the prior precision of weights on features, see there
 
     def moved(self, name: str, direction: int) -> "Point":
-        """A step along one axis: a ridge times or by 1.6, the exponent by 0.2."""
+        """A step along one axis: a ridge or precision times or by 1.6, the exponent by 0.2."""
         value = getattr(self, name)
         if name == "user_exponent":
             return self._replace(user_exponent=round(value + 0.2 * direction, 6))
@@ -160,7 +182,7 @@ def units_of(spread: float, count: np.ndarray) -> Units:
 
 def prior_at(point: Point, tau: float, units: Units) -> IsotropicPrior:
     """The prior at a point of the search, for a rating precision tau."""
-    factor, user_bias, item_bias, exponent = point
+    factor, user_bias, item_bias, exponent, _ = point
     # Ridges are those of a user with a typical count, whatever the exponent.
     user = units.typical**-exponent
     factor *= units.spread

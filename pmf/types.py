@@ -115,10 +115,11 @@ class Params(NamedTuple):
 class Gaussian(NamedTuple):
     """w_j ~ N(mean, inv(weight_j * precision)) for the rows w_j of one side.
 
-    `weight` is one number for all rows, or one number a row (the count-weighted prior).
+    `mean` is one for all rows, or one a row (the hybrid's, from each item's features). `weight` is
+    one number for all rows, or one a row (the count-weighted prior).
     """
 
-    mean: Float[Array, " d"]
+    mean: Float[Array, "*n d"]
     precision: Float[Array, "d d"]
     weight: Float[Array, "*n"]
 

@@ -28,14 +28,16 @@ def small_data(rank: int = 3, fused: bool = False, **layout) -> Data:
     return data._replace(ratings=ratings)
 
 
-def random_prior(terms: Terms, seed: int = 0, weighted: bool = False) -> Prior:
-    """Full precision matrices, nonzero means, and, if asked, another weight for each row."""
+def random_prior(
+    terms: Terms, seed: int = 0, weighted: bool = False, own_means: bool = False
+) -> Prior:
+    """Full precision matrices, nonzero means; if asked, another weight or mean for each row."""
     rng = np.random.default_rng(seed)
 
     def gaussian(d: int, n: int) -> Gaussian:
         root = rng.normal(size=(d, d))
         weight = rng.uniform(0.5, 2.0, n) if weighted else np.ones(())
-        mean = rng.normal(size=d) * 0.3
+        mean = rng.normal(size=(n, d) if own_means else d) * 0.3
         return Gaussian(*(jnp.asarray(x) for x in (mean, root @ root.T + np.eye(d), weight)))
 
     user = gaussian(terms.rank + terms.user_bias, USERS)

@@ -3,6 +3,7 @@
 Each effect is put in by hand, so that figures and sentences can be compared with it.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -211,20 +212,28 @@ def content() -> Tables:
 def scaling() -> Tables:
     rng = np.random.default_rng(1)
     lines, scores = [], []
-    for method, cost in (("als", 1e-8), ("gibbs", 2e-8)):
-        grid = [(n, 16, 2) for n in (1e5, 1e6, 1e7)] + [(1e7, k, 2) for k in (8, 32, 64)]
-        for ratings, rank, threads in [*grid, (1e7, 16, 1)]:
-            lines.append({"system": "sweep", "model.method": method, "model.ratings": ratings,
-                          "model.rank": rank, "model.threads": threads,
-                          "split.kind": ""})  # fmt: skip
-            noise = np.exp(0.02 * rng.standard_normal())
-            seconds = cost * ratings * (rank / 16) ** 1.5 * (2 / threads) ** 0.9 * noise
-            scores.append({"sweep_seconds": seconds, "compile_seconds": 3.0,
-                           "peak_bytes": 2e8 + 40 * ratings + ratings * rank / 4})  # fmt: skip
-    runs = pd.DataFrame([BASE | line for line in lines])
+    for method, cost in (("ALS", 1e-8), ("Gibbs", 2e-8)):
+        arms = {
+            "ratings": [(n, 16, 2) for n in (1e5, 1e6, 1e7)],
+            "rank": [(1e6, k, 2) for k in (8, 16, 32, 64)],
+            "threads": [(1e6, 16, threads) for threads in (1, 2)],
+        }
+        for name, along in arms.items():
+            for (ratings, rank, threads), repeat in itertools.product(along, (1, 2, 3)):
+                lines.append({"arm": f"{method}, {name}", "system": "sweep", "data": "",
+                              "model.method": method.lower(), "model.ratings": ratings,
+                              "model.rank": rank, "model.threads": threads,
+                              "model.repeat": repeat, "error": ""})  # fmt: skip
+                noise = np.exp(0.02 * rng.standard_normal())
+                seconds = cost * ratings * (rank / 16) ** 1.5 * (2 / threads) ** 0.9 * noise
+                memory = 2e8 + 40 * ratings + ratings * rank / 4
+                scores.append({"sweep_seconds": seconds, "compile_seconds": 3.0,
+                               "peak_bytes": memory})  # fmt: skip
+    runs = pd.DataFrame(lines)
     runs.insert(0, "id", [f"{j:012x}" for j in range(len(runs))])
     wide = pd.DataFrame(scores).assign(id=runs["id"])
-    return {"runs": runs, "scores": wide.melt("id", var_name="metric")}
+    empty = {name: pd.DataFrame(columns=["id"]) for name in ("trace", "calibration", "pit", "strata")}
+    return {"runs": runs, "scores": wide.melt("id", var_name="metric"), **empty}
 
 
 def rivals() -> Tables:

@@ -41,6 +41,22 @@ def test_update_without_noise_is_the_conditional_mode(terms, side, weighted, fus
 
 @both_paths
 @pytest.mark.parametrize("side", ["user", "item"])
+@pytest.mark.parametrize("terms", [Terms(0), Terms(3), Terms(3, False, False)])
+def test_rows_may_have_means_of_their_own(terms, side, fused):
+    """Catches: one row's prior mean given to another, a mean that misses its weight."""
+    prior = random_prior(terms, weighted=True, own_means=True)
+    params = random_params(terms, prior)
+    # One row a chunk, and rows by degree: their order is no longer that of the means.
+    data = small_data(rank=100_000, fused=fused, growth=1.0)
+    w, _ = update(params, prior, data, side)
+    modes, _ = row_conditionals(params, prior, small_ratings(), side)
+    np.testing.assert_allclose(w, modes, rtol=1e-9, atol=1e-10)
+    unrated = getattr(prior, side).mean[-1]
+    np.testing.assert_allclose(w[-1], unrated, rtol=1e-12, atol=1e-14)
+
+
+@both_paths
+@pytest.mark.parametrize("side", ["user", "item"])
 def test_noise_has_the_conditional_covariance(side, fused):
     """w(noise) - w(0) is linear in the noise: with unit vectors it gives a root of inv(P)."""
     terms = Terms(3)

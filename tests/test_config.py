@@ -97,7 +97,7 @@ def test_what_a_run_folder_says_is_the_configuration(arms):
         ("splt.seed=3", "arms.toml: splt: unknown key; did you mean split?"),
         ("system=pmff", "arms.toml: system='pmff': did you mean pmf?"),
         ("tuning.trails=3", "arms.toml: tuning.trails: unknown setting; did you mean trials?"),
-        ("tuning.trials=0", "tuning.trials: Input should be greater than or equal to 1"),
+        ("tuning.trials=-1", "tuning.trials: Input should be greater than or equal to 0"),
         ("split.keep=1.5", "split.keep: Input should be less than or equal to 1"),
         ("model.num_steps=deep", "arms.toml: model.num_steps: Input should be a valid integer"),
         ("split.kind=random", "split.kind: Input should be"),

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import time
 
 import numpy as np
 import pandas as pd
@@ -48,13 +49,11 @@ def test_proposals_are_a_function_of_the_trials_so_far():
 
 
 def test_the_search_goes_where_it_is_better():
-    found = [min(t.value for t in searched(40, seed)) for seed in range(5)]
+    """After its random start a proposal is mostly better than a random point."""
+    proposed = [trial.value for seed in range(8) for trial in searched(30, seed)[10:]]
     rng = np.random.default_rng(0)
-    random = [
-        min(loss({"a": 100 ** rng.random(), "b": rng.random()}) for _ in range(40))
-        for _ in range(200)
-    ]
-    assert np.median(found) < np.median(random)
+    random = [loss({"a": 100 ** rng.random(), "b": rng.random()}) for _ in range(2000)]
+    assert np.median(proposed) < np.quantile(random, 0.3)
 
 
 @pytest.mark.parametrize(
@@ -133,6 +132,7 @@ def test_a_killed_search_goes_on_with_the_same_trials(point, tmp_path, monkeypat
             stream.write(b'{"op_code":4,"worker')
         journal.with_name(f"{journal.name}.lock").touch()
     seen = spy(monkeypatch)
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("it waits for a dead process"))
     tune.search(point, tmp_path / "two", quiet)
     assert len(seen) == 1
     one, two = (tune.found(tmp_path / name, point.study) for name in ("one", "two"))
@@ -159,14 +159,17 @@ def test_a_search_sees_training_ratings_only(point, tmp_path, monkeypatch):
     assert prior.ridge.item_bias == pytest.approx(best.point["item_bias"])
 
 
-def test_candidates_that_are_not_finite_lose(point, tmp_path, monkeypatch):
+@pytest.mark.parametrize("is_error", [True, False])
+def test_candidates_that_are_not_finite_lose(is_error, point, tmp_path, monkeypatch):
     seen = spy(monkeypatch)
     system = tune.SYSTEMS["pmf"]
 
     def fit(settings, split, *rest):
         if not seen:
             seen.append(settings)
-            raise NotFiniteError("step 3")
+            if is_error:
+                raise NotFiniteError("step 3")
+            return Outcome(np.full(len(split.test), np.nan))
         return system.fit_and_predict(settings, split, *rest)
 
     monkeypatch.setattr(tune, "SYSTEMS", {"pmf": system._replace(fit_and_predict=fit)})

@@ -106,7 +106,7 @@ def _gather(panel, table, col, value, first, count, stop, scale, d):
 
 
 @njit(**_COMPILED)
-def _update(row, start, col, value, table, prior, weight, noise, scale, w, error, scratch):
+def _update(row, start, col, value, table, prior, shift, weight, noise, scale, w, error, scratch):
     """One row's new w and its squared error times tau."""
     panel, G, P, inverse, D, a = scratch
     d = noise.shape[1]
@@ -121,8 +121,12 @@ def _update(row, start, col, value, table, prior, weight, noise, scale, w, error
     for i in range(G.shape[0]):
         for j in range(G.shape[1]):
             P[i, j] = G[i, j] + weight[row] * prior[i, j]
+    for i in range(d):
+        P[i, d] += (
+            weight[row] * shift[row % len(shift), i]
+        )  # as noise: one row for all, or each its own
     _factor(P, inverse, D, d)
-    z = noise[row if len(noise) > 1 else 0]
+    z = noise[row % len(noise)]
     a[:] = 0
     a[d] = -1  # a = (w, -1), known from the end on; entries still unknown are 0
     squares = np.float64(G[d, d])
@@ -136,7 +140,7 @@ def _update(row, start, col, value, table, prior, weight, noise, scale, w, error
 
 
 @njit(parallel=True, **_COMPILED)
-def sweep(threads, start, col, value, share, table, prior, weight, noise, scale, w, error):
+def sweep(threads, start, col, value, share, table, prior, shift, weight, noise, scale, w, error):
     """Update all rows: each thread takes shares of about equal work until none is left."""
     rows, columns = prior.shape
     counter = np.zeros(1, np.int64)
@@ -155,5 +159,6 @@ def sweep(threads, start, col, value, share, table, prior, weight, noise, scale,
                 break
             for row in range(share[k], share[k + 1]):
                 _update(
-                    row, start, col, value, table, prior, weight, noise, scale, w, error, scratch
-                )
+                    row, start, col, value, table, prior, shift, weight, noise, scale, w, error,
+                    scratch,
+                )  # fmt: skip

@@ -81,9 +81,10 @@ def _handler(dtype, value_type):
                 _vector(given, 4, np.int32),
                 _matrix(given, 5, dtype),
                 _matrix(given, 6, dtype),
-                _vector(given, 7, dtype),
-                _matrix(given, 8, dtype),
-                _vector(given, 9, dtype)[0],
+                _matrix(given, 7, dtype),
+                _vector(given, 8, dtype),
+                _matrix(given, 9, dtype),
+                _vector(given, 10, dtype)[0],
                 _matrix(results, 0, dtype),
                 _vector(results, 1, dtype),
             )
@@ -114,22 +115,22 @@ def update_rows(
     rows: CSR,
     table: Float[Array, "n1 d1"],
     precision: Float[Array, "d d"],
-    shift: Float[Array, " d"],
+    shift: Float[Array, "*n d"],
     weight: Float[Array, " n"],
     noise: Float[Array, "#n d"],
     tau: Float[Array, ""],
 ) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
     """`pmf.conditionals.half_sweep` of compressed rows, from the table that it gathers from.
 
-    `table` has (x, mu + c) in its rows and zeros in the last; `shift` is precision times mean.
+    `table` has (x, mu + c) in its rows and zeros in the last; `shift` is precision times mean,
+    of all rows or of each.
     """
     n, d = len(weight), noise.shape[-1]
     scale = jnp.sqrt(tau)
     height, width = padded(d, table.dtype.itemsize)
     sign = jnp.where(jnp.arange(d + 1) < d, scale, -scale)  # y = r - (mu + c)
     signed = jnp.pad(sign * table, ((0, 0), (0, width - d - 1)))
-    prior = jnp.concatenate([precision, shift[:, None]], 1)
-    prior = jnp.pad(prior, ((0, height - d), (0, width - d - 1)))
+    prior = jnp.pad(precision, ((0, height - d), (0, width - d)))
     result = jax.ShapeDtypeStruct((n, d), noise.dtype), jax.ShapeDtypeStruct((n,), noise.dtype)
     target = _target(noise.dtype.type, rows.value.dtype.type)
     call = jax.ffi.ffi_call(target, result, vmap_method="sequential")
@@ -137,6 +138,6 @@ def update_rows(
     unit = scale / 2 if rows.value.dtype == np.uint8 else scale
     w, error = call(
         threads, rows.start, rows.col, rows.value, rows.share,
-        signed, prior, weight, noise, unit[None],
+        signed, prior, jnp.atleast_2d(shift), weight, noise, unit[None],
     )  # fmt: skip
     return w, error / tau

@@ -133,6 +133,15 @@ def keep_share(split: Split, share: float, seed: int) -> Split:
     return split._replace(train=split.train[kept].reset_index(drop=True))
 
 
+def sample_items(frame: pd.DataFrame, fraction: float, seed: int) -> Split:
+    """Cold start: all ratings of a random `fraction` of the items as test, so none in training."""
+    if not 0 < fraction < 1:
+        raise InputError(f"fraction={fraction}: a share of the items, between 0 and 1")
+    ids = frame["item_id"].unique()
+    chosen = np.random.default_rng(seed).permutation(len(ids))[: round(fraction * len(ids))]
+    return _split(frame, frame["item_id"].isin(ids[chosen]).to_numpy())
+
+
 def _time(frame: pd.DataFrame) -> np.ndarray:
     if "timestamp" not in frame:
         raise InputError("a split by time needs a column timestamp")

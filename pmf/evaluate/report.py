@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from pmf.answers import Model
 from pmf.data.frames import checked
 from pmf.errors import InputError
 from pmf.estimator import PMF
@@ -88,7 +89,7 @@ def _check_whole(n: int, mean: np.ndarray, variance: np.ndarray | None) -> None:
             )
 
 
-def report(model: PMF, ratings: pd.DataFrame, heldout: bool = False) -> Report:
+def report(model: Model, ratings: pd.DataFrame, heldout: bool = False) -> Report:
     """Score a fitted model. With `heldout`, `ratings` is the frame that `fit` watched, and its
     predictions are those streamed over all kept draws.
 

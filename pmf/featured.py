@@ -1,0 +1,96 @@
+"""What `pmf.Content` and `pmf.Hybrid` share: ratings and item features to arrays, and back.
+
+Both have a row for every item that has ratings or metadata, so an item nobody has rated is
+predicted from its features, like any other; only one without either is unknown.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from pmf.data.coding import count_rows
+from pmf.data.compact import mean_and_std
+from pmf.data.features import ItemFeatures
+from pmf.data.frames import Encoded, Ids, checked, learnable
+from pmf.errors import InputError
+from pmf.fit import Fit, Fitted, OnStep
+from pmf.run import Run
+from pmf.settings import ContentSettings, HybridSettings
+from pmf.tuning import Method, Problem, Search, choose_prior
+from pmf.types import Ratings, Terms
+
+
+def nobody(phase: str, step: int, total: int) -> None:
+    """Is told of progress."""
+
+
+class Task(NamedTuple):
+    """Training ratings with a row for every item that has ratings or metadata."""
+
+    encoded: Encoded
+    table: np.ndarray  # z of each item, and of the unknown one
+    problem: Problem
+    heldout: Ratings | None
+
+
+def make_task(
+    settings: ContentSettings | HybridSettings,
+    terms: Terms,
+    ratings: pd.DataFrame,
+    features: ItemFeatures,
+    heldout: pd.DataFrame | None,
+) -> Task:
+    """Frames to a task. Raises `InputError` for bad ones, and where no rated item has features."""
+    rules = settings.scale, settings.duplicates
+    encoded = learnable(ratings, "the training frame", *rules)
+    items = _all_items(encoded.items, features.items)
+    encoded = encoded._replace(items=items)
+    mu = mean_and_std(encoded.ratings.value)[0] if settings.mu == "mean" else settings.mu
+    shape = encoded.ratings, len(encoded.users) + 1, len(items) + 1
+    problem = Problem(*shape, terms, mu, settings.seed, settings.fused)
+    watched = None
+    if heldout is not None:
+        held = checked(heldout, "the held-out frame", settings.scale)
+        codes = encoded.users.codes(held["user_id"]), items.codes(held["item_id"])
+        watched = Ratings(*codes, held["rating"].to_numpy(np.float32))
+    return Task(encoded, features.table(items), problem, watched)
+
+
+def _all_items(rated: Ids, described: Ids) -> Ids:
+    """The rated items in their order, then those with metadata alone."""
+    are_numbers = [ids.values.dtype.kind in "iuf" for ids in (rated, described)]
+    if are_numbers[0] != are_numbers[1]:
+        kinds = ["numbers" if numbers else "words" for numbers in are_numbers]
+        raise InputError(
+            f"item ids are {kinds[0]} in the ratings and {kinds[1]} in the features; convert one"
+        )
+    row = described.codes(pd.Series(rated.values, name="item_id"))
+    known = row[~described.unknown(row)]
+    if not len(known):
+        raise InputError("no rated item has features; their ids must be the ratings' item ids")
+    return Ids(np.concatenate([rated.values, np.delete(described.values, known)]))
+
+
+def searched(task: Task, method: Method, on_step: OnStep) -> Search:
+    """What a method's prior search finds on held-out training ratings."""
+    on_step("choosing the prior", 0, 1)
+    search = choose_prior(task.problem, method)[1]
+    on_step("choosing the prior", 1, 1)
+    return search
+
+
+def fitted(task: Task, result: Run, noise: float, search: Search) -> Fitted:
+    """A point method's run with the variance of its noise, and the ids that its rows stand for."""
+    watched = result.heldout
+    if watched is not None:
+        watched = watched._replace(variance=np.full_like(watched.variance, noise))
+    variance = np.full_like(result.noise_variance, noise)
+    seconds = result.compile_seconds + search.compile_seconds
+    fit = Fit(
+        result.draws, variance, result.records, watched, result.log_posterior, search, seconds,
+        result.stopped,
+    )  # fmt: skip
+    ratings, users, items = task.encoded
+    counts = count_rows(ratings.user, len(users) + 1), count_rows(ratings.item, len(items) + 1)
+    return Fitted(fit, users, items, *counts)

@@ -1,0 +1,165 @@
+"""`Hybrid`: matrix factorization that begins from item features. Raw ids in, raw ids out."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+
+from pmf.answers import answer, clipped, require, require_heldout, row_numbers
+from pmf.data.features import ItemFeatures
+from pmf.featured import Task, fitted, make_task, nobody, searched
+from pmf.fit import Fitted, OnStep, residual_variance
+from pmf.hybrid import hybrid, regress
+from pmf.layout import by_rows
+from pmf.model import joined, parted
+from pmf.predictive import Prediction, predict_pairs
+from pmf.priors import IsotropicPrior
+from pmf.run import run
+from pmf.settings import HybridSettings, settings_of
+from pmf.tuning import ALS_SEARCH, Method, Search
+from pmf.types import Algorithm, Data, Side
+from pmf.watch import Record, Schedule
+
+
+@dataclass
+class Hybrid:
+    """Matrix factorization whose items' prior means are regressed on their features.
+
+        Hybrid(rank=16).fit(ratings, pmf.item_features(data.items, data.tags)).predict(pairs)
+
+    Its settings are the fields of `pmf.settings.HybridSettings`, the model that of `pmf.hybrid`.
+    Raises `InputError` for bad settings and bad frames.
+    """
+
+    settings: HybridSettings
+    fitted: Fitted | None = field(default=None, repr=False)
+    features: ItemFeatures | None = field(default=None, repr=False)
+    regression: Side | None = field(default=None, repr=False)  # B of factors (q, k), bias (q, b)
+
+    def __init__(self, rank: int = 16, **settings: Any):
+        self.settings = settings_of(HybridSettings, {"rank": rank, **settings})
+        self.fitted = self.features = self.regression = None
+
+    def fit(
+        self,
+        ratings: pd.DataFrame,
+        features: ItemFeatures,
+        heldout: pd.DataFrame | None = None,
+        on_step: OnStep = nobody,
+    ) -> "Hybrid":
+        """Fit to a frame of ratings; `heldout` ratings are watched: their RMSE at each step.
+
+        With `prior="auto"` the prior and the regression's strength are chosen on held-out training
+        ratings.
+        """
+        settings = self.settings
+        task = make_task(settings, settings.terms, ratings, features, heldout)
+        search = self._search(task, on_step)
+        chosen = dict(search.chosen)
+        strength, prior = chosen.pop("regression"), IsotropicPrior(**chosen)
+        train, users, items, terms, mu, seed, fused = task.problem
+        data = by_rows(train, users, items, terms.rank, fused=fused)
+        arrays = prior.build(terms, data)
+        algorithm = hybrid(arrays, terms, mu, task.table, strength)
+        schedule = Schedule(settings.num_steps, tolerance=settings.tolerance)
+        result = run(
+            algorithm, seed, data, schedule, task.heldout, name="hybrid",
+            on_step=lambda step, total: on_step("hybrid", step, total),
+        )  # fmt: skip
+        noise = residual_variance(result.draws, train)
+        self.fitted = fitted(task, result, noise, search)
+        # A step ends with B's update, so B is a function of the rated items' rows.
+        item = joined(Side(*(jnp.asarray(x[0]) for x in result.draws.item)))
+        rated = data.item_count > 0
+        B = regress(jnp.asarray(task.table), item, rated, arrays.item, jnp.float32(strength))
+        self.features, self.regression = features, jax.device_get(parted(B, terms.rank))
+        return self
+
+    def _search(self, task: Task, on_step: OnStep) -> Search:
+        settings, (terms, mu) = self.settings, task.problem[3:5]
+        if isinstance(settings.prior, IsotropicPrior):
+            return Search(vars(settings.prior) | {"regression": settings.regression}, [])
+
+        def build(prior: IsotropicPrior, regression: float, data: Data) -> Algorithm:
+            return hybrid(prior.build(terms, data), terms, mu, task.table, regression)
+
+        return searched(task, Method(build, ALS_SEARCH, has_regression=True), on_step)
+
+    def predict(
+        self, frame: pd.DataFrame, interval: float | None = None, source: str = "the frame"
+    ) -> pd.DataFrame:
+        """Predictions for a frame of (user, item) pairs, as `pmf.PMF.predict`'s.
+
+        An item without training ratings is predicted from its features; one without metadata too
+        has the mean features and is marked as unknown.
+        """
+        return answer(self, frame, interval, source)
+
+    def rows(self, ids: pd.DataFrame, source: str) -> tuple[np.ndarray, np.ndarray]:
+        """Row numbers of pairs of raw ids. Unknown ones are counted in one `UnknownIdWarning`."""
+        return row_numbers(self.require_fitted(), ids, source)
+
+    def predict_rows(self, user: np.ndarray, item: np.ndarray) -> Prediction:
+        """The predictive distribution by row numbers."""
+        fit = self.require_fitted().fit
+        mean, variance = predict_pairs(fit.draws, fit.noise_variance, user, item)
+        return Prediction(clipped(mean, self.settings), variance)
+
+    @property
+    def heldout_prediction(self) -> Prediction:
+        """The predictive distribution of `fit`'s held-out ratings."""
+        prediction = require_heldout(self.require_fitted().fit.heldout)
+        return prediction._replace(mean=clipped(prediction.mean, self.settings))
+
+    @property
+    def records(self) -> list[Record]:
+        """Every step: number, seconds, log posterior, held-out RMSE."""
+        return self.require_fitted().fit.records
+
+    @property
+    def noise(self) -> str:
+        """Where the variance of a single rating comes from, by name."""
+        return "training residuals"
+
+    def profile(self, user_id: Any) -> pd.Series:
+        """What each named feature adds to a user's ratings by way of B, the strongest first.
+
+        Weights in rating units: B_V U_u + B_c.
+        """
+        user = self.require_fitted().users.codes(pd.Series([user_id], name="user_id"))[0]
+        return self._features().profile(self._weights(user))
+
+    def explain(self, user_id: Any, item_id: Any) -> pd.Series:
+        """A prediction, before clipping, as a sum: the mean, the user's bias, each named feature,
+        and what ratings say of the item beyond its features.
+        """
+        fitted = self.require_fitted()
+        user = fitted.users.codes(pd.Series([user_id], name="user_id"))[0]
+        item = fitted.items.codes(pd.Series([item_id], name="item_id"))[0]
+        draws = fitted.fit.draws
+        U, V, c = (x[0] for x in (draws.user.factor, draws.item.factor, draws.item.bias))
+        parts = self._features().contributions(item_id, self._weights(user))
+        rated = float(U[user] @ V[item] + c[item].sum())
+        known = {
+            "mean": draws.mu[0],
+            "user bias": draws.user.bias[0, user].sum(),
+            "beyond its features": rated - parts.sum(),
+        }
+        return pd.concat([pd.Series(known, dtype=float), parts])
+
+    def require_fitted(self) -> Fitted:
+        """What `fit` learnt, as arrays and ids. Raises `InputError` before `fit`."""
+        return require(self.fitted)
+
+    def _weights(self, user: int) -> np.ndarray:
+        B = self.regression
+        assert B is not None
+        return B.factor @ self.require_fitted().fit.draws.user.factor[0, user] + B.bias.sum(-1)
+
+    def _features(self) -> ItemFeatures:
+        self.require_fitted()
+        assert self.features is not None
+        return self.features
