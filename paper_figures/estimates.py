@@ -38,7 +38,11 @@ def units(table: pd.DataFrame) -> list[str]:
     the number of a measurement.
     """
     splits = [name for name in UNITS if name in table and table[name].nunique() > 1]
-    seeds = [name for name in ("model.seed", "model.repeat") if name in table and table[name].nunique() > 1]
+    seeds = [
+        name
+        for name in ("model.seed", "model.repeat")
+        if name in table and table[name].nunique() > 1
+    ]
     return splits or seeds
 
 

@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 
 from paper_figures.ablation import settings as apart
+from paper_figures.ablation import word
 from paper_figures.content import COLD, WARM, warm_and_cold
 from paper_figures.estimates import Interval, over_folds, paired, power_law
 from paper_figures.priors import STRENGTH, learnt_names
 from paper_figures.rivals import accuracy_and_time, broken_systems, pareto
-from paper_figures.runs import METHODS, of_metric, representative, varies, who
+from paper_figures.runs import METHODS, of_metric, representative, varies, varying, who
 from paper_figures.scaling import METRICS as COSTS
 from paper_figures.scaling import SETTINGS, exponent, slices
 from paper_figures.temporal import KINDS, held_out
@@ -70,16 +71,18 @@ def leader(tables: Tables) -> Sentences:
     if rows.empty:
         return []
     rows = rows.assign(who=who(tables["scores"]).loc[rows.index])
-    at = ["who", "model.rank"] if varies(rows, "model.rank") else ["who"]
+    settings = varying(rows)
+    at = ["who", *settings]
     found = over_folds(rows, at).sort_values("mean")
     first = found.iloc[0]
-    rank = f" at rank {first['model.rank']:g}" if len(at) > 1 else ""
+    parts = [f"{name.split('.')[-1]} {word(first[name])}" for name in settings]
+    where = f" at {listed(parts)}" if parts else ""
     value = between(Interval(*first[list(Interval._fields)]))
-    sentences = [f"{named(first['who'])} has the lowest RMSE, {value}{rank}."]
+    sentences = [f"{named(first['who'])} has the lowest RMSE, {value}{where}."]
     others = found[found["who"] != first["who"]]
     if len(others):
         other = others.iloc[0]
-        mine, its = (rows[(rows[at] == line[at]).all(axis=1)] for line in (first, other))
+        mine, its = (rows[_matches(rows[at], line[at])] for line in (first, other))
         gap = paired(its, mine)
         shown = verdict(gap) == "worse"
         by = f"{number(gap.mean)} above it"
@@ -88,6 +91,11 @@ def leader(tables: Tables) -> Sentences:
         open_ = ": no difference is shown" if gap.known else ", on one split, without an interval"
         sentences.append(f"The next, {named(other['who'])}, is {by}{'' if shown else open_}.")
     return sentences
+
+
+def _matches(rows: pd.DataFrame, line: pd.Series) -> pd.Series:
+    """Which rows have the values of the line; nothing is like nothing."""
+    return ((rows == line) | (rows.isna() & line.isna())).all(axis=1)
 
 
 def compared(tables: Tables) -> Sentences:

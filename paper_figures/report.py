@@ -122,7 +122,9 @@ def picture(figure: Figure, module: ModuleType) -> dict[str, Any]:
 def protocol(tables: Tables) -> str:
     """How an experiment was run, in a line."""
     runs = tables["runs"]
-    parts = [f"{len(runs)} runs on {', '.join(DATA.get(x, x) for x in text(runs, 'data').unique())}"]
+    parts = [
+        f"{len(runs)} runs on {', '.join(DATA.get(x, x) for x in text(runs, 'data').unique())}"
+    ]
     kinds = [KINDS[kind] for kind in text(runs, "split.kind").unique() if kind in KINDS]
     parts += [" or ".join(kinds)] if kinds else []
     for column, word in (("split.fold", "folds"), ("split.seed", "splits"),

@@ -70,8 +70,7 @@ def _panel(axes: Axes, table: pd.DataFrame, metric: str, x: str) -> None:
             axes.plot(points[x], ideal, color=MUTED, linestyle=":", linewidth=0.9)
     axes.set(xscale="log", yscale="log", xlabel=SETTINGS[x], ylabel=label)
     ticks = sorted(table[x].dropna().unique())
-    if x != "model.ratings":
-        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set_xticks(ticks, [rounded(tick) for tick in ticks], minor=False)
     axes.xaxis.set_minor_formatter(NullFormatter())
     _readable(axes)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.2, fontsize=7)
@@ -108,6 +107,14 @@ def slices(table: pd.DataFrame, metric: str, x: str) -> dict[str, pd.DataFrame]:
 def method(table: pd.DataFrame) -> pd.Series:
     """The method of each sweep in words, whatever its arm is called."""
     return table["model.method"].map(lambda name: METHODS.get(name, str(name)))
+
+
+def rounded(size: float) -> str:
+    """A size in a few characters: 64, 300k, 25M."""
+    for unit, letter in ((1e6, "M"), (1e3, "k")):
+        if size >= unit:
+            return f"{size / unit:.3g}{letter}"
+    return f"{size:g}"
 
 
 def exponent(found: Power) -> str:
