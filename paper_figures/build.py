@@ -1,48 +1,116 @@
-"""Tables to files: every figure of an experiment as vector PDF and PNG."""
+"""Tables to files: every figure that an experiment's tables support, as vector PDF and PNG."""
 
 from pathlib import Path
+from types import ModuleType
 
 import pandas as pd
+from matplotlib.figure import Figure
 
-from paper_figures import calibration, convergence
+from paper_figures import (
+    ablation,
+    calibration,
+    coldstart,
+    content,
+    convergence,
+    factor_map,
+    learning,
+    pit,
+    priors,
+    rank,
+    rivals,
+    scaling,
+    strata,
+    temporal,
+)
+from paper_figures.runs import text
 from paper_figures.style import style
 from pmf.atomic import replacing
 from pmf.errors import InputError
 
-FIGURES = {"convergence": convergence, "calibration": calibration}
+# Each has TABLE, TITLE, CAPTION, `suits(table)`, which says whether the table is one for it, and
+# `plot(table)`. In the order of a report.
+FIGURES: dict[str, ModuleType] = {
+    "rivals": rivals,
+    "rank": rank,
+    "ablation": ablation,
+    "learning": learning,
+    "coldstart": coldstart,
+    "priors": priors,
+    "temporal": temporal,
+    "content": content,
+    "scaling": scaling,
+    "convergence": convergence,
+    "calibration": calibration,
+    "pit": pit,
+    "strata": strata,
+    "factor_map": factor_map,
+}
+
+Tables = dict[str, pd.DataFrame]
 
 
-def build(tables: Path, out: Path) -> list[Path]:
-    """Draw every figure from the tables in one folder into another; the paths of the PNGs.
+def read(folder: Path) -> Tables:
+    """The tables of an experiment by name, each merged with `runs` where it has an `id`.
 
-    A figure whose table has no rows, as the calibration of systems without a variance, is left out.
+    A run that broke has a line in `scores` without a metric. Raises `InputError` where `runs` or
+    `scores` is missing.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name, figure in FIGURES.items():
-        table = merged(tables, figure.TABLE)
-        if table.empty:
-            continue
-        with style():
-            drawn = figure.plot(table)
-            for suffix in ("pdf", "png"):
-                with replacing(out / f"{name}.{suffix}") as temporary:
-                    drawn.savefig(temporary, format=suffix)
-        written.append(out / f"{name}.png")
-    return written
-
-
-def merged(folder: Path, name: str) -> pd.DataFrame:
-    """A results table with the configuration of each run: `runs.csv` merged by `id`.
-
-    Raises `InputError` where one of the two is missing.
-    """
-    for file in ("runs", name):
-        if not (folder / f"{file}.csv").is_file():
+    for name in ("runs", "scores"):
+        if not (folder / f"{name}.csv").is_file():
             raise InputError(
-                f"{folder / file}.csv: no such results table; run the experiment first"
+                f"{folder / name}.csv: no such results table; run and collect the experiment first"
             )
-    table, runs = (
-        pd.read_csv(folder / f"{file}.csv", dtype={"id": str}) for file in (name, "runs")
-    )
-    return table.merge(runs, on="id", validate="many_to_one")
+    raw = {path.stem: _read(path) for path in sorted(folder.glob("*.csv"))}
+    runs = raw["runs"]
+    broken = runs.loc[text(runs, "error") != "", ["id"]]
+    raw["scores"] = pd.concat([raw["scores"], broken], ignore_index=True)
+    return {
+        name: table.merge(runs, on="id", validate="many_to_one")
+        if name != "runs" and "id" in table
+        else table
+        for name, table in raw.items()
+    }
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path, dtype={"id": str, "stratum": str, "item_id": str})
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); collect it again") from error
+
+
+def suiting(tables: Tables) -> dict[str, ModuleType]:
+    """The figures that there is something for in the tables."""
+    return {
+        name: figure
+        for name, figure in FIGURES.items()
+        if figure.TABLE in tables and figure.suits(tables[figure.TABLE])
+    }
+
+
+def draw(tables: Tables, figure: ModuleType) -> Figure:
+    """One figure in the one style. Raises `InputError` where its table has no rows."""
+    with style():
+        return figure.plot(tables[figure.TABLE])
+
+
+def build(folder: Path, out: Path) -> list[Path]:
+    """Draw every figure from the tables in one folder into another; the paths of the PNGs."""
+    tables = read(folder)
+    out.mkdir(parents=True, exist_ok=True)
+    return [
+        save(draw(tables, figure), out / f"{name}.png", also_pdf=True)
+        for name, figure in suiting(tables).items()
+    ]
+
+
+def save(figure: Figure, path: Path, also_pdf: bool = False, dpi: int = 300) -> Path:
+    """Write a figure as PNG, and as PDF beside it."""
+    with style():
+        with replacing(path) as temporary:
+            figure.savefig(temporary, format="png", dpi=dpi, metadata={"Software": None})
+        if also_pdf:
+            with replacing(path.with_suffix(".pdf")) as temporary:
+                figure.savefig(temporary, format="pdf",
+                               metadata={"CreationDate": None})  # fmt: skip
+    return path

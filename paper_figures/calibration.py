@@ -1,35 +1,45 @@
-"""Nominal against actual coverage of central prediction intervals, one line a method."""
+"""Nominal against actual coverage of central prediction intervals, one line a system."""
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from paper_figures.style import COLUMN, METHODS
+from paper_figures.estimates import over_folds
+from paper_figures.runs import having, is_plain, representative, who
+from paper_figures.style import COLUMN, MUTED, legend_above, looks, marked
 
 TABLE = "calibration"
+TITLE = "Calibration"
+CAPTION = (
+    "How often central prediction intervals hold the rating. On the dashed line an interval holds "
+    "what it says; below it the system is overconfident, above it too careful. Shaded: t interval "
+    "over the folds."
+)
+
+
+def suits(table: pd.DataFrame) -> bool:
+    return is_plain(table)
 
 
 def plot(table: pd.DataFrame) -> Figure:
-    """Draw the calibration table: columns id, model.method, nominal, actual."""
-    figure = Figure(figsize=(COLUMN, 3.1))
+    """Draw the calibration table: columns id, nominal, actual and the runs' settings."""
+    table = representative(having(table, "calibration", "id", "nominal", "actual"))
+    figure = Figure(figsize=(COLUMN, 3.5))
     axes = figure.add_subplot()
-    axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle=(0, (4, 3)))
-    axes.annotate(
-        "calibrated", (0.17, 0.17), (4, -9), textcoords="offset points", color="#777777", size=7
-    )
-    for method, runs in table.groupby("model.method", sort=False):
-        look = METHODS[method]
-        by_level = runs.groupby("nominal")["actual"]
-        mean, low, high = by_level.mean(), by_level.min(), by_level.max()
-        axes.plot(mean.index, mean, color=look.colour, linestyle=look.dash, marker=look.marker,
-                  markersize=3, label=look.label)  # fmt: skip
-        axes.fill_between(mean.index, low, high, color=look.colour, alpha=0.2, linewidth=0)
+    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)), label="calibrated")
+    all_looks = looks(who(table))
+    found = over_folds(table.assign(who=who(table)), ["who", "nominal"], "actual")
+    for name, part in found.groupby("who", sort=False):
+        look = all_looks[str(name)]
+        axes.plot(part["nominal"], part["mean"], linestyle=look.dash, label=name, **marked(look))
+        axes.fill_between(part["nominal"], part["low"], part["high"], color=look.colour,
+                          alpha=0.2, linewidth=0)  # fmt: skip
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axis.set_ticks(np.linspace(0, 1, 6))
     axes.set_xlabel("Nominal coverage of the interval")
     axes.set_ylabel("Held-out ratings inside it")
-    axes.legend(loc="upper left")
+    legend_above(figure)
     return figure

@@ -1,46 +1,62 @@
-"""Held-out RMSE against wall-clock seconds, one line a method."""
+"""Held-out RMSE against wall-clock seconds, one line a system and fold."""
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from paper_figures.style import COLUMN, METHODS
+from paper_figures.runs import having, is_plain, of_metric, representative, who
+from paper_figures.style import COLUMN, legend_above, looks, marked
 
 TABLE = "trace"
+TITLE = "Convergence"
+CAPTION = (
+    "Held-out RMSE against the seconds of inference alone, without compilation and search; one "
+    "line a fold. A thin line is a sampler's single draw during burn-in; after it, the mean over "
+    "the draws kept so far."
+)
+
+
+def suits(table: pd.DataFrame) -> bool:
+    return is_plain(table) and (table["metric"] == "rmse").any()
 
 
 def plot(table: pd.DataFrame) -> Figure:
-    """Draw the trace table: columns id, model.method, model.burn_in, step, seconds, metric, value.
+    """Draw the trace: columns id, step, seconds, metric, value and the runs' settings.
 
-    Seconds are those of inference, without compilation and prior search. Gibbs shows the single
-    sweep until burn-in ends (thin), from then on the mean over kept draws.
+    Of several seeds the first is drawn, of several ranks each system's middle one.
     """
-    figure = Figure(figsize=(COLUMN, 2.5))
+    table = having(table, "trace", "id", "step", "seconds", "metric", "value", "model.burn_in")
+    rmse = of_metric(representative(table), "rmse")
+    if "model.seed" in rmse:
+        rmse = rmse[rmse["model.seed"].isna() | (rmse["model.seed"] == rmse["model.seed"].min())]
+    having(rmse, "trace, metric rmse")
+    figure = Figure(figsize=(COLUMN, 2.7))
     axes = figure.add_subplot()
-    rmse = table[table["metric"] == "rmse"]
-    labelled, ends = set(), []
-    for (method, _), run in rmse.groupby(["model.method", "id"], sort=False):
-        look = METHODS[method]
-        burn_in = run["model.burn_in"].iloc[0] if method == "gibbs" else 0
+    all_looks, labelled, ends = looks(who(rmse)), set(), []
+    for (name, _), run in rmse.assign(who=who(rmse)).groupby(["who", "id"], sort=False):
+        look = all_looks[name]
+        is_gibbs = run["model.method"].iloc[0] == "gibbs"
+        burn_in = run["model.burn_in"].fillna(0).iloc[0] if is_gibbs else 0
         early, late = run[run["step"] <= burn_in], run[run["step"] > burn_in]
         axes.plot(early["seconds"], early["value"], color=look.colour, linewidth=0.6, alpha=0.6)
-        if len(early):
-            spot = early.iloc[-1]
-            axes.annotate("burn-in", (spot["seconds"], spot["value"]), (4, -2), size=7,
-                          textcoords="offset points", color=look.colour)  # fmt: skip
-        label = None if method in labelled else look.label
-        axes.plot(late["seconds"], late["value"], color=look.colour, linestyle=look.dash,
-                  marker=look.marker, markevery=[-1], markersize=4.5, label=label)  # fmt: skip
-        labelled.add(method)
-        ends.append(late["value"].iloc[-1])
-    best, worst = min(ends), max(ends)
-    # The first steps are far off; the eye belongs where the methods differ.
-    room = max(worst - best, 0.02)
-    axes.set_ylim(best - 0.3 * room, min(worst + 4 * room, 1.01 * rmse["value"].max()))
+        label = None if name in labelled else name
+        axes.plot(late["seconds"], late["value"], linestyle=look.dash, markevery=[-1],
+                  markersize=4.5, label=label, **marked(look))  # fmt: skip
+        labelled.add(name)
+        ends.append(run["value"].iloc[-1])
+    axes.set_ylim(*_limits(np.array(ends), rmse["value"].max()))
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("Wall-clock time of inference (s)")
     axes.set_ylabel("Held-out RMSE (stars)")
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, columnspacing=1.2)
+    legend_above(figure, 3)
     return figure
+
+
+def _limits(ends: np.ndarray, highest: float) -> tuple[float, float]:
+    """The first steps are far off; the eye belongs where the systems differ."""
+    best, worst = ends.min(), ends.max()
+    room = max(worst - best, 0.02)
+    return best - 0.3 * room, max(min(worst + 4 * room, 1.01 * highest), worst + 0.3 * room)

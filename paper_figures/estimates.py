@@ -1,0 +1,87 @@
+"""Means over folds and seeds with their intervals, paired differences, and fitted exponents."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.stats import linregress, t
+
+LEVEL = 0.95  # of every interval that is drawn or printed
+UNITS = ("split.fold", "split.seed")  # one draw of training and test ratings each
+
+
+class Interval(NamedTuple):
+    """An estimate; `low` and `high` are NaN where there was one draw only."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+    @property
+    def known(self) -> bool:
+        return self.low == self.low
+
+
+def interval(values: np.ndarray) -> Interval:
+    """The mean of independent values, and its Student t interval."""
+    values = np.asarray(values, np.float64)
+    n, mean = len(values), float(np.mean(values))
+    if n < 2:
+        return Interval(mean, np.nan, np.nan, n)
+    half = float(t.ppf((1 + LEVEL) / 2, n - 1) * np.std(values, ddof=1) / np.sqrt(n))
+    return Interval(mean, mean - half, mean + half, n)
+
+
+def units(table: pd.DataFrame) -> list[str]:
+    """What a repetition is: a fold or a split's seed; where there is one split, the fit's seed, or
+    the number of a measurement.
+    """
+    splits = [name for name in UNITS if name in table and table[name].nunique() > 1]
+    seeds = [
+        name
+        for name in ("model.seed", "model.repeat")
+        if name in table and table[name].nunique() > 1
+    ]
+    return splits or seeds
+
+
+def over_folds(table: pd.DataFrame, keys: list[str], value: str = "value") -> pd.DataFrame:
+    """`keys, mean, low, high, n`: seeds are averaged, then a t interval is taken over the folds.
+
+    Training sets of folds overlap, so these intervals are a little too narrow (Nadeau & Bengio,
+    Machine Learning 2003); comparisons of systems are tested on users instead.
+    """
+    each = table.groupby([*keys, *units(table)], dropna=False, sort=False)[value].mean()
+    rows = []
+    for key, values in each.reset_index().groupby(keys, dropna=False, sort=False):
+        found = interval(values[value].to_numpy())
+        rows.append(dict(zip(keys, key, strict=True)) | found._asdict())
+    return pd.DataFrame(rows, columns=[*keys, *Interval._fields])
+
+
+def paired(one: pd.DataFrame, other: pd.DataFrame, value: str = "value") -> Interval:
+    """The mean difference, one minus other, over the folds that both have."""
+    keys = units(pd.concat([one, other]))
+    if not keys:
+        return Interval(float(one[value].mean() - other[value].mean()), np.nan, np.nan, 1)
+    left, right = (table.groupby(keys)[value].mean() for table in (one, other))
+    return interval((left - right).dropna().to_numpy())
+
+
+class Power(NamedTuple):
+    """value = scale * x^exponent, fitted to logarithms; `error` is the exponent's half-width."""
+
+    exponent: float
+    error: float  # NaN from fewer than three sizes
+    scale: float
+
+
+def power_law(x: np.ndarray, value: np.ndarray) -> Power | None:
+    """Least squares on logarithms; None where there are not two sizes."""
+    x, value = np.log(np.asarray(x, np.float64)), np.log(np.asarray(value, np.float64))
+    if len(np.unique(x)) < 2:
+        return None
+    fit = linregress(x, value)
+    error = t.ppf((1 + LEVEL) / 2, len(x) - 2) * fit.stderr if len(x) > 2 else np.nan
+    return Power(float(fit.slope), float(error), float(np.exp(fit.intercept)))

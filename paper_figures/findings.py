@@ -1,0 +1,309 @@
+"""What an experiment says, in sentences made from its tables alone.
+
+Every number and every "better" or "worse" is computed: other tables give other sentences. Where the
+tables cannot tell, the sentence says that no difference is shown, or there is none.
+"""
+
+import numpy as np
+import pandas as pd
+
+from paper_figures.ablation import settings as apart
+from paper_figures.ablation import word
+from paper_figures.content import COLD, WARM, warm_and_cold
+from paper_figures.estimates import Interval, over_folds, paired, power_law
+from paper_figures.priors import STRENGTH, learnt_names
+from paper_figures.rivals import accuracy_and_time, broken_systems, pareto
+from paper_figures.runs import METHODS, of_metric, representative, varies, varying, who
+from paper_figures.scaling import METRICS as COSTS
+from paper_figures.scaling import SETTINGS, exponent, slices
+from paper_figures.temporal import KINDS, held_out
+
+Tables = dict[str, pd.DataFrame]
+Sentences = list[str]
+NAMES = {"rmse": "RMSE", "mae": "MAE", "log_density": "log density", "crps": "CRPS",
+         "ndcg@10": "NDCG@10", "recall@10": "recall@10"}  # fmt: skip
+MORE_IS_BETTER = ("log_density", "ndcg@10", "recall@10")
+UNDECIDED = "no difference shown"
+
+
+def number(value: float, digits: int = 4, sign: bool = False) -> str:
+    """A number with a true minus."""
+    value = 0.0 if round(value, digits) == 0 else value
+    return f"{value:{'+' if sign else ''}.{digits}f}".replace("-", "−")
+
+
+def between(found: Interval, digits: int = 4) -> str:
+    """A mean with its interval where there is one."""
+    if not found.known:
+        return number(found.mean, digits)
+    return (f"{number(found.mean, digits)} ({number(found.low, digits)} to "
+            f"{number(found.high, digits)})")  # fmt: skip
+
+
+def verdict(found: Interval, metric: str = "rmse") -> str:
+    """`better`, `worse`, or that no difference is shown, of a difference with its interval."""
+    if not found.known or found.low <= 0 <= found.high:
+        return UNDECIDED
+    return "better" if (found.mean > 0) == (metric in MORE_IS_BETTER) else "worse"
+
+
+def named(system: object) -> str:
+    """A system's name, in quotes where it is a plain word."""
+    name = str(system)
+    return name if name[:1].isupper() else f"“{name}”"
+
+
+def listed(parts: list[str]) -> str:
+    """a, b and c; or a; b; c where a part has a comma of its own."""
+    if any("," in part for part in parts):
+        return "; ".join(parts)
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def overall(tables: Tables) -> Sentences:
+    """Who is best by RMSE, what the paired tests say, and whether intervals hold their promise."""
+    return [*leader(tables), *compared(tables), *coverage(tables)]
+
+
+def leader(tables: Tables) -> Sentences:
+    """The system and setting of least RMSE, and the next system."""
+    rows = of_metric(tables["scores"], "rmse")
+    if rows.empty:
+        return []
+    rows = rows.assign(who=who(tables["scores"]).loc[rows.index])
+    settings = varying(rows)
+    at = ["who", *settings]
+    found = over_folds(rows, at).sort_values("mean")
+    first = found.iloc[0]
+    parts = [f"{name.split('.')[-1]} {word(first[name])}" for name in settings]
+    where = f" at {listed(parts)}" if parts else ""
+    value = between(Interval(*first[list(Interval._fields)]))
+    sentences = [f"{named(first['who'])} has the lowest RMSE, {value}{where}."]
+    others = found[found["who"] != first["who"]]
+    if len(others):
+        other = others.iloc[0]
+        mine, its = (rows[_matches(rows[at], line[at])] for line in (first, other))
+        gap = paired(its, mine)
+        shown = verdict(gap) == "worse"
+        by = f"{number(gap.mean)} above it"
+        if gap.known:
+            by += f" ({number(gap.low)} to {number(gap.high)}, paired over {gap.n} repetitions)"
+        open_ = ": no difference is shown" if gap.known else ", on one split, without an interval"
+        sentences.append(f"The next, {named(other['who'])}, is {by}{'' if shown else open_}.")
+    return sentences
+
+
+def _matches(rows: pd.DataFrame, line: pd.Series) -> pd.Series:
+    """Which rows have the values of the line; nothing is like nothing."""
+    return ((rows == line) | (rows.isna() & line.isna())).all(axis=1)
+
+
+def compared(tables: Tables) -> Sentences:
+    """What the paired comparisons to the first reference say, a sentence for each metric."""
+    rows = tables.get("comparisons")
+    if rows is None or rows.empty:
+        return []
+    reference = rows["reference"].iloc[0]
+    rows = rows[rows["reference"] == reference]
+    sentences = []
+    for metric, part in rows.groupby("metric", sort=False):
+        arms = [_arm(str(arm), lines, apart(rows)) for arm, lines in part.groupby("arm",
+                sort=False)]  # fmt: skip
+        name = NAMES.get(str(metric), str(metric))
+        sentences.append(f"Against {named(reference)}, by {name}: {'; '.join(arms)}.")
+    return sentences
+
+
+def _arm(arm: str, lines: pd.DataFrame, within: list[str]) -> str:
+    """An arm's verdicts, one for each setting that it was compared within."""
+    if len(lines) == 1:
+        row = lines.iloc[0]
+        size = between(Interval(row["difference"], row["low"], row["high"], int(row["n"])))
+        return f"{named(arm)}: {row['verdict']}, {size}"
+    words = []
+    for said, part in lines.groupby("verdict", sort=False):
+        low, high = number(part["difference"].min()), number(part["difference"].max())
+        size = f"by {low}" if low == high else f"between {low} and {high}"
+        words.append(f"{said} in {len(part)} of {len(lines)} ({_where(part, within)}), {size}")
+    return f"{named(arm)}: {', '.join(words)}"
+
+
+def _where(part: pd.DataFrame, within: list[str]) -> str:
+    """The settings of some lines, as `rank 4, 8`."""
+    names = []
+    for setting in within:
+        values = [METHODS.get(value, f"{value:g}" if isinstance(value, float | int) else str(value))
+                  for value in part[setting].dropna().unique()]  # fmt: skip
+        label = "" if setting == "model.method" else setting.split(".")[-1] + " "
+        if values and part[setting].nunique() > 0:
+            names.append(label + ", ".join(values))
+    return "; ".join(names)
+
+
+def coverage(tables: Tables) -> Sentences:
+    """Whether central intervals hold as many ratings as they say."""
+    metric = "coverage_90"
+    nominal = int(metric.split("_")[1]) / 100
+    scores = tables["scores"]
+    rows = representative(of_metric(scores, metric))
+    if rows.empty:
+        return []
+    counts = of_metric(scores, "n").set_index("id")["value"]
+    words = []
+    for name, part in rows.groupby(who(rows), sort=False):
+        found = over_folds(part.assign(all=0), ["all"]).iloc[0]
+        mean, low, high = found["mean"], found["low"], found["high"]
+        if low != low:  # one split: what the number of ratings leaves open
+            half = 1.96 * np.sqrt(nominal * (1 - nominal) / counts[part["id"]].sum())
+            low, high = mean - half, mean + half
+        says = "as stated" if low <= nominal <= high else (
+            "too narrow" if mean < nominal else "too wide")  # fmt: skip
+        words.append(f"{name} {mean:.1%} ({says})")
+    return [f"Intervals stated to hold {nominal:.0%} of the ratings hold: {listed(words)}."]
+
+
+def ablation(tables: Tables) -> Sentences:
+    return [*leader(tables), *compared(tables)]
+
+
+def learning(tables: Tables) -> Sentences:
+    """Errors with the least and the most training ratings, and how the leader's lead moves."""
+    return _along(tables, "split.keep", lambda share: f"{share:.0%} of the training ratings")
+
+
+def coldstart(tables: Tables) -> Sentences:
+    """Errors with the fewest and the most ratings of a new user."""
+    return _along(tables, "split.given", lambda n: f"{n:.0f} ratings of a new user")
+
+
+def _along(tables: Tables, setting: str, words) -> Sentences:
+    rows = of_metric(tables["scores"], "rmse")
+    rows = rows.assign(who=who(rows))
+    if not varies(rows, setting):
+        return overall(tables)
+    sentences = []
+    for end in (rows[setting].min(), rows[setting].max()):
+        here = rows[rows[setting] == end]
+        found = over_folds(here, ["who"]).sort_values("mean")
+        values = [f"{row.who} {number(row.mean)}" for row in found.itertuples()]
+        sentence = f"With {words(end)} the RMSE is: {listed(values)}"
+        if len(found) > 1:
+            best, worst = (here[here["who"] == found["who"].iloc[j]] for j in (0, -1))
+            gap = paired(worst, best)
+            sentence += f"; from first to last {between(gap)}"
+        sentences.append(sentence + ".")
+    return sentences + _gains(rows, setting)
+
+
+def _gains(rows: pd.DataFrame, setting: str) -> Sentences:
+    """How much each system gains from the one end to the other."""
+    ends = rows[setting].min(), rows[setting].max()
+    parts = []
+    for name, part in rows.groupby("who", sort=False):
+        low, high = (part[part[setting] == end] for end in ends)
+        gain = paired(low, high)
+        if gain.mean == gain.mean:
+            parts.append(f"{name} {number(gain.mean, sign=True)}")
+    return [f"Between the two, RMSE differs by: {listed(parts)}."] if parts else []
+
+
+def priors(tables: Tables) -> Sentences:
+    """How far RMSE moves along each grid of ridges, against systems that learn their prior."""
+    rows = of_metric(tables["scores"], "rmse")
+    rows = rows.assign(who=who(rows))
+    if STRENGTH not in rows:
+        return overall(tables)
+    sentences = []
+    for name, part in rows.dropna(subset=[STRENGTH]).groupby("who", sort=False):
+        found = over_folds(part, [STRENGTH])
+        best, worst = found.loc[found["mean"].idxmin()], found.loc[found["mean"].idxmax()]
+        inside = found[STRENGTH].min() < best[STRENGTH] < found[STRENGTH].max()
+        where = "inside the grid" if inside else "at the edge of the grid"
+        sentences.append(
+            f"Under {name}'s prior RMSE runs from {number(best['mean'])}, at {best[STRENGTH]:g} "
+            f"({where}), to {number(worst['mean'])}, at {worst[STRENGTH]:g}: a spread of "
+            f"{number(worst['mean'] - best['mean'])}."
+        )
+    learnt = rows[rows[STRENGTH].isna()]
+    if len(learnt):
+        found = over_folds(learnt.assign(who=learnt_names(learnt)), ["who"])
+        values = [f"{row.who} {number(row.mean)}" for row in found.itertuples()]
+        sentences.append(f"Without such a choice: {listed(values)}.")
+    return sentences
+
+
+def temporal(tables: Tables) -> Sentences:
+    """What the future costs against a random split, and who leads there."""
+    rows = held_out(of_metric(tables["scores"], "rmse"))
+    rows = rows.assign(who=who(rows))
+    later = rows[rows["kind"] == KINDS["split_global_time"]]
+    if later.empty:
+        return overall(tables)
+    sentences = []
+    for share, part in later.groupby("held_out"):
+        found = over_folds(part, ["who"]).sort_values("mean")
+        values = [f"{row.who} {number(row.mean)}" for row in found.itertuples()]
+        sentences.append(f"With the latest {share:.0%} held out RMSE is: {listed(values)}.")
+    random = rows[rows["kind"] == KINDS["sample_records"]]
+    both = sorted(set(random["held_out"]) & set(later["held_out"]))
+    if both:
+        parts = []
+        for name in dict.fromkeys(later["who"]):
+            one, other = (x[(x["held_out"] == both[-1]) & (x["who"] == name)]["value"].mean()
+                          for x in (later, random))  # fmt: skip
+            if one == one and other == other:
+                parts.append(f"{name} {number(one - other, sign=True)}")
+        sentences.append(f"Against as many held out at random, {both[-1]:.0%}, RMSE differs by: "
+                         f"{listed(parts)}.")  # fmt: skip
+    return sentences
+
+
+def content(tables: Tables) -> Sentences:
+    """Who is best on items with training ratings, and on items without."""
+    found = warm_and_cold(representative(tables["strata"]))
+    sentences = []
+    for part in (WARM, COLD):
+        here = over_folds(found[found["part"] == part], ["who"]).sort_values("mean")
+        if here.empty:
+            continue
+        values = [f"{row.who} {number(row.mean)}" for row in here.itertuples()]
+        rows = found[found["part"] == part]
+        sentence = f"{part}: RMSE {listed(values)}"
+        if len(here) > 1:
+            first, second = (rows[rows["who"] == here["who"].iloc[j]] for j in (0, 1))
+            gap = paired(second, first)
+            sentence += f"; the second is {verdict(gap)} than the first" if verdict(
+                gap) != UNDECIDED else "; between the first two no difference is shown"  # fmt: skip
+        sentences.append(sentence + ".")
+    return sentences + compared(tables)
+
+
+def scaling(tables: Tables) -> Sentences:
+    """The fitted exponents of time and memory."""
+    sentences = []
+    for metric, (label, _) in COSTS.items():
+        for setting, name in SETTINGS.items():
+            rows = of_metric(tables["scores"], metric)
+            if not varies(rows, setting):
+                continue
+            fits = {system: power_law(x[setting].to_numpy(), x["mean"].to_numpy())
+                    for system, x in slices(rows, metric, setting).items()}  # fmt: skip
+            parts = [f"{system} {exponent(fit)}" for system, fit in fits.items() if fit]
+            if parts:
+                sentences.append(f"{label.split(' (')[0]} grows with {name.split(' (')[0].lower()} "
+                                 f"to the power: {listed(parts)}.")  # fmt: skip
+    return sentences
+
+
+def rivals(tables: Tables) -> Sentences:
+    """Who is on the frontier of accuracy and time, and what broke."""
+    scores = tables["scores"]
+    found = accuracy_and_time(representative(scores))
+    sentences = leader(tables)
+    if len(found):
+        front = [f"{row.who} ({number(row.rmse)} in {row.seconds:.2g} s)"
+                 for row in pareto(found).itertuples()]  # fmt: skip
+        sentences.append(f"No system is both faster and more accurate than: {listed(front)}.")
+    for name, reason in broken_systems(scores).items():
+        sentences.append(f"{named(name)} broke: {reason}.")
+    return sentences + compared(tables) + coverage(tables)

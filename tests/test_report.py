@@ -1,0 +1,209 @@
+"""Tables, sentences and the report. Catches: a number or a verdict that is not the table's, a page
+that needs the network, an experiment invented or silently left out."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import result_tables
+from typer.testing import CliRunner
+
+from paper_figures import docs, findings, report
+from paper_figures.__main__ import app
+from paper_figures.build import read
+from paper_figures.estimates import Interval
+from paper_figures.formulas import DISPLAY, INLINE
+from paper_figures.sections import SECTIONS, in_order, section
+from paper_figures.tables import Cell, Grid, comparisons_grid, html, latex, markdown, scores_grid
+from pmf.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def experiments(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("results")
+    return {
+        name: read(result_tables.write(folder / name, make()))
+        for name, make in result_tables.EXPERIMENTS.items()
+    }
+
+
+def with_values(tables, change):
+    """The tables with other scores."""
+    return tables | {"scores": change(tables["scores"].copy())}
+
+
+def test_a_table_has_the_means_the_intervals_and_the_best(experiments):
+    tables = experiments["compare"]
+    grid = scores_grid(tables)
+    rows = {(row[0].text, row[1].text): row for row in grid.rows}
+    assert len(rows) == 15 and grid.header[:3] == ["system", "rank", "RMSE"]
+    scores = tables["scores"].query("metric == 'rmse' and arm == 'Gibbs' and `model.rank` == 64")
+    by_fold = scores.groupby("split.fold")["value"].mean()
+    half = 4.302652729911275 * by_fold.std() / np.sqrt(3)
+    assert rows["Gibbs", "64"][2].text == f"{by_fold.mean():.4f} ± {half:.4f}"
+    best = [key for key, row in rows.items() if row[2].best]
+    assert best == [("Gibbs", "64")]
+    nearest = {key[0] for key, row in rows.items() if row[grid.header.index("90 % coverage")].best}
+    assert nearest == {"Gibbs"}  # 91.8 % is nearer to 90 % than 76.5 %
+    assert rows["Gibbs", "64"][-1].text == "−0.0150 ▲" and rows["ALS", "4"][-1].text == ""
+    assert rows["MAP, Adam", "4"][-1].text == "+0.0010 ="
+
+
+def test_comparisons_within_a_method_stay_there(experiments):
+    tables = dict(experiments["ablation"])
+    rows = tables["comparisons"].copy()
+    of_gibbs = (rows["model.method"] == "gibbs") & (rows["arm"] == "factors")
+    rows.loc[of_gibbs & (rows["metric"] == "rmse"), ["difference", "verdict"]] = [-0.03, "better"]
+    tables["comparisons"] = rows
+    last = {row[0].text: row[-1].text for row in scores_grid(tables).rows}
+    assert last["factors, Gibbs"] == "−0.0300 ▲" and last["factors, ALS"] == "+0.0010 ="
+    assert comparisons_grid(tables).header[3] == "method"
+    assert comparisons_grid(experiments["sparsity"]) is None
+
+
+def test_three_languages_for_the_same_cells():
+    grid = Grid(["a_b", "x"], [[Cell("R&D <1"), Cell("−0.1 ± 0.2", True)]], 1)
+    assert markdown(grid) == "| a_b | x |\n| --- | ---: |\n| R&D <1 | **−0.1 ± 0.2** |\n"
+    assert r"R\&D $<$1 & \textbf{$-$0.1 $\pm$ 0.2} \\" in latex(grid)
+    assert r"a\_b & x \\" in latex(grid) and r"\begin{tabular}{lr}" in latex(grid)
+    assert "<td>R&amp;D &lt;1</td>" in html(grid) and "<b>−0.1</b>" in html(grid)
+
+
+def test_verdicts_follow_the_interval_and_the_direction_of_the_metric():
+    below, above, across = (Interval(m, m - 0.1, m + 0.1, 5) for m in (-0.2, 0.2, 0.05))
+    assert [findings.verdict(x) for x in (below, above, across)] == [
+        "better", "worse", "no difference shown",
+    ]  # fmt: skip
+    assert findings.verdict(above, "log_density") == "better"
+    assert findings.verdict(Interval(-0.2, np.nan, np.nan, 1)) == "no difference shown"
+
+
+def test_sentences_change_with_the_numbers(experiments):
+    tables = experiments["compare"]
+    said = findings.overall(tables)
+    assert said[0].startswith("Gibbs has the lowest RMSE, 0.8560")
+    assert "no difference" not in said[1] and "The next, ALS" in said[1]
+
+    def worse(scores: pd.DataFrame) -> pd.DataFrame:
+        scores.loc[(scores["arm"] == "Gibbs") & (scores["metric"] == "rmse"), "value"] += 0.1
+        return scores
+
+    changed = findings.overall(with_values(tables, worse))
+    assert changed[0].startswith("ALS has the lowest RMSE") and changed[1] != said[1]
+
+    def equal(scores: pd.DataFrame) -> pd.DataFrame:
+        scores.loc[scores["metric"] == "rmse", "value"] = 0.9 + 0.01 * np.random.default_rng(
+            0).standard_normal((scores["metric"] == "rmse").sum())  # fmt: skip
+        return scores
+
+    assert findings.overall(with_values(tables, equal))[1].endswith(": no difference is shown.")
+
+
+def test_sentences_take_their_verdicts_from_the_comparisons(experiments):
+    tables = dict(experiments["compare"])
+    by_rmse = findings.compared(tables)[0]
+    assert "Gibbs: better, −0.0150 (−0.0165 to −0.0135)" in by_rmse
+    assert "MAP, Adam: no difference shown" in by_rmse
+    rows = tables["comparisons"].copy()
+    rows.loc[rows["arm"] == "Gibbs", "verdict"] = "no difference shown"
+    assert "Gibbs: no difference shown" in findings.compared(tables | {"comparisons": rows})[0]
+
+
+def test_coverage_is_judged_against_what_was_stated(experiments):
+    (said,) = findings.coverage(experiments["compare"])
+    assert "90%" in said and "ALS 76.5% (too narrow)" in said and "Gibbs 91.8% (too wide)" in said
+
+    def honest(scores: pd.DataFrame) -> pd.DataFrame:
+        held = scores["metric"] == "coverage_90"
+        scores.loc[held, "value"] = 0.9 + 0.001 * np.sin(np.arange(held.sum()))
+        return scores
+
+    (said,) = findings.coverage(with_values(experiments["compare"], honest))
+    assert said.count("as stated") == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("sparsity", r"With 10% of the training ratings .* Gibbs 0\.90"),
+        ("coldstart", r"With 0 ratings of a new user .*With 20 ratings"),
+        ("priors", r"PMF's prior RMSE runs from 0\.87.*, at 11\.2 \(inside the grid\)"),
+        ("temporal", r"Against as many held out at random, 40%, .* ALS \+0\.06"),
+        ("content", r"Items without: RMSE “?hybrid"),
+        ("scaling", r"Time of a sweep grows with rank to the power: ALS 1\.5"),
+        (
+            "rivals",
+            r"Gibbs has the lowest RMSE, 0\.85\d\d \(.*\) at trials 20\. The next, “smurff”",
+        ),
+        ("rivals", r"than: ALS .*“cornac_pmf” broke: segmentation fault"),
+        ("ablation", r"“mean”: worse in 2 of 2 \(ALS, Gibbs\), by 0\.1800"),
+    ],
+)
+def test_each_experiment_says_what_was_put_into_its_tables(name, expected, experiments):
+    said = " ".join(section(name).findings(experiments[name]))
+    assert re.search(expected, said), said
+
+
+@pytest.fixture(scope="module")
+def page(experiments):
+    few = ("compare", "scaling", "quickstart", "films")
+    return report.render({name: experiments[name] for name in in_order(list(few))})
+
+
+def test_the_report_is_whole_and_needs_nothing_else(page, experiments):
+    assert not re.search(r"<script|https?://(?!www\.w3)|src=\"(?!data:)|@import|<link", page)
+    assert page.index('id="compare"') < page.index('id="scaling"') < page.index('id="quickstart"')
+    assert "Gibbs has the lowest RMSE, 0.8560" in page and ">Films</a>" in page
+    for run in experiments["compare"]["runs"]["id"]:
+        assert run in page
+    assert page.count('class="formula"') == len(DISPLAY) + len(INLINE) + page.count(
+        'alt="P"') - 1  # fmt: skip
+    numbers = [int(x) for x in re.findall(r"<b>Figure (\d+)\.", page)]
+    assert numbers == list(range(1, len(numbers) + 1)) and len(numbers) == 16
+
+
+def test_missing_experiments_are_named_and_not_invented(page):
+    (missing,) = re.findall(r'class="missing">(.*?)</p>', page, re.DOTALL)
+    assert set(SECTIONS) - {"compare", "scaling", "quickstart"} == set(
+        re.findall(r"[a-z]+", missing.split(":")[1])
+    )
+    assert 'id="ablation"' not in page
+
+
+def test_no_number_stands_in_the_template():
+    text = (report.TEMPLATES / "report.html").read_text(encoding="utf8")
+    prose = re.sub(r"<[^>]*>|\{[{%].*?[%}]\}|&\w+;", " ", text, flags=re.DOTALL)
+    assert re.findall(r"\d+", prose) == []
+    for about in SECTIONS.values():
+        assert not re.search(r"\d", about.title + about.question)
+
+
+def test_docs_are_rewritten_between_the_marks_only(tmp_path, experiments):
+    results = page = tmp_path / "docs" / "results.md"
+    page.parent.mkdir()
+    page.write_text(f"before\n{docs.BEGIN}\nwas here\n{docs.END}\nafter\n", encoding="utf8")
+    some = {"sparsity": experiments["sparsity"]}
+    written = docs.write(some, page, page.parent / "img")
+    assert [path.name for path in written] == ["sparsity-learning.png", "results.md"]
+    text = results.read_text(encoding="utf8")
+    assert text.startswith("before\n") and text.endswith("\nafter\n") and "was here" not in text
+    assert "](img/sparsity-learning.png)" in text and "With 10% of the training ratings" in text
+    assert written[0].stat().st_size < 80_000
+    docs.write(some, page, page.parent / "img")
+    assert page.read_text(encoding="utf8") == text
+    page.write_text("no marks", encoding="utf8")
+    with pytest.raises(InputError, match="it needs the lines"):
+        docs.write(some, page, page.parent / "img")
+
+
+def test_one_command_makes_figures_tables_and_the_report(tmp_path):
+    results = tmp_path / "results"
+    result_tables.write(results / "sparsity", result_tables.sparsity())
+    made = CliRunner().invoke(app, ["--results", str(results), "--out", str(tmp_path / "out")])
+    assert made.exit_code == 0, made.output
+    names = {path.name for path in (tmp_path / "out" / "sparsity").iterdir()}
+    assert names == {"learning.png", "learning.pdf", "scores.tex", "scores.md"}
+    assert (tmp_path / "out" / "report.html").stat().st_size > 50_000
+    nothing = CliRunner().invoke(app, ["report", "--results", str(tmp_path)])
+    assert isinstance(nothing.exception, InputError)
