@@ -6,6 +6,7 @@
     calibration  id, nominal, actual, width
     pit          id, low, high, share
     strata       id, by, stratum, n, rmse, ...
+    items        id, item_id, title, genres, x, y, popularity: of the first run that has any
     comparisons  what `compare` makes of the errors of each user, where it is given
 
 Times are in the column `seconds` of `trace` and in the metrics `*_seconds` of `scores`; everything
@@ -55,6 +56,8 @@ def collect(
         "trace": thinned(metrics[~is_end][["id", "step", "seconds", "metric", "value"]]),
         **{name: _stacked(points, folder, name) for name in ("calibration", "pit", "strata")},
     }
+    if (items := _first(points, folder, "items")) is not None:
+        tables["items"] = items
     if compare is not None:
         tables["comparisons"] = compare(user_errors(points, folder))
     _check(tables, points)
@@ -93,6 +96,12 @@ def _stacked(points: list[Point], folder: Path, name: str) -> pd.DataFrame:
     if not parts:
         return pd.DataFrame(columns=["id"])
     return pd.concat(parts, names=["id"]).reset_index("id")
+
+
+def _first(points: list[Point], folder: Path, name: str) -> pd.DataFrame | None:
+    """A file of the first run that has it."""
+    having = [point for point in points if (folder / point.id / f"{name}.csv").is_file()]
+    return _stacked(having[:1], folder, name) if having else None
 
 
 def thinned(trace: pd.DataFrame, most: int = MOST_STEPS) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from pmf.data.movielens import Dataset
 from pmf.data.splits import Split
 from pmf.estimator import PMF
 from pmf.evaluate.report import ranked
+from pmf.fit import Fitted
 from pmf.settings import Settings
 from pmf.watch import Record
 
@@ -23,6 +24,8 @@ PRIOR_AXES = {
     "item_bias": Axis(0.2, 40.0, tuning.SEARCH_START.item_bias),
     "user_exponent": Axis(0.0, 1.0, tuning.SEARCH_START.user_exponent, log=False),
 }
+MAPPED = 200  # items on a map
+
 # tau in units of the ratings' own precision, in which a model that explains nothing has 1.
 TAU_AXIS = Axis(0.8, 5.0, tuning.TAU_RATIO**tuning.TAU_START)
 
@@ -50,9 +53,9 @@ def fit_and_predict(
         "stopped": fit.stopped,
     }
     rank = partial(ranked, model) if settings.store_draws else None
-    return Outcome(
-        *model.heldout_prediction, trace_of(model.records), costs, rank, model.noise, facts
-    )
+    items = item_map(model.require_fitted(), dataset.items) if settings.method != "gibbs" else None
+    told = trace_of(model.records), costs, rank, model.noise, items, facts
+    return Outcome(*model.heldout_prediction, *told)
 
 
 def trace_of(records: list[Record]) -> pd.DataFrame:
@@ -61,6 +64,28 @@ def trace_of(records: list[Record]) -> pd.DataFrame:
     steps["metric"] = steps["metric"].replace("heldout_rmse", "rmse")
     steps["split"] = steps["metric"].map({"rmse": "test", "log_posterior": "train"})
     return steps[TRACE]
+
+
+def item_map(fitted: Fitted, described: pd.DataFrame) -> pd.DataFrame | None:
+    """The best known items at their two leading directions; None without two, or without titles.
+
+    With G the users' second moments, item i stands at V_i G^(1/2), turned to its principal axes: in
+    stars, and the same whatever rotation and scale the factors came in. Draws of a sampler have a
+    rotation each, so they have no such map.
+    """
+    U, V = (np.asarray(side.factor[0], np.float64) for side in fitted.fit.draws[:2])
+    if V.shape[1] < 2 or "title" not in described:
+        return None
+    U, V = U[:-1], V[:-1]  # without the unknown rows
+    values, axes = np.linalg.eigh(U.T @ U / len(U))
+    stars = V @ (axes * np.sqrt(np.maximum(values, 0)))
+    centred = stars - np.average(stars, axis=0, weights=fitted.item_count[:-1])
+    turn = np.linalg.svd(np.sqrt(fitted.item_count[:-1, None]) * centred, full_matrices=False)[2]
+    x, y = (one * np.sign(one[np.abs(one).argmax()]) for one in turn[:2] @ centred.T)
+    counts = {"x": x, "y": y, "popularity": fitted.item_count[:-1]}
+    table = pd.DataFrame({"item_id": fitted.items.values} | counts)
+    table = table.merge(described[["item_id", "title", "genres"]], on="item_id")
+    return table.sort_values("popularity", ascending=False, kind="stable")[:MAPPED]
 
 
 def _is_fused(settings: Settings) -> bool:

@@ -48,9 +48,8 @@ def fit_and_predict(
     }
     facts = {"features": features.width, "chosen_prior": fit.search.chosen, "stopped": fit.stopped}
     rank = partial(_ranked, model.require_fitted())
-    return Outcome(
-        *model.heldout_prediction, trace_of(fit.records), costs, rank, model.noise, facts
-    )
+    trace = trace_of(fit.records)
+    return Outcome(*model.heldout_prediction, trace, costs, rank, model.noise, facts=facts)
 
 
 def _ranked(

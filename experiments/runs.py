@@ -2,9 +2,9 @@
 
 A run folder holds `config.json`, `manifest.json` and `metrics.csv` (step, seconds, split, metric,
 value); where the system predicts also `predictions.parquet`, `users.csv` and `strata.csv`, and
-where it gives a variance `calibration.csv` and `pit.csv`. It is written beside its place and
-renamed: a folder that is there is whole. While it runs, checkpoints lie in a hidden folder beside
-that place.
+where it gives a variance `calibration.csv` and `pit.csv`; of factors, `items.csv`. It is written
+beside its place and renamed: a folder that is there is whole. While it runs, checkpoints lie in a
+hidden folder beside that place.
 """
 
 import json
@@ -121,6 +121,8 @@ def _write(
         report.predictions.to_parquet(folder / "predictions.parquet", index=False)
         for name, table in tables_of(report).items():
             table.to_csv(folder / f"{name}.csv", index=False)
+    if outcome.items is not None:
+        outcome.items.to_csv(folder / "items.csv", index=False)
     facts = {
         "tuned": tuned and tuned._asdict(),
         "noise": outcome.noise,

@@ -41,6 +41,7 @@ class Outcome(NamedTuple):
     costs: dict[str, float] = {}  # metric to value; times are called *_seconds
     rank: Rank | None = None  # ranks all items, where the system can
     noise: str = ""  # where the variance of a single rating comes from
+    items: pd.DataFrame | None = None  # item_id, title, genres, x, y, popularity: a map of them
     facts: dict[str, Any] = {}  # for the manifest
     error: str = ""  # why there is no prediction, for a system that may break
 
