@@ -98,7 +98,8 @@ def live(
     seconds = time.perf_counter() - begin
     if process.returncode not in (0, -9):
         raise RuntimeError(f"{method}: a process failed: {errors.decode().strip()[-2000:]}")
-    lines = [line.split() for line in (said + more).decode().splitlines()]
+    told = (said + more).decode()  # its last line, where it was killed, may be half a line
+    lines = [line.split() for line in told[: told.rfind("\n") + 1].splitlines()]
     steps = [int(line[1]) for line in lines if line[0] == "step"] or [0]
     damaged = sum(line[0] == "damaged" for line in lines)
     return Life(process.returncode == -9, steps[0], steps[-1], damaged, seconds)
