@@ -6,7 +6,7 @@ other's memory or threads; times are free of compilation. Needs the extra `peers
 
     als      exact ALS sweeps, 25 million ratings shaped like MovieLens 25M, against cmfrec
     gibbs    Gibbs sweeps, ratings shaped like MovieLens 100K and 1M, against SMURFF
-    memory   peak memory of the ALS processes at rank 64, against cmfrec
+    memory   peak memory at rank 64 from arrays, and from a CSV of them, against cmfrec
     ingest   a CSV of 25 million ratings to rows, against pandas.read_csv alone
     growth   sweep time and memory against ratings, 1 to 25 million, and the fitted exponent
     compile  seconds of compilation, first process and second
@@ -59,7 +59,10 @@ WORKS: dict[str, list[Work]] = {
         Work("our_gibbs", "smurff_gibbs", ML100K, 16),
         Work("our_gibbs", "smurff_gibbs", ML1M, 32),
     ],
-    "memory": [Work("our_als", "cmfrec_als", ML25M, 64)],
+    "memory": [
+        Work("our_als", "cmfrec_als", ML25M, 64),
+        Work("our_fit", "cmfrec_fit", ML25M, 64),  # from a CSV
+    ],
     "ingest": [Work("our_ingest", "pandas_ingest", ML25M, 0)],
 }
 
@@ -116,7 +119,7 @@ def _write_csv(path: Path, ratings, shape: dict[str, int]) -> None:
 
 def compare(bench: Bench, name: str, work: Work, repeats: int) -> dict[str, Any]:
     """Both sides' medians over alternating processes, and the median of the rounds' ratios."""
-    path = bench.ratings(work.shape, as_csv=name == "ingest")
+    path = bench.ratings(work.shape, as_csv=name == "ingest" or work.ours == "our_fit")
     measured = "peak_gb" if name == "memory" else "seconds"
     rounds = [
         [bench.measure(worker, path, work.rank) for worker in (work.ours, work.rival)]
