@@ -14,6 +14,7 @@ from pmf.data.splits import Split
 from pmf.estimator import PMF
 from pmf.evaluate.report import ranked
 from pmf.fit import Fitted
+from pmf.priors import IsotropicPrior
 from pmf.settings import Settings
 from pmf.watch import Record
 
@@ -122,14 +123,22 @@ def tuned(settings: Settings, point: Point, train: pd.DataFrame, rmse: float | N
     Ridges fix the mode; the prior's tau is the inverse of the mean squared error on the validation
     part, or before that is known of the ratings' variance.
     """
-    rating = train["rating"].to_numpy(np.float64)
-    spread = float(np.std(rating)) or 1.0
     if settings.method == "gibbs":
-        return settings.model_copy(update={"tau": point["tau"] / spread**2})
+        return settings.model_copy(update={"tau": point["tau"] / spread_of(train) ** 2})
+    return settings.model_copy(update={"prior": tuned_prior(point, train, rmse)})
+
+
+def tuned_prior(point: Point, train: pd.DataFrame, rmse: float | None) -> IsotropicPrior:
+    """The prior at a point of a search over `PRIOR_AXES`."""
+    spread = spread_of(train)
     units = tuning.units_of(spread, train["user_id"].value_counts().to_numpy())
     ridges = tuning.SEARCH_START._replace(**point)
-    prior = tuning.prior_at(ridges, 1 / (rmse or spread) ** 2, units)
-    return settings.model_copy(update={"prior": prior})
+    return tuning.prior_at(ridges, 1 / (rmse or spread) ** 2, units)
+
+
+def spread_of(train: pd.DataFrame) -> float:
+    """The ratings' standard deviation; 1 where they are all the same."""
+    return float(np.std(train["rating"].to_numpy(np.float64))) or 1.0
 
 
 SYSTEM = System(Settings, fit_and_predict, space=space, for_trials=for_trials, tuned=tuned)

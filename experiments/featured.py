@@ -6,20 +6,17 @@ Tags of test pairs are left out of the features: who tags a film has mostly rate
 from functools import partial
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from experiments.factorization import PRIOR_AXES, trace_of
+from experiments.factorization import PRIOR_AXES, trace_of, tuned_prior
 from experiments.system import Axis, OnStep, Outcome, Point, System
 from pmf import tuning
-from pmf.candidates import scorer
 from pmf.checkpoint import Checkpoints
 from pmf.content_model import Content
 from pmf.data.features import item_features
 from pmf.data.movielens import Dataset
 from pmf.data.splits import Split
-from pmf.evaluate.ranking import Ranking, ranked_by
-from pmf.fit import Fitted
+from pmf.evaluate.report import ranked
 from pmf.hybrid_model import Hybrid
 from pmf.settings import ContentSettings, HybridSettings
 
@@ -47,16 +44,9 @@ def fit_and_predict(
         "compile_seconds": fit.compile_seconds,
     }
     facts = {"features": features.width, "chosen_prior": fit.search.chosen, "stopped": fit.stopped}
-    rank = partial(_ranked, model.require_fitted())
+    rank = partial(ranked, model)
     trace = trace_of(fit.records)
     return Outcome(*model.heldout_prediction, trace, costs, rank, model.noise, facts=facts)
-
-
-def _ranked(
-    fitted: Fitted, test: pd.DataFrame, train: pd.DataFrame, k: int, relevant: float
-) -> Ranking:
-    score = partial(scorer, fitted.fit.draws)
-    return ranked_by(score, fitted.users, fitted.items, train, test, k, relevant)
 
 
 def content_space(settings: ContentSettings) -> dict[str, Axis]:
@@ -75,10 +65,7 @@ def hybrid_space(settings: HybridSettings) -> dict[str, Axis]:
 
 def tuned(settings: Any, point: Point, train: pd.DataFrame, rmse: float | None) -> Any:
     """The settings with a point of the search filled in, as for the factorization."""
-    spread = float(np.std(train["rating"].to_numpy(np.float64))) or 1.0
-    units = tuning.units_of(spread, train["user_id"].value_counts().to_numpy())
-    at = tuning.SEARCH_START._replace(**point)
-    update: dict[str, Any] = {"prior": tuning.prior_at(at, 1 / (rmse or spread) ** 2, units)}
+    update: dict[str, Any] = {"prior": tuned_prior(point, train, rmse)}
     if "regression" in point:
         update["regression"] = point["regression"]
     return settings.model_copy(update=update)

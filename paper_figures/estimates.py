@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import linregress, t
 
+from pmf.evaluate.resampling import mean_interval
+
 LEVEL = 0.95  # of every interval that is drawn or printed
 UNITS = ("split.fold", "split.seed")  # one draw of training and test ratings each
 
@@ -29,8 +31,8 @@ def interval(values: np.ndarray) -> Interval:
     n, mean = len(values), float(np.mean(values))
     if n < 2:
         return Interval(mean, np.nan, np.nan, n)
-    half = float(t.ppf((1 + LEVEL) / 2, n - 1) * np.std(values, ddof=1) / np.sqrt(n))
-    return Interval(mean, mean - half, mean + half, n)
+    found = mean_interval(values, level=LEVEL)
+    return Interval(mean, found.low, found.high, n)
 
 
 def units(table: pd.DataFrame) -> list[str]:

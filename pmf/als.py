@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
-from pmf.conditionals import half_sweep
+from pmf.conditionals import half_sweep, no_noise
 from pmf.model import gaussian_log_likelihood, log_prior, parted, start
 from pmf.types import Algorithm, Data, Params, Prior, Terms
 
@@ -43,10 +43,10 @@ def _step(key, state: State, data: Data) -> tuple[State, Info]:
     params, prior = state
     sweep = partial(half_sweep, tau=prior.tau, mu=params.mu)
     rank = params.user.factor.shape[-1]
-    noise = jnp.zeros((1, prior.user.mean.shape[-1]), prior.tau.dtype)
+    noise = no_noise(prior.user)
     w, _ = sweep(noise, prior.user, side=params.user, other=params.item, rows=data.by_user)
     params = params._replace(user=parted(w, rank))
-    noise = jnp.zeros((1, prior.item.mean.shape[-1]), prior.tau.dtype)
+    noise = no_noise(prior.item)
     w, error = sweep(noise, prior.item, side=params.item, other=params.user, rows=data.by_item)
     params = params._replace(item=parted(w, rank))
     n = jnp.sum(data.user_count, dtype=w.dtype)  # more than an int32 holds, perhaps

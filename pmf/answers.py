@@ -8,7 +8,7 @@ import pandas as pd
 
 from pmf.data.frames import pairs
 from pmf.errors import InputError
-from pmf.fit import Fitted
+from pmf.fit import Fit, Fitted
 from pmf.predictive import Prediction, interval
 
 
@@ -81,6 +81,13 @@ def require(fitted: Fitted | None) -> Fitted:
     if fitted is None:
         raise InputError("this model is not fitted; call its fit first")
     return fitted
+
+
+def stored(fitted: Fitted) -> Fit:
+    """The fit with its draws. Raises `InputError` where it was told not to keep them."""
+    if not len(fitted.fit.noise_variance):
+        raise InputError("the draws were not stored (store_draws=False); fit with them")
+    return fitted.fit
 
 
 def require_heldout(prediction: Prediction | None) -> Prediction:

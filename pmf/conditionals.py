@@ -59,6 +59,11 @@ def shift(prior: Gaussian) -> Float[Array, "*n d"]:
     return jnp.einsum("de,...e->...d", prior.precision, prior.mean, precision="highest")
 
 
+def no_noise(prior: Gaussian) -> Float[Array, "1 d"]:
+    """The noise of a half-sweep that takes every row to its mode: one row serves all."""
+    return jnp.zeros((1, prior.mean.shape[-1]), prior.precision.dtype)
+
+
 def solve_rows(
     P: Float[Array, "b d d"], h: Float[Array, "b d"], noise: Float[Array, "b d"]
 ) -> Float[Array, "b d"]:

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import csr_array
 
-from pmf.conditionals import half_sweep
+from pmf.conditionals import half_sweep, no_noise
 from pmf.model import gaussian_log_likelihood, joined, log_gaussian, parted
 from pmf.types import Algorithm, Data, Params, Prior, Side
 
@@ -50,7 +50,7 @@ def content(prior: Prior, mu: float, table: Float[np.ndarray, "items d"]) -> Alg
 def _step(key, state: State, data: Data) -> tuple[State, Info]:
     """Every user's posterior mean."""
     params, prior = state
-    noise = jnp.zeros_like(joined(params.user))
+    noise = no_noise(prior.user)
     w, error = half_sweep(
         noise, prior.user, prior.tau, params.mu, params.user, params.item, data.by_user
     )

@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 
 from pmf import store
-from pmf.answers import answer, clipped, require, require_heldout, row_numbers
+from pmf.answers import answer, clipped, require, require_heldout, row_numbers, stored
 from pmf.candidates import Score, scorer
 from pmf.checkpoint import Checkpoints
 from pmf.data import catalogue
 from pmf.data.coding import count_rows
 from pmf.data.frames import Encoded, checked, learnable
 from pmf.errors import InputError
-from pmf.fit import Fit, Fitted, fit_ratings
+from pmf.fit import Fitted, fit_ratings
 from pmf.predictive import Prediction, predict_pairs
 from pmf.settings import Method, Settings, make_settings
 from pmf.types import Ratings
@@ -121,7 +121,7 @@ class PMF:
 
     def predict_rows(self, user: np.ndarray, item: np.ndarray) -> Prediction:
         """The predictive distribution by row numbers; a count of ids stands for an unknown one."""
-        fit = self._stored()
+        fit = stored(self.require_fitted())
         mean, variance = predict_pairs(fit.draws, fit.noise_variance, user, item)
         return Prediction(clipped(mean, self.settings), variance)
 
@@ -129,7 +129,7 @@ class PMF:
         """The predictive mean of all of `items` for blocks of users, by row numbers. Not clipped:
         that would tie the best. See `pmf.candidates.scorer`.
         """
-        return scorer(self._stored().draws, items)
+        return scorer(stored(self.require_fitted()).draws, items)
 
     @property
     def heldout_prediction(self) -> Prediction:
@@ -165,12 +165,6 @@ class PMF:
     def require_fitted(self) -> Fitted:
         """What `fit` learnt, as arrays and ids. Raises `InputError` before `fit`."""
         return require(self.fitted)
-
-    def _stored(self) -> Fit:
-        fit = self.require_fitted().fit
-        if not len(fit.noise_variance):
-            raise InputError("the draws were not stored (store_draws=False); fit with them")
-        return fit
 
 
 def load(path: str | Path) -> PMF:

@@ -24,8 +24,8 @@ from jax.scipy.linalg import cho_factor, cho_solve
 from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float
 
-from pmf.conditionals import half_sweep
-from pmf.model import gaussian_log_likelihood, joined, log_gaussian, log_prior, parted, start
+from pmf.conditionals import half_sweep, no_noise
+from pmf.model import gaussian_log_likelihood, log_gaussian, log_prior, parted, start
 from pmf.types import Algorithm, Data, Gaussian, Params, Prior, Terms
 
 START_SCALE = 0.1
@@ -93,10 +93,10 @@ def _step(Z, strength, key, state: State, data: Data) -> tuple[State, Info]:
     params, prior, _ = state
     sweep = partial(half_sweep, tau=prior.tau, mu=params.mu)
     rank = params.user.factor.shape[-1]
-    noise = jnp.zeros_like(joined(params.user))
+    noise = no_noise(prior.user)
     w, _ = sweep(noise, prior.user, side=params.user, other=params.item, rows=data.by_user)
     params = params._replace(user=parted(w, rank))
-    noise = jnp.zeros_like(joined(params.item))
+    noise = no_noise(prior.item)
     w, error = sweep(noise, prior.item, side=params.item, other=params.user, rows=data.by_item)
 
     rated = data.item_count > 0

@@ -6,7 +6,7 @@ import numpy as np
 
 from pmf.layout import by_rows
 from pmf.model import sample_params
-from pmf.types import Data, Gaussian, Params, Prior, Ratings, Terms
+from pmf.types import Algorithm, Data, Gaussian, Params, Prior, Ratings, Terms
 
 USERS, ITEMS = 9, 8  # the last user and the last item have no rating
 ALL_TERMS = [Terms(k, b, c) for k in (0, 3) for b in (False, True) for c in (False, True)]
@@ -48,3 +48,14 @@ def random_prior(
 def random_params(terms: Terms, prior: Prior, seed: int = 0) -> Params:
     """theta from the prior."""
     return sample_params(jax.random.key(seed), prior, terms, jnp.asarray(3.4), USERS, ITEMS)
+
+
+def climb(algorithm: Algorithm, data: Data, num: int):
+    """The state after `num` steps, and the log posterior after each."""
+    key, values = jax.random.key(0), []
+    state = algorithm.init(key, data)
+    step = jax.jit(lambda state: algorithm.step(key, state, data))
+    for _ in range(num):
+        state, info = step(state)
+        values.append(float(info.log_posterior))
+    return state, np.array(values)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from paper_figures.build import read
 from pmf.evaluate.scores import LEVELS
 
 BASE = {
@@ -277,6 +278,11 @@ EXPERIMENTS: dict[str, Callable[[], Tables]] = {
     "coldstart": coldstart, "priors": priors, "temporal": temporal, "content": content,
     "scaling": scaling, "rivals": rivals, "films": films,
 }  # fmt: skip
+
+
+def write_all(folder: Path) -> dict[str, Tables]:
+    """Every experiment's tables as files, and as they are read again."""
+    return {name: read(write(folder / name, make())) for name, make in EXPERIMENTS.items()}
 
 
 def write(folder: Path, tables: Tables) -> Path:

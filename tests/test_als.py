@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from problems import ALL_TERMS, random_prior, small_data, small_ratings
+from problems import ALL_TERMS, climb, random_prior, small_data, small_ratings
 
 from pmf.als import State, als
 from pmf.gradient import gradient_map
@@ -13,13 +13,7 @@ from pmf.types import Params, Terms
 
 
 def sweeps(terms, prior, num: int):
-    algorithm, data, key = als(prior, terms, 3.5), small_data(), jax.random.key(0)
-    state, values = algorithm.init(key, data), []
-    step = jax.jit(lambda state: algorithm.step(key, state, data))
-    for _ in range(num):
-        state, info = step(state)
-        values.append(float(info.log_posterior))
-    return state, np.array(values)
+    return climb(als(prior, terms, 3.5), small_data(), num)
 
 
 @pytest.mark.parametrize("weighted", [False, True])

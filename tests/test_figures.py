@@ -15,7 +15,7 @@ from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 
 from paper_figures import ablation, coldstart, factor_map, rank, rivals, scaling
-from paper_figures.build import FIGURES, build, draw, read, save, suiting
+from paper_figures.build import FIGURES, build, draw, save, suiting
 from paper_figures.estimates import interval, over_folds, paired, power_law
 from paper_figures.runs import who
 from paper_figures.style import LOOKS, looks
@@ -40,11 +40,7 @@ WITHOUT_INTERVALS = {"convergence", "factor_map", "scaling"}  # lines a fold, po
 
 @pytest.fixture(scope="module")
 def experiments(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("results")
-    return {
-        name: read(result_tables.write(folder / name, make()))
-        for name, make in result_tables.EXPERIMENTS.items()
-    }
+    return result_tables.write_all(tmp_path_factory.mktemp("results"))
 
 
 def test_each_experiment_has_the_figures_that_its_tables_support(experiments):

@@ -12,7 +12,7 @@ import pytest
 import scipy.stats
 from meshes import tailed_ratings
 from planted import FEATURES, ITEMS, NOISE, agreement, planted_frame
-from problems import ALL_TERMS, random_prior, small_data, small_ratings
+from problems import ALL_TERMS, climb, random_prior, small_data, small_ratings
 from problems import ITEMS as N
 from sklearn.linear_model import Ridge
 
@@ -32,14 +32,8 @@ Z = np.random.default_rng(2).normal(size=(N, 3))
 
 
 def sweeps(terms, prior, num: int, table=Z, data=None, strength=STRENGTH):
-    algorithm, key = hybrid(prior, terms, 3.5, table, strength), jax.random.key(0)
-    data = small_data() if data is None else data
-    state, values = algorithm.init(key, data), []
-    step = jax.jit(lambda state: algorithm.step(key, state, data))
-    for _ in range(num):
-        state, info = step(state)
-        values.append(float(info.log_posterior))
-    return state, np.array(values)
+    algorithm = hybrid(prior, terms, 3.5, table, strength)
+    return climb(algorithm, small_data() if data is None else data, num)
 
 
 @pytest.mark.parametrize("weighted", [False, True])

@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 
 from paper_figures import docs, findings, report
 from paper_figures.__main__ import app
-from paper_figures.build import read
 from paper_figures.estimates import Interval
 from paper_figures.formulas import DISPLAY, INLINE
 from paper_figures.sections import SECTIONS, in_order, section
@@ -21,11 +20,7 @@ from pmf.errors import InputError
 
 @pytest.fixture(scope="module")
 def experiments(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("results")
-    return {
-        name: read(result_tables.write(folder / name, make()))
-        for name, make in result_tables.EXPERIMENTS.items()
-    }
+    return result_tables.write_all(tmp_path_factory.mktemp("results"))
 
 
 def with_values(tables, change):

@@ -1,15 +1,16 @@
 """Predictions against a frame of ratings: every score, by strata, with its calibration; and the
 ranking of all items."""
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from pmf.answers import Model
+from pmf.answers import Model, stored
+from pmf.candidates import scorer
 from pmf.data.frames import checked
 from pmf.errors import InputError
-from pmf.estimator import PMF
 from pmf.evaluate.ranking import Ranking, ranked_by
 from pmf.evaluate.scores import calibration, pit, pit_histogram, user_sums
 from pmf.evaluate.strata import all_scores, stratified
@@ -109,7 +110,7 @@ def report(model: Model, ratings: pd.DataFrame, heldout: bool = False) -> Report
 
 
 def ranked(
-    model: PMF, test: pd.DataFrame, train: pd.DataFrame, k: int = 10, relevant: float = 4.0
+    model: Model, test: pd.DataFrame, train: pd.DataFrame, k: int = 10, relevant: float = 4.0
 ) -> Ranking:
     """Rank all items for each user by the predictive mean, without the user's items in `train`.
 
@@ -123,4 +124,5 @@ def ranked(
             f"the training frame: {len(train):,} ratings, but the model was fitted to {needed:,}; "
             "give all of them, or the rest would be recommended"
         )
-    return ranked_by(model.scorer, fitted.users, fitted.items, train, test, k, relevant)
+    score = partial(scorer, stored(fitted).draws)
+    return ranked_by(score, fitted.users, fitted.items, train, test, k, relevant)
