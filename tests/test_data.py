@@ -132,7 +132,11 @@ def test_ids_are_never_merged(tmp_path):
         ("r.csv", b"user,item\n1,2\n", "no column rating"),
         ("r.csv", b"", "Empty CSV"),
         ("r.csv", b"user,item,rating\n1,2,3\n1,2\n", "Expected 3 columns, got 2"),
-        ("r.csv.gz", gzip.compress(b"user,item,rating\n1,2,3\n" * 99)[:-20], "cannot be read"),
+        (
+            "r.csv.gz",
+            gzip.compress(b"user,item,rating\n1,2,3\n" * 99, mtime=0)[:-20],
+            "cannot be read",
+        ),
         ("r.parquet", b"PAR1 not really", "cannot be read"),
         ("r.xlsx", b"", "unknown kind of file"),
         ("r.csv", b"user,item,rating\n1,2,3\n4,5,6\n", None),
