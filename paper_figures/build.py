@@ -21,6 +21,7 @@ from paper_figures import (
     scaling,
     strata,
     temporal,
+    variance,
 )
 from paper_figures.runs import text
 from paper_figures.style import style
@@ -33,6 +34,7 @@ FIGURES: dict[str, ModuleType] = {
     "rivals": rivals,
     "rank": rank,
     "ablation": ablation,
+    "variance": variance,
     "learning": learning,
     "coldstart": coldstart,
     "priors": priors,

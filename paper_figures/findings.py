@@ -7,6 +7,7 @@ tables cannot tell, the sentence says that no difference is shown, or there is n
 import numpy as np
 import pandas as pd
 
+from paper_figures import variance
 from paper_figures.ablation import settings as apart
 from paper_figures.ablation import word
 from paper_figures.content import COLD, WARM, warm_and_cold
@@ -126,7 +127,25 @@ def coverage(tables: Tables) -> Sentences:
 
 
 def ablation(tables: Tables) -> Sentences:
-    return [*leader(tables), *compared(tables)]
+    return [*leader(tables), *explained(tables), *compared(tables)]
+
+
+def explained(tables: Tables) -> Sentences:
+    """What factors and biases explain of the held-out variance, alone and in common."""
+    if not variance.suits(tables["scores"]):
+        return []
+    found = over_folds(variance.parts(tables["scores"]), ["method", "part"])
+    sentences = []
+    for method, shares in found.groupby("method", sort=False):
+        value = {row.part: f"{row.mean:.1%}".replace("-", "−") for row in shares.itertuples()}
+        sentences.append(
+            f"With {method} all terms explain {value['all terms']} of the held-out variance: "
+            f"{value['biases alone']} the biases alone, {value['factors alone']} the factors "
+            f"alone, {value['either']} either. Of the biases' {value['both biases']} the user's "
+            f"alone explains {value['user bias alone']}, the item's alone "
+            f"{value['item bias alone']}."
+        )
+    return sentences
 
 
 def learning(tables: Tables) -> Sentences:

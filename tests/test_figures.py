@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 
-from paper_figures import ablation, coldstart, factor_map, rank, rivals, scaling
+from paper_figures import ablation, coldstart, factor_map, rank, rivals, scaling, variance
 from paper_figures.build import FIGURES, build, draw, save, suiting
 from paper_figures.estimates import interval, over_folds, paired, power_law
 from paper_figures.runs import who
@@ -24,7 +24,7 @@ from pmf.errors import InputError
 DRAWN = {
     "quickstart": {"convergence", "calibration", "pit", "strata"},
     "compare": {"rank", "ablation", "convergence", "calibration", "pit", "strata"},
-    "ablation": {"ablation"},
+    "ablation": {"ablation", "variance"},
     "sparsity": {"learning"},
     "coldstart": {"coldstart"},
     "priors": {"priors"},
@@ -64,7 +64,7 @@ def test_a_figure_is_pure_labelled_and_legible(name, figure, experiments, tmp_pa
     shared = "".join(text.get_text() for text in (drawn._supxlabel, drawn._supylabel) if text)
     assert any(axes.get_xlabel() for axes in visible(drawn)) or shared
     assert any(axes.get_ylabel() for axes in visible(drawn)) or shared or figure in (
-        "ablation", "content",
+        "ablation", "content", "variance",
     )  # fmt: skip
     labels = shared + "".join(axes.get_xlabel() + axes.get_ylabel() for axes in visible(drawn))
     assert re.search(r"\(stars\)|\(s\)|\(GB\)|rating|probability|coverage", labels)
@@ -138,6 +138,24 @@ def test_a_figure_says_what_its_table_says(experiments):
 
     given = coldstart.plot(experiments["coldstart"]["scores"]).axes[0]
     assert [tick.get_text() for tick in given.get_xticklabels()] == ["0", "1", "5", "20"]
+
+
+def test_explained_variance_adds_up_and_is_that_of_its_table(experiments):
+    scores = experiments["ablation"]["scores"]
+    shares = variance.parts(scores).pivot(index=["method", "split.fold"], columns="part",
+                                          values="value")  # fmt: skip
+    together = shares["factors alone"] + shares["biases alone"] + shares["either"]
+    np.testing.assert_allclose(together, shares["all terms"])
+    biases = shares["user bias alone"] + shares["item bias alone"] + shares["either bias"]
+    np.testing.assert_allclose(biases, shares["both biases"])
+    gibbs = scores[(scores["model.method"] == "gibbs") & (scores["split.fold"] == 2)]
+    error = gibbs[gibbs["metric"] == "rmse"].set_index("arm")["value"] ** 2
+    found = shares.loc["Gibbs", 2]
+    np.testing.assert_allclose(found["all terms"], 1 - error["everything"] / error["mean"])
+    own = (error["both biases"] - error["everything"]) / error["mean"]
+    np.testing.assert_allclose(found["factors alone"], own)
+    own = (error["item bias"] - error["both biases"]) / error["mean"]
+    np.testing.assert_allclose(found["user bias alone"], own)
 
 
 def test_seeds_are_averaged_before_the_interval_over_folds():
