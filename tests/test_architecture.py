@@ -44,7 +44,7 @@ FLOORS = [
      "paper_figures.factor_map"},
     {"experiments.timing", "experiments.featured", "paper_figures.rank", "paper_figures.ablation",
      "paper_figures.learning", "paper_figures.coldstart", "paper_figures.priors",
-     "paper_figures.temporal", "paper_figures.content"},
+     "paper_figures.temporal", "paper_figures.variance", "paper_figures.content"},
     {"experiments.systems", "paper_figures.build", "paper_figures.tables",
      "paper_figures.findings"},
     {"experiments.config", "paper_figures.sections"},
