@@ -90,6 +90,20 @@ def suiting(tables: Tables) -> dict[str, ModuleType]:
     }
 
 
+def one_map(experiments: dict[str, Tables]) -> dict[str, Tables]:
+    """For a page of several experiments: the map of a data set's items once, where it comes first.
+
+    All maps of one data set show the same items, at much the same places.
+    """
+    seen, kept = set(), {}
+    for name, tables in experiments.items():
+        data = tables["runs"]["data"].iloc[0]
+        kept[name] = {key: x for key, x in tables.items() if key != "items" or data not in seen}
+        if "items" in tables:
+            seen.add(data)
+    return kept
+
+
 def draw(tables: Tables, figure: ModuleType) -> Figure:
     """One figure in the one style. Raises `InputError` where its table has no rows."""
     with style():

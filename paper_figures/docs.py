@@ -4,7 +4,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from paper_figures.build import Tables, draw, save, suiting
+from paper_figures.build import Tables, draw, one_map, save, suiting
 from paper_figures.sections import section
 from paper_figures.tables import markdown, scores_grid
 from pmf.atomic import replacing
@@ -25,7 +25,7 @@ def write(experiments: dict[str, Tables], page: Path, pictures: Path) -> list[Pa
         raise InputError(f"{page}: it needs the lines {BEGIN} and {END}, once each")
     pictures.mkdir(parents=True, exist_ok=True)
     written, parts = [], []
-    for name, tables in experiments.items():
+    for name, tables in one_map(experiments).items():
         shown = {}
         for figure, module in suiting(tables).items():
             path = save(draw(tables, module), pictures / f"{name}-{figure}.png", dpi=DPI)

@@ -155,7 +155,11 @@ def learning(tables: Tables) -> Sentences:
 
 def coldstart(tables: Tables) -> Sentences:
     """Errors with the fewest and the most ratings of a new user."""
-    return _along(tables, "split.given", lambda n: f"{n:.0f} ratings of a new user")
+    return _along(
+        tables,
+        "split.given",
+        lambda n: f"{n:.0f} rating{'' if n == 1 else 's'} of a new user",
+    )
 
 
 def _along(tables: Tables, setting: str, words) -> Sentences:

@@ -13,7 +13,7 @@ from typing import Any
 import jinja2
 from matplotlib.figure import Figure
 
-from paper_figures.build import Tables, draw, read, suiting
+from paper_figures.build import Tables, draw, one_map, read, suiting
 from paper_figures.estimates import LEVEL
 from paper_figures.formulas import DISPLAY, INLINE, image
 from paper_figures.runs import of_metric, text
@@ -72,7 +72,7 @@ def render(experiments: dict[str, Tables]) -> str:
 
 def context(experiments: dict[str, Tables]) -> dict[str, Any]:
     """All that the template shows."""
-    sections = [one_section(name, tables) for name, tables in experiments.items()]
+    sections = [one_section(name, tables) for name, tables in one_map(experiments).items()]
     for number, part in enumerate(sections, 1):
         part["number"] = number
     figures = (figure for part in sections for figure in part["figures"])

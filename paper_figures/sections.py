@@ -67,6 +67,11 @@ SECTIONS = {
         "items that have none.",
         findings.content,
     ),
+    "cold_items": Section(
+        "New items",
+        "The same where all ratings of a tenth of the items are held out: nobody has rated them.",
+        findings.content,
+    ),
     "scaling": Section(
         "Time and memory",
         "What a sweep costs as ratings, factors and threads grow.",

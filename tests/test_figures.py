@@ -15,7 +15,7 @@ from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 
 from paper_figures import ablation, coldstart, factor_map, rank, rivals, scaling, variance
-from paper_figures.build import FIGURES, build, draw, save, suiting
+from paper_figures.build import FIGURES, build, draw, one_map, save, suiting
 from paper_figures.estimates import interval, over_folds, paired, power_law
 from paper_figures.runs import who
 from paper_figures.style import LOOKS, looks
@@ -248,3 +248,11 @@ def test_files_are_whole_and_the_same_twice(tmp_path):
     (folder / "runs.csv").unlink()
     with pytest.raises(InputError, match="runs.csv: no such results table; run and collect"):
         build(folder, tmp_path / "c")
+
+
+def test_a_page_of_many_experiments_has_one_map_a_data_set(experiments):
+    films = experiments["films"]
+    elsewhere = films | {"runs": films["runs"].assign(data="other")}
+    pages = one_map({"a": films, "b": films, "c": elsewhere})
+    assert ["factor_map" in suiting(tables) for tables in pages.values()] == [True, False, True]
+    assert "items" in films
