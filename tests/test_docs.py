@@ -78,8 +78,8 @@ def program(text: str) -> tuple[str, list[str]]:
 def same(shown: str, printed: str) -> bool:
     """Whether words agree; `...` stands for any word, and as a last line for any lines.
 
-    A number with a decimal point may differ by `UNITS` of its last digit shown, and a run's identity
-    is as good as another: a new setting changes it.
+    A number with a decimal point may differ by `UNITS` of its last digit shown. One run's identity
+    is as good as another: a new setting changes all.
     """
     expected, actual = shown.split(), printed.split()
     if shown.endswith("\n...\n"):
