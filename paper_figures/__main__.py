@@ -16,7 +16,7 @@ Results = Annotated[Path, typer.Option(help="A folder of results tables.")]
 Out = Annotated[Path, typer.Option(help="Where figures, tables and the report go.")]
 
 
-@app.callback(invoke_without_command=True)
+@app.callback(invoke_without_command=True, no_args_is_help=False)
 def everything(context: typer.Context, results: Results = RESULTS, out: Out = OUT) -> None:
     """Without a command: every figure (PDF, PNG), table (LaTeX, Markdown) and the report."""
     if context.invoked_subcommand is not None:
