@@ -12,13 +12,15 @@ from pmf.atomic import replacing
 from pmf.data.frames import Ids
 from pmf.errors import InputError
 from pmf.fit import Fit, Fitted
+from pmf.leaves import digest, digest_of
 from pmf.settings import Settings
 from pmf.tuning import Search, Trial
 from pmf.types import Params, Side
 from pmf.watch import Record
 
 FORMAT = "pmf-model"
-VERSION = 1
+CHECKSUM = "sha256"
+VERSION = 2
 
 
 def save(settings: Settings, fitted: Fitted, path: Path) -> None:
@@ -52,6 +54,12 @@ def save(settings: Settings, fitted: Fitted, path: Path) -> None:
             save_file(arrays, temporary, {FORMAT: json.dumps(header)})
         except SafetensorError as error:  # a full disk, a limit on file size
             raise InputError(f"cannot write {path}: {error}") from error
+
+
+def checksum(text: str, tensors: dict[str, np.ndarray]) -> str:
+    """sha256 of a header's text and of every tensor with its name, type and shape."""
+    parts = [f"{name} {digest(tensors[name])}" for name in sorted(tensors)]
+    return digest_of("\n".join([text, *parts]).encode())
 
 
 def _as_json(settings: Settings) -> dict[str, Any]:

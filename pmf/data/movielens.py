@@ -141,7 +141,15 @@ def _check(path: Path, archive: Archive) -> None:
 
 def load(name: str) -> Dataset:
     """A MovieLens data set by name, fetched if need be."""
-    path, archive = fetch(name), ARCHIVES[name]
+    return read(fetch(name), name)
+
+
+def read(path: Path, name: str) -> Dataset:
+    """A MovieLens data set from its folder or zip. Nothing is unpacked to disk.
+
+    Raises `InputError` naming the file where one is missing or damaged.
+    """
+    archive = ARCHIVES[name]
     try:
         root = zipfile.Path(path, archive.folder + "/") if path.is_file() else path
         match archive.format:
