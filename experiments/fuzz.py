@@ -62,10 +62,7 @@ def judge(reader: Reader, files: Files, folder: Path) -> str:
     inputs, temporary = folder / "input", folder / "temporary"
     inputs.mkdir(exist_ok=True)
     temporary.mkdir(exist_ok=True)
-    for name, content in files.items():
-        path = inputs / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+    _write(files, inputs)
     kept, tempfile.tempdir = tempfile.tempdir, str(temporary)
     try:
         verdict = _verdict(reader, inputs)
@@ -76,6 +73,13 @@ def judge(reader: Reader, files: Files, folder: Path) -> str:
         for path in (*inputs.iterdir(), *temporary.iterdir()):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     return f"left behind, or taken away: {left}" if left else verdict
+
+
+def _write(files: Files, folder: Path) -> None:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
 
 def _verdict(reader: Reader, inputs: Path) -> str:
@@ -251,13 +255,14 @@ def _line(name: str, count: Count) -> str:
 
 def _replay(name: str, seed: int, number: int) -> int:
     """Write an input's files to a new folder, tell where, and read them without any limit."""
-    folder, files = Path(tempfile.mkdtemp(prefix=f"{name}-{number}-")), None
-    files = make_input(name, READERS[name], seed, number)
+    folder, files = Path(tempfile.mkdtemp()), make_input(name, READERS[name], seed, number)
     verdict = judge(READERS[name], files, folder)
-    for path, content in files.items():
-        (folder / "input" / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / "input" / path).write_bytes(content)
-    print(f"{folder / 'input'}: {verdict}")
+    _write(files, folder / "input")
+    print(f"{folder / 'input'}: {verdict}", flush=True)
+    try:
+        READERS[name].read(folder / "input")
+    except Exception:
+        traceback.print_exc()
     return int(verdict not in ("accepted", "refused"))
 
 

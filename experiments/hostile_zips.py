@@ -1,4 +1,4 @@
-"""Zips that attack whoever opens them: `ATTACKS` by name, and random ones for `experiments.fuzz`."""
+"""Zips that attack whoever opens them: `ATTACKS` by name, and random ones."""
 
 import stat
 import struct
@@ -12,7 +12,7 @@ from typing import Any
 from experiments.mutations import BINARY, TEXT, spoil
 
 FOLDER = "ml-25m"
-BOMB = 80 << 20  # bytes that deflate takes to a thousandth
+BOMB = 300 << 20  # bytes that deflate takes to a thousandth
 CENTRAL, LOCAL = b"PK\x01\x02", b"PK\x03\x04"
 CENTRAL_FLAGS, CENTRAL_METHOD, CENTRAL_SIZES = 8, 10, 20  # where they stand in an entry's record
 LOCAL_FLAGS, LOCAL_METHOD, LOCAL_SIZES = 6, 8, 18
@@ -68,7 +68,7 @@ def _replaced(name: str, content: bytes, **attributes: Any) -> bytes:
 
 @cache
 def bomb() -> bytes:
-    """Valid ratings, then 80 MB of line ends in 80 kB."""
+    """Valid ratings, then 300 MB of line ends in 300 kB."""
     return _replaced("ratings.csv", TEXTS["ratings.csv"] + b"\n" * BOMB)
 
 

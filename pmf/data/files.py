@@ -1,20 +1,20 @@
 """Tables from CSV, TSV and Parquet files, plain or gzipped, by pyarrow."""
 
-import gzip
 import zlib
 from io import BytesIO
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.csv
-import pyarrow.parquet
 
 from pmf.atomic import replacing
 from pmf.data.frames import REQUIRED, canonical_columns
 from pmf.data.numeric import LONGEST, is_worthwhile, read_numbers
+from pmf.data.packed import Inflated
+from pmf.data.parquet import DAMAGE, check_types, one_line, open_parquet, to_frame, unreadable
 from pmf.errors import InputError
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
@@ -36,9 +36,7 @@ def read_ratings(
     kind = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else path.suffix.lower()
     try:
         if kind == ".parquet":
-            names = pa.parquet.read_schema(path).names
-            columns = _columns(names, required, only_required, str(path))
-            return to_frame(pa.parquet.read_table(path, columns=list(columns)))
+            return _read_parquet(path, required, only_required)
         if kind not in SEPARATORS:
             raise InputError(
                 f"{path}: unknown kind of file; say .csv, .tsv or .parquet (.csv.gz, .tsv.gz)"
@@ -47,14 +45,24 @@ def read_ratings(
             plain = _read_plain(path, SEPARATORS[kind], required, only_required)
             if plain is not None:
                 return plain
-        opener: Any = gzip.open if suffixes[-1] == ".gz" else open
-        with opener(path, "rb") as stream:
+        with Inflated(path) if suffixes[-1] == ".gz" else path.open("rb") as stream:
             separator = SEPARATORS[kind]
             return read_csv(
                 stream, str(path), separator, required=required, only_required=only_required
             )
-    except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read ({one_line(error)})") from error
+    except (*DAMAGE, zlib.error) as error:
+        raise unreadable(path, error) from error
+
+
+def _read_parquet(path: Path, required: tuple[str, ...], only_required: bool) -> pd.DataFrame:
+    with open_parquet(path) as parquet:
+        schema = parquet.schema_arrow
+        columns = _columns(schema.names, required, only_required, str(path))
+        check_types(schema, columns, path)
+        frame = to_frame(parquet.read(list(columns)).select(list(columns)))
+        if len(frame) != parquet.metadata.num_rows:
+            raise InputError(f"{path}: damaged: not as many rows as it says; write it again")
+        return frame
 
 
 def _columns(
@@ -90,7 +98,7 @@ def _read_plain(
 
 
 def read_csv(
-    stream: IO[bytes],
+    stream: IO[bytes] | Inflated,
     source: str,
     separator: str = ",",
     names: list[str] | None = None,
@@ -138,16 +146,6 @@ def _numbers_if_exact(column: pa.ChunkedArray) -> pa.Array:
     if numbers is None or not pa.compute.cast(numbers, pa.string()).equals(words):
         return column.cast(pa.string())
     return numbers.take(column.indices) if isinstance(column, pa.DictionaryArray) else numbers
-
-
-def to_frame(table: pa.Table) -> pd.DataFrame:
-    """A frame that takes over the table's memory column by column, instead of doubling it."""
-    return table.to_pandas(split_blocks=True, self_destruct=True)
-
-
-def one_line(error: Exception) -> str:
-    """What a library says, short enough for a message of one line."""
-    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:

@@ -5,7 +5,6 @@ Harper & Konstan, "The MovieLens Datasets: History and Context", ACM TiiS 5(4), 
 
 import os
 import shutil
-import zipfile
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -16,6 +15,8 @@ import pooch
 
 from pmf.atomic import replacing
 from pmf.data.files import read_csv
+from pmf.data.packed import DAMAGE, folder_in_zip
+from pmf.data.parquet import one_line
 from pmf.errors import InputError
 
 URL = "https://files.grouplens.org/datasets/movielens/"
@@ -147,11 +148,11 @@ def load(name: str) -> Dataset:
 def read(path: Path, name: str) -> Dataset:
     """A MovieLens data set from its folder or zip. Nothing is unpacked to disk.
 
-    Raises `InputError` naming the file where one is missing or damaged.
+    Raises `InputError` naming the file where one is missing or damaged, or the zip is an attack.
     """
     archive = ARCHIVES[name]
     try:
-        root = zipfile.Path(path, archive.folder + "/") if path.is_file() else path
+        root = folder_in_zip(path, archive.folder) if path.is_file() else path
         match archive.format:
             case "csv":
                 tables = _read_csv_files(root)
@@ -161,9 +162,11 @@ def read(path: Path, name: str) -> Dataset:
                 tables = _read_u_files(root, archive.encoding)
             case other:
                 raise ValueError(f"format {other!r}")
-    except (zipfile.BadZipFile, KeyError, FileNotFoundError) as error:
+    except InputError:
+        raise
+    except DAMAGE as error:
         raise InputError(
-            f"{path}: incomplete or damaged ({error}); remove it, then fetch"
+            f"{path}: incomplete or damaged ({one_line(error)}); remove it, then fetch"
         ) from error
     return Dataset(name, str(path), **tables)
 
