@@ -69,7 +69,15 @@ def _replaced(name: str, content: bytes, **attributes: Any) -> bytes:
 @cache
 def bomb() -> bytes:
     """Valid ratings, then 300 MB of line ends in 300 kB."""
-    return _replaced("ratings.csv", TEXTS["ratings.csv"] + b"\n" * BOMB)
+    stream, megabyte = BytesIO(packed(good_entries()[1:])), b"\n" * (1 << 20)
+    with zipfile.ZipFile(stream, "a", zipfile.ZIP_DEFLATED) as archive:
+        info = zipfile.ZipInfo(f"{FOLDER}/ratings.csv")
+        info.compress_type = zipfile.ZIP_DEFLATED
+        with archive.open(info, "w") as entry:
+            entry.write(TEXTS["ratings.csv"])
+            for _ in range(BOMB >> 20):
+                entry.write(megabyte)
+    return stream.getvalue()
 
 
 def _size(claimed: int) -> bytes:

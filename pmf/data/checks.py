@@ -83,5 +83,5 @@ def as_float32(column: pd.Series) -> pd.Series:
 
 
 def shown(value: object) -> str:
-    """A value as a person wrote it: 1.5, not np.float64(1.5)."""
-    return repr(value.item() if isinstance(value, np.generic) else value)
+    """A value as a person wrote it, or its begin: 1.5, not np.float64(1.5)."""
+    return repr(value.item() if isinstance(value, np.generic) else value)[:200]

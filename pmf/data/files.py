@@ -1,7 +1,8 @@
 """Tables from CSV, TSV and Parquet files, plain or gzipped, by pyarrow."""
 
+import csv
 import zlib
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import IO
 
@@ -17,6 +18,8 @@ from pmf.data.packed import Inflated
 from pmf.data.parquet import DAMAGE, check_types, one_line, open_parquet, to_frame, unreadable
 from pmf.errors import InputError
 
+LONGEST_HEADER = 1 << 17  # bytes
+MOST_COLUMNS = 10_000
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 
 
@@ -114,6 +117,7 @@ def read_csv(
     parse = pa.csv.ParseOptions(delimiter=separator, quote_char='"' if quoted else False)
     read = pa.csv.ReadOptions(column_names=names, encoding=encoding, block_size=1 << 23)
     convert = pa.csv.ConvertOptions(strings_can_be_null=True)
+    _check_width(names or _header(stream, source, separator, quoted), source)
     try:
         if required is not None:
             header = pa.csv.open_csv(stream, read, parse, convert).schema.names
@@ -131,6 +135,35 @@ def read_csv(
         return to_frame(table)
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         raise InputError(f"{source}: {one_line(error)}; correct the file") from error
+
+
+def _header(stream: IO[bytes] | Inflated, source: str, separator: str, quoted: bool) -> list[str]:
+    """The fields of the first line that is not empty; the stream is at its begin again."""
+    head = stream.read(LONGEST_HEADER)
+    stream.seek(0)
+    # Of one byte a character, as no encoding of ours hides a separator within another one.
+    lines = StringIO(head.decode("latin-1"), newline="")
+    rows = csv.reader(
+        lines, delimiter=separator, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+    )
+    try:
+        fields = next((row for row in rows if row), [])
+    except csv.Error as error:
+        raise InputError(f"{source}: its header cannot be read ({one_line(error)})") from error
+    if lines.tell() >= LONGEST_HEADER:
+        raise InputError(f"{source}: no line ends in its first {LONGEST_HEADER:,} bytes")
+    return fields
+
+
+def _check_width(names: list[str], source: str) -> None:
+    """Raise `InputError` for a table so wide that its columns alone, of kilobytes each before the
+    first value, would fill the memory.
+    """
+    if len(names) > MOST_COLUMNS:
+        raise InputError(
+            f"{source}: {len(names):,} columns or more, at most {MOST_COLUMNS:,} can be read; "
+            "keep those of ratings"
+        )
 
 
 def _numbers_if_exact(column: pa.ChunkedArray) -> pa.Array:

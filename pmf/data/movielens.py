@@ -221,11 +221,15 @@ def _read_u_files(root, encoding: str) -> dict[str, pd.DataFrame]:
             )
 
     genres = table("u.genre", "|", ["genre", "code"]).dropna().sort_values("code")["genre"]
-    columns = ["item_id", "title", "released", "video", "url", *genres]
+    names = genres.astype(str).to_numpy()
+    columns = ["item_id", "title", "released", "video", "url", *names]
+    if len(set(columns)) < len(columns):
+        raise InputError(f"{root}/u.genre: a genre is there twice, or called as another column")
     movies = table("u.item", "|", columns)
-    flags = movies[list(genres)].astype(bool).to_numpy()
-    names = genres.to_numpy()
-    movies["genres"] = ["|".join(names[row]) for row in flags]
+    flags = movies[list(names)]
+    if not flags.isin([0, 1]).all(axis=None):
+        raise InputError(f"{root}/u.item: a genre is neither 0 nor 1")
+    movies["genres"] = ["|".join(names[row]) for row in flags.to_numpy(bool)]
     return {
         "ratings": table("u.data", "\t", ["user_id", "item_id", "rating", "timestamp"]),
         "items": _with_year(movies[["item_id", "title", "genres"]].copy()),
