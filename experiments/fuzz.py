@@ -168,7 +168,7 @@ def fuzz(name: str, seed: int, inputs: int, processes: int, folder: Path) -> tup
 
     A worker that dies is replaced, and goes on after the input that it died of.
     """
-    failures, counts = folder / f"{name}.failures", []
+    failures = folder / f"{name}.failures"
     failures.touch()
     workers = [
         _Worker(name, seed, range(j, inputs, processes), folder / f"{name}-{j}", failures)
@@ -177,8 +177,8 @@ def fuzz(name: str, seed: int, inputs: int, processes: int, folder: Path) -> tup
     while any(not worker.is_done() for worker in workers):
         time.sleep(0.05)
     counts = [worker.ledger.read() for worker in workers]
-    total = Count(-1, *(sum(column) for column in list(zip(*counts, strict=True))[1:4]),
-                  max(count.seconds for count in counts))  # fmt: skip
+    sums = [sum(column) for column in list(zip(*counts, strict=True))[1:4]]
+    total = Count(-1, *sums, max(count.seconds for count in counts))
     return total, sorted(map(json.loads, failures.read_text().splitlines()))
 
 

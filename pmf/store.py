@@ -56,7 +56,7 @@ def save(settings: Settings, fitted: Fitted, path: Path) -> None:
         "user.count": fitted.user_count,
         "item.count": fitted.item_count,
     }
-    header: dict[str, Any] = {"format": FORMAT, "version": VERSION}
+    header: dict[str, Any] = {"format": FORMAT, "version": VERSION, CHECKSUM: ""}
     for name, ids in (("user", fitted.users), ("item", fitted.items)):
         tensors |= {f"{name}.{part}": array for part, array in _pack(ids).items()}
     header["settings"] = _as_json(settings)
@@ -67,15 +67,27 @@ def save(settings: Settings, fitted: Fitted, path: Path) -> None:
     arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     with replacing(path) as temporary:
         try:
-            metadata = {FORMAT: json.dumps(header)}
-            metadata[CHECKSUM] = checksum(metadata[FORMAT], arrays)
-            save_file(arrays, temporary, metadata)
+            save_file(arrays, temporary, {FORMAT: sealed(json.dumps(header), arrays)})
         except SafetensorError as error:  # a full disk, a limit on file size
             raise InputError(f"cannot write {path}: {error}") from error
 
 
-def checksum(text: str, tensors: dict[str, np.ndarray]) -> str:
-    """sha256 of a header's text and of every tensor with its name, type and shape."""
+def sealed(text: str, tensors: dict[str, np.ndarray]) -> str:
+    """A header's text with the checksum in the place that it leaves for it.
+
+    It is the sha256 of the text with that place empty, and of every tensor with its name, type and
+    shape.
+    """
+    empty = f'"{CHECKSUM}": ""'
+    return text.replace(empty, f'{empty[:-1]}{_checksum(text, tensors)}"', 1)
+
+
+def _is_whole(text: str, found: object, tensors: dict[str, np.ndarray]) -> bool:
+    """Whether the checksum `found` in a header's text is right."""
+    return isinstance(found, str) and found == _checksum(text.replace(found, "", 1), tensors)
+
+
+def _checksum(text: str, tensors: dict[str, np.ndarray]) -> str:
     parts = [f"{name} {digest(tensors[name])}" for name in sorted(tensors)]
     return digest_of("\n".join([text, *parts]).encode())
 
@@ -126,11 +138,10 @@ def load(path: Path) -> tuple[Settings, Fitted]:
         raise InputError(f"{path}: no such model file")
     try:
         with safe_open(path, "numpy") as file:
-            metadata = file.metadata() or {}
+            text = (file.metadata() or {}).get(FORMAT, "{}")
             tensors = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not a model file, or a damaged one ({error})") from error
-    text = metadata.get(FORMAT, "{}")
     said = _parsed(text)
     if not isinstance(said, dict) or said.get("format") != FORMAT:
         raise InputError(f"{path}: a safetensors file, but not one that pmf wrote")
@@ -139,7 +150,7 @@ def load(path: Path) -> tuple[Settings, Fitted]:
             f"{path}: written in format version {said.get('version')!r:.99}, this pmf reads "
             f"{' and '.join(map(str, READABLE))}; fit it again, or use the pmf that wrote it"
         )
-    if said["version"] == VERSION and metadata.get(CHECKSUM) != checksum(text, tensors):
+    if said["version"] == VERSION and not _is_whole(text, said.get(CHECKSUM), tensors):
         raise InputError(f"{path}: damaged: its sha256 is not that of what was written")
     try:
         header = Header.model_validate(said)
