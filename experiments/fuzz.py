@@ -19,7 +19,6 @@ import tempfile
 import time
 import traceback
 import warnings
-from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 from typing import Annotated, NamedTuple
@@ -42,7 +41,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 
 class Count(NamedTuple):
-    """What has come of a worker's inputs. `number` is the one that it reads, or -1."""
+    """What has come of a worker's inputs. `number` is the one that it reads; -1 after the last."""
 
     number: int
     accepted: int
@@ -107,7 +106,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.memory = mmap.mmap(-1, self.LAYOUT.size)
-        self.write(Count(-1, 0, 0, 0, 0.0))
+        self.write(Count(0, 0, 0, 0, 0.0))
 
     def write(self, count: Count) -> None:
         """Put a count there."""
@@ -119,14 +118,15 @@ class Ledger:
 
 
 def work(
-    name: str, seed: int, numbers: Iterable[int], folder: Path, ledger: Ledger, failures: Path
+    name: str, seed: int, numbers: range, folder: Path, ledger: Ledger, failures: Path
 ) -> None:
     """What a worker does: judge inputs by their numbers, counting in the ledger as it goes."""
     reader = READERS[name]
     # Compiled loops check every index; kept apart from those that do not.
     os.environ |= {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(folder.parent / "compiled")}
     pa.set_cpu_count(1)
-    judge(reader, make_input(name, reader, seed, 0), folder)  # imports, before the limits
+    signal.setitimer(signal.ITIMER_REAL, 10 * SECONDS)
+    judge(reader, make_input(name, reader, seed, numbers[0]), folder)  # imports, without limits
     _limit_address_space()
     count, memory = ledger.read(), _peak()
     for number in numbers:
@@ -174,7 +174,7 @@ def fuzz(name: str, seed: int, inputs: int, processes: int, folder: Path) -> tup
         _Worker(name, seed, range(j, inputs, processes), folder / f"{name}-{j}", failures)
         for j in range(processes)
     ]
-    while any(not worker.is_done() for worker in workers):
+    while not all([worker.is_done() for worker in workers]):
         time.sleep(0.05)
     counts = [worker.ledger.read() for worker in workers]
     sums = [sum(column) for column in list(zip(*counts, strict=True))[1:4]]
@@ -193,6 +193,7 @@ class _Worker:
     def _start(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir()
+        self.ledger.write(self.ledger.read()._replace(number=self.numbers[0]))
         arguments = self.name, self.seed, self.numbers, self.folder, self.ledger, self.failures
         # A fork has the ledger, and what a test has planted. Nothing has started a thread yet.
         self.process = multiprocessing.get_context("fork").Process(target=work, args=arguments)
@@ -202,19 +203,16 @@ class _Worker:
         if self.process.is_alive():
             return False
         code, count = self.process.exitcode, self.ledger.read()
-        if code == 0:
-            return True
         if count.number < 0:
-            raise RuntimeError(f"{self.name}: a worker died before its first input, with {code}")
+            return True
         signal_name = signal.Signals(-code).name if code and code < 0 else f"exit code {code}"
         why = f"hangs: {SECONDS:g} seconds passed" if code == -signal.SIGALRM else "crash"
         _report(self.failures, count.number, f"{why} ({signal_name})")
         self.ledger.write(count._replace(number=-1, failed=count.failed + 1))
         self.numbers = self.numbers[self.numbers.index(count.number) + 1 :]
-        if not self.numbers:
-            return True
-        self._start()
-        return False
+        if self.numbers:
+            self._start()
+        return not self.numbers
 
 
 @app.command()

@@ -141,6 +141,7 @@ def spoil_json(rng: Random, tree: Any) -> None:
             tree[key] = deepcopy(rng.choice(ODD_VALUES))
 
 
+@np.errstate(all="ignore")
 def spoil_tensors(rng: Random, tensors: Tensors) -> None:
     """One array or two gone, of another type or shape, or with a number that cannot be."""
     for _ in range(rng.choice((1, 1, 2))):
@@ -162,8 +163,7 @@ def spoil_tensors(rng: Random, tensors: Tensors) -> None:
                 tensors[rng.choice(("x", "user.ids", "item.letters", "item.lengths"))] = x
             case _ if x.size:
                 odd = (np.nan, np.inf, -np.inf, 1e38, -1.0) if x.dtype.kind == "f" else (-1, 0, 200)
-                with np.errstate(all="ignore"):
-                    x.flat[rng.randrange(x.size)] = np.array(rng.choice(odd)).astype(x.dtype)
+                x.flat[rng.randrange(x.size)] = np.array(rng.choice(odd)).astype(x.dtype)
                 tensors[name] = x
 
 

@@ -108,6 +108,7 @@ def read(folder):
         case 7: time.sleep(60)
         case 9: kept.append(b"x" * (300 << 20))
         case 11: bytearray(4 << 30)
+        case 0 | 12: os.abort()
 
 kept = []
 READERS["planted"] = Reader(lambda rng: {}, read)
@@ -120,14 +121,16 @@ fuzz.run_app(fuzz.app)
 def test_the_fuzzer_survives_crashes_hangs_and_floods(tmp_path):
     """And names each, goes on after it, and ends with exit code 1."""
     command = [sys.executable, "-c", PLANTED, "--reader", "planted", "--inputs", "13"]
+    command += ["--processes", "2"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[1].split()[:5] == ["planted", "13", "8", "0", "5"]
+    assert lines[1].split()[:5] == ["planted", "13", "6", "0", "7"]
     told = [line.split("--replay ")[1] for line in lines if "--replay" in line]
     told = [line.split(":") for line in told]
-    assert [int(number) for number, *_ in told] == [3, 5, 7, 9, 11]
-    causes = "KeyError", "crash (SIGABRT)", "hangs", "memory grew by", "MemoryError"
+    assert [int(number) for number, *_ in told] == [0, 3, 5, 7, 9, 11, 12]
+    crash = "crash (SIGABRT)"
+    causes = crash, "KeyError", crash, "hangs", "memory grew by", "MemoryError", crash
     for (_, *words), cause in zip(told, causes, strict=True):
         assert cause in ":".join(words)
 
