@@ -294,6 +294,30 @@ def test_words_that_are_no_text_are_refused(tmp_path):
             read(path)
 
 
+def test_numbers_of_rows_are_not_believed(tmp_path):
+    """A footer that says 1,001 of 1,000 rows, in one place or in all: arrays of that length would
+    have numbers in them that are in no file."""
+    path, rows = tmp_path / "r.parquet", np.arange(1000)
+    pa.parquet.write_table(
+        pa.table({"user": rows, "item": rows, "rating": rows / 200}), path, use_dictionary=False
+    )
+    whole, said, false = path.read_bytes(), b"\x16\xd0\x0f", b"\x16\xd2\x0f"  # 64-bit, zigzag
+    truth = encoded(path).ratings.value.tolist()
+    places = [j for j in range(len(whole)) if whole.startswith(said, j)]
+    assert len(places) >= 2  # of the file, of its row group
+    messages = []
+    for data in (*(whole[:j] + false + whole[j + 3 :] for j in places), whole.replace(said, false)):
+        path.write_bytes(data)
+        for where in (path, tmp_path):
+            try:
+                assert encoded(where).ratings.value.tolist() == truth
+            except InputError as error:
+                messages.append(str(error))
+    for message in ("1,001 rows in groups of [1000]", "1,000 rows in groups of [1001]"):
+        assert sum(message in error for error in messages) == 2
+    assert all("not as many rows as it says" in error for error in messages[-2:])
+
+
 def test_a_parquet_bomb_is_refused(tmp_path, monkeypatch):
     """Runs cost nothing: a million equal rows are a few hundred bytes."""
     monkeypatch.setattr(packed, "FREE", 1 << 20)
