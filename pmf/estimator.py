@@ -172,7 +172,6 @@ def load(path: str | Path) -> PMF:
 
     Raises `InputError` where the file is missing, damaged, or of another format or version.
     """
-    settings, fitted = store.load(Path(path))
-    model = PMF(**settings)
-    model.fitted = fitted
+    model = PMF()
+    model.settings, model.fitted = store.load(Path(path))
     return model

@@ -5,20 +5,38 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from pmf.atomic import replacing
 from pmf.data.frames import Ids
+from pmf.data.parquet import one_line
 from pmf.errors import InputError
 from pmf.fit import Fit, Fitted
-from pmf.settings import Settings
+from pmf.leaves import digest, digest_of
+from pmf.plausible import check_fitted
+from pmf.settings import Settings, make_settings
 from pmf.tuning import Search, Trial
 from pmf.types import Params, Side
 from pmf.watch import Record
 
 FORMAT = "pmf-model"
-VERSION = 1
+CHECKSUM = "sha256"
+VERSION = 2
+READABLE = 1, VERSION  # version 1 has no checksum
+SIDES = "user", "item"
+
+
+class Header(BaseModel):
+    """What a model file says in words: the JSON beside its arrays."""
+
+    settings: dict[str, Any]
+    log_posterior: float
+    search: tuple[dict[str, float], list[tuple[dict[str, float], float, float, float]]]
+    stopped: str
+    compile_seconds: float
+    records: list[tuple[int, float, float, float]]
 
 
 def save(settings: Settings, fitted: Fitted, path: Path) -> None:
@@ -38,7 +56,7 @@ def save(settings: Settings, fitted: Fitted, path: Path) -> None:
         "user.count": fitted.user_count,
         "item.count": fitted.item_count,
     }
-    header: dict[str, Any] = {"format": FORMAT, "version": VERSION}
+    header: dict[str, Any] = {"format": FORMAT, "version": VERSION, CHECKSUM: ""}
     for name, ids in (("user", fitted.users), ("item", fitted.items)):
         tensors |= {f"{name}.{part}": array for part, array in _pack(ids).items()}
     header["settings"] = _as_json(settings)
@@ -49,9 +67,29 @@ def save(settings: Settings, fitted: Fitted, path: Path) -> None:
     arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     with replacing(path) as temporary:
         try:
-            save_file(arrays, temporary, {FORMAT: json.dumps(header)})
+            save_file(arrays, temporary, {FORMAT: sealed(json.dumps(header), arrays)})
         except SafetensorError as error:  # a full disk, a limit on file size
             raise InputError(f"cannot write {path}: {error}") from error
+
+
+def sealed(text: str, tensors: dict[str, np.ndarray]) -> str:
+    """A header's text with the checksum in the place that it leaves for it.
+
+    It is the sha256 of the text with that place empty, and of every tensor with its name, type and
+    shape.
+    """
+    empty = f'"{CHECKSUM}": ""'
+    return text.replace(empty, f'{empty[:-1]}{_checksum(text, tensors)}"', 1)
+
+
+def _is_whole(text: str, found: object, tensors: dict[str, np.ndarray]) -> bool:
+    """Whether the checksum `found` in a header's text is right."""
+    return isinstance(found, str) and found == _checksum(text.replace(found, "", 1), tensors)
+
+
+def _checksum(text: str, tensors: dict[str, np.ndarray]) -> str:
+    parts = [f"{name} {digest(tensors[name])}" for name in sorted(tensors)]
+    return digest_of("\n".join([text, *parts]).encode())
 
 
 def _as_json(settings: Settings) -> dict[str, Any]:
@@ -76,62 +114,72 @@ def _pack(ids: Ids) -> dict[str, np.ndarray]:
 
 
 def _unpack(tensors: dict[str, np.ndarray], name: str) -> Ids:
+    """The inverse. Raises `ValueError` for lengths that are none, and for letters that are not."""
     if f"{name}.ids" in tensors:
         return Ids(tensors[f"{name}.ids"])
-    letters, ends = tensors[f"{name}.letters"].tobytes(), np.cumsum(tensors[f"{name}.lengths"])
-    begins = np.concatenate([[0], ends[:-1]])
-    words = [letters[a:b].decode() for a, b in zip(begins, ends, strict=True)]
+    letters, lengths = tensors[f"{name}.letters"], tensors[f"{name}.lengths"]
+    if letters.dtype != np.uint8 or lengths.dtype != np.int64 or lengths.ndim != 1:
+        raise ValueError(f"{name} ids: words of other types than were written")
+    # Each length alone, too: a sum may wrap around.
+    if np.any((lengths < 0) | (lengths > letters.size)) or lengths.sum() != letters.size:
+        raise ValueError(f"{name} ids: words that are longer or shorter than their letters")
+    ends, text = np.cumsum(lengths), letters.tobytes()
+    words = [text[end - length : end].decode() for end, length in zip(ends, lengths, strict=True)]
     return Ids(np.array(words, dtype=object))
 
 
-def load(path: Path) -> tuple[dict[str, Any], Fitted]:
+def load(path: Path) -> tuple[Settings, Fitted]:
     """The settings and the fitted arrays that `save` wrote.
 
-    Raises `InputError` where the file is missing, damaged, or of another format or version.
+    Raises `InputError` naming the file where it is missing, damaged, of another format or version,
+    or holds what no fit could have written: arrays that are not finite or do not fit together.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such model file")
     try:
         with safe_open(path, "numpy") as file:
-            header = json.loads((file.metadata() or {}).get(FORMAT, "{}"))
+            text = (file.metadata() or {}).get(FORMAT, "{}")
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not a model file, or a damaged one ({error})") from error
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
+    said = _parsed(text)
+    if not isinstance(said, dict) or said.get("format") != FORMAT:
         raise InputError(f"{path}: a safetensors file, but not one that pmf wrote")
-    if header.get("version") != VERSION:
+    if said.get("version") not in READABLE:
         raise InputError(
-            f"{path}: written in format version {header.get('version')}, this pmf reads {VERSION}; "
-            "fit it again, or use the pmf that wrote it"
+            f"{path}: written in format version {said.get('version')!r:.99}, this pmf reads "
+            f"{' and '.join(map(str, READABLE))}; fit it again, or use the pmf that wrote it"
         )
+    if said["version"] == VERSION and not _is_whole(text, said.get(CHECKSUM), tensors):
+        raise InputError(f"{path}: damaged: its sha256 is not that of what was written")
     try:
-        return _rebuild(header, tensors)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: damaged content ({type(error).__name__}: {error})") from error
+        header = Header.model_validate(said)
+        settings = make_settings(header.settings)
+        return settings, check_fitted(settings, _rebuild(header, tensors))
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{path}: damaged content ({one_line(error)})") from error
 
 
-def _rebuild(
-    header: dict[str, Any], tensors: dict[str, np.ndarray]
-) -> tuple[dict[str, Any], Fitted]:
-    draws = Params(
-        Side(tensors["user.factor"], tensors["user.bias"]),
-        Side(tensors["item.factor"], tensors["item.bias"]),
-        tensors["mu"],
-    )
+def _parsed(text: str) -> Any:
+    """What a JSON text says; None where it is none, or deeper than can be read."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _rebuild(header: Header, tensors: dict[str, np.ndarray]) -> Fitted:
+    user, item = (Side(tensors[f"{side}.factor"], tensors[f"{side}.bias"]) for side in SIDES)
+    chosen, trials = header.search
     fit = Fit(
-        draws,
+        Params(user, item, tensors["mu"]),
         tensors["noise_variance"],
-        [Record(*record) for record in header["records"]],
+        [Record(*record) for record in header.records],
         None,
-        header["log_posterior"],
-        Search(header["search"][0], [Trial(*trial) for trial in header["search"][1]]),
-        header["compile_seconds"],
-        header["stopped"],
+        header.log_posterior,
+        Search(chosen, [Trial(*trial) for trial in trials]),
+        header.compile_seconds,
+        header.stopped,
     )
-    counts = tensors["user.count"], tensors["item.count"]
-    users, items = _unpack(tensors, "user"), _unpack(tensors, "item")
-    for ids, side, count in zip((users, items), draws[:2], counts, strict=True):
-        rows = {len(ids) + 1, len(count), side.factor.shape[1], side.bias.shape[1]}
-        if len(rows) != 1 or side.factor.shape[0] != len(fit.noise_variance):
-            raise ValueError("its tables differ in length")
-    return header["settings"], Fitted(fit, users, items, *counts)
+    users, items = (_unpack(tensors, side) for side in SIDES)
+    return Fitted(fit, users, items, tensors["user.count"], tensors["item.count"])

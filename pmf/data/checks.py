@@ -78,9 +78,10 @@ def as_float32(column: pd.Series) -> pd.Series:
     """Ratings as numbers; NaN for what is none."""
     if column.dtype == np.float32:
         return column
-    return pd.to_numeric(column, errors="coerce").astype(np.float32)
+    with np.errstate(over="ignore"):  # what is too large for a float32 is infinite
+        return pd.to_numeric(column, errors="coerce").astype(np.float32)
 
 
 def shown(value: object) -> str:
-    """A value as a person wrote it: 1.5, not np.float64(1.5)."""
-    return repr(value.item() if isinstance(value, np.generic) else value)
+    """A value as a person wrote it, or its begin: 1.5, not np.float64(1.5)."""
+    return repr(value.item() if isinstance(value, np.generic) else value)[:200]

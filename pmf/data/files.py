@@ -1,22 +1,25 @@
 """Tables from CSV, TSV and Parquet files, plain or gzipped, by pyarrow."""
 
-import gzip
+import csv
 import zlib
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.csv
-import pyarrow.parquet
 
 from pmf.atomic import replacing
 from pmf.data.frames import REQUIRED, canonical_columns
 from pmf.data.numeric import LONGEST, is_worthwhile, read_numbers
+from pmf.data.packed import Inflated
+from pmf.data.parquet import DAMAGE, check_types, one_line, open_parquet, to_frame, unreadable
 from pmf.errors import InputError
 
+LONGEST_HEADER = 1 << 17  # bytes
+MOST_COLUMNS = 10_000
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 
 
@@ -36,9 +39,7 @@ def read_ratings(
     kind = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else path.suffix.lower()
     try:
         if kind == ".parquet":
-            names = pa.parquet.read_schema(path).names
-            columns = _columns(names, required, only_required, str(path))
-            return to_frame(pa.parquet.read_table(path, columns=list(columns)))
+            return _read_parquet(path, required, only_required)
         if kind not in SEPARATORS:
             raise InputError(
                 f"{path}: unknown kind of file; say .csv, .tsv or .parquet (.csv.gz, .tsv.gz)"
@@ -47,14 +48,24 @@ def read_ratings(
             plain = _read_plain(path, SEPARATORS[kind], required, only_required)
             if plain is not None:
                 return plain
-        opener: Any = gzip.open if suffixes[-1] == ".gz" else open
-        with opener(path, "rb") as stream:
+        with Inflated(path) if suffixes[-1] == ".gz" else path.open("rb") as stream:
             separator = SEPARATORS[kind]
             return read_csv(
                 stream, str(path), separator, required=required, only_required=only_required
             )
-    except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read ({one_line(error)})") from error
+    except (*DAMAGE, zlib.error) as error:
+        raise unreadable(path, error) from error
+
+
+def _read_parquet(path: Path, required: tuple[str, ...], only_required: bool) -> pd.DataFrame:
+    with open_parquet(path) as parquet:
+        schema = parquet.schema_arrow
+        columns = _columns(schema.names, required, only_required, str(path))
+        check_types(schema, columns, path)
+        frame = to_frame(parquet.read(list(columns)).select(list(columns)))
+        if len(frame) != parquet.metadata.num_rows:
+            raise InputError(f"{path}: damaged: not as many rows as it says; write it again")
+        return frame
 
 
 def _columns(
@@ -90,7 +101,7 @@ def _read_plain(
 
 
 def read_csv(
-    stream: IO[bytes],
+    stream: IO[bytes] | Inflated,
     source: str,
     separator: str = ",",
     names: list[str] | None = None,
@@ -106,6 +117,7 @@ def read_csv(
     parse = pa.csv.ParseOptions(delimiter=separator, quote_char='"' if quoted else False)
     read = pa.csv.ReadOptions(column_names=names, encoding=encoding, block_size=1 << 23)
     convert = pa.csv.ConvertOptions(strings_can_be_null=True)
+    _check_width(names or _header(stream, source, separator, quoted), source)
     try:
         if required is not None:
             header = pa.csv.open_csv(stream, read, parse, convert).schema.names
@@ -125,6 +137,35 @@ def read_csv(
         raise InputError(f"{source}: {one_line(error)}; correct the file") from error
 
 
+def _header(stream: IO[bytes] | Inflated, source: str, separator: str, quoted: bool) -> list[str]:
+    """The fields of the first line that is not empty; the stream is at its begin again."""
+    head = stream.read(LONGEST_HEADER)
+    stream.seek(0)
+    # Of one byte a character, as no encoding of ours hides a separator within another one.
+    lines = StringIO(head.decode("latin-1"), newline="")
+    rows = csv.reader(
+        lines, delimiter=separator, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+    )
+    try:
+        fields = next((row for row in rows if row), [])
+    except csv.Error as error:
+        raise InputError(f"{source}: its header cannot be read ({one_line(error)})") from error
+    if lines.tell() >= LONGEST_HEADER:
+        raise InputError(f"{source}: no line ends in its first {LONGEST_HEADER:,} bytes")
+    return fields
+
+
+def _check_width(names: list[str], source: str) -> None:
+    """Raise `InputError` for a table so wide that its columns alone, of kilobytes each before the
+    first value, would fill the memory.
+    """
+    if len(names) > MOST_COLUMNS:
+        raise InputError(
+            f"{source}: {len(names):,} columns or more, at most {MOST_COLUMNS:,} can be read; "
+            "keep those of ratings"
+        )
+
+
 def _numbers_if_exact(column: pa.ChunkedArray) -> pa.Array:
     """Ids read as words, as 64-bit integers where each is written as that integer is."""
     column = column.unify_dictionaries().combine_chunks()
@@ -138,16 +179,6 @@ def _numbers_if_exact(column: pa.ChunkedArray) -> pa.Array:
     if numbers is None or not pa.compute.cast(numbers, pa.string()).equals(words):
         return column.cast(pa.string())
     return numbers.take(column.indices) if isinstance(column, pa.DictionaryArray) else numbers
-
-
-def to_frame(table: pa.Table) -> pd.DataFrame:
-    """A frame that takes over the table's memory column by column, instead of doubling it."""
-    return table.to_pandas(split_blocks=True, self_destruct=True)
-
-
-def one_line(error: Exception) -> str:
-    """What a library says, short enough for a message of one line."""
-    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:

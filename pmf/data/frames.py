@@ -21,6 +21,7 @@ ALIASES = {
 }
 
 REQUIRED = ("user_id", "item_id", "rating")
+SHOWN = 60  # names in a message at the most, and letters of each
 Duplicates = Literal["error", "last", "mean"]
 
 
@@ -39,8 +40,9 @@ def canonical_columns(names: list[str], required: tuple[str, ...], source: str) 
         if hits:
             found[hits[0]] = canonical
         elif canonical in required:
+            there = [str(name)[:SHOWN] for name in names[:SHOWN]]
             raise InputError(
-                f"{source}: no column {canonical}; the table has {list(names)}, and {canonical} "
+                f"{source}: no column {canonical}; the table has {there}, and {canonical} "
                 f"may be called {', '.join(aliases)}"
             )
     return found

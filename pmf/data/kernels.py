@@ -28,6 +28,8 @@ def count_lines(text, size):
 def parse_lines(text, size, separator, kinds, integers, decimals, tens):
     """Fill `integers` (a row a column, int64) and `decimals` (float32) from whole lines of `text`.
 
+    The last of the `size` bytes is a line end: nothing else keeps the loops within `text`.
+
     The number of lines, or `NOT_PLAIN` at the first byte outside the grammar: as many fields as
     `kinds`, integers of at most 15 digits without plus or leading zero, decimals likewise with an
     optional point, no quote, no blank, no byte above 127.
@@ -37,6 +39,8 @@ def parse_lines(text, size, separator, kinds, integers, decimals, tens):
     last = len(kinds) - 1
     line = 0
     while at < stop:
+        if line == integers.shape[1]:  # the file has changed since its lines were counted
+            return NOT_PLAIN
         k = 0
         for column in range(last + 1):
             kind = kinds[column]

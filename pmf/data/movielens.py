@@ -5,7 +5,6 @@ Harper & Konstan, "The MovieLens Datasets: History and Context", ACM TiiS 5(4), 
 
 import os
 import shutil
-import zipfile
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -16,6 +15,8 @@ import pooch
 
 from pmf.atomic import replacing
 from pmf.data.files import read_csv
+from pmf.data.packed import DAMAGE, folder_in_zip
+from pmf.data.parquet import one_line
 from pmf.errors import InputError
 
 URL = "https://files.grouplens.org/datasets/movielens/"
@@ -141,9 +142,17 @@ def _check(path: Path, archive: Archive) -> None:
 
 def load(name: str) -> Dataset:
     """A MovieLens data set by name, fetched if need be."""
-    path, archive = fetch(name), ARCHIVES[name]
+    return read(fetch(name), name)
+
+
+def read(path: Path, name: str) -> Dataset:
+    """A MovieLens data set from its folder or zip. Nothing is unpacked to disk.
+
+    Raises `InputError` naming the file where one is missing or damaged, or the zip is an attack.
+    """
+    archive = ARCHIVES[name]
     try:
-        root = zipfile.Path(path, archive.folder + "/") if path.is_file() else path
+        root = folder_in_zip(path, archive.folder) if path.is_file() else path
         match archive.format:
             case "csv":
                 tables = _read_csv_files(root)
@@ -153,9 +162,11 @@ def load(name: str) -> Dataset:
                 tables = _read_u_files(root, archive.encoding)
             case other:
                 raise ValueError(f"format {other!r}")
-    except (zipfile.BadZipFile, KeyError, FileNotFoundError) as error:
+    except InputError:
+        raise
+    except DAMAGE as error:
         raise InputError(
-            f"{path}: incomplete or damaged ({error}); remove it, then fetch"
+            f"{path}: incomplete or damaged ({one_line(error)}); remove it, then fetch"
         ) from error
     return Dataset(name, str(path), **tables)
 
@@ -210,11 +221,15 @@ def _read_u_files(root, encoding: str) -> dict[str, pd.DataFrame]:
             )
 
     genres = table("u.genre", "|", ["genre", "code"]).dropna().sort_values("code")["genre"]
-    columns = ["item_id", "title", "released", "video", "url", *genres]
+    names = genres.astype(str).to_numpy()
+    columns = ["item_id", "title", "released", "video", "url", *names]
+    if len(set(columns)) < len(columns):
+        raise InputError(f"{root}/u.genre: a genre is there twice, or called as another column")
     movies = table("u.item", "|", columns)
-    flags = movies[list(genres)].astype(bool).to_numpy()
-    names = genres.to_numpy()
-    movies["genres"] = ["|".join(names[row]) for row in flags]
+    flags = movies[list(names)]
+    if not flags.isin([0, 1]).all(axis=None):
+        raise InputError(f"{root}/u.item: a genre is neither 0 nor 1")
+    movies["genres"] = ["|".join(names[row]) for row in flags.to_numpy(bool)]
     return {
         "ratings": table("u.data", "\t", ["user_id", "item_id", "rating", "timestamp"]),
         "items": _with_year(movies[["item_id", "title", "genres"]].copy()),

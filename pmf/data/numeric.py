@@ -87,12 +87,18 @@ def _parse(
     lines: int,
     first: int,
 ) -> bool:
-    """Fill the `lines` from line `first` on with those that begin in a block; whether plain."""
+    """Fill the `lines` from line `first` on with those that begin in a block; whether plain.
+
+    The loops are not checked for the array's bounds: they stop at line ends, so the text has to end
+    with one.
+    """
     from pmf.data import kernels
 
     text, length = read(start)
     begin = text.find(b"\n") + 1
     end = text.find(b"\n", length) + 1
+    if end < begin:  # a line longer than `LONGEST`, whose end is not in the text
+        return False
     rows = slice(first, first + lines)
     decimals = result.decimals[rows]
     found = kernels.parse_lines(

@@ -22,7 +22,6 @@ import pyarrow.parquet
 
 from pmf.data.checks import Checks, as_float32
 from pmf.data.compact import Palette, Values, put
-from pmf.data.files import one_line
 from pmf.data.frames import (
     REQUIRED,
     Duplicates,
@@ -31,6 +30,14 @@ from pmf.data.frames import (
     canonical_columns,
     distinct,
     factorize,
+)
+from pmf.data.parquet import (
+    DAMAGE,
+    check_types,
+    group_sizes,
+    open_parquet,
+    to_frame,
+    unreadable,
 )
 from pmf.errors import InputError
 from pmf.types import Ratings
@@ -201,10 +208,8 @@ def _metadata(file: Path):
 
 
 def _open(file: Path) -> pa.parquet.ParquetFile:
-    try:  # buffered: without, a whole column of a row group is read at once
-        return pa.parquet.ParquetFile(file, buffer_size=1 << 20)
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{file}: cannot be read ({one_line(error)})") from error
+    # Buffered: without, a whole column of a row group is read at once.
+    return open_parquet(file, buffer_size=1 << 20)
 
 
 def _batches(files: tuple[Path, ...], rows: np.ndarray, begin: int, end: int) -> Iterator[Batch]:
@@ -219,14 +224,14 @@ def _batches(files: tuple[Path, ...], rows: np.ndarray, begin: int, end: int) ->
                     raise _changed(str(file))
                 columns = canonical_columns(parquet.schema_arrow.names, REQUIRED, str(file))
                 columns = {name: one for name, one in columns.items() if one in REQUIRED}
+                check_types(parquet.schema_arrow, columns, file)
                 _same_kind(parquet.schema_arrow, columns, kinds, file)
                 yield from _file_batches(parquet, columns, j, low, high, file)
 
 
 def _file_batches(parquet, columns, j: int, low: int, high: int, file: Path) -> Iterator[Batch]:
-    sizes = [parquet.metadata.row_group(g).num_rows for g in range(parquet.num_row_groups)]
-    edges = np.concatenate([[0], np.cumsum(sizes)])
-    groups = [g for g in range(len(sizes)) if edges[g] < high and edges[g + 1] > low]
+    edges = np.cumsum([0, *group_sizes(parquet)])
+    groups = [g for g in range(len(edges) - 1) if edges[g] < high and edges[g + 1] > low]
     first = int(edges[groups[0]])
     try:
         for batch in parquet.iter_batches(BATCH, groups, list(columns)):
@@ -235,13 +240,15 @@ def _file_batches(parquet, columns, j: int, low: int, high: int, file: Path) -> 
                 part = batch.slice(cut.start, cut.stop - cut.start)
                 yield Batch(j, first + cut.start, _frame(part, columns))
             first += len(batch)
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{file}: cannot be read ({one_line(error)})") from error
+    except DAMAGE as error:
+        raise unreadable(file, error) from error
+    if first != edges[groups[-1] + 1]:
+        raise InputError(f"{file}: damaged: not as many rows as it says; write it again")
 
 
 def _frame(batch: pa.RecordBatch, columns: dict[str, str]) -> pd.DataFrame:
     """A batch under canonical names; ids as 64-bit integers or words."""
-    frame = batch.to_pandas().rename(columns=columns)
+    frame = to_frame(pa.Table.from_batches([batch])).rename(columns=columns)
     for name in ("user_id", "item_id"):
         if pd.api.types.is_signed_integer_dtype(frame[name]):
             frame[name] = frame[name].astype(np.int64)

@@ -1,0 +1,197 @@
+"""Model files that are none: bytes spoilt, or wrong content under a right checksum."""
+
+import json
+from collections.abc import Callable
+from copy import deepcopy
+from functools import cache
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from experiments.mutations import BINARY, TEXT, spoil
+
+ODD_VALUES: tuple[Any, ...] = (
+    None, True, "", "x", "nan", -1, 0, 10**30, 10**400, 2**63, 1.5, float("nan"), float("inf"), [],
+    {}, [[]], [1], [1, 2, 3, 4], {"x": 1}, [{"a": "b"}, []], ["a", "b", "c", "d"],
+)  # fmt: skip
+DEEP = 200_000  # brackets that Python's JSON reader would recurse into
+TYPES = "f4", "f8", "f2", "i1", "i4", "i8", "u1", "u8", "?"
+
+Tensors = dict[str, np.ndarray]
+
+
+class Content(NamedTuple):
+    """What a model file holds."""
+
+    header: dict[str, Any]
+    tensors: Tensors
+
+
+@cache
+def good_files() -> tuple[bytes, ...]:
+    """Three models of unlike shapes and ids, made without fitting: the same bytes everywhere."""
+    return _model(2, True, True, 1, "i8"), _model(1, True, False, 3, None), _model(0, True, True, 1)
+
+
+def _model(
+    rank: int, user_bias: bool, item_bias: bool, draws: int, ids: str | None = "i4"
+) -> bytes:
+    from pmf import store
+    from pmf.data.frames import Ids
+    from pmf.fit import Fit, Fitted
+    from pmf.settings import make_settings
+    from pmf.tuning import Search, Trial
+    from pmf.types import Params, Side
+    from pmf.watch import Record
+
+    rng, sizes = np.random.default_rng(rank), (6, 5)  # a row more than ids: the unknown one
+    sides = [
+        Side(
+            rng.normal(size=(draws, n, rank)).astype("f4"),
+            rng.normal(size=(draws, n, int(bias))).astype("f4"),
+        )
+        for n, bias in zip(sizes, (user_bias, item_bias), strict=True)
+    ]
+    noise = rng.uniform(0.5, 1, draws).astype("f4")
+    params = Params(*sides, np.full(draws, 3.5, "f4"))
+    search = Search({"tau": 1.5}, [Trial({"tau": 1.5}, 0.9, 0.1, 0.2)])
+    records = [Record(1, 0.1, -9.5, float("nan")), Record(2, 0.2, -9.0, 0.9)]
+    fit = Fit(params, noise, records, None, -9.0, search, 0.5, "all 2 steps taken")
+    values = [
+        np.arange(1, n, dtype=ids) if ids else np.array([f"é{j}" for j in range(1, n)], object)
+        for n in sizes
+    ]
+    fitted = Fitted(fit, *map(Ids, values), *(np.arange(n)[::-1].copy() for n in sizes))
+    settings = {"rank": rank, "user_bias": user_bias, "item_bias": item_bias}
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model.pmf"
+        store.save(make_settings(settings | {"scale": (0.5, 5.0), "clip": True}), fitted, path)
+        return path.read_bytes()
+
+
+@cache
+def _content(which: int) -> Content:
+    from safetensors.numpy import load
+
+    data = good_files()[which]
+    size = int.from_bytes(data[:8], "little")
+    metadata = json.loads(data[8 : 8 + size])["__metadata__"]
+    header = json.loads(metadata["pmf-model"])
+    return Content(header | {"sha256": ""}, load(data))  # a place for another checksum
+
+
+def written(text: str, tensors: Tensors, version_1: bool = False) -> bytes:
+    """A model file of any header text and tensors, its checksum right; version 1 has none."""
+    from safetensors.numpy import save
+
+    from pmf.store import FORMAT, sealed
+
+    tensors = {name: np.ascontiguousarray(x) for name, x in tensors.items()}
+    return save(tensors, {FORMAT: text if version_1 else sealed(text, tensors)})
+
+
+def changed(
+    which: int,
+    header: Callable[[dict[str, Any]], Any] = lambda header: None,
+    tensors: Callable[[Tensors], Any] = lambda tensors: None,
+) -> bytes:
+    """A good model file after changes to its header and tensors in place, its checksum right."""
+    content = deepcopy(_content(which))
+    header(content.header)
+    tensors(content.tensors)
+    return written(json.dumps(content.header), content.tensors)
+
+
+def make(rng: Random) -> dict[str, bytes]:
+    """Spoilt bytes, a spoilt header text, or values, types and shapes that are wrong."""
+    which, kind = rng.randrange(3), rng.random()
+    if kind < 0.4:
+        return {"model.pmf": spoil(rng, good_files()[which], BINARY)}
+    if kind < 0.5:
+        content = _content(which)
+        text = spoil(rng, json.dumps(content.header).encode(), TEXT).decode("latin-1")
+        return {"model.pmf": written(text, content.tensors)}
+    if kind < 0.505:
+        deep = "[" * DEEP + "]" * DEEP
+        return {"model.pmf": written(deep, _content(which).tensors)}
+    if kind < 0.75:
+        return {"model.pmf": changed(which, lambda header: spoil_json(rng, header))}
+    return {"model.pmf": changed(which, tensors=lambda tensors: spoil_tensors(rng, tensors))}
+
+
+def spoil_json(rng: Random, tree: Any) -> None:
+    """Another value somewhere in a tree of lists and objects; at times a key more or less."""
+    while True:
+        keys = list(tree) if isinstance(tree, dict) else list(range(len(tree)))
+        key = rng.choice(keys)
+        if not isinstance(tree[key], (dict, list)) or not tree[key] or rng.random() < 0.3:
+            break
+        tree = tree[key]
+    match rng.randrange(6):
+        case 0 if isinstance(tree, dict):
+            tree[rng.choice(("self", "optimizer", "x", "settings", "rank", "\0"))] = rng.choice(
+                ODD_VALUES
+            )
+        case 1:
+            del tree[key]
+        case _:
+            tree[key] = deepcopy(rng.choice(ODD_VALUES))
+
+
+@np.errstate(all="ignore")
+def spoil_tensors(rng: Random, tensors: Tensors) -> None:
+    """One array or two gone, of another type or shape, or with a number that cannot be."""
+    for _ in range(rng.choice((1, 1, 2))):
+        name = rng.choice(list(tensors))
+        x = tensors[name].copy()
+        match rng.randrange(7):
+            case 0:
+                del tensors[name]
+                return
+            case 1:
+                tensors[name] = x.astype(rng.choice(TYPES))
+            case 2:
+                shapes = x[..., None], x[None], x.T, x[:-1], x[..., :-1], x.ravel(), x[:0]
+                tensors[name] = rng.choice(shapes)
+            case 3:
+                other = rng.choice(list(tensors))
+                tensors[name], tensors[other] = tensors[other], tensors[name]
+            case 4:
+                tensors[rng.choice(("x", "user.ids", "item.letters", "item.lengths"))] = x
+            case _ if x.size:
+                odd = (np.nan, np.inf, -np.inf, 1e38, -1.0) if x.dtype.kind == "f" else (-1, 0, 200)
+                x.flat[rng.randrange(x.size)] = np.array(rng.choice(odd)).astype(x.dtype)
+                tensors[name] = x
+
+
+def read(folder: Path) -> None:
+    """Load, and use all that a loaded model offers."""
+    import warnings
+
+    import pandas as pd
+
+    import pmf
+    from pmf.answers import UnknownIdWarning
+
+    model = pmf.load(folder / "model.pmf")
+    fitted = model.require_fitted()
+    known = [ids.values[[0, -1, 0]] for ids in (fitted.users, fitted.items)]
+    strangers = ["?" if isinstance(x[0], str) else -5 for x in known]
+    pairs = pd.DataFrame(
+        {
+            name: [*x.tolist(), stranger]
+            for name, x, stranger in zip(("user", "item"), known, strangers, strict=True)
+        }
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnknownIdWarning)
+        predicted = model.predict(pairs, interval=0.9)
+    if len(predicted) != 4 or predicted["mean"].isna().any():
+        raise AssertionError(f"predicts {predicted.to_dict('list')}")
+    model.scorer(np.arange(len(fitted.items)))
+    [f"{record.step:d} {record.seconds:g} {record.log_posterior:g}" for record in model.records]
+    f"{model.log_posterior():g} {fitted.fit.search.seconds:g} {fitted.fit.compile_seconds:g}"
+    f"{fitted.user_count.sum():d} {fitted.fit.stopped.strip()} {model.noise}"

@@ -1,0 +1,51 @@
+"""Whether the arrays of a model file could have come from a fit: else it would fail when used."""
+
+import numpy as np
+
+from pmf.data.frames import Ids
+from pmf.fit import Fitted
+from pmf.settings import Settings
+
+FLOATS = np.dtype(np.float32), np.dtype(np.float64)
+
+
+def check_fitted(settings: Settings, fitted: Fitted) -> Fitted:
+    """The same model. Raises `ValueError` naming an array of a wrong type or shape, NaN or infinity
+    in it, a negative variance or count, and ids that are twice there.
+    """
+    draws, noise = fitted.fit.draws, fitted.fit.noise_variance
+    terms, s = settings.terms, noise.size
+    for name, side, ids, bias, count in (
+        ("user", draws.user, fitted.users, terms.user_bias, fitted.user_count),
+        ("item", draws.item, fitted.items, terms.item_bias, fitted.item_count),
+    ):
+        _check_ids(f"{name} ids", ids)
+        n = len(ids) + 1
+        _check_floats(f"{name}.factor", side.factor, (s, n, terms.rank))
+        _check_floats(f"{name}.bias", side.bias, (s, n, int(bias)))
+        _check(f"{name}.count", count, (n,))
+        if count.dtype.kind not in "iu" or np.any(count < 0):
+            raise ValueError(f"{name}.count: not how often each was rated")
+    _check_floats("mu", draws.mu, (s,))
+    _check_floats("noise_variance", noise, (s,))
+    if np.any(noise < 0):
+        raise ValueError("noise_variance: below 0")
+    return fitted
+
+
+def _check_ids(name: str, ids: Ids) -> None:
+    if ids.values.ndim != 1 or ids.values.dtype.kind not in "iuO":
+        raise ValueError(f"{name}: {ids.values.dtype} {ids.values.shape}, no list of ids")
+    if not ids.index.is_unique:
+        raise ValueError(f"{name}: one is there twice")
+
+
+def _check(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
+    if array.shape != shape:
+        raise ValueError(f"{name}: its shape is {array.shape}, not {shape}")
+
+
+def _check_floats(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
+    _check(name, array, shape)
+    if array.dtype not in FLOATS or not np.all(np.isfinite(array)):
+        raise ValueError(f"{name}: not all of it finite numbers")
