@@ -16,6 +16,7 @@ from pmf.checkpoint import Checkpoints
 from pmf.data import catalogue
 from pmf.data.coding import count_rows
 from pmf.data.frames import Encoded, checked, learnable
+from pmf.data.pairs import rated_by_user
 from pmf.errors import InputError
 from pmf.fit import Fitted, fit_ratings
 from pmf.predictive import Prediction, predict_pairs
@@ -96,11 +97,12 @@ class PMF:
             on_step,
             checkpoints,
         )
-        counts = (
-            count_rows(codes, len(ids) + 1)
-            for codes, ids in ((encoded.ratings.user, users), (encoded.ratings.item, items))
-        )
-        self.fitted = Fitted(fit, users, items, *counts)
+        user_count = count_rows(encoded.ratings.user, len(users) + 1)
+        item_count = count_rows(encoded.ratings.item, len(items) + 1)
+        rated = None
+        if settings.store_ratings and not settings.on_disk:
+            rated = rated_by_user(encoded.ratings, len(users) + 1)
+        self.fitted = Fitted(fit, users, items, user_count, item_count, rated)
         return self
 
     def predict(

@@ -9,16 +9,18 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from pmf.atomic import replacing
+from pmf.data.compact import Coded, stored
 from pmf.data.frames import Ids
+from pmf.data.pairs import Pairs, Rated
 from pmf.errors import InputError
 from pmf.fit import Fit, Fitted
 from pmf.settings import Settings
 from pmf.tuning import Search, Trial
-from pmf.types import Params, Side
+from pmf.types import Gaussian, Params, Prior, Side
 from pmf.watch import Record
 
 FORMAT = "pmf-model"
-VERSION = 1
+VERSION = 2
 
 
 def save(settings: Settings, fitted: Fitted, path: Path) -> None:
@@ -34,10 +36,17 @@ def save(settings: Settings, fitted: Fitted, path: Path) -> None:
         "item.factor": fit.draws.item.factor,
         "item.bias": fit.draws.item.bias,
         "mu": fit.draws.mu,
+        "prior.tau": fit.prior.tau,
+        "prior.user.mean": fit.prior.user.mean,
+        "prior.user.precision": fit.prior.user.precision,
+        "prior.item.mean": fit.prior.item.mean,
+        "prior.item.precision": fit.prior.item.precision,
         "noise_variance": fit.noise_variance,
         "user.count": fitted.user_count,
         "item.count": fitted.item_count,
     }
+    if fitted.rated is not None:
+        tensors |= _pack_rated(fitted.rated)
     header: dict[str, Any] = {"format": FORMAT, "version": VERSION}
     for name, ids in (("user", fitted.users), ("item", fitted.items)):
         tensors |= {f"{name}.{part}": array for part, array in _pack(ids).items()}
@@ -84,6 +93,25 @@ def _unpack(tensors: dict[str, np.ndarray], name: str) -> Ids:
     return Ids(np.array(words, dtype=object))
 
 
+def _pack_rated(rated: Rated) -> dict[str, np.ndarray]:
+    """Training ratings as tensors: values as the bytes, and perhaps the table, that hold them."""
+    values = dict(zip(("value", "values"), stored(rated.value), strict=False))
+    return {f"rated.{name}": x for name, x in (rated.pairs._asdict() | values).items()}
+
+
+def _unpack_rated(tensors: dict[str, np.ndarray], num_users: int, num_items: int) -> Rated | None:
+    if "rated.item" not in tensors:
+        return None
+    start, item, value = (tensors[f"rated.{name}"] for name in ("start", "item", "value"))
+    table = tensors.get("rated.values")
+    ends = len(start) == num_users + 1 and start[0] == 0 and start[-1] == len(item) == len(value)
+    inside = not len(item) or 0 <= item.min() <= item.max() < num_items
+    coded = table is None or not len(value) or value.max() < len(table)
+    if not (ends and np.all(np.diff(start) >= 0) and inside and coded):
+        raise ValueError("its training ratings do not fit together")
+    return Rated(Pairs(start, item), value if table is None else Coded(value, table))
+
+
 def load(path: Path) -> tuple[dict[str, Any], Fitted]:
     """The settings and the fitted arrays that `save` wrote.
 
@@ -118,8 +146,15 @@ def _rebuild(
         Side(tensors["item.factor"], tensors["item.bias"]),
         tensors["mu"],
     )
+    tau = tensors["prior.tau"]
+    one = np.ones_like(tau)
+    sides = (
+        Gaussian(tensors[f"prior.{side}.mean"], tensors[f"prior.{side}.precision"], one)
+        for side in ("user", "item")
+    )
     fit = Fit(
         draws,
+        Prior(tau, *sides),
         tensors["noise_variance"],
         [Record(*record) for record in header["records"]],
         None,
@@ -134,4 +169,5 @@ def _rebuild(
         rows = {len(ids) + 1, len(count), side.factor.shape[1], side.bias.shape[1]}
         if len(rows) != 1 or side.factor.shape[0] != len(fit.noise_variance):
             raise ValueError("its tables differ in length")
-    return header["settings"], Fitted(fit, users, items, *counts)
+    rated = _unpack_rated(tensors, len(counts[0]), len(counts[1]))
+    return header["settings"], Fitted(fit, users, items, *counts, rated)

@@ -11,7 +11,7 @@ FLOORS = [
      "pmf.cpu.simd", "pmf.cpu.compress", "pmf.data.kernels", "pmf.data.compact"},
     {"pmf.atomic", "pmf.cpu.rows", "pmf.data.checks", "pmf.data.numeric",
      "pmf.evaluate.resampling"},
-    {"pmf.cpu.xla", "pmf.data.coding", "pmf.evaluate.compare"},
+    {"pmf.cpu.xla", "pmf.data.coding", "pmf.data.pairs", "pmf.evaluate.compare"},
     {"pmf.model", "pmf.checkpoint"},
     {"pmf.conditionals", "pmf.wishart", "pmf.layout", "pmf.priors", "pmf.data.frames",
      "pmf.data.splits", "pmf.data.synthetic"},

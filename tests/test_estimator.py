@@ -232,7 +232,7 @@ def test_loading_names_what_is_wrong(fitted, tmp_path):
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match="damaged"):
         pmf.load(path)
-    path.write_bytes(whole.replace(b'\\"version\\": 1', b'\\"version\\": 9'))
+    path.write_bytes(whole.replace(b'\\"version\\": 2', b'\\"version\\": 9'))
     with pytest.raises(InputError, match="format version 9"):
         pmf.load(path)
     with pytest.raises(InputError, match="folder does not exist"):
