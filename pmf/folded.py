@@ -140,6 +140,23 @@ class Folded:
         return row
 
 
+def ratings_of(fitted: Fitted, user_id: Any) -> pd.DataFrame:
+    """A user's training ratings, ready to be folded in: columns `user_id, item_id, rating`.
+
+    Raises `InputError` for an unknown user, and where the model did not keep its ratings.
+    """
+    if fitted.rated is None:
+        raise InputError("the model did not keep its ratings (store_ratings=False, or on_disk)")
+    row = fitted.users.codes(pd.Series([user_id], name="user_id"))
+    if fitted.users.unknown(row)[0]:
+        raise InputError(
+            f"user {user_id!r}: the model knows nothing of them; fold their ratings in"
+        )
+    _, item, value = fitted.rated.of(row)
+    ids = fitted.items.values[item]
+    return pd.DataFrame({"user_id": fitted.users.values[row[0]], "item_id": ids, "rating": value})
+
+
 def given_by(fit: Fit, side: str) -> Given:
     """What new rows of a side ("user" or "item") are conditioned on: the other side, as fitted."""
     draws, prior = fit.draws, fit.prior

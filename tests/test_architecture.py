@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
     {"pmf.errors", "pmf.types", "pmf.progress", "pmf.compilation", "pmf.interrupt", "pmf.leaves",
      "pmf.cpu.simd", "pmf.cpu.compress", "pmf.data.kernels", "pmf.data.compact"},
-    {"pmf.atomic", "pmf.cpu.rows", "pmf.data.checks", "pmf.data.numeric",
+    {"pmf.command", "pmf.atomic", "pmf.cpu.rows", "pmf.data.checks", "pmf.data.numeric",
      "pmf.evaluate.resampling"},
     {"pmf.cpu.xla", "pmf.data.coding", "pmf.data.pairs", "pmf.evaluate.compare"},
     {"pmf.model", "pmf.checkpoint"},
@@ -31,6 +31,7 @@ FLOORS = [
     {"pmf.content_model", "pmf.hybrid_model", "pmf.extend", "pmf.lists"},
     {"pmf.estimator"},
     {"pmf.evaluate.report"},
+    {"pmf.cli_data", "pmf.cli_lists"},
     {"pmf.cli"},
     {"experiments.system", "experiments.grid", "experiments.folders", "experiments.cores",
      "experiments.table",
