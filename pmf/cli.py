@@ -181,6 +181,29 @@ def predict(
 add_lists(app)
 
 
+@app.command("app")
+def open_page(
+    model: Annotated[
+        Path | None, typer.Argument(help="A model file; without one a model is fitted.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="The data set whose titles are shown (pmf data list).")
+    ] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Of the address to open.")] = 8501,
+    address: Annotated[str, typer.Option(help="0.0.0.0: for other machines too.")] = "localhost",
+) -> None:
+    """Open the movie recommender as a page in a browser."""
+    from pmf.app.launch import launch
+    from pmf.data.catalogue import load as load_data
+    from pmf.estimator import load
+
+    if model is not None:
+        load(model)  # a damaged file is named here, not on the page
+    if data is not None:
+        load_data(data)
+    raise typer.Exit(launch(model, data, port, address))
+
+
 def main() -> None:
     """The console script."""
     run_app(app)
