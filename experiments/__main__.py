@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pmf.cli import plain_app, run_app
+from pmf.command import plain_app, run_app
 from pmf.errors import InputError
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ import numpy as np
 import typer
 
 from pmf.als import als
-from pmf.cli import run_app
+from pmf.command import run_app
 from pmf.gibbs import gibbs
 from pmf.layout import panel_numbers, widths
 from pmf.plan import default_hyperprior

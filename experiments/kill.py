@@ -19,7 +19,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 import typer
 
-from pmf.cli import run_app
+from pmf.command import run_app
 
 KILLS_A_FIT = 5
 METHODS: dict[str, dict[str, Any]] = {

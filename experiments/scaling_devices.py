@@ -20,7 +20,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 import typer
 
-from pmf.cli import plain_app, run_app
+from pmf.command import plain_app, run_app
 
 RATINGS, USERS, ITEMS = 1_100_000, 8_000, 3_000  # a device; more than `pmf.layout.SMALL`
 BYTES = {"f64": 8, "f32": 4, "s64": 8, "s32": 4, "u32": 4, "pred": 1}

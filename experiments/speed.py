@@ -24,7 +24,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 import typer
 
-from pmf.cli import run_app
+from pmf.command import run_app
 
 ML25M = {"n": 25_000_095, "users": 162_541, "items": 59_047}
 ML1M = {"n": 900_000, "users": 6_040, "items": 3_706}

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pmf.cli import plain_app, run_app
+from pmf.command import plain_app, run_app
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "experiments" / "results"

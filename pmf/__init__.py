@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from pmf.errors import InputError, Interrupted, NotFiniteError
     from pmf.estimator import PMF, load
     from pmf.evaluate.report import ranked, report
+    from pmf.folded import Folded, fold_in
     from pmf.hybrid_model import Hybrid
+    from pmf.lists import recommend, similar_items
     from pmf.priors import IsotropicPrior, Ridge, als_wr, from_ridge
 
 _HOME = {
@@ -31,6 +33,10 @@ _HOME = {
     "report": "pmf.evaluate.report",
     "Content": "pmf.content_model",
     "Hybrid": "pmf.hybrid_model",
+    "Folded": "pmf.folded",
+    "fold_in": "pmf.folded",
+    "recommend": "pmf.lists",
+    "similar_items": "pmf.lists",
     "item_features": "pmf.data.features",
     "Checkpoints": "pmf.checkpoint",
     "InputError": "pmf.errors",
@@ -46,6 +52,7 @@ __all__ = [
     "PMF",
     "Checkpoints",
     "Content",
+    "Folded",
     "Hybrid",
     "InputError",
     "Interrupted",
@@ -54,12 +61,15 @@ __all__ = [
     "Ridge",
     "UnknownIdWarning",
     "als_wr",
+    "fold_in",
     "from_ridge",
     "item_features",
     "load",
     "load_data",
     "ranked",
+    "recommend",
     "report",
+    "similar_items",
 ]
 __version__ = "0.1.0"
 

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from pmf.data.frames import pairs
+from pmf.data.frames import Ids, pairs
 from pmf.errors import InputError
 from pmf.fit import Fit, Fitted
 from pmf.predictive import Prediction, interval
@@ -69,6 +69,19 @@ def row_numbers(fitted: Fitted, ids: pd.DataFrame, source: str) -> tuple[np.ndar
             stacklevel=4,
         )
     return user, item
+
+
+def known_alone(ids: Ids, codes: np.ndarray, source: str, name: str) -> np.ndarray:
+    """Which codes stand for known ids; the others are counted in one `UnknownIdWarning`."""
+    known = ~ids.unknown(codes)
+    if not known.all():
+        warnings.warn(
+            f"{source}: {(~known).sum()} of {len(known)} have an {name} that the model does not "
+            "know; they teach nothing",
+            UnknownIdWarning,
+            stacklevel=5,
+        )
+    return known
 
 
 def clipped(x: np.ndarray, settings: Scaled) -> np.ndarray:

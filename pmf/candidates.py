@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from pmf.data.pairs import Pairs
 from pmf.errors import InputError
 from pmf.types import Array, Params
 
@@ -20,27 +21,6 @@ CELLS = 1 << 24  # scores a block
 ABREAST = 8  # scores of so many pairs' users are compared at a time
 
 Score: TypeAlias = Callable[[np.ndarray], Array]  # row numbers (b,) -> scores (b, m)
-
-
-class Pairs(NamedTuple):
-    """(user, item) pairs in the order of users: user j's items are start[j] to start[j + 1]."""
-
-    start: Int[np.ndarray, " n1"]
-    item: Int[np.ndarray, " p"]
-
-    def of(self, users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The pairs of some users: each one's place in `users`, and its item."""
-        begin, count = self.start[users], self.start[users + 1] - self.start[users]
-        place = np.repeat(np.arange(len(users)), count)
-        within = np.arange(len(place)) - np.repeat(np.cumsum(count) - count, count)
-        return place, self.item[within + np.repeat(begin, count)]
-
-
-def by_user(user: np.ndarray, item: np.ndarray, num_users: int) -> Pairs:
-    """Pairs from parallel arrays in any order; equal users keep theirs."""
-    order = np.argsort(user, kind="stable")
-    start = np.searchsorted(user[order], np.arange(num_users + 1))
-    return Pairs(start, item[order])
 
 
 def scorer(draws: Params, items: np.ndarray) -> Score:

@@ -1,9 +1,7 @@
-"""The command `pmf`. Exit code 0, or 2 with one line on standard error for bad input."""
+"""The command `pmf`."""
 
 import json
 import platform
-import sys
-import warnings
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,29 +9,16 @@ from typing import Annotated, Any
 import typer
 
 from pmf.atomic import check_target
-from pmf.compilation import keep_compiled
-from pmf.errors import InputError, Interrupted, NotFiniteError
+from pmf.cli_data import data_app
+from pmf.cli_lists import add_lists
+from pmf.command import SetOrFile, plain_app, run_app
+from pmf.errors import InputError
 
 # The heavy rooms are imported inside the commands, so that --help answers at once.
 
 
-def plain_app(text: str) -> typer.Typer:
-    """A command without boxes and colours: its messages are lines that a program can read."""
-    return typer.Typer(
-        help=text,
-        no_args_is_help=True,
-        add_completion=False,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-    )
-
-
 app = plain_app("Probabilistic matrix factorization: fit, evaluate and predict ratings.")
-data_app = typer.Typer(help="Data sets: what there is, and how to get it.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
-
-SetOrFile = "a data set's name (pmf data list) or a CSV, TSV or Parquet file"
-UsageError: Any = typer.BadParameter.__mro__[1]  # every complaint about arguments derives from it
 
 
 @app.command()
@@ -66,59 +51,6 @@ def doctor() -> None:
     print(f"data folder      {data_dir()} (set PMF_DATA_DIR to change it)")
     found = [name for name in NAMES if name != BUNDLED and find(name)]
     print(f"data found       {', '.join([BUNDLED + ' (bundled)', *found])}")
-
-
-@data_app.command("list")
-def data_list() -> None:
-    """Every data set that has a name, and where it is."""
-    from pmf.data.catalogue import BUNDLED, NAMES
-    from pmf.data.movielens import find
-
-    for name in NAMES:
-        print(f"{name:<16} {'bundled' if name == BUNDLED else find(name) or 'not fetched'}")
-
-
-@data_app.command("fetch")
-def data_fetch(
-    name: Annotated[str, typer.Argument(help="A MovieLens data set's name.")],
-    from_zip: Annotated[Path | None, typer.Option(help="Its zip, already downloaded.")] = None,
-) -> None:
-    """Download a MovieLens data set into the data folder, or take it from a zip."""
-    from pmf.data.catalogue import BUNDLED
-    from pmf.data.movielens import ARCHIVES, fetch
-
-    if name == BUNDLED and from_zip is None:
-        print(f"{name} is bundled; there is nothing to fetch")
-    elif name in ARCHIVES:
-        print(fetch(name, from_zip))
-    else:
-        raise InputError(f"{name}: cannot be fetched; known names: {', '.join(ARCHIVES)}")
-
-
-@data_app.command("describe")
-def data_describe(data: Annotated[str, typer.Argument(help=SetOrFile)]) -> None:
-    """Counts, the rating scale, and how heavy the tails are."""
-    from pmf.data.catalogue import load
-
-    dataset = load(data)
-    ratings = dataset.ratings
-    users, items = (ratings[side].value_counts() for side in ("user_id", "item_id"))
-    print(f"{dataset.name} from {dataset.source}")
-    print(f"ratings  {len(ratings):,}, {len(ratings) / len(users) / len(items):.3%} of all pairs")
-    for name, count in (("users", users), ("items", items)):
-        print(
-            f"{name:<8} {len(count):,}; ratings each: {count.min():,} to {count.max():,}, "
-            f"median {count.median():,.0f}"
-        )
-    value = ratings["rating"]
-    print(
-        f"rating   {value.min():g} to {value.max():g}, mean {value.mean():.3f}, "
-        f"standard deviation {value.std():.3f}"
-    )
-    for name in ("items", "tags", "links"):
-        table = getattr(dataset, name)
-        if len(table):
-            print(f"{name:<8} table of {len(table):,} rows: {', '.join(table.columns)}")
 
 
 @app.command()
@@ -246,40 +178,32 @@ def predict(
     print(f"{len(predictions):,} predictions written to {out}")
 
 
-def run_app(command: typer.Typer) -> None:
-    """Run a command; turn what users can mend into one line and exit code 2.
+add_lists(app)
 
-    A run that wrote a checkpoint at a signal exits with 128 + the signal: 130 or 143.
-    """
-    warnings.showwarning = _show_warning
-    keep_compiled()
-    try:
-        code = command(standalone_mode=False)
-    except UsageError as error:
-        if type(error).__name__ == "NoArgsIsHelpError":
-            print(error.format_message())
-            sys.exit(0)
-        code = _say(f"error: {error.format_message()}")
-    except (InputError, OSError) as error:
-        code = _say(f"error: {error}")
-    except NotFiniteError as error:
-        code = _say(f"error: {error}", code=1)
-    except Interrupted as error:
-        code = _say(str(error), code=128 + error.signum)
-    except (KeyboardInterrupt, typer.Abort):
-        code = _say("interrupted", code=130)
-    sys.exit(code if isinstance(code, int) else 0)
+
+@app.command("app")
+def open_page(
+    model: Annotated[
+        Path | None, typer.Argument(help="A model file; without one a model is fitted.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="The data set whose titles are shown (pmf data list).")
+    ] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Of the address to open.")] = 8501,
+    address: Annotated[str, typer.Option(help="0.0.0.0: for other machines too.")] = "localhost",
+) -> None:
+    """Open the movie recommender as a page in a browser."""
+    from pmf.app.launch import launch
+    from pmf.data.catalogue import load as load_data
+    from pmf.estimator import load
+
+    if model is not None:
+        load(model)  # a damaged file is named here, not on the page
+    if data is not None:
+        load_data(data)
+    raise typer.Exit(launch(model, data, port, address))
 
 
 def main() -> None:
     """The console script."""
     run_app(app)
-
-
-def _show_warning(message: Warning | str, *rest: object, **named: object) -> None:
-    _say(f"warning: {message}")
-
-
-def _say(line: str, code: int = 2) -> int:
-    print(" ".join(line.split()), file=sys.stderr)
-    return code

@@ -11,12 +11,13 @@ import pandas as pd
 
 from pmf import store
 from pmf.answers import answer, clipped, require, require_heldout, row_numbers, stored
-from pmf.candidates import Score, scorer
 from pmf.checkpoint import Checkpoints
 from pmf.data import catalogue
 from pmf.data.coding import count_rows
-from pmf.data.frames import Encoded, checked, learnable
+from pmf.data.frames import Encoded, checked, each_once, learnable
+from pmf.data.pairs import rated_by_user
 from pmf.errors import InputError
+from pmf.extend import Which, extended
 from pmf.fit import Fitted, fit_ratings
 from pmf.predictive import Prediction, predict_pairs
 from pmf.settings import Method, Settings, make_settings
@@ -96,11 +97,12 @@ class PMF:
             on_step,
             checkpoints,
         )
-        counts = (
-            count_rows(codes, len(ids) + 1)
-            for codes, ids in ((encoded.ratings.user, users), (encoded.ratings.item, items))
-        )
-        self.fitted = Fitted(fit, users, items, *counts)
+        user_count = count_rows(encoded.ratings.user, len(users) + 1)
+        item_count = count_rows(encoded.ratings.item, len(items) + 1)
+        rated = None
+        if settings.store_ratings and not settings.on_disk:
+            rated = rated_by_user(encoded.ratings, len(users) + 1)
+        self.fitted = Fitted(fit, users, items, user_count, item_count, rated)
         return self
 
     def predict(
@@ -125,11 +127,25 @@ class PMF:
         mean, variance = predict_pairs(fit.draws, fit.noise_variance, user, item)
         return Prediction(clipped(mean, self.settings), variance)
 
-    def scorer(self, items: np.ndarray) -> Score:
-        """The predictive mean of all of `items` for blocks of users, by row numbers. Not clipped:
-        that would tie the best. See `pmf.candidates.scorer`.
+    def partial_fit_users(self, ratings: pd.DataFrame, seed: int = 0) -> "PMF":
+        """A model that has the frame's users too, their rows given the items as fitted.
+
+        The frame holds all ratings of each; one that the model knows gets a new row. Nothing else
+        is refitted (`pmf.new_rows`). Raises `InputError` for a bad frame.
         """
-        return scorer(stored(self.require_fitted()).draws, items)
+        return self._extended(ratings, "user", seed)
+
+    def partial_fit_items(self, ratings: pd.DataFrame, seed: int = 0) -> "PMF":
+        """The same for items, given the users as fitted."""
+        return self._extended(ratings, "item", seed)
+
+    def _extended(self, ratings: pd.DataFrame, which: Which, seed: int) -> "PMF":
+        source = f"the new {which}s' ratings"
+        table = each_once(checked(ratings, source, self.settings.scale), source)
+        model = PMF.__new__(PMF)
+        model.settings = self.settings
+        model.fitted = extended(self.require_fitted(), table, which, seed)
+        return model
 
     @property
     def heldout_prediction(self) -> Prediction:

@@ -13,6 +13,7 @@ from pmf.data.coding import count_rows
 from pmf.data.compact import mean_and_std
 from pmf.data.features import ItemFeatures
 from pmf.data.frames import Encoded, Ids, checked, learnable
+from pmf.data.pairs import rated_by_user
 from pmf.errors import InputError
 from pmf.fit import Fit, Fitted, OnStep
 from pmf.run import Run
@@ -88,9 +89,9 @@ def fitted(task: Task, result: Run, noise: float, search: Search) -> Fitted:
     variance = np.full_like(result.noise_variance, noise)
     seconds = result.compile_seconds + search.compile_seconds
     fit = Fit(
-        result.draws, variance, result.records, watched, result.log_posterior, search, seconds,
-        result.stopped,
+        result.draws, result.prior, variance, result.records, watched, result.log_posterior,
+        search, seconds, result.stopped,
     )  # fmt: skip
     ratings, users, items = task.encoded
     counts = count_rows(ratings.user, len(users) + 1), count_rows(ratings.item, len(items) + 1)
-    return Fitted(fit, users, items, *counts)
+    return Fitted(fit, users, items, *counts, rated_by_user(ratings, len(users) + 1))

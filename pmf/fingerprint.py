@@ -12,7 +12,7 @@ from pmf.types import Ratings
 
 PACKAGES = "pmf", "jax", "jaxlib"
 ONLY_ROUNDING = {"devices"}  # a run may go on over another number of them
-AFTER_THE_RUN = {"scale", "clip"}  # `scale` only refuses ratings, and clips predictions
+AFTER_THE_RUN = {"scale", "clip", "store_ratings"}  # `scale` only refuses ratings, and clips
 BEFORE_THE_RUN = {"duplicates"}  # they are gone from the ratings that the run sees
 
 

@@ -15,6 +15,7 @@ from pmf.checkpoint import CheckpointFolder, Checkpoints
 from pmf.data.coding import blocks
 from pmf.data.compact import mean_and_std
 from pmf.data.frames import Ids
+from pmf.data.pairs import Rated
 from pmf.errors import InputError
 from pmf.fingerprint import fingerprint
 from pmf.layout import by_rows, flat
@@ -26,7 +27,7 @@ from pmf.settings import Settings
 from pmf.sharding import cut_of, form_of, on_mesh
 from pmf.streamed import on_host
 from pmf.tuning import Search, Trial
-from pmf.types import Params, Ratings
+from pmf.types import Params, Prior, Ratings
 from pmf.watch import Record
 
 LEAST_VARIANCE = 1e-6  # of a training residual: perfectly fitted ratings leave a density finite
@@ -39,6 +40,7 @@ class Fit(NamedTuple):
     """A fitted model as arrays."""
 
     draws: Params  # leading axis: kept draws, or 1 for a point method
+    prior: Prior  # that each draw was made under, of a row with one rating: the same leading axis
     noise_variance: (
         np.ndarray
     )  # (s,): 1/tau of each draw; a point method's training residual variance
@@ -64,6 +66,7 @@ class Fitted:
     items: Ids
     user_count: np.ndarray  # training ratings of each user, 0 for the unknown row
     item_count: np.ndarray
+    rated: Rated | None = None  # the training ratings, where they are kept
 
 
 class Watched(NamedTuple):
@@ -115,6 +118,7 @@ def fit_ratings(
             watched = watched._replace(variance=np.full_like(watched.variance, noise[0]))
     return Fit(
         result.draws,
+        result.prior,
         noise,
         result.records,
         watched,

@@ -12,9 +12,9 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key, Num
+from jaxtyping import Float, Int, Key, Num
 
-from pmf.types import Data, Gaussian, Params, Prior, Ratings, Side, Terms
+from pmf.types import Array, Data, Gaussian, Params, Prior, Ratings, Side, Terms
 
 LOG_2PI = 1.8378770664093453
 

@@ -2,7 +2,9 @@
 
 import numpy as np
 
+from pmf.data.compact import Coded
 from pmf.data.frames import Ids
+from pmf.data.pairs import Rated
 from pmf.fit import Fitted
 from pmf.settings import Settings
 
@@ -26,11 +28,35 @@ def check_fitted(settings: Settings, fitted: Fitted) -> Fitted:
         _check(f"{name}.count", count, (n,))
         if count.dtype.kind not in "iu" or np.any(count < 0):
             raise ValueError(f"{name}.count: not how often each was rated")
+        prior, d = getattr(fitted.fit.prior, name), terms.rank + bias
+        _check_floats(f"prior.{name}.mean", prior.mean, (s, d))
+        _check_floats(f"prior.{name}.precision", prior.precision, (s, d, d))
     _check_floats("mu", draws.mu, (s,))
     _check_floats("noise_variance", noise, (s,))
-    if np.any(noise < 0):
-        raise ValueError("noise_variance: below 0")
+    _check_floats("prior.tau", fitted.fit.prior.tau, (s,))
+    if np.any(noise < 0) or np.any(fitted.fit.prior.tau <= 0):
+        raise ValueError("noise_variance, prior.tau: below 0")
+    if fitted.rated is not None:
+        _check_rated(fitted.rated, fitted.user_count, len(fitted.items))
     return fitted
+
+
+def _check_rated(rated: Rated, count: np.ndarray, num_items: int) -> None:
+    (start, item), value = rated.pairs, rated.value
+    table = value.table if isinstance(value, Coded) else value
+    code = value.code if isinstance(value, Coded) else value
+    n = int(count.sum())
+    _check("rated.start", start, (len(count) + 1,))
+    _check("rated.item", item, (n,))
+    _check("rated.value", code, (n,))
+    if start.dtype.kind != "i" or start[0] != 0 or np.any(np.diff(start) != count):
+        raise ValueError("rated.start: not where each user's ratings begin")
+    if item.dtype.kind != "i" or n and not 0 <= item.min() <= item.max() < num_items:
+        raise ValueError("rated.item: not rows of items")
+    if table.ndim != 1 or table.dtype.kind != "f" or not np.all(np.isfinite(table)):
+        raise ValueError("rated.value: not all of it finite numbers")
+    if table is not code and (code.dtype != np.uint8 or n and code.max() >= len(table)):
+        raise ValueError("rated.value: not codes of its table")
 
 
 def _check_ids(name: str, ids: Ids) -> None:

@@ -24,13 +24,17 @@ class Run(NamedTuple):
     """What a run leaves. A point method's one "draw" is its estimate."""
 
     draws: Params  # fields have a leading axis (s,)
-    noise_variance: np.ndarray  # (s,): 1/tau of each draw
-    prior: Prior  # as of the last step
+    prior: Prior  # that each draw was made under: its fields have the same axis
     records: list[Record]
     log_posterior: float  # of the estimate; a sampler's mean over kept sweeps
     heldout: Prediction | None  # of the held-out pairs, over all kept draws
     compile_seconds: float
     stopped: str
+
+    @property
+    def noise_variance(self) -> np.ndarray:
+        """(s,): 1/tau of each draw."""
+        return 1 / np.asarray(self.prior.tau)
 
 
 @jax.jit
@@ -194,11 +198,10 @@ def _result(schedule: Schedule, progress: Progress, compile_seconds: float, form
     if schedule.average:  # without stored draws, a stack of none
         last = jax.tree.map(lambda x: x[:0], last)
         estimates = [record for record in records if schedule.keeps(record.step)]
-    draws, noise = jax.tree.map(lambda *x: np.concatenate(x), last, *progress.kept)
+    draws, prior = jax.tree.map(lambda *x: np.concatenate(x), last, *progress.kept)
     return Run(
         draws,
-        noise,
-        state.prior,
+        prior,
         records,
         float(np.mean([record.log_posterior for record in estimates])),
         summarise(moments) if moments is not None else None,

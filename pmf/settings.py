@@ -29,6 +29,7 @@ class Settings(BaseModel):
     scale: tuple[float, float] | None = None  # lowest and highest rating; others are refused
     clip: bool = False  # predictions into `scale`
     duplicates: Duplicates = "error"  # a pair rated twice: an error, the last, or the mean
+    store_ratings: bool = True  # keep what each user rated: lists leave it out, and are explained
 
     # The inference
     method: Method = "als"

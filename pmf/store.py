@@ -10,7 +10,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from pmf.atomic import replacing
+from pmf.data.compact import Coded, stored
 from pmf.data.frames import Ids
+from pmf.data.pairs import Pairs, Rated
 from pmf.data.parquet import one_line
 from pmf.errors import InputError
 from pmf.fit import Fit, Fitted
@@ -18,13 +20,12 @@ from pmf.leaves import digest, digest_of
 from pmf.plausible import check_fitted
 from pmf.settings import Settings, make_settings
 from pmf.tuning import Search, Trial
-from pmf.types import Params, Side
+from pmf.types import Gaussian, Params, Prior, Side
 from pmf.watch import Record
 
 FORMAT = "pmf-model"
 CHECKSUM = "sha256"
 VERSION = 2
-READABLE = 1, VERSION  # version 1 has no checksum
 SIDES = "user", "item"
 
 
@@ -52,10 +53,17 @@ def save(settings: Settings, fitted: Fitted, path: Path) -> None:
         "item.factor": fit.draws.item.factor,
         "item.bias": fit.draws.item.bias,
         "mu": fit.draws.mu,
+        "prior.tau": fit.prior.tau,
+        "prior.user.mean": fit.prior.user.mean,
+        "prior.user.precision": fit.prior.user.precision,
+        "prior.item.mean": fit.prior.item.mean,
+        "prior.item.precision": fit.prior.item.precision,
         "noise_variance": fit.noise_variance,
         "user.count": fitted.user_count,
         "item.count": fitted.item_count,
     }
+    if fitted.rated is not None:
+        tensors |= _pack_rated(fitted.rated)
     header: dict[str, Any] = {"format": FORMAT, "version": VERSION, CHECKSUM: ""}
     for name, ids in (("user", fitted.users), ("item", fitted.items)):
         tensors |= {f"{name}.{part}": array for part, array in _pack(ids).items()}
@@ -128,6 +136,20 @@ def _unpack(tensors: dict[str, np.ndarray], name: str) -> Ids:
     return Ids(np.array(words, dtype=object))
 
 
+def _pack_rated(rated: Rated) -> dict[str, np.ndarray]:
+    """Training ratings as tensors: values as the bytes, and perhaps the table, that hold them."""
+    values = dict(zip(("value", "values"), stored(rated.value), strict=False))
+    return {f"rated.{name}": x for name, x in (rated.pairs._asdict() | values).items()}
+
+
+def _unpack_rated(tensors: dict[str, np.ndarray]) -> Rated | None:
+    if "rated.item" not in tensors:
+        return None
+    start, item, value = (tensors[f"rated.{name}"] for name in ("start", "item", "value"))
+    table = tensors.get("rated.values")
+    return Rated(Pairs(start, item), value if table is None else Coded(value, table))
+
+
 def load(path: Path) -> tuple[Settings, Fitted]:
     """The settings and the fitted arrays that `save` wrote.
 
@@ -145,12 +167,12 @@ def load(path: Path) -> tuple[Settings, Fitted]:
     said = _parsed(text)
     if not isinstance(said, dict) or said.get("format") != FORMAT:
         raise InputError(f"{path}: a safetensors file, but not one that pmf wrote")
-    if said.get("version") not in READABLE:
+    if said.get("version") != VERSION:
         raise InputError(
             f"{path}: written in format version {said.get('version')!r:.99}, this pmf reads "
-            f"{' and '.join(map(str, READABLE))}; fit it again, or use the pmf that wrote it"
+            f"{VERSION}; fit it again, or use the pmf that wrote it"
         )
-    if said["version"] == VERSION and not _is_whole(text, said.get(CHECKSUM), tensors):
+    if not _is_whole(text, said.get(CHECKSUM), tensors):
         raise InputError(f"{path}: damaged: its sha256 is not that of what was written")
     try:
         header = Header.model_validate(said)
@@ -170,9 +192,16 @@ def _parsed(text: str) -> Any:
 
 def _rebuild(header: Header, tensors: dict[str, np.ndarray]) -> Fitted:
     user, item = (Side(tensors[f"{side}.factor"], tensors[f"{side}.bias"]) for side in SIDES)
+    tau = tensors["prior.tau"]
+    one = np.ones_like(tau)
+    priors = (
+        Gaussian(tensors[f"prior.{side}.mean"], tensors[f"prior.{side}.precision"], one)
+        for side in SIDES
+    )
     chosen, trials = header.search
     fit = Fit(
         Params(user, item, tensors["mu"]),
+        Prior(tau, *priors),
         tensors["noise_variance"],
         [Record(*record) for record in header.records],
         None,
@@ -182,4 +211,5 @@ def _rebuild(header: Header, tensors: dict[str, np.ndarray]) -> Fitted:
         header.stopped,
     )
     users, items = (_unpack(tensors, side) for side in SIDES)
-    return Fitted(fit, users, items, tensors["user.count"], tensors["item.count"])
+    counts = tensors["user.count"], tensors["item.count"]
+    return Fitted(fit, users, items, *counts, _unpack_rated(tensors))

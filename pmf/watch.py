@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from pmf.predictive import Moments, no_moments, observe
-from pmf.types import Form, Params, Ratings
+from pmf.types import Form, Params, Prior, Ratings
 
 CALM_STEPS = 3  # an oscillating optimizer may stand still for one step by chance
-Draws = tuple[Params, Any]  # a stack of parameters, and 1/tau of each
+Draws = tuple[Params, Prior]  # stacks of parameters, and of the prior each was drawn under
 ON_ONE_DEVICE = Form(jax.device_get, lambda state: state)
 
 
@@ -106,11 +106,11 @@ class Watch(NamedTuple):
 
     def see(self, progress: Progress, seconds: float, log_posterior: float) -> None:
         step = progress.step + 1
-        draws, noise = as_draws(progress.state)
+        draws, prior = as_draws(progress.state)
         keep = self.schedule.average and self.schedule.keeps(step)
         if keep and self.schedule.store_draws:
             progress.kept.append(as_draws(self.form.to_host(progress.state)))
-        rmse = self._heldout_rmse(progress, draws, noise, averaged=keep)
+        rmse = self._heldout_rmse(progress, draws, 1 / prior.tau, averaged=keep)
         previous = progress.records[-1].log_posterior if progress.records else np.inf
         progress.records.append(Record(step, seconds, log_posterior, rmse))
         if not self.schedule.average:
@@ -147,8 +147,12 @@ class Watch(NamedTuple):
 
 
 def as_draws(state: Any) -> Draws:
-    """The state's parameters and 1/tau with a leading axis: chains, or 1."""
-    noise = 1 / state.prior.tau
-    if state.params.mu.ndim:
-        return state.params, noise
-    return jax.tree.map(lambda x: x[None], state.params), noise[None]
+    """The state's parameters and prior with a leading axis: chains, or 1.
+
+    A prior's weight a row is left out: it is that of a row with one rating.
+    """
+    params, prior = state.params, state.prior
+    one = np.ones(np.shape(prior.tau), prior.tau.dtype)
+    user, item = (side._replace(weight=one) for side in (prior.user, prior.item))
+    draws = params, prior._replace(user=user, item=item)
+    return draws if params.mu.ndim else jax.tree.map(lambda x: x[None], draws)

@@ -7,6 +7,7 @@ import pytest
 from problems import random_params, random_prior
 
 from pmf import candidates
+from pmf.data.pairs import by_user
 from pmf.model import predict
 from pmf.types import Terms
 
@@ -42,7 +43,7 @@ def ranks_and_list(table: np.ndarray, seen: candidates.Pairs) -> tuple[np.ndarra
     return ranks, np.asarray(candidates.top(block.scores, n))[0]
 
 
-NOBODY = candidates.by_user(np.zeros(0, int), np.zeros(0, int), 2)
+NOBODY = by_user(np.zeros(0, int), np.zeros(0, int), 2)
 
 
 @pytest.mark.parametrize("levels", [1, 20, 10**6])
@@ -50,7 +51,7 @@ def test_lists_and_ranks_are_a_stable_sort(levels):
     """More items than pairs are compared abreast, and some seen."""
     rng = np.random.default_rng(1)
     table = -rng.integers(0, levels, (2, 301)) / 4.0  # zeros are negative
-    seen = candidates.by_user(np.array([1, 0, 0]), np.array([4, 7, 0]), 2)
+    seen = by_user(np.array([1, 0, 0]), np.array([4, 7, 0]), 2)
     ranks, best = ranks_and_list(table, seen)
     left = np.setdiff1d(np.arange(301), [0, 7])
     order = left[np.argsort(-table[0, left], kind="stable")]
@@ -81,6 +82,6 @@ def test_signed_zeros_are_equal(monkeypatch):
 
 def test_pairs_of_some_users():
     user, item = np.array([3, 0, 3, 1, 3]), np.array([9, 8, 7, 6, 5])
-    place, found = candidates.by_user(user, item, 5).of(np.array([3, 4, 1, 3]))
+    place, found = by_user(user, item, 5).of(np.array([3, 4, 1, 3]))
     assert place.tolist() == [0, 0, 0, 2, 3, 3, 3]
     assert found.tolist() == [9, 7, 5, 6, 9, 7, 5]

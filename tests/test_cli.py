@@ -122,6 +122,61 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments, message, tmp_path, mon
     assert not list(tmp_path.iterdir())
 
 
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """Users 1 to 30, and items 0 to 19 that a rising bias tells apart."""
+    import numpy as np
+
+    from pmf import PMF, IsotropicPrior
+
+    rng = np.random.default_rng(0)
+    pair = rng.permutation(30 * 20)[:300]
+    frame = pd.DataFrame({"user": pair // 20 + 1, "item": pair % 20})
+    frame["rating"] = (2 + 0.1 * frame["item"] + 0.1 * rng.standard_normal(300)).round(2)
+    path = tmp_path_factory.mktemp("lists") / "m.pmf"
+    PMF(1, prior=IsotropicPrior(4.0, 8.0, 8.0, 1.0, 1.0), num_steps=20).fit(frame).save(path)
+    frame[frame["user"] == 3].assign(user="me").to_csv(path.parent / "mine.csv", index=False)
+    return path
+
+
+def test_lists_similar_items_and_reasons(model):
+    done = pmf("recommend", model, "--user", 3, "--user", 4, "-n", 2, "--json")
+    rows = json.loads(done.stdout)
+    assert [row["user_id"] for row in rows] == [3, 3, 4, 4], done.stderr
+    assert [row["rank"] for row in rows] == [1, 2, 1, 2]
+    seen = pmf("recommend", model, "--user", 3, "-n", 3, "--seen")
+    assert seen.stdout.split("\n")[1].split()[:3] == ["3", "19", "1"], seen.stdout
+    new = pmf("fold-in", model, model.parent / "mine.csv", "-n", 2, "--json")
+    assert [row["item_id"] for row in json.loads(new.stdout)] == [r["item_id"] for r in rows[:2]]
+    done = pmf("fold-in", model, model.parent / "mine.csv", "--out", model.parent / "lists.csv")
+    assert "recommendations written" in done.stdout, done.stderr
+    assert list(pd.read_csv(model.parent / "lists.csv")["rank"][:3]) == [1, 2, 3]
+    like = pmf("similar", model, "--item", 3, "-n", 4)
+    assert len(like.stdout.splitlines()) == 5
+    why = json.loads(pmf("explain", model, "--user", 3, "--item", 7, "-n", 2, "--json").stdout)
+    parts = [row["part"] for row in why]
+    assert parts[:4] == ["mean", "item bias", "user bias", "prior"] and parts[-1] == "prediction"
+    assert parts.count("rating") == 2 and "other ratings" in parts[-2]
+    total = sum(row["contribution"] for row in why[:-1])
+    assert total == pytest.approx(why[-1]["contribution"], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["recommend", "--user", "x"], "error: --user 'x': the model's user ids are whole numbers"),
+        (["recommend", "--user", "3", "--rule", "best"], "'best' is not one of 'mean'"),
+        (["recommend", "--user", "3", "--rule", "upper"], "a point estimate has no posterior"),
+        (["similar", "--item", "99"], "item 99: the model knows nothing of it"),
+        (["explain", "--user", "99", "--item", "3"], "user 99: the model knows nothing of them"),
+        (["fold-in", "nowhere.csv"], "nowhere.csv"),
+    ],
+)
+def test_what_cannot_be_listed_is_one_line(model, arguments, message):
+    done = pmf(arguments[0], model, *arguments[1:])
+    assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1
+
+
 def test_bad_rows_are_named(tmp_path):
     (tmp_path / "bad.csv").write_text("user,item,rating\n1,2,3\n2,1,NaN\n")
     done = pmf("fit", tmp_path / "bad.csv", "--out", tmp_path / "x.pmf")

@@ -12,7 +12,7 @@ from problems import random_prior, small_data, small_ratings
 from pmf.als import als
 from pmf.errors import NotFiniteError
 from pmf.run import run
-from pmf.types import Algorithm, Params, Prior, Side, Terms
+from pmf.types import Algorithm, Gaussian, Params, Prior, Side, Terms
 from pmf.watch import Schedule
 
 
@@ -31,7 +31,8 @@ def scripted(values) -> Algorithm:
 
     def init(key, data):
         empty = Side(jnp.zeros((9, 0)), jnp.zeros((9, 1)))
-        prior = Prior(jnp.asarray(2.0), None, None)
+        flat = Gaussian(jnp.zeros(1), jnp.eye(1), jnp.asarray(1.0))
+        prior = Prior(jnp.asarray(2.0), flat, flat)
         return State(Params(empty, empty, jnp.asarray(-1.0)), prior)
 
     def step(values, key, state, data):

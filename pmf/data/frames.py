@@ -76,6 +76,19 @@ def checked(
     return table
 
 
+def each_once(table: pd.DataFrame, source: str) -> pd.DataFrame:
+    """A checked table. Raises `InputError` naming the first row that repeats a pair."""
+    again = table.duplicated(["user_id", "item_id"]).to_numpy()
+    if again.any():
+        row = int(np.argmax(again))
+        user, item = table.loc[row, ["user_id", "item_id"]]
+        raise InputError(
+            f"{rows_of(source)(row)}: user {shown(user)} rates item {shown(item)} a second time; "
+            "keep one rating a pair"
+        )
+    return table
+
+
 def tidy(
     frame: pd.DataFrame,
     source: str = "the frame",

@@ -28,10 +28,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from pmf.candidates import Pairs, Score, blocks, by_user, ranks, top
+from pmf.candidates import Score, blocks, ranks, top
 from pmf.data.checks import shown
 from pmf.data.coding import first_repeat, has_repeats
 from pmf.data.frames import Ids, checked, factorize, pairs
+from pmf.data.pairs import Pairs, by_user
 from pmf.errors import InputError
 
 TEST, TRAIN = "the test frame", "the training frame"

@@ -1,0 +1,1 @@
+"""The movie recommender as a page: `pmf app`. Needs the extra `app`."""

@@ -1,0 +1,118 @@
+"""The page Explore: similar films, a map of the films, what its directions mean, and biases."""
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from pmf.app import state
+from pmf.app.space import biases, directions
+from pmf.app.state import Shown
+from pmf.lists import similar_items
+
+GENRES = ["Action", "Animation", "Comedy", "Crime", "Horror", "Romance", "Sci-Fi"]
+RARE_FIRST = ["Horror", "Animation", "Sci-Fi", "Crime", "Romance", "Action", "Comedy"]
+COLOURS = ["#56B4E9", "#CC79A7", "#009E73", "#D55E00", "#000000", "#E69F00", "#0072B2", "#999999"]
+
+
+def show() -> None:
+    st.title("Explore the films")
+    shown = state.current()
+    fitted = shown.model.require_fitted()
+    rank = fitted.fit.draws.item.factor.shape[-1]
+    similar, film_map, meaning, bias = st.tabs(
+        ["Similar films", "Map", "What directions mean", "Biases"]
+    )
+    with similar:
+        _similar(shown) if rank else st.info("A model without factors has no similar films.")
+    with film_map:
+        _map(shown) if rank > 1 else st.info("A map needs two factors or more.")
+    with meaning:
+        _meaning(shown) if rank else st.info("A model without factors has no directions.")
+    with bias:
+        _biases(shown)
+
+
+def _similar(shown: Shown) -> None:
+    title = dict(zip(shown.table["item_id"], shown.table["title"], strict=True))
+    item = st.selectbox("A film", list(title), format_func=lambda x: title[x])
+    found = similar_items(shown.model, item, 15).merge(shown.table, on="item_id")
+    st.dataframe(
+        found[["title", "year", "genres", "similarity", "ratings"]], hide_index=True,
+        column_config={
+            "year": st.column_config.NumberColumn(format="%.0f"),
+            "similarity": st.column_config.ProgressColumn(min_value=0, max_value=1, format="%.2f"),
+        },
+    )  # fmt: skip
+    st.caption("Similarity is the cosine of the films' factors: liked by the same people.")
+
+
+@st.cache_data(show_spinner="Finding directions …")
+def _points(name: str, _shown: Shown) -> pd.DataFrame:
+    points = directions(_shown.model.require_fitted())
+    table = points.merge(_shown.table, on="item_id")
+    return table.assign(genre=table["genres"].map(_main_genre))
+
+
+def _main_genre(genres: str) -> str:
+    return next((name for name in RARE_FIRST if name in genres.split("|")), "other")
+
+
+def _map(shown: Shown) -> None:
+    points = _points(shown.name, shown)
+    chart = alt.Chart(points).mark_circle(opacity=0.75).encode(
+        x=alt.X("d1", title="first direction (stars)"),
+        y=alt.Y("d2", title="second direction (stars)"),
+        size=alt.Size("ratings", legend=None, scale=alt.Scale(range=[12, 260])),
+        color=alt.Color("genre", scale=alt.Scale(domain=[*GENRES, "other"], range=COLOURS)),
+        tooltip=["title", alt.Tooltip("year", format=".0f"), "genres", "ratings"],
+    )  # fmt: skip
+    st.altair_chart(chart.properties(height=560).interactive())
+    st.caption(
+        "The most rated films in the two directions in which tastes differ most. No genre was "
+        "used. Scroll to zoom, drag to move."
+    )
+
+
+def _meaning(shown: Shown) -> None:
+    points = _points(shown.name, shown)
+    names = [f"d{j}" for j in range(1, 7) if f"d{j}" in points]
+    name = st.radio("Direction", names, horizontal=True, format_func=lambda x: x[1:])
+    ordered = points.sort_values(name, kind="stable")
+    for column, part, word in zip(
+        st.columns(2), (ordered[:12], ordered[:-13:-1]), ("One end", "The other end"), strict=True
+    ):
+        with column:
+            st.subheader(word)
+            st.dataframe(
+                part[["title", "genres", name]], hide_index=True,
+                column_config={name: st.column_config.NumberColumn("stars", format="%+.2f")},
+            )  # fmt: skip
+
+
+def _biases(shown: Shown) -> None:
+    fitted = shown.model.require_fitted()
+    parts = [
+        pd.DataFrame({"side": word, "stars": biases(fitted, side)})
+        for side, word in (("user", "users"), ("item", "films"))
+    ]
+    chart = alt.Chart(pd.concat(parts)).mark_bar(opacity=0.6).encode(
+        x=alt.X("stars", bin=alt.Bin(maxbins=40), title="bias (stars)"),
+        y=alt.Y("count()", stack=None, title="how many"),
+        color=alt.Color("side", scale=alt.Scale(range=["#0072B2", "#E69F00"]), title=None),
+    )  # fmt: skip
+    with alt.data_transformers.disable_max_rows():
+        st.altair_chart(chart.properties(height=300))
+    table = pd.DataFrame({"item_id": fitted.items.values, "bias": biases(fitted, "item")})
+    table = shown.table.merge(table, on="item_id").sort_values("bias", ascending=False)
+    for column, part, word in zip(
+        st.columns(2), (table[:10], table[:-11:-1]), ("Liked most", "Liked least"), strict=True
+    ):
+        with column:
+            st.subheader(word)
+            st.dataframe(
+                part[["title", "year", "bias", "ratings"]], hide_index=True,
+                column_config={
+                    "bias": st.column_config.NumberColumn(format="%+.2f"),
+                    "year": st.column_config.NumberColumn(format="%.0f"),
+                },
+            )  # fmt: skip

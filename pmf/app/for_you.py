@@ -1,0 +1,215 @@
+"""The page For you: rate films, and see the list and its intervals move."""
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from pmf.app import state
+from pmf.app.person import (
+    ME,
+    Filters,
+    as_csv,
+    genres_of,
+    listed,
+    reasons,
+    uploaded,
+)
+from pmf.errors import InputError
+from pmf.folded import Folded, ratings_of
+
+RULES = {"best guess": "mean", "surely good": "lower", "a gamble": "upper"}
+QUESTIONS = 200  # popular films that may be asked about
+
+
+def show() -> None:
+    st.title("Films for you")
+    left, right = st.columns([2, 3], gap="large")
+    with left:
+        _rate()
+        _ask()
+        _own_ratings()
+    with right:
+        _list()
+
+
+def _title(item) -> str:
+    return state.current().table.set_index("item_id")["title"].get(item, str(item))
+
+
+def _stars_given(item, key: str) -> None:
+    """Called when stars are clicked: remember them, and forget the widget."""
+    value = st.session_state.get(key)
+    if value is not None:
+        low, high = state.scale()
+        state.stars()[item] = float(min(max(value + 1, low), high))
+        st.session_state["found"] = None
+
+
+def _rate() -> None:
+    table = state.current().table
+    labels = dict(zip(table["item_id"], _labels(table), strict=True))
+    item = st.selectbox(
+        "Find a film", list(labels), index=None, format_func=lambda x: labels[x],
+        placeholder="Type a part of its title", key="found",
+    )  # fmt: skip
+    if item is not None:
+        st.write("Your rating of", _plain(labels[item]))
+        key = f"rate-{item}"
+        st.feedback("stars", key=key, on_change=_stars_given, args=(item, key))
+
+
+def _labels(table: pd.DataFrame) -> pd.Series:
+    year = table["year"].map(lambda year: f" ({year:.0f})" if year == year else "")
+    return table["title"] + year
+
+
+def _plain(text: str) -> str:
+    """A title as text, whatever it holds: Markdown's marks lose their meaning."""
+    return "".join(f"\\{x}" if x in r"\`*_{}[]<>()#+-.!|$~:" else x for x in text)
+
+
+def _ask() -> None:
+    person = state.person()
+    asked = person.ask_next(ME, n=10, popular=QUESTIONS)
+    asked = asked[~asked["item_id"].isin(state.dismissed())]
+    if asked.empty:
+        return
+    item = asked["item_id"].iloc[0]
+    with st.container(border=True):
+        st.write("Tell most by rating next:", _plain(_title(item)))
+        key = f"ask-{item}"
+        st.feedback("stars", key=key, on_change=_stars_given, args=(item, key))
+        st.button(
+            "Have not seen it", key=f"skip-{item}", on_click=state.dismissed().add, args=(item,)
+        )
+
+
+def _own_ratings() -> None:
+    stars = state.stars()
+    st.subheader(f"Your ratings: {len(stars)}")
+    if stars:
+        frame = pd.DataFrame({"item_id": list(stars), "stars": list(stars.values())})
+        frame.insert(1, "title", frame["item_id"].map(_title))
+        low, high = state.scale()
+        number = st.column_config.NumberColumn("stars", min_value=low, max_value=high, step=0.5)
+        edited = st.data_editor(
+            frame, column_config={"item_id": None, "stars": number}, disabled=["title"],
+            num_rows="dynamic", hide_index=True, key=f"editor-{hash(frozenset(stars.items()))}",
+        )  # fmt: skip
+        kept = edited.dropna(subset=["item_id", "stars"])
+        changed = dict(zip(kept["item_id"], kept["stars"], strict=True))
+        if changed != stars:
+            st.session_state["stars"] = changed
+            st.rerun()
+    with st.expander("Take a user's, upload yours, or start again"):
+        _other_sources()
+
+
+def _other_sources() -> None:
+    fitted = state.current().model.require_fitted()
+    if fitted.rated is not None:
+        user = st.selectbox("A user of the training data", list(fitted.users.values), index=None)
+        if user is not None and st.button("Take these ratings"):
+            own = ratings_of(fitted, user)
+            st.session_state["stars"] = dict(
+                zip(own["item_id"].tolist(), own["rating"].astype(float).tolist(), strict=True)
+            )
+            st.rerun()
+    file = st.file_uploader("A CSV of your ratings: item_id, rating", ["csv"])
+    if file is not None and st.button("Use this file"):
+        try:
+            stars = uploaded(pd.read_csv(file), state.current().table, state.scale())
+        except (InputError, ValueError, UnicodeError) as error:
+            state.complain(error)
+        else:
+            st.session_state["stars"] = stars
+            st.rerun()
+    if st.button("Forget my ratings"):
+        st.session_state["stars"], st.session_state["dismissed"] = {}, set()
+        st.rerun()
+
+
+def _filters() -> tuple[Filters, str, float]:
+    table = state.current().table
+    with st.expander("Which films"):
+        genres = st.multiselect("Genres", genres_of(table))
+        years = None
+        known = table["year"].dropna()
+        if len(known) and known.min() < known.max():
+            ends = int(known.min()), int(known.max())
+            chosen = st.slider("Years", *ends, ends)
+            years = chosen if chosen != ends else None
+        least = st.select_slider("Rated by at least", [0, 5, 20, 50, 100], 5)
+        rule = st.radio("Rank by", list(RULES), horizontal=True)
+        diversity = st.slider("Variety", 0.0, 1.0, 0.3, help="Stars that a film just like one "
+                              "above it loses.")  # fmt: skip
+    dismissed = frozenset(state.dismissed())
+    return Filters(tuple(genres), years, least, dismissed), RULES[rule], diversity
+
+
+def _list() -> None:
+    filters, rule, diversity = _filters()
+    person = state.person()
+    found = listed(person, state.current().table, filters, 10, rule, diversity)  # type: ignore[arg-type]
+    if found.empty:
+        st.info("No film is left; widen the filters.")
+        return
+    _width(found)
+    st.altair_chart(_chart(found))
+    shown = found[["rank", "title", "year", "genres", "stars", "low", "high"]]
+    event = st.dataframe(
+        shown, hide_index=True, on_select="rerun", selection_mode="single-row", key="list",
+        column_config={
+            "year": st.column_config.NumberColumn(format="%.0f"),
+            **{name: st.column_config.NumberColumn(format="%.2f")
+               for name in ("stars", "low", "high")},
+        },
+    )  # fmt: skip
+    rows = event["selection"]["rows"]
+    if rows and rows[0] < len(found):
+        _why(person, found.iloc[rows[0]])
+    else:
+        st.caption("Choose a row to see why.")
+    st.download_button("Download the list", as_csv(found), "films.csv", "text/csv")
+
+
+def _width(found: pd.DataFrame) -> None:
+    """The intervals' mean width, and how it moved with the last rating."""
+    width = float((found["high"] - found["low"]).mean())
+    before, count = st.session_state.get("width", (width, len(state.stars())))
+    if count != len(state.stars()):
+        st.session_state["width before"] = before
+    st.session_state["width"] = width, len(state.stars())
+    earlier = st.session_state.get("width before", width)
+    moved = None if abs(width - earlier) < 0.005 else f"{width - earlier:+.2f} with the last rating"
+    st.metric("Mean width of the intervals", f"{width:.2f} stars", moved, delta_color="inverse")
+
+
+def _chart(found: pd.DataFrame) -> alt.LayerChart:
+    order = list(_labels(found))
+    data = found.assign(film=order)
+    low, high = state.scale()
+    axis = alt.Scale(domain=[low, high], clamp=True)
+    y = alt.Y("film", sort=order, title=None, axis=alt.Axis(labelLimit=220))
+    rating = alt.Chart(data).mark_rule(opacity=0.35).encode(
+        y=y, x=alt.X("rating_low", scale=axis, title="stars"), x2="rating_high")  # fmt: skip
+    mean = alt.Chart(data).mark_bar(height=7, opacity=0.6).encode(
+        y=y, x=alt.X("low", scale=axis), x2="high")  # fmt: skip
+    point = alt.Chart(data).mark_point(filled=True, size=55, color="#D55E00").encode(
+        y=y, x=alt.X("stars", scale=axis),
+        tooltip=[alt.Tooltip("film"), *(alt.Tooltip(name, format=".2f") for name in
+                                        ("stars", "low", "high"))],
+    )  # fmt: skip
+    return (rating + mean + point).properties(height=28 * len(found) + 30)
+
+
+def _why(person: Folded, film: pd.Series) -> None:
+    item = film["item_id"]
+    st.subheader(f"Why {_plain(film['title'])}?")
+    told = reasons(person, item, state.current().table)
+    st.dataframe(
+        told, hide_index=True,
+        column_config={"stars": st.column_config.NumberColumn(format="%+.2f")},
+    )  # fmt: skip
+    st.caption(f"Together {told['stars'].sum():.2f} stars.")
+    st.button("Not interested", on_click=state.dismissed().add, args=(item,))

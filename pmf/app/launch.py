@@ -1,0 +1,38 @@
+"""`pmf app`: start the page."""
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+from pmf.errors import InputError
+
+MODEL, DATA = "PMF_APP_MODEL", "PMF_APP_DATA"  # what the page is told
+PAGE = Path(__file__).with_name("page.py")
+OPTIONS = {
+    "browser.gatherUsageStats": "false",  # the page asks the network for nothing
+    "server.headless": "true",
+    "server.maxUploadSize": "5",  # megabytes
+    "server.address": "localhost",
+    "client.toolbarMode": "minimal",
+}
+
+
+def launch(model: Path | None, data: str | None, port: int, address: str) -> int:
+    """Serve the page until it is stopped; Streamlit's exit code.
+
+    Raises `InputError` without Streamlit, and for a model file that cannot be read.
+    """
+    if find_spec("streamlit") is None:
+        raise InputError("the page needs Streamlit: pip install 'pmf[app]'")
+    told = os.environ | ({MODEL: str(model.resolve())} if model else {}) | (
+        {DATA: data} if data else {})  # fmt: skip
+    options = OPTIONS | {"server.port": str(port), "server.address": address}
+    given = [f"--{name}={value}" for name, value in options.items()]
+    command = [sys.executable, "-m", "streamlit", "run", str(PAGE), *given]
+    print(f"pmf app: http://{address}:{port} (Ctrl-C stops it)", flush=True)
+    try:
+        return subprocess.run(command, env=told).returncode
+    except KeyboardInterrupt:
+        return 130

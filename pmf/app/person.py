@@ -1,0 +1,171 @@
+"""What the page shows of one person, without the page: lists, intervals, reasons, questions.
+
+A person is a dictionary of ratings, item id to stars, folded into a fitted model.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtri
+
+from pmf.answers import Model
+from pmf.content_model import Content
+from pmf.data.frames import checked
+from pmf.errors import InputError
+from pmf.folded import Folded, fold_in
+from pmf.lists import Rule, recommend
+
+ME = "me"
+LEVEL = 0.8  # of the intervals that are shown
+MOST_RATINGS = 10_000  # of an uploaded file
+COLUMNS = ("item_id", "title", "year", "genres")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
+
+Stars = dict[Any, float]
+
+
+class Filters(NamedTuple):
+    """Which films may be listed."""
+
+    genres: tuple[str, ...] = ()  # any of them; none: all
+    years: tuple[int, int] | None = None
+    least_ratings: int = 0
+    dismissed: frozenset = frozenset()
+
+
+def films(items: pd.DataFrame, model: Model) -> pd.DataFrame:
+    """The films that a model knows, most rated first: `item_id, title, year, genres, ratings`.
+
+    A film that the table lacks has its id as its title.
+    """
+    fitted = model.require_fitted()
+    known = pd.DataFrame(
+        {
+            "item_id": fitted.items.values,
+            "ratings": fitted.item_count[: len(fitted.items)],
+        }
+    )
+    there = [name for name in COLUMNS if name in items]
+    table = known.merge(items[there], "left", on="item_id") if "item_id" in items else known
+    for name in COLUMNS:
+        if name not in table:
+            table[name] = np.nan if name == "year" else ""
+    table["title"] = table["title"].where(
+        table["title"].fillna("") != "", table["item_id"].astype(str)
+    )
+    table["genres"] = table["genres"].fillna("")
+    table["year"] = pd.to_numeric(table["year"], errors="coerce").astype(float)
+    return table.sort_values("ratings", ascending=False, kind="stable").reset_index(drop=True)
+
+
+def fold(model: Model, stars: Stars) -> Folded:
+    """The person as a user of the model, perhaps without any rating."""
+    frame = pd.DataFrame(
+        {"user_id": ME, "item_id": list(stars), "rating": np.array(list(stars.values()), float)}
+    )
+    return fold_in(model, frame, users=[ME])
+
+
+def listed(
+    person: Folded,
+    table: pd.DataFrame,
+    filters: Filters,
+    n: int = 10,
+    rule: Rule = "mean",
+    diversity: float = 0.0,
+) -> pd.DataFrame:
+    """The best films for a person: those columns of `films`, and
+
+    `stars` (the mean), `low`, `high` (between which the person's mean rating of such a film lies,
+    80 %: what more ratings would narrow), `rating_low`, `rating_high` (a single rating, noise
+    included).
+    """
+    may = allowed(table, filters)
+    if may.empty:
+        return may.assign(rank=[], stars=[], low=[], high=[], rating_low=[], rating_high=[])
+    lists = recommend(
+        person, [ME], n, candidates=list(may["item_id"]), rule=rule, diversity=diversity
+    )
+    found = lists.merge(may, on="item_id", validate="one_to_one")
+    pairs = person.rows(found.assign(user_id=ME)[["user_id", "item_id"]], "the list")
+    mean, variance = person.predict_rows(*pairs)
+    noise = float(np.mean(person.fitted.fit.noise_variance))
+    half = ndtri(0.5 + LEVEL / 2) * np.sqrt(np.maximum(variance - noise, 0))
+    whole = ndtri(0.5 + LEVEL / 2) * np.sqrt(variance)
+    return found.assign(
+        stars=mean, low=mean - half, high=mean + half,
+        rating_low=mean - whole, rating_high=mean + whole,
+    )  # fmt: skip
+
+
+def allowed(table: pd.DataFrame, filters: Filters) -> pd.DataFrame:
+    """The films that pass the filters."""
+    keep = (table["ratings"] >= filters.least_ratings) & ~table["item_id"].isin(filters.dismissed)
+    if filters.genres:
+        wanted = set(filters.genres)
+        keep &= table["genres"].map(lambda text: bool(wanted & set(text.split("|"))))
+    if filters.years is not None:
+        low, high = filters.years
+        keep &= table["year"].between(low, high)
+    return table[keep]
+
+
+def genres_of(table: pd.DataFrame) -> list[str]:
+    """Every genre, in alphabetical order."""
+    return sorted({name for text in table["genres"] for name in text.split("|") if name})
+
+
+def reasons(person: Folded, item_id: Any, table: pd.DataFrame, most: int = 8) -> pd.DataFrame:
+    """A prediction as a sum: columns `because`, in words, and `stars`; small parts in one line."""
+    parts = person.explain(ME, item_id)
+    title = dict(zip(table["item_id"], table["title"], strict=True))
+    words = {
+        "mean": "the average rating",
+        "item bias": "how much everyone likes this film",
+        "user bias": "how generously you rate",
+        "prior": "what is assumed of anyone",
+    }
+    because = [
+        words.get(part, f"you gave {title.get(item, item)} {given:g}")
+        for part, item, given in zip(parts["part"], parts["item_id"], parts["rating"], strict=True)
+    ]
+    told = pd.DataFrame({"because": because, "stars": parts["contribution"]})
+    head, rest = told[: len(words) + most], told[len(words) + most :]
+    if len(rest):
+        more = {"because": f"{len(rest)} other ratings of yours", "stars": rest["stars"].sum()}
+        head = pd.concat([head, pd.DataFrame([more])], ignore_index=True)
+    return head
+
+
+def taste(person: Folded, content: Model) -> pd.Series:
+    """What a person thinks of each genre, decade and tag: stars over the average film's."""
+    assert isinstance(content, Content) and content.features is not None
+    return content.features.profile(np.asarray(person.fitted.fit.draws.user.factor)[0, 0])
+
+
+def uploaded(frame: pd.DataFrame, table: pd.DataFrame, scale: tuple[float, float]) -> Stars:
+    """A person's own ratings from a table with item_id and rating (or the usual aliases).
+
+    Films that the model does not know are left out. Raises `InputError` naming the bad row.
+    """
+    if len(frame) > MOST_RATINGS:
+        raise InputError(f"{len(frame):,} rows; one person's ratings are {MOST_RATINGS:,} at most")
+    names = {str(name).lower() for name in frame.columns}
+    if not names & {"user_id", "userid", "user", "uid"}:
+        frame = frame.assign(user_id=ME)
+    good = checked(frame, "the uploaded file", scale)
+    if good["user_id"].nunique() > 1:
+        raise InputError("the uploaded file has several users; keep one person's rows")
+    known = good[good["item_id"].isin(table["item_id"])]
+    return dict(zip(known["item_id"].tolist(), known["rating"].tolist(), strict=True))
+
+
+def as_csv(table: pd.DataFrame) -> bytes:
+    """A table as CSV for a spreadsheet: text that would be run as a formula is quoted."""
+
+    def safe(value: Any) -> Any:
+        risky = isinstance(value, str) and value.startswith(FORMULA)
+        return f"'{value}" if risky else value
+
+    return table.map(safe).to_csv(index=False).encode("utf8")

@@ -1,0 +1,35 @@
+"""The films as points: the directions in which people's tastes differ most."""
+
+import numpy as np
+import pandas as pd
+
+from pmf.answers import stored
+from pmf.fit import Fitted
+
+
+def directions(fitted: Fitted, most: int = 600, number: int = 6) -> pd.DataFrame:
+    """The most rated items along the leading directions: `item_id, d1, d2, ...`, in stars.
+
+    Over users, the ratings of two items vary together by K_ij = mean over draws of V_i^T G V_j, G
+    the second moments of the users' factors: the same whatever rotation and scale the factors of a
+    draw came in, so draws can be averaged. The coordinates are K's principal components.
+    """
+    draws, count = stored(fitted).draws, fitted.item_count[: len(fitted.items)]
+    rows = np.argsort(-count, kind="stable")[:most]
+    parts = []
+    for U, V in zip(np.asarray(draws.user.factor), np.asarray(draws.item.factor), strict=True):
+        U, V = U[:-1].astype(np.float64), V[rows].astype(np.float64)
+        values, axes = np.linalg.eigh(U.T @ U / len(U))
+        parts.append(V @ (axes * np.sqrt(np.maximum(values, 0))))
+    stars = np.concatenate(parts, 1) / np.sqrt(len(parts))
+    left, values, _ = np.linalg.svd(stars - stars.mean(0), full_matrices=False)
+    found = left[:, :number] * values[:number]
+    found = found * np.sign(found[np.abs(found).argmax(0), np.arange(found.shape[1])])
+    names = [f"d{j + 1}" for j in range(found.shape[1])]
+    return pd.DataFrame(found, columns=names).assign(item_id=fitted.items.values[rows])
+
+
+def biases(fitted: Fitted, side: str) -> np.ndarray:
+    """The posterior mean bias of each row of a side, in stars; zeros where there is none."""
+    bias = np.asarray(getattr(stored(fitted).draws, side).bias)
+    return bias[:, :-1].sum(-1).mean(0)

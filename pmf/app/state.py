@@ -1,0 +1,145 @@
+"""What the page keeps: models and tables for all visitors, ratings for each one."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import platformdirs
+import streamlit as st
+
+import pmf
+from pmf.answers import Model
+from pmf.app.launch import DATA, MODEL
+from pmf.app.person import Filters, Stars, films, fold
+from pmf.data.catalogue import BUNDLED, load
+from pmf.data.movielens import Dataset
+from pmf.errors import InputError
+from pmf.folded import Folded
+
+DEFAULT = {"rank": 16, "method": "gibbs", "num_steps": 50}
+
+
+class Shown(NamedTuple):
+    """A model and the films that it knows."""
+
+    name: str
+    model: Model
+    table: pd.DataFrame
+
+
+@st.cache_resource(show_spinner="Reading the ratings …")
+def dataset() -> Dataset:
+    """The data set whose titles are shown, and which models are fitted to on the spot."""
+    return load(os.environ.get(DATA) or BUNDLED)
+
+
+def scale() -> tuple[float, float]:
+    """The lowest and the highest rating."""
+    rating = dataset().ratings["rating"]
+    return float(rating.min()), float(rating.max())
+
+
+@st.cache_resource(show_spinner=False)
+def base() -> Shown:
+    """The model that the page was opened with: a file's, or one fitted to the data and kept."""
+    given = os.environ.get(MODEL)
+    if given:
+        model = pmf.load(given)
+        return Shown(Path(given).name, model, films(dataset().items, model))
+    kept = _kept_file()
+    found = _kept(kept)
+    model = fitted(DEFAULT, dataset().ratings) if found is None else found
+    if found is None:
+        _keep(model, kept)
+    return Shown(f"Gibbs, rank {DEFAULT['rank']}", model, films(dataset().items, model))
+
+
+def _kept_file() -> Path:
+    """Where the default model is kept: another for other data and another version."""
+    ratings = dataset().ratings
+    key = f"{pmf.__version__} {DEFAULT} {len(ratings)} {ratings['rating'].sum()} {dataset().name}"
+    name = f"{dataset().name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.pmf"
+    return platformdirs.user_cache_path("pmf") / "app" / name
+
+
+def _kept(path: Path) -> pmf.PMF | None:
+    try:
+        return pmf.load(path)
+    except InputError:  # not there yet, or of another version
+        return None
+
+
+def _keep(model: pmf.PMF, path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        model.save(path)
+    except (InputError, OSError):
+        pass  # a page on a read-only machine fits again
+
+
+def fitted(
+    settings: dict[str, Any], train: pd.DataFrame, heldout: pd.DataFrame | None = None
+) -> pmf.PMF:
+    """A model fitted under a progress bar."""
+    bar = st.progress(0.0, "Fitting the model …")
+
+    def on_step(phase: str, step: int, total: int) -> None:
+        bar.progress(step / total, f"Fitting the model: {phase}, {step} of {total}")
+
+    model = pmf.PMF(**settings).fit(train, heldout, on_step)
+    bar.empty()
+    return model
+
+
+@st.cache_resource(show_spinner="Reading genres and years …")
+def contrasts() -> dict[str, Shown]:
+    """The content-based model and the hybrid, fitted to the same ratings."""
+    data = dataset()
+    features = pmf.item_features(data.items, data.tags if len(data.tags) else None)
+    models: dict[str, Model] = {
+        "Content": pmf.Content().fit(data.ratings, features),
+        "Hybrid": pmf.Hybrid(rank=16).fit(data.ratings, features),
+    }
+    return {name: Shown(name, model, films(data.items, model)) for name, model in models.items()}
+
+
+def current() -> Shown:
+    """The model in use: the one the page was opened with, or one fitted on the page since."""
+    return st.session_state.get("model") or base()
+
+
+def stars() -> Stars:
+    """This visitor's ratings, item id to stars."""
+    return st.session_state.setdefault("stars", {})
+
+
+def dismissed() -> set:
+    """What this visitor is not interested in, or asked not to be asked about."""
+    return st.session_state.setdefault("dismissed", set())
+
+
+def person() -> Folded:
+    """This visitor as a user of the model in use."""
+    return person_of(current())
+
+
+def person_of(shown: Shown) -> Folded:
+    """This visitor as a user of a model. Ratings of films that it does not know teach it nothing,
+    and are kept for another.
+    """
+    known = set(shown.table["item_id"])
+    return fold(shown.model, {item: x for item, x in stars().items() if item in known})
+
+
+def no_filters() -> Filters:
+    """Everything but what is dismissed."""
+    return Filters(dismissed=frozenset(dismissed()))
+
+
+def complain(error: Exception) -> None:
+    """An error in one line, as text: nothing in it is rendered or run."""
+    st.error(
+        " ".join(str(error).split()).replace("<", "‹").replace("[", "⟦"), icon=":material/error:"
+    )

@@ -1,0 +1,87 @@
+"""The page Model: fit another rank, method or ablation on the spot, and compare."""
+
+import warnings
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from pmf.answers import UnknownIdWarning
+from pmf.app import state
+from pmf.app.person import films
+from pmf.app.state import Shown
+from pmf.evaluate.report import report
+
+HELD_OUT, SEED = 0.1, 0
+METHODS = {"gibbs": "Gibbs", "als": "ALS", "map": "MAP"}
+METRICS = ["rmse", "log_density", "coverage_90"]
+
+
+def show() -> None:
+    st.title("Try another model")
+    st.write(
+        f"Each is fitted to the same {1 - HELD_OUT:.0%} of the ratings and judged on the rest, so "
+        "they can be compared; the model that the page opened with has seen all of them."
+    )
+    with st.form("settings"):
+        one, two, three = st.columns(3)
+        method = one.radio("Inference", list(METHODS), format_func=METHODS.get)
+        rank = two.slider("Rank", 0, 64, 16, help="0: biases only")
+        user_bias = three.checkbox("User biases", True)
+        item_bias = three.checkbox("Item biases", True)
+        wanted = st.form_submit_button("Fit")
+    if wanted:
+        _fit({"method": method, "rank": rank, "user_bias": user_bias, "item_bias": item_bias})
+    tried: dict[str, dict] = st.session_state.get("tried", {})
+    if tried:
+        _compare(tried)
+
+
+def _fit(settings: dict) -> None:
+    ratings = state.dataset().ratings.sample(frac=1, random_state=SEED)
+    cut = int(len(ratings) * HELD_OUT)
+    model = state.fitted(settings, ratings[cut:], ratings[:cut])
+    fit = model.require_fitted().fit
+    terms = [word for word, there in (("user biases", settings["user_bias"]),
+             ("item biases", settings["item_bias"])) if not there]  # fmt: skip
+    without = f", without {' and '.join(terms)}" if terms else ""
+    name = f"{METHODS[settings['method']]}, rank {settings['rank']}{without}"
+    with warnings.catch_warnings(action="ignore", category=UnknownIdWarning):
+        scores = report(model, ratings[:cut], heldout=True).scores
+    seconds = fit.search.seconds + fit.records[-1].seconds
+    line = {metric: scores[metric] for metric in METRICS} | {"seconds": seconds}
+    tried = st.session_state.setdefault("tried", {})
+    tried[name] = {"scores": line, "records": fit.records, "model": model}
+
+
+def _compare(tried: dict[str, dict]) -> None:
+    table = pd.DataFrame({name: one["scores"] for name, one in tried.items()}).T
+    table.index.name = "model"
+    st.dataframe(
+        table.reset_index(), hide_index=True,
+        column_config={
+            "rmse": st.column_config.NumberColumn("RMSE (stars)", format="%.4f"),
+            "log_density": st.column_config.NumberColumn("log density (nats)", format="%.4f"),
+            "coverage_90": st.column_config.NumberColumn("90 % coverage", format="percent"),
+            "seconds": st.column_config.NumberColumn("search and fit (s)", format="%.1f"),
+        },
+    )  # fmt: skip
+    steps = [pd.DataFrame(one["records"]).assign(model=name) for name, one in tried.items()]
+    chart = alt.Chart(pd.concat(steps)).mark_line().encode(
+        x=alt.X("seconds", scale=alt.Scale(type="symlog", constant=0.01)),
+        y=alt.Y("heldout_rmse", title="held-out RMSE (stars)", scale=alt.Scale(zero=False)),
+        color=alt.Color("model", legend=alt.Legend(orient="top", labelLimit=300, columns=2)),
+        tooltip=["model", "step", alt.Tooltip("heldout_rmse", format=".4f")],
+    )  # fmt: skip
+    st.altair_chart(chart.properties(height=340))
+    chosen = st.selectbox("Use for the other pages", ["the model at the start", *tried])
+    if st.button("Use it"):
+        st.session_state["model"] = _shown(chosen, tried)
+        st.success(f"In use: {state.current().name}.")
+
+
+def _shown(name: str, tried: dict[str, dict]) -> Shown | None:
+    if name not in tried:
+        return None
+    model = tried[name]["model"]
+    return Shown(name, model, films(state.dataset().items, model))

@@ -1,0 +1,64 @@
+"""The commands `pmf data`: what data sets there are, how to get them, and what is in them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pmf.command import SetOrFile
+from pmf.errors import InputError
+
+data_app = typer.Typer(help="Data sets: what there is, and how to get it.", no_args_is_help=True)
+
+
+@data_app.command("list")
+def data_list() -> None:
+    """Every data set that has a name, and where it is."""
+    from pmf.data.catalogue import BUNDLED, NAMES
+    from pmf.data.movielens import find
+
+    for name in NAMES:
+        print(f"{name:<16} {'bundled' if name == BUNDLED else find(name) or 'not fetched'}")
+
+
+@data_app.command("fetch")
+def data_fetch(
+    name: Annotated[str, typer.Argument(help="A MovieLens data set's name.")],
+    from_zip: Annotated[Path | None, typer.Option(help="Its zip, already downloaded.")] = None,
+) -> None:
+    """Download a MovieLens data set into the data folder, or take it from a zip."""
+    from pmf.data.catalogue import BUNDLED
+    from pmf.data.movielens import ARCHIVES, fetch
+
+    if name == BUNDLED and from_zip is None:
+        print(f"{name} is bundled; there is nothing to fetch")
+    elif name in ARCHIVES:
+        print(fetch(name, from_zip))
+    else:
+        raise InputError(f"{name}: cannot be fetched; known names: {', '.join(ARCHIVES)}")
+
+
+@data_app.command("describe")
+def data_describe(data: Annotated[str, typer.Argument(help=SetOrFile)]) -> None:
+    """Counts, the rating scale, and how heavy the tails are."""
+    from pmf.data.catalogue import load
+
+    dataset = load(data)
+    ratings = dataset.ratings
+    users, items = (ratings[side].value_counts() for side in ("user_id", "item_id"))
+    print(f"{dataset.name} from {dataset.source}")
+    print(f"ratings  {len(ratings):,}, {len(ratings) / len(users) / len(items):.3%} of all pairs")
+    for name, count in (("users", users), ("items", items)):
+        print(
+            f"{name:<8} {len(count):,}; ratings each: {count.min():,} to {count.max():,}, "
+            f"median {count.median():,.0f}"
+        )
+    value = ratings["rating"]
+    print(
+        f"rating   {value.min():g} to {value.max():g}, mean {value.mean():.3f}, "
+        f"standard deviation {value.std():.3f}"
+    )
+    for name in ("items", "tags", "links"):
+        table = getattr(dataset, name)
+        if len(table):
+            print(f"{name:<8} table of {len(table):,} rows: {', '.join(table.columns)}")

@@ -1,0 +1,228 @@
+"""The page's logic, without a browser. Catches: a page that raises, a rating that changes nothing,
+an interval that does not narrow, a filter that lets through, hostile titles and uploads that
+run."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import pmf
+from pmf.errors import InputError
+
+pytest.importorskip("streamlit", reason="the page needs the extra app")
+
+from streamlit.testing.v1 import AppTest  # noqa: E402
+
+from pmf.app import person, space, state  # noqa: E402
+from pmf.app.launch import DATA, MODEL  # noqa: E402
+
+PRIOR = pmf.IsotropicPrior(1.4, 20.0, 20.0, 5.0, 5.0)
+TIMEOUT = 120
+HOSTILE = "<script>alert(1)</script> [x](javascript:alert(1)) $E=mc^2$ :red[no]"
+
+
+@pytest.fixture(scope="module")
+def data():
+    return pmf.load_data("ml-small-2016")
+
+
+@pytest.fixture(scope="module")
+def model_file(data, tmp_path_factory):
+    path = tmp_path_factory.mktemp("app") / "small.pmf"
+    model = pmf.PMF(4, "gibbs", tau=1.5, burn_in=5, num_steps=8, num_chains=1, thin=1)
+    model.fit(data.ratings).save(path)
+    return path
+
+
+@pytest.fixture
+def app(model_file, data, monkeypatch):
+    """Runs one page by its module's name."""
+    monkeypatch.setenv(MODEL, str(model_file))
+    monkeypatch.delenv(DATA, raising=False)
+
+    def contrasts():
+        features = pmf.item_features(data.items)
+        models = {
+            "Content": pmf.Content(prior=PRIOR).fit(data.ratings, features),
+            "Hybrid": pmf.Hybrid(4, prior=PRIOR, regression=2.0, num_steps=3).fit(
+                data.ratings, features
+            ),
+        }
+        films = {name: person.films(data.items, model) for name, model in models.items()}
+        return {name: state.Shown(name, model, films[name]) for name, model in models.items()}
+
+    monkeypatch.setattr(state, "contrasts", contrasts)
+
+    def open_page(name: str, **session) -> AppTest:
+        def script(name):
+            from importlib import import_module
+
+            import_module(f"pmf.app.{name}").show()
+
+        test = AppTest.from_function(script, args=(name,), default_timeout=TIMEOUT)
+        for key, value in session.items():
+            test.session_state[key] = value
+        return test.run()
+
+    return open_page
+
+
+def titles(test: AppTest) -> list[str]:
+    """Of the list of films."""
+    return next(list(x.value["title"]) for x in test.dataframe if "stars" in x.value)
+
+
+def test_rating_films_moves_the_list_and_narrows_the_intervals(app):
+    test = app("for_you")
+    assert not test.exception and test.title[0].value == "Films for you"
+    lists, widths = [titles(test)], [float(test.metric[0].value.split()[0])]
+    for _ in range(5):
+        test.feedback[0].set_value(4).run()  # five stars for what is asked
+        assert not test.exception
+        lists.append(titles(test))
+        widths.append(float(test.metric[0].value.split()[0]))
+    assert len(test.session_state["stars"]) == 5
+    assert set(test.session_state["stars"].values()) == {5.0}
+    assert lists[-1] != lists[0] and widths[-1] < 0.9 * widths[0]
+    assert not set(lists[-1]) & set(map(str, test.session_state["stars"]))
+
+
+def test_searching_filtering_and_dismissing(app):
+    test = app("for_you")
+    first = test.selectbox(key="found").options[0]
+    test.selectbox(key="found").select_index(0).run()
+    assert not test.exception
+    test.feedback[0].set_value(1).run()
+    assert list(test.session_state["stars"].values()) == [2.0] and first
+    test.multiselect[0].select("Horror").run()
+    shown = next(x.value for x in test.dataframe if "genres" in x.value)
+    assert shown["genres"].str.contains("Horror").all() and len(shown) == 10
+    skipped = [b for b in test.button if b.label == "Have not seen it"][0].click().run()
+    assert len(skipped.session_state["dismissed"]) == 1 and not skipped.exception
+    for label in ("surely good", "a gamble"):
+        assert not test.radio[0].set_value(label).run().exception
+    test = [b for b in test.button if b.label == "Forget my ratings"][0].click().run()
+    assert test.session_state["stars"] == {} and not test.exception
+
+
+def test_three_ways_for_the_same_person(app):
+    test = app("contrast", stars={1: 5.0, 3114: 5.0, 4886: 4.5})
+    assert not test.exception
+    agree = next(x.value for x in test.dataframe if "ways" in x.value)
+    assert list(agree["ways"])[-1] == "all three" and agree["of ten"].between(0, 10).all()
+    assert [x.value for x in test.subheader][-1] == "Your taste by content"
+
+
+def test_exploring(app):
+    test = app("explore")
+    assert not test.exception
+    assert list(test.selectbox[0].options)[0] and len(test.tabs) == 4
+    test.selectbox[0].select_index(7).run()
+    assert not test.exception
+
+
+def test_quality_shows_the_report(app):
+    test = app("quality")
+    assert not test.exception and test.title[0].value == "How good is it?"
+    pytest.importorskip("matplotlib")
+    assert any("RMSE" in str(x.value) for x in test.markdown)
+
+
+def test_fitting_another_model_on_the_spot(app):
+    test = app("workshop")
+    test.slider[0].set_value(2)
+    test.radio[0].set_value("als")
+    test.checkbox[0].uncheck()
+    [b for b in test.button if b.label == "Fit"][0].click().run(timeout=300)
+    assert not test.exception
+    scores = test.dataframe[0].value
+    assert list(scores["model"]) == ["ALS, rank 2, without user biases"]
+    assert 0.85 < scores["rmse"][0] < 1.1
+    test.selectbox[0].select_index(1)
+    [b for b in test.button if b.label == "Use it"][0].click().run()
+    assert not test.exception and test.session_state["model"].name.startswith("ALS, rank 2")
+
+
+def test_hostile_titles_stay_text(app, monkeypatch, data):
+    from pmf.app.for_you import _plain
+
+    assert "<script>" not in _plain(HOSTILE).replace("\\<", "") and "\\[x\\]" in _plain(HOSTILE)
+    table = pd.DataFrame({"title": ["=1+1", "@cmd", "-2", "plain"], "stars": [1.0, 2, 3, -4]})
+    text = person.as_csv(table).decode()
+    assert "'=1+1" in text and "'@cmd" in text and "'-2" in text and ",-4" in text
+
+
+@pytest.fixture(scope="module")
+def table(data, model_file):
+    return person.films(data.items, pmf.load(model_file))
+
+
+def test_films_and_filters(table):
+    assert table["ratings"].is_monotonic_decreasing and table["title"].notna().all()
+    some = person.allowed(table, person.Filters(("Horror",), (1980, 1990), 20, frozenset({1214})))
+    assert len(some) and some["year"].between(1980, 1990).all() and (some["ratings"] >= 20).all()
+    assert some["genres"].str.contains("Horror").all() and 1214 not in set(some["item_id"])
+    bare = person.films(pd.DataFrame(), _tiny())
+    assert list(bare["title"]) == [str(x) for x in bare["item_id"]]
+
+
+def _tiny():
+    frame = pd.DataFrame({"user": [1, 1, 2, 2], "item": [7, 8, 7, 9], "rating": [3.0, 4, 2, 5]})
+    return pmf.PMF(0, prior=PRIOR, num_steps=2).fit(frame)
+
+
+def test_an_empty_filter_is_an_empty_list(table, model_file):
+    who = person.fold(pmf.load(model_file), {})
+    none = person.listed(who, table, person.Filters(("No such genre",)))
+    assert none.empty and {"stars", "low", "high"} <= set(none)
+
+
+def test_reasons_add_up_to_the_stars(table, model_file):
+    who = person.fold(pmf.load(model_file), {1: 5.0, 2: 3.0, 3114: 4.5})
+    found = person.listed(who, table, person.Filters(), 3)
+    told = person.reasons(who, found["item_id"][0], table, most=2)
+    assert told["stars"].sum() == pytest.approx(found["stars"][0], abs=1e-4)
+    assert told["because"].iloc[-1] == "1 other ratings of yours"
+    assert any("Toy Story" in line for line in person.reasons(who, 318, table)["because"])
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        ({"item_id": [1, 2], "rating": [4.0, 9.0]}, "row 2"),
+        ({"movieId": [1, 2], "rating": ["=cmd()", "5"]}, "row 1"),
+        ({"title": ["x"]}, "no column item_id"),
+        ({"user_id": [1, 2], "item_id": [1, 2], "rating": [3.0, 3.0]}, "several users"),
+        ({"item_id": range(10_001), "rating": 3.0}, "10,000 at most"),
+    ],
+)
+def test_bad_uploads_are_refused(frame, message, table):
+    with pytest.raises(InputError, match=message):
+        person.uploaded(pd.DataFrame(frame), table, (0.5, 5.0))
+
+
+def test_a_good_upload(table):
+    frame = pd.DataFrame({"movieId": [1, 2, 10**9], "rating": [4.0, 0.5, 3.0]})
+    assert person.uploaded(frame, table, (0.5, 5.0)) == {1: 4.0, 2: 0.5}
+
+
+def test_directions_do_not_depend_on_the_rotation_of_the_factors():
+    model = _rotatable()
+    before = space.directions(model.fitted, number=2)
+    root = np.array([[2.0, 0.3], [-0.4, 0.7]])
+    draws = model.fitted.fit.draws
+    user = draws.user._replace(factor=draws.user.factor @ root)
+    item = draws.item._replace(factor=draws.item.factor @ np.linalg.inv(root).T)
+    fit = model.fitted.fit._replace(draws=draws._replace(user=user, item=item))
+    model.fitted.fit = fit
+    after = space.directions(model.fitted, number=2)
+    np.testing.assert_allclose(before[["d1", "d2"]], after[["d1", "d2"]], atol=1e-4)
+    assert before["d1"].var() > before["d2"].var()
+
+
+def _rotatable():
+    rng = np.random.default_rng(0)
+    pair = rng.permutation(600)[:400]
+    frame = pd.DataFrame({"user": pair // 20, "item": pair % 20})
+    frame["rating"] = 3 + np.sin(frame["user"]) * np.cos(frame["item"])
+    return pmf.PMF(2, prior=pmf.IsotropicPrior(4.0, 2.0, 2.0, 4.0, 4.0), num_steps=30).fit(frame)
