@@ -41,10 +41,11 @@ def _model(
 ) -> bytes:
     from pmf import store
     from pmf.data.frames import Ids
+    from pmf.data.pairs import rated_by_user
     from pmf.fit import Fit, Fitted
     from pmf.settings import make_settings
     from pmf.tuning import Search, Trial
-    from pmf.types import Params, Side
+    from pmf.types import Gaussian, Params, Prior, Ratings, Side
     from pmf.watch import Record
 
     rng, sizes = np.random.default_rng(rank), (6, 5)  # a row more than ids: the unknown one
@@ -59,12 +60,18 @@ def _model(
     params = Params(*sides, np.full(draws, 3.5, "f4"))
     search = Search({"tau": 1.5}, [Trial({"tau": 1.5}, 0.9, 0.1, 0.2)])
     records = [Record(1, 0.1, -9.5, float("nan")), Record(2, 0.2, -9.0, 0.9)]
-    fit = Fit(params, noise, records, None, -9.0, search, 0.5, "all 2 steps taken")
+    one = np.ones(draws, "f4")
+    units = (np.stack([np.eye(rank + bias, dtype="f4")] * draws) for bias in (user_bias, item_bias))
+    prior = Prior(one, *(Gaussian(np.zeros(x.shape[:2], "f4"), x, one) for x in units))
+    fit = Fit(params, prior, noise, records, None, -9.0, search, 0.5, "all 2 steps taken")
     values = [
         np.arange(1, n, dtype=ids) if ids else np.array([f"é{j}" for j in range(1, n)], object)
         for n in sizes
     ]
-    fitted = Fitted(fit, *map(Ids, values), *(np.arange(n)[::-1].copy() for n in sizes))
+    counts = [np.arange(n)[::-1].copy() for n in sizes]
+    user = np.repeat(np.arange(sizes[0]), counts[0])
+    rated = rated_by_user(Ratings(user, user % (sizes[1] - 1), 0.5 + user % 4), sizes[0])
+    fitted = Fitted(fit, *map(Ids, values), *counts, rated)
     settings = {"rank": rank, "user_bias": user_bias, "item_bias": item_bias}
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.pmf"
@@ -83,14 +90,14 @@ def _content(which: int) -> Content:
     return Content(header | {"sha256": ""}, load(data))  # a place for another checksum
 
 
-def written(text: str, tensors: Tensors, version_1: bool = False) -> bytes:
-    """A model file of any header text and tensors, its checksum right; version 1 has none."""
+def written(text: str, tensors: Tensors, seal: bool = True) -> bytes:
+    """A model file of any header text and tensors, its checksum right, or missing."""
     from safetensors.numpy import save
 
     from pmf.store import FORMAT, sealed
 
     tensors = {name: np.ascontiguousarray(x) for name, x in tensors.items()}
-    return save(tensors, {FORMAT: text if version_1 else sealed(text, tensors)})
+    return save(tensors, {FORMAT: sealed(text, tensors) if seal else text})
 
 
 def changed(
@@ -189,9 +196,15 @@ def read(folder: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnknownIdWarning)
         predicted = model.predict(pairs, interval=0.9)
+        lists = pmf.recommend(model, n=2, filter_seen=fitted.rated is not None)
+        one = pairs[:1].assign(rating=3.0)
+        parts = pmf.fold_in(model, one).explain(*one.iloc[0, :2])
     if len(predicted) != 4 or predicted["mean"].isna().any():
         raise AssertionError(f"predicts {predicted.to_dict('list')}")
-    model.scorer(np.arange(len(fitted.items)))
+    if lists["score"].isna().any() or parts["contribution"].isna().any():
+        raise AssertionError(f"recommends {lists.to_dict('list')}")
+    if fitted.fit.draws.item.factor.shape[-1]:
+        pmf.similar_items(model, known[1][0], n=2)
     [f"{record.step:d} {record.seconds:g} {record.log_posterior:g}" for record in model.records]
     f"{model.log_posterior():g} {fitted.fit.search.seconds:g} {fitted.fit.compile_seconds:g}"
     f"{fitted.user_count.sum():d} {fitted.fit.stopped.strip()} {model.noise}"

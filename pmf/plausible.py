@@ -31,6 +31,8 @@ def check_fitted(settings: Settings, fitted: Fitted) -> Fitted:
         prior, d = getattr(fitted.fit.prior, name), terms.rank + bias
         _check_floats(f"prior.{name}.mean", prior.mean, (s, d))
         _check_floats(f"prior.{name}.precision", prior.precision, (s, d, d))
+        if d and np.any(np.linalg.eigvalsh(prior.precision) <= 0):
+            raise ValueError(f"prior.{name}.precision: not positive definite")
     _check_floats("mu", draws.mu, (s,))
     _check_floats("noise_variance", noise, (s,))
     _check_floats("prior.tau", fitted.fit.prior.tau, (s,))

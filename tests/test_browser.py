@@ -1,5 +1,6 @@
 """The page in a real browser. Catches what no logic test sees: a page that never loads, a click
-that does nothing, an upload that breaks it, letters that run off a phone's screen, a call elsewhere."""
+that does nothing, an upload that breaks it, letters that run off a phone's screen, a call to
+another host."""
 
 import os
 import re

@@ -431,17 +431,10 @@ def test_headers_too_large_too_deep_or_of_another_version(tmp_path):
         ((1 << 20).to_bytes(8, "little") + b"{}" * 99, "damaged one"),
         (written("[" * 200_000, model_text()[1]), "not one that pmf wrote"),
         (written(*model_text(format="x")), "not one that pmf wrote"),
-        (written(*model_text(version=3)), "format version 3, this pmf reads 1 and 2"),
+        (written(*model_text(version=3)), "format version 3, this pmf reads 2"),
         (written(*model_text(version=[1])), "format version"),
-        (written(*model_text(), version_1=True), "damaged: its sha256"),
+        (written(*model_text(), seal=False), "damaged: its sha256"),
     ):
         path.write_bytes(data)
         with pytest.raises(InputError, match=message):
             pmf.load(path)
-
-
-def test_models_of_version_1_are_read(tmp_path):
-    """They have no checksum."""
-    path = tmp_path / "model.pmf"
-    path.write_bytes(written(*model_text(version=1), version_1=True))
-    assert pmf.load(path).settings.rank == 2

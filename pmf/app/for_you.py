@@ -1,6 +1,7 @@
 """The page For you: rate films, and see the list and its intervals move."""
 
 import altair as alt
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -89,7 +90,7 @@ def _own_ratings() -> None:
     st.subheader(f"Your ratings: {len(stars)}")
     if stars:
         frame = pd.DataFrame({"item_id": list(stars), "stars": list(stars.values())})
-        frame.insert(1, "title", frame["item_id"].map(_title))
+        frame["title"] = frame["item_id"].map(_title)
         low, high = state.scale()
         number = st.column_config.NumberColumn("stars", min_value=low, max_value=high, step=0.5)
         edited = st.data_editor(
@@ -156,7 +157,7 @@ def _list() -> None:
         return
     _width(found)
     st.altair_chart(_chart(found))
-    shown = found[["rank", "title", "year", "genres", "stars", "low", "high"]]
+    shown = found[["title", "stars", "low", "high", "year", "genres"]]
     event = st.dataframe(
         shown, hide_index=True, on_select="rerun", selection_mode="single-row", key="list",
         column_config={
@@ -189,7 +190,8 @@ def _chart(found: pd.DataFrame) -> alt.LayerChart:
     order = list(_labels(found))
     data = found.assign(film=order)
     low, high = state.scale()
-    axis = alt.Scale(domain=[low, high], clamp=True)
+    least = max(low, float(np.floor(2 * found["rating_low"].min()) / 2))
+    axis = alt.Scale(domain=[least, high], clamp=True)
     y = alt.Y("film", sort=order, title=None, axis=alt.Axis(labelLimit=220))
     rating = alt.Chart(data).mark_rule(opacity=0.35).encode(
         y=y, x=alt.X("rating_low", scale=axis, title="stars"), x2="rating_high")  # fmt: skip

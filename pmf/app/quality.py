@@ -35,7 +35,7 @@ def show() -> None:
                   for row in grid.rows], hide_index=True)  # fmt: skip
     for module in suiting(tables).values():
         st.subheader(module.TITLE)
-        st.pyplot(draw(tables, module))
+        st.pyplot(draw(tables, module), width="content")
         st.caption(module.CAPTION)
 
 
