@@ -9,6 +9,7 @@ from pmf.fit import Fitted
 from pmf.settings import Settings
 
 FLOATS = np.dtype(np.float32), np.dtype(np.float64)
+LARGEST = 1e12  # of any number: products of larger ones may be infinite
 
 
 def check_fitted(settings: Settings, fitted: Fitted) -> Fitted:
@@ -75,5 +76,5 @@ def _check(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
 
 def _check_floats(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
     _check(name, array, shape)
-    if array.dtype not in FLOATS or not np.all(np.isfinite(array)):
-        raise ValueError(f"{name}: not all of it finite numbers")
+    if array.dtype not in FLOATS or not np.all(np.abs(array) <= LARGEST):
+        raise ValueError(f"{name}: not all of it finite numbers of a sane size")
