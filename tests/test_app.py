@@ -206,6 +206,18 @@ def test_a_good_upload(table):
     assert person.uploaded(frame, table, (0.5, 5.0)) == {1: 4.0, 2: 0.5}
 
 
+def test_average_effects_are_those_of_all_predictions():
+    model = _rotatable()
+    known = [model.fitted.users.values, model.fitted.items.values]
+    pairs = pd.MultiIndex.from_product(known, names=["user_id", "item_id"]).to_frame(index=False)
+    table = model.predict(pairs).pivot(index="user_id", columns="item_id", values="mean")
+    table = table.loc[known[0], known[1]].to_numpy(float)
+    for side, axis in (("user", 1), ("item", 0)):
+        mean = table.mean(axis)
+        effect = space.average_effect(model.fitted, side)
+        np.testing.assert_allclose(effect, mean - mean.mean(), atol=1e-5)
+
+
 def test_directions_do_not_depend_on_the_rotation_of_the_factors():
     model = _rotatable()
     before = space.directions(model.fitted, number=2)

@@ -5,7 +5,7 @@ import pandas as pd
 import streamlit as st
 
 from pmf.app import state
-from pmf.app.space import biases, directions
+from pmf.app.space import average_effect, directions
 from pmf.app.state import Shown
 from pmf.lists import similar_items
 
@@ -91,28 +91,26 @@ def _meaning(shown: Shown) -> None:
 
 def _biases(shown: Shown) -> None:
     fitted = shown.model.require_fitted()
-    parts = [
-        pd.DataFrame({"side": word, "stars": biases(fitted, side)})
-        for side, word in (("user", "users"), ("item", "films"))
-    ]
-    chart = alt.Chart(pd.concat(parts)).mark_bar(opacity=0.6).encode(
-        x=alt.X("stars", bin=alt.Bin(maxbins=40), title="bias (stars)"),
-        y=alt.Y("count()", stack=None, title="how many"),
-        color=alt.Color("side", scale=alt.Scale(range=["#0072B2", "#E69F00"]), title=None),
-    )  # fmt: skip
-    with alt.data_transformers.disable_max_rows():
-        st.altair_chart(chart.properties(height=300))
-    table = pd.DataFrame({"item_id": fitted.items.values, "bias": biases(fitted, "item")})
-    table = shown.table.merge(table, on="item_id").sort_values("bias", ascending=False)
+    st.caption("How far predictions lie from the mean of all: a user's over all films, a film's "
+               "over all users.")  # fmt: skip
+    for column, (side, word) in zip(
+        st.columns(2), (("user", "users"), ("item", "films")), strict=True
+    ):
+        effect = pd.DataFrame({"stars": average_effect(fitted, side)})
+        chart = alt.Chart(effect).mark_bar(color="#0072B2").encode(
+            x=alt.X("stars", bin=alt.Bin(maxbins=40), title="stars"),
+            y=alt.Y("count()", title=f"how many {word}"),
+        )  # fmt: skip
+        with alt.data_transformers.disable_max_rows():
+            column.altair_chart(chart.properties(height=260))
+    table = pd.DataFrame({"item_id": fitted.items.values, "effect": average_effect(fitted, "item")})
+    table = shown.table.merge(table, on="item_id").sort_values("effect", ascending=False)
     for column, part, word in zip(
         st.columns(2), (table[:10], table[:-11:-1]), ("Liked most", "Liked least"), strict=True
     ):
         with column:
             st.subheader(word)
             st.dataframe(
-                part[["title", "year", "bias", "ratings"]], hide_index=True,
-                column_config={
-                    "bias": st.column_config.NumberColumn(format="%+.2f"),
-                    "year": st.column_config.NumberColumn(format="%.0f"),
-                },
+                part[["effect", "ratings", "title"]], hide_index=True,
+                column_config={"effect": st.column_config.NumberColumn("stars", format="%+.2f")},
             )  # fmt: skip

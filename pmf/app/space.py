@@ -29,7 +29,15 @@ def directions(fitted: Fitted, most: int = 600, number: int = 6) -> pd.DataFrame
     return pd.DataFrame(found, columns=names).assign(item_id=fitted.items.values[rows])
 
 
-def biases(fitted: Fitted, side: str) -> np.ndarray:
-    """The posterior mean bias of each row of a side, in stars; zeros where there is none."""
-    bias = np.asarray(getattr(stored(fitted).draws, side).bias)
-    return bias[:, :-1].sum(-1).mean(0)
+def average_effect(fitted: Fitted, side: str) -> np.ndarray:
+    """How far a row's predictions, averaged over the other side, lie from the mean of all: stars.
+
+    Its bias and what its factors add for everybody; a sampler, whose factors' prior means are
+    learnt, puts most of it into the factors.
+    """
+    draws = stored(fitted).draws
+    own, other = (draws.user, draws.item) if side == "user" else (draws.item, draws.user)
+    everybody = np.asarray(other.factor)[:, :-1].mean(1)
+    effect = np.einsum("snk,sk->sn", np.asarray(own.factor)[:, :-1], everybody)
+    effect = (effect + np.asarray(own.bias)[:, :-1].sum(-1)).mean(0)
+    return effect - effect.mean()
