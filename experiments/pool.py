@@ -1,6 +1,6 @@
 """Worker processes on this machine, each with its share of the cores.
 
-Workers are spawned, live through many tasks, and die with their parent, however that dies. A worker
+Workers are spawned, live through some tasks, and die with their parent, however that dies. A worker
 that dies fails its task only, and another one takes its place. The terminal's Ctrl-C reaches the
 parent alone, which asks the workers once to stop: each ends its step and writes a checkpoint.
 """
@@ -23,6 +23,8 @@ from pmf.interrupt import signals_noted
 
 POLL = 0.3  # seconds between looks at whether a signal came
 BETWEEN_STEPS = 0.2  # seconds between two messages of progress
+# A compiled program takes memory maps, some hundreds a task; Linux gives a process 65,530.
+MOST_TASKS = 32
 
 
 class Worker(NamedTuple):
@@ -37,12 +39,16 @@ def pool(jobs: int, options: Options, show: Show) -> Iterator[Slots]:
     Raises `Interrupted` after SIGINT or SIGTERM, when every worker has stopped.
     """
     workers: dict[int, Worker] = {}
+    served: dict[int, int] = {}  # tasks of a slot's worker
     busy: dict[int, Task] = {}
     with signals_noted() as caught:
 
         def start(slot: int, task: Task) -> None:
+            if slot in workers and served[slot] == MOST_TASKS:
+                _retire(workers.pop(slot))
             if slot not in workers or not workers[slot].process.is_alive():
-                workers[slot] = _start(slot, jobs, options)
+                workers[slot], served[slot] = _start(slot, jobs, options), 0
+            served[slot] += 1
             busy[slot] = task
             workers[slot].connection.send(task)
 
@@ -90,6 +96,12 @@ def _heard(
             return [(slot, failure)]
         case other:
             raise ValueError(f"{other!r}: no message of a worker")
+
+
+def _retire(worker: Worker) -> None:
+    """Let a worker that has nothing to do end."""
+    worker.connection.close()
+    worker.process.join()
 
 
 def _stop(workers: list[Worker]) -> None:

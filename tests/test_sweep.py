@@ -128,6 +128,24 @@ def test_workers_do_the_work_and_one_that_dies_is_replaced(tmp_path):
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.slow
+def test_a_worker_ends_after_its_share_of_tasks(tmp_path, monkeypatch):
+    """Compiled programs take memory maps for as long as a process lives."""
+    from experiments import pool
+
+    monkeypatch.setattr(pool, "MOST_TASKS", 2)
+    points = identify(load(write(tmp_path), [*LITTLE, "model.seed=[0, 1, 2, 3]", "model.rank=500"]))
+    pids = []
+    with pool.pool(1, Options(tmp_path / "runs"), SILENT) as (start, finished):
+        for task in tasks_of(points, tmp_path / "runs"):
+            start(0, task)
+            pids.append(multiprocessing.active_children()[0].pid)
+            while not finished():
+                pass
+    assert pids[0] == pids[1] != pids[2] == pids[3]
+    assert not multiprocessing.active_children()
+
+
 def command(config: Path, *more: str, **environment) -> subprocess.Popen:
     folder = config.parent
     where = ("--runs-dir", str(folder / "runs"), "--figures-dir", str(folder / "figures"))
