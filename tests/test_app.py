@@ -2,6 +2,8 @@
 an interval that does not narrow, a filter that lets through, hostile titles and uploads that
 run."""
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -39,6 +41,8 @@ def app(model_file, data, monkeypatch):
     """Runs one page by its module's name."""
     monkeypatch.setenv(MODEL, str(model_file))
     monkeypatch.delenv(DATA, raising=False)
+    # AppTest makes its script the main module, which later tests' processes would run.
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
     def contrasts():
         features = pmf.item_features(data.items)

@@ -87,9 +87,16 @@ def width(page) -> float:
 
 
 def rate_next(page, number: int) -> None:
-    """Five stars for the film that is asked about."""
-    page.locator("[data-testid=stFeedback]").last.get_by_role("radio").last.click(force=True)
-    page.get_by_role("heading", name=f"Your ratings: {number}").wait_for()
+    """Five stars for the film that is asked about; again where the page was being redrawn."""
+    heading = page.get_by_role("heading", name=f"Your ratings: {number}")
+    for _ in range(5):
+        page.locator("[data-testid=stFeedback]").last.get_by_role("radio").last.click(force=True)
+        try:
+            heading.wait_for(timeout=PATIENCE / 5)
+            break
+        except sync_api.TimeoutError:
+            continue
+    heading.wait_for()
     settled(page)
 
 

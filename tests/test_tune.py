@@ -193,7 +193,7 @@ def test_one_process_at_a_time_works_on_a_search(point, tmp_path):
     lock = place.with_name(f".{point.study}.lock")
     other = context.Process(target=_hold, args=(lock, ready, done), daemon=True)
     other.start()
-    ready.wait()
+    assert ready.wait(120)
     with pytest.raises(InputError, match="another process works on"):
         tune.search(point, tmp_path, quiet)
     other.kill()  # the lock goes with its holder
