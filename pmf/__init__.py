@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pmf.answers import UnknownIdWarning
+    from pmf.approximate import index_items
     from pmf.checkpoint import Checkpoints
     from pmf.content_model import Content
     from pmf.data.catalogue import load as load_data
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _HOME = {
     "PMF": "pmf.estimator",
     "UnknownIdWarning": "pmf.answers",
+    "index_items": "pmf.approximate",
     "load": "pmf.estimator",
     "load_data": "pmf.data.catalogue",
     "ranked": "pmf.evaluate.report",
@@ -63,6 +65,7 @@ __all__ = [
     "als_wr",
     "fold_in",
     "from_ridge",
+    "index_items",
     "item_features",
     "load",
     "load_data",

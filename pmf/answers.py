@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pmf.data.frames import Ids, pairs
+from pmf.data.pairs import Rated
 from pmf.errors import InputError
 from pmf.fit import Fit, Fitted
 from pmf.predictive import Prediction, interval
@@ -101,6 +102,15 @@ def stored(fitted: Fitted) -> Fit:
     if not len(fitted.fit.noise_variance):
         raise InputError("the draws were not stored (store_draws=False); fit with them")
     return fitted.fit
+
+
+def rated_of(fitted: Fitted, remedy: str = "fit with them") -> Rated:
+    """The training ratings, user by user. Raises `InputError` where they were not kept."""
+    if fitted.rated is None:
+        raise InputError(
+            f"the model did not keep its ratings (store_ratings=False, or on_disk); {remedy}"
+        )
+    return fitted.rated
 
 
 def require_heldout(prediction: Prediction | None) -> Prediction:

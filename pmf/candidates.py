@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 
 from pmf.data.pairs import Pairs
 from pmf.errors import InputError
-from pmf.types import Array, Params
+from pmf.types import Array, Params, Side
 
 CELLS = 1 << 24  # scores a block
 ABREAST = 8  # scores of so many pairs' users are compared at a time
@@ -31,35 +31,37 @@ def scorer(draws: Params, items: np.ndarray) -> Score:
     One matrix product, however many draws; a point estimate is a stack of one. `items` are row
     numbers, one a column of the scores, in that order. Holds one copy of the items' draws.
     """
-    V = jnp.asarray(_abreast(draws.item.factor, items))
-    c = jnp.asarray(_mean_bias(draws.item.bias, items))
-    mu, num_draws = np.mean(draws.mu), len(draws.mu)
+    V, c = (jnp.asarray(x) for x in abreast(draws.item, items))
 
     def score(users: np.ndarray) -> Array:
-        U = _abreast(draws.user.factor, users) / num_draws
-        return _scores(U, V, _mean_bias(draws.user.bias, users) + mu, c)
+        return mean_scores(*averaging(draws.user, draws.mu, users), V, c)
 
     return score
 
 
-def _abreast(factor: Float[Array, "s n k"], rows: np.ndarray) -> np.ndarray:
-    """The draws of each row's factors side by side, (rows, s k)."""
-    num_draws, _, rank = factor.shape
-    abreast = np.empty((len(rows), num_draws, rank), factor.dtype)
+def abreast(side: Side, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The draws of each row's factors side by side, (rows, s k), and the mean of its bias."""
+    num_draws, _, rank = side.factor.shape
+    table = np.empty((len(rows), num_draws, rank), side.factor.dtype)
     for s in range(num_draws):  # draw by draw: no second copy of them all
-        abreast[:, s] = np.asarray(factor[s])[rows]
-    return abreast.reshape(len(rows), num_draws * rank)
+        table[:, s] = np.asarray(side.factor[s])[rows]
+    bias = np.asarray(side.bias)[:, rows].sum(-1).mean(0)
+    return table.reshape(len(rows), num_draws * rank), bias
 
 
-def _mean_bias(bias: Float[Array, "s n b"], rows: np.ndarray) -> np.ndarray:
-    return np.asarray(bias)[:, rows].sum(-1).mean(0)
+def averaging(
+    user: Side, mu: Float[Array, " s"], rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """What makes a product with items' draws `abreast` a posterior mean: (U / S, mu + b)."""
+    factor, bias = abreast(user, rows)
+    return factor / len(mu), bias + np.mean(mu)
 
 
 @jax.jit
-def _scores(
+def mean_scores(
     U: Float[Array, "b d"],
-    V: Float[Array, "m d"],
     b: Float[Array, " b"],
+    V: Float[Array, "m d"],
     c: Float[Array, " m"],
 ) -> Float[Array, "b m"]:
     # Rounding to fewer bits, as accelerators may, would tie what is not tied.

@@ -8,11 +8,10 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from pmf.answers import known_alone, stored
+from pmf.answers import known_alone, rated_of, stored
 from pmf.data.coding import count_rows
 from pmf.data.frames import Ids, factorize
-from pmf.data.pairs import rated_by_user
-from pmf.errors import InputError
+from pmf.data.pairs import Rated, rated_by_user
 from pmf.fit import Fitted
 from pmf.folded import given_by
 from pmf.model import parted
@@ -30,8 +29,7 @@ def extended(fitted: Fitted, table: pd.DataFrame, which: Which, seed: int) -> Fi
     A point estimate's row is its conditional's mean, a sampler's draws are drawn from it by `seed`.
     Raises `InputError` where the model did not keep its ratings.
     """
-    if fitted.rated is None:
-        raise InputError("the model did not keep its ratings (store_ratings=False, or on_disk)")
+    rated = rated_of(fitted)
     ids = {"user": fitted.users, "item": fitted.items}
     source, fit = f"the new {which}s' ratings", stored(fitted)
     row, names = factorize(table[f"{which}_id"], source)
@@ -53,7 +51,7 @@ def extended(fitted: Fitted, table: pd.DataFrame, which: Which, seed: int) -> Fi
     ids[which] = Ids(np.concatenate([ids[which].values, names[fresh]]))
 
     user, item = (place[row], other) if which == "user" else (other, place[row])
-    ratings = _merged(fitted, Ratings(user, item, value), which)
+    ratings = _merged(rated, Ratings(user, item, value), which)
     draws = fit.draws._replace(**{which: grown})
     num_users = len(ids["user"]) + 1
     return Fitted(
@@ -77,9 +75,8 @@ def _placed(old: Array, new: Array, place: np.ndarray) -> np.ndarray:
     return table
 
 
-def _merged(fitted: Fitted, new: Ratings, which: Which) -> Ratings:
+def _merged(rated: Rated, new: Ratings, which: Which) -> Ratings:
     """All ratings: of the rows that are new or replaced, the new ones alone."""
-    assert fitted.rated is not None
-    old = fitted.rated.of(np.arange(len(fitted.users)))
+    old = rated.of(np.arange(len(rated.pairs.start) - 1))
     stays = ~np.isin(getattr(old, which), getattr(new, which))
     return Ratings(*(np.concatenate([a[stays], b]) for a, b in zip(old, new, strict=True)))

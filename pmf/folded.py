@@ -8,7 +8,16 @@ import jax
 import numpy as np
 import pandas as pd
 
-from pmf.answers import Model, Scaled, answer, clipped, known_alone, row_numbers, stored
+from pmf.answers import (
+    Model,
+    Scaled,
+    answer,
+    clipped,
+    known_alone,
+    rated_of,
+    row_numbers,
+    stored,
+)
 from pmf.data.coding import count_rows
 from pmf.data.frames import Ids, checked, each_once, factorize
 from pmf.data.pairs import rated_by_user
@@ -91,8 +100,7 @@ class Folded:
         factors. See `pmf.new_rows.contributions`. Raises `InputError` for an unknown user.
         """
         user, item = self._row(user_id), self.fitted.items.codes(pd.Series([item_id]))[0]
-        draws, (rated,) = self.fitted.fit.draws, (self.fitted.rated,)
-        assert rated is not None
+        draws, rated = self.fitted.fit.draws, rated_of(self.fitted)
         each, prior = contributions(self.given, rated, user, self.posterior, item)
         ratings = rated.of(np.array([user]))
         head = {
@@ -126,8 +134,7 @@ class Folded:
         common = np.argsort(-count, kind="stable")[:popular]
         share = count[common] / max(count[common].sum(), 1)
         drop = variance_drop(self.given, self.posterior.covariance[:, user], common, share)
-        assert self.fitted.rated is not None
-        drop[np.isin(common, self.fitted.rated.of(np.array([user])).item)] = -np.inf
+        drop[np.isin(common, rated_of(self.fitted).of(np.array([user])).item)] = -np.inf
         best = np.argsort(-drop, kind="stable")[:n]
         best = best[drop[best] > -np.inf]
         ids = self.fitted.items.values[common[best]]
@@ -145,14 +152,13 @@ def ratings_of(fitted: Fitted, user_id: Any) -> pd.DataFrame:
 
     Raises `InputError` for an unknown user, and where the model did not keep its ratings.
     """
-    if fitted.rated is None:
-        raise InputError("the model did not keep its ratings (store_ratings=False, or on_disk)")
+    rated = rated_of(fitted)
     row = fitted.users.codes(pd.Series([user_id], name="user_id"))
     if fitted.users.unknown(row)[0]:
         raise InputError(
             f"user {user_id!r}: the model knows nothing of them; fold their ratings in"
         )
-    _, item, value = fitted.rated.of(row)
+    _, item, value = rated.of(row)
     ids = fitted.items.values[item]
     return pd.DataFrame({"user_id": fitted.users.values[row[0]], "item_id": ids, "rating": value})
 

@@ -6,24 +6,23 @@ formed (`pmf.candidates`: three blocks of 64 MiB at a time).
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
-from pmf.answers import Model, UnknownIdWarning, stored
+from pmf.answers import Model, UnknownIdWarning, rated_of, stored
+from pmf.approximate import ItemIndex
 from pmf.candidates import Score, blocks, scorer, top
 from pmf.data.pairs import Pairs, by_user
 from pmf.errors import InputError
 from pmf.fit import Fitted
-from pmf.folded import Folded
+from pmf.rules import Rule, expected_users, one_draw, posterior_draws, rule_scorer
 from pmf.types import Params
 
-Rule = Literal["mean", "lower", "upper", "thompson"]
-Z = 1.0  # standard deviations of a bound
+SEARCHED = 1 << 12  # users whose rows are gathered at a time for an approximate search
 POOL = 10  # a diverse list is chosen from so many times its length
 
 
@@ -37,6 +36,7 @@ def recommend(
     diversity: float = 0.0,
     p_top_n: bool = False,
     seed: int = 0,
+    index: ItemIndex | None = None,
 ) -> pd.DataFrame:
     """The n best items of each user: columns `user_id, item_id, rank, score, std`.
 
@@ -53,7 +53,8 @@ def recommend(
     noise included. With `p_top_n` a column of that name says how probable it is that the item is
     among the user's n best. `diversity` is how many rating units an item loses that is just like
     one above it in the list: maximal marginal relevance (Carbonell & Goldstein, SIGIR 1998), chosen
-    from the 10 n best. Equal scores rank in the order of the training ratings.
+    from the 10 n best. Equal scores rank in the order of the training ratings. With an `index`
+    (`pmf.index_items`) lists by the mean are approximate.
 
     Raises `InputError` for unknown candidates, and where the model does not support what is asked.
     """
@@ -63,8 +64,13 @@ def recommend(
     items = _items(fitted, candidates)
     seen = _seen(fitted, rows, items) if filter_seen else by_user(rows[:0], rows[:0], len(rows))
     wanted = min(POOL * n if diversity else n, len(items))
-    score = _scorer(model, rule, items, seed, len(rows))
-    lists, scores = _best(lambda some: score(rows[some], some), len(rows), len(items), seen, wanted)
+    if index is not None:
+        _check_index(index, fitted, rule, candidates)
+        lists, scores = _searched(model, index, rows, seen, wanted)
+    else:
+        score = rule_scorer(model, rule, items, seed, len(rows))
+        asked = np.arange(len(rows))
+        lists, scores = _best(lambda j: score(rows[j], j), asked, len(items), seen, wanted)
     if diversity:
         lists, scores = _diverse(stored(fitted).draws, items, lists, scores, n, diversity)
     names = fitted.users.values if users is None else np.asarray(list(users))
@@ -103,6 +109,14 @@ def _check(n: int, rule: str, diversity: float) -> None:
         raise InputError(f"diversity={diversity}: rating units, 0 or more")
 
 
+def _check_index(index: ItemIndex, fitted: Fitted, rule: str, candidates: Any) -> None:
+    if rule != "mean" or candidates is not None:
+        raise InputError("an index finds lists by rule='mean' among all items; leave it out here")
+    bias = stored(fitted).draws.item.bias[:, :-1].sum(-1).mean(0)
+    if not np.array_equal(index.bias, bias):
+        raise InputError("the index is another model's; make one by index_items(model)")
+
+
 def _rows(fitted: Fitted, users: Sequence[Any] | None) -> np.ndarray:
     if users is None:
         return np.arange(len(fitted.users))
@@ -131,105 +145,44 @@ def _items(fitted: Fitted, candidates: Sequence[Any] | None) -> np.ndarray:
 
 def _seen(fitted: Fitted, rows: np.ndarray, items: np.ndarray) -> Pairs:
     """What each of the rows rated, by columns of `items`."""
-    if fitted.rated is None:
-        raise InputError(
-            "the model did not keep its ratings (store_ratings=False, or on_disk); say "
-            "filter_seen=False"
-        )
     column = np.full(len(fitted.items) + 1, -1)
     column[items] = np.arange(len(items))
-    place, item = fitted.rated.pairs.of(rows)
+    place, item = rated_of(fitted, "say filter_seen=False").pairs.of(rows)
     known = column[item] >= 0
     return by_user(place[known], column[item[known]], len(rows))
-
-
-# --- rules ----------------------------------------------------------------------------------------
-
-
-def _scorer(model: Model, rule: Rule, items: np.ndarray, seed: int, num_rows: int):
-    """`score(rows, places) -> (b, m)`: by row numbers, and by where they are among all asked."""
-    if rule == "mean":
-        mean = scorer(stored(model.require_fitted()).draws, items)
-        return lambda rows, places: mean(rows)
-    draws = _posterior(model, rule, seed)
-    if rule == "thompson":
-        chosen = np.random.default_rng(seed).integers(len(draws.mu), size=num_rows)
-        return lambda rows, places: _one_draw_each(draws, items, rows, chosen[places])
-    bound = _bound_scorer(draws, items, Z if rule == "upper" else -Z)
-    return lambda rows, places: bound(rows)
-
-
-def _posterior(model: Model, rule: str, seed: int) -> Params:
-    """Draws of the users' and items' rows."""
-    if isinstance(model, Folded):
-        return model.sampled(seed)
-    draws = stored(model.require_fitted()).draws
-    if len(draws.mu) < 2:
-        raise InputError(
-            f"{rule}: a point estimate has no posterior; fit with method='gibbs', or fold users in"
-        )
-    return draws
-
-
-def _bound_scorer(draws: Params, items: np.ndarray, z: float) -> Score:
-    item = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[:, items]), draws.item)
-    mu = jnp.asarray(draws.mu)
-
-    def score(rows: np.ndarray) -> Array:
-        user = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[:, rows]), draws.user)
-        return _bound(user.factor, user.bias.sum(-1) + mu[:, None], *item, z)
-
-    return score
-
-
-@jax.jit
-def _bound(
-    U: Float[Array, "s b k"],
-    b: Float[Array, "s b"],
-    V: Float[Array, "s m k"],
-    c: Float[Array, "s m w"],
-    z: float | Float[Array, ""],
-) -> Float[Array, "b m"]:
-    """Mean + z standard deviations over draws (Welford 1962: nothing of size s b m)."""
-
-    def add(carry, draw):
-        seen, mean, deviation = carry
-        U, b, V, c = draw
-        delta = jnp.matmul(U, V.T, precision="highest") + b[:, None] + c.sum(-1) - mean
-        seen = seen + 1
-        mean = mean + delta / seen
-        return (seen, mean, deviation + delta**2 * (seen - 1) / seen), None
-
-    zero = jnp.zeros((U.shape[1], V.shape[1]), U.dtype)
-    start = jnp.zeros((), U.dtype), zero, zero
-    (seen, mean, deviation), _ = jax.lax.scan(add, start, (U, b, V, c))
-    return mean + z * jnp.sqrt(deviation / (seen - 1))
-
-
-def _one_draw_each(
-    draws: Params, items: np.ndarray, rows: np.ndarray, chosen: np.ndarray
-) -> np.ndarray:
-    scores = np.empty((len(rows), len(items)), np.asarray(draws.mu).dtype)
-    for s in np.unique(chosen):
-        one = jax.tree.map(lambda x, s=s: x[s : s + 1], draws)
-        scores[chosen == s] = scorer(one, items)(rows[chosen == s])
-    return scores
 
 
 # --- lists ----------------------------------------------------------------------------------------
 
 
 def _best(
-    score: Score, num_rows: int, num_items: int, seen: Pairs, n: int
+    score: Score, asked: np.ndarray, num_items: int, seen: Pairs, n: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The n best columns of each row, -1 where none is left, and their scores."""
-    lists = np.full((num_rows, n), -1)
-    scores = np.zeros((num_rows, n))
-    for block in blocks(score, np.arange(num_rows), num_items, seen) if num_rows else ():
+    """The n best columns of each of those asked for, -1 where none is left, and their scores."""
+    lists = np.full((len(asked), n), -1)
+    scores = np.zeros((len(asked), n))
+    for block in blocks(score, asked, num_items, seen) if len(asked) else ():
         best = top(block.scores, n)
         found = jnp.take_along_axis(block.scores, jnp.maximum(best, 0), 1)
         rows, size = slice(block.begin, block.end), block.end - block.begin
         lists[rows], scores[rows] = best[:size], found[:size]
+    return lists, scores
+
+
+def _searched(
+    model: Model, index: ItemIndex, rows: np.ndarray, seen: Pairs, n: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """`_best` by an index; who gets too few items from it has them all scored."""
+    lists, scores = np.empty((len(rows), n), int), np.empty((len(rows), n))
+    for begin in range(0, len(rows), SEARCHED):
+        some = np.arange(begin, min(begin + SEARCHED, len(rows)))
+        own = by_user(*seen.of(some), len(some))
+        users = expected_users(model.require_fitted(), rows[some])
+        lists[some], scores[some] = index.search(*users, own, n)
+    short, items = np.flatnonzero(lists[:, -1] < 0), np.arange(len(index.bias))
+    score = rule_scorer(model, "mean", items, 0, len(rows))
+    exact = _best(lambda j: score(rows[j], j), short, len(items), seen, n)
+    lists[short], scores[short] = exact
     return lists, scores
 
 
@@ -264,11 +217,12 @@ def _diverse(draws: Params, items, lists, scores, n: int, price: float):
 
 def _p_top_n(model: Model, rows, items, seen: Pairs, lists, seed: int) -> np.ndarray:
     """The share of posterior draws under which each listed item is among the row's n best."""
-    draws, n = _posterior(model, "p_top_n", seed), lists.shape[1]
+    draws, n = posterior_draws(model, "p_top_n", seed), lists.shape[1]
     count = np.zeros(lists.shape)
     for s in range(len(draws.mu)):
-        score = scorer(jax.tree.map(lambda x, s=s: x[s : s + 1], draws), items)
-        best, _ = _best(lambda some: score(rows[some]), len(rows), len(items), seen, n)  # noqa: B023
+        score = scorer(one_draw(draws, s), items)
+        asked = np.arange(len(rows))
+        best, _ = _best(lambda j: score(rows[j]), asked, len(items), seen, n)  # noqa: B023
         count += (lists[:, :, None] == best[:, None, :]).any(-1)
     return count / len(draws.mu)
 

@@ -202,3 +202,19 @@ def test_what_a_model_lacks_is_named(frame):
     assert len(pmf.recommend(bare, [1], filter_seen=False, n=3)) == 3
     with pytest.raises(InputError, match="without factors"):
         pmf.similar_items(bare, 101)
+
+
+def test_a_samplers_stranger_gets_the_list_of_somebody_who_has_rated_nothing(gibbs):
+    with pytest.warns(pmf.UnknownIdWarning, match="1 of 2 users are unknown"):
+        lists = pmf.recommend(gibbs, [999, 4], n=ITEMS)
+    nothing = pd.DataFrame({"user_id": [], "item_id": [], "rating": []})
+    newcomer = pmf.recommend(pmf.fold_in(gibbs, nothing, users=[999]), n=ITEMS)
+    own = lists[lists["user_id"] == 999]
+    assert list(own["item_id"]) == list(newcomer["item_id"]) and len(own) == ITEMS
+    np.testing.assert_allclose(own["score"], newcomer["score"], atol=1e-5)
+    draws, prior = gibbs.fitted.fit.draws, gibbs.fitted.fit.prior.user.mean
+    score = np.einsum("sk,sik->si", prior[:, :2], draws.item.factor) + prior[:, 2:]
+    score = (score + draws.item.bias.sum(-1) + draws.mu[:, None]).mean(0)[:-1]
+    np.testing.assert_allclose(own["score"], np.sort(score)[::-1], atol=1e-5)
+    alone = pmf.recommend(gibbs, [4], n=ITEMS)
+    assert list(alone["item_id"]) == list(lists.loc[lists["user_id"] == 4, "item_id"])
