@@ -67,8 +67,8 @@ class ItemIndex:
 def index_items(model: Model, effort: int = 128) -> ItemIndex:
     """Index a fitted model's items for approximate lists.
 
-    `effort` is how many candidates a search keeps in mind: more find more, and take longer. Worth
-    its while from some 100,000 items on: see docs/howto/recommend.md for what it misses and saves.
+    `effort` is how many candidates a search keeps in mind: more find more, and take longer. Compare
+    with the exact lists before relying on it: recall depends on the model.
     Raises `InputError` where faiss is not installed, and where the draws were not stored.
     """
     try:
