@@ -19,10 +19,12 @@ from pmf.answers import Model, stored
 from pmf.candidates import abreast
 from pmf.data.pairs import Pairs
 from pmf.errors import InputError
+from pmf.types import Side
 
 LINKS = 32  # of an item to others, a layer
 BUILD_EFFORT = 200  # candidates kept in mind while an item is linked
 MOST_SHARE = 0.1  # of the items; who wants more, seen ones included, is better served exactly
+COMPARED = 16  # items that tell one model from another
 
 
 @dataclass(frozen=True)
@@ -48,13 +50,13 @@ class ItemIndex:
 
         best, scores = np.full((len(U), n), -1), np.zeros((len(U), n))
         wanted = n + np.diff(seen.start)
-        most = MOST_SHARE * len(self.bias)
+        served = np.flatnonzero(wanted <= MOST_SHARE * len(self.bias))
         query = np.column_stack([U, np.ones(len(U)), np.zeros(len(U))]).astype(np.float32)
-        found = 1 << np.ceil(np.log2(wanted)).astype(int)
-        for k in np.unique(found[wanted <= most]):
-            rows = np.flatnonzero((found == k) & (wanted <= most))
+        size = 1 << np.ceil(np.log2(wanted[served])).astype(int)
+        for k in np.unique(size):
+            rows = served[size == k]
             effort = faiss.SearchParametersHNSW(efSearch=max(self.effort, int(k)))
-            _, items = self.graph.search(query[rows], min(int(k), len(self.bias)), params=effort)
+            _, items = self.graph.search(query[rows], int(k), params=effort)
             for row, near in zip(rows, items, strict=True):
                 own = seen.item[seen.start[row] : seen.start[row + 1]]
                 fresh = near[(near >= 0) & ~np.isin(near, own)][:n]
@@ -62,6 +64,18 @@ class ItemIndex:
                 order = np.lexsort((fresh, -exact))
                 best[row, : len(fresh)], scores[row, : len(fresh)] = fresh[order], exact[order]
         return best, scores
+
+    def is_of(self, item: Side) -> bool:
+        """Whether it was made of these items, the last of which is the unknown one.
+
+        By a few of them: no two fits agree in any.
+        """
+        num_items = item.factor.shape[1] - 1
+        if len(self.bias) != num_items:
+            return False
+        some = np.linspace(0, num_items - 1, COMPARED).astype(int)
+        pairs = zip((self.factor[some], self.bias[some]), abreast(item, some), strict=True)
+        return all(np.array_equal(own, other) for own, other in pairs)
 
 
 def index_items(model: Model, effort: int = 128) -> ItemIndex:

@@ -15,7 +15,7 @@ from jaxtyping import Array
 
 from pmf.answers import Model, UnknownIdWarning, rated_of, stored
 from pmf.approximate import ItemIndex
-from pmf.candidates import Score, blocks, scorer, top
+from pmf.candidates import Score, blocks, mean_scores, scorer, top
 from pmf.data.pairs import Pairs, by_user
 from pmf.errors import InputError
 from pmf.fit import Fitted
@@ -66,7 +66,7 @@ def recommend(
     wanted = min(POOL * n if diversity else n, len(items))
     if index is not None:
         _check_index(index, fitted, rule, candidates)
-        lists, scores = _searched(model, index, rows, seen, wanted)
+        lists, scores = _searched(fitted, index, rows, seen, wanted)
     else:
         score = rule_scorer(model, rule, items, seed, len(rows))
         asked = np.arange(len(rows))
@@ -112,8 +112,7 @@ def _check(n: int, rule: str, diversity: float) -> None:
 def _check_index(index: ItemIndex, fitted: Fitted, rule: str, candidates: Any) -> None:
     if rule != "mean" or candidates is not None:
         raise InputError("an index finds lists by rule='mean' among all items; leave it out here")
-    bias = stored(fitted).draws.item.bias[:, :-1].sum(-1).mean(0)
-    if not np.array_equal(index.bias, bias):
+    if not index.is_of(stored(fitted).draws.item):
         raise InputError("the index is another model's; make one by index_items(model)")
 
 
@@ -170,19 +169,19 @@ def _best(
 
 
 def _searched(
-    model: Model, index: ItemIndex, rows: np.ndarray, seen: Pairs, n: int
+    fitted: Fitted, index: ItemIndex, rows: np.ndarray, seen: Pairs, n: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """`_best` by an index; who gets too few items from it has them all scored."""
     lists, scores = np.empty((len(rows), n), int), np.empty((len(rows), n))
     for begin in range(0, len(rows), SEARCHED):
         some = np.arange(begin, min(begin + SEARCHED, len(rows)))
         own = by_user(*seen.of(some), len(some))
-        users = expected_users(model.require_fitted(), rows[some])
-        lists[some], scores[some] = index.search(*users, own, n)
-    short, items = np.flatnonzero(lists[:, -1] < 0), np.arange(len(index.bias))
-    score = rule_scorer(model, "mean", items, 0, len(rows))
-    exact = _best(lambda j: score(rows[j], j), short, len(items), seen, n)
-    lists[short], scores[short] = exact
+        lists[some], scores[some] = index.search(*expected_users(fitted, rows[some]), own, n)
+    V, c = jnp.asarray(index.factor), jnp.asarray(index.bias)
+    short = np.flatnonzero(lists[:, -1] < 0)
+    lists[short], scores[short] = _best(
+        lambda j: mean_scores(*expected_users(fitted, rows[j]), V, c), short, len(c), seen, n
+    )
     return lists, scores
 
 

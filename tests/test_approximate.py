@@ -83,6 +83,10 @@ def test_what_an_index_cannot_do_is_refused(model, frame):
     with pytest.raises(InputError, match="another model's"):
         other = pmf.PMF(3, prior=PRIOR, num_steps=1).fit(frame)
         pmf.recommend(other, index=index)
+    without = {"prior": PRIOR, "num_steps": 1, "user_bias": False, "item_bias": False}
+    first, second = (pmf.PMF(3, seed=seed, **without).fit(frame) for seed in (0, 1))
+    with pytest.raises(InputError, match="another model's"):
+        pmf.recommend(second, index=pmf.index_items(first))
     with pytest.raises(InputError, match="at least 1"):
         pmf.index_items(model, effort=0)
 
