@@ -27,11 +27,12 @@ import pyarrow as pa
 import typer
 
 from experiments.malformed import READERS, Files, Reader
+from experiments.workers import peak_bytes
 from pmf.cli import run_app
 from pmf.errors import InputError
 
 ROOM = 2 << 30  # bytes of address space for a worker beyond what it has when it starts
-GROWTH = 256 << 10  # kilobytes that one input may add to a worker's memory
+GROWTH = 256 << 20  # bytes that one input may add to a worker's memory
 SECONDS = 10.0  # for one input; the first ones compile
 MEMORY_DISK = "/dev/shm"  # where there is one, files are made and removed three times as fast
 SHOWN = 20  # failures of a reader that are told of
@@ -128,26 +129,22 @@ def work(
     signal.setitimer(signal.ITIMER_REAL, 10 * SECONDS)
     judge(reader, make_input(name, reader, seed, numbers[0]), folder)  # imports, without limits
     _limit_address_space()
-    count, memory = ledger.read(), _peak()
+    count, memory = ledger.read(), peak_bytes()
     for number in numbers:
         begin = time.perf_counter()
         ledger.write(count._replace(number=number))
         signal.setitimer(signal.ITIMER_REAL, SECONDS)  # its signal ends the process, whatever runs
         verdict = judge(reader, make_input(name, reader, seed, number), folder)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        if _peak() > memory + GROWTH:
-            verdict = f"memory grew by {(_peak() - memory) >> 10} MB"
-        memory = _peak()
+        if peak_bytes() > memory + GROWTH:
+            verdict = f"memory grew by {(peak_bytes() - memory) >> 20} MB"
+        memory = peak_bytes()
         if verdict not in ("accepted", "refused"):
             _report(failures, number, verdict)
             verdict = "failed"
         seconds = count.seconds + time.perf_counter() - begin
         count = count._replace(**{verdict: getattr(count, verdict) + 1, "seconds": seconds})
     ledger.write(count._replace(number=-1))
-
-
-def _peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _limit_address_space() -> None:

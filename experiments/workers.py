@@ -19,13 +19,13 @@ import numpy as np
 THREADS = int(os.environ.get("PMF_BENCH_THREADS", "2"))
 
 
-def _peak_gb() -> float:
+def peak_bytes() -> int:
     """This program's own peak: a child's ru_maxrss begins at its parent's on Linux."""
     if sys.platform == "linux":
         status = Path("/proc/self/status").read_text()
-        return float(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e9
+        return 1024 * int(status.split("VmHWM:")[1].split()[0])
     unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _load(path: str):
@@ -53,7 +53,7 @@ def our_als(path: str, rank: int, fused: bool = True) -> dict[str, Any]:
     result = run(als(prior, terms, mu), 0, data, Schedule(num_steps=steps))
     seconds = np.diff([record.seconds for record in result.records]).tolist()
     times = {"layout_s": layout, "compile_s": result.compile_seconds}
-    return {"seconds": seconds, "peak_gb": _peak_gb(), **times}
+    return {"seconds": seconds, "peak_gb": peak_bytes() / 1e9, **times}
 
 
 def our_plain_als(path: str, rank: int) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def cmfrec_als(path: str, rank: int, use_cg: bool = False) -> dict[str, Any]:
         begin = time.perf_counter()
         model.fit(matrix)
         seconds.append(time.perf_counter() - begin)
-    return {"seconds": [(seconds[1] - seconds[0]) / 2], "peak_gb": _peak_gb()}
+    return {"seconds": [(seconds[1] - seconds[0]) / 2], "peak_gb": peak_bytes() / 1e9}
 
 
 def cmfrec_cg(path: str, rank: int) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def our_gibbs(path: str, rank: int, fused: bool = True) -> dict[str, Any]:
     sampler = gibbs(hyperprior, Terms(rank), float(value.mean()), 1.5)
     result = run(sampler, 0, data, schedule)
     seconds = np.diff([record.seconds for record in result.records])[warm:]
-    memory = {"peak_gb": _peak_gb(), "compile_s": result.compile_seconds}
+    memory = {"peak_gb": peak_bytes() / 1e9, "compile_s": result.compile_seconds}
     return {"seconds": [float(np.mean(seconds))], **memory}
 
 
@@ -140,7 +140,7 @@ def our_ingest(path: str, rank: int) -> dict[str, Any]:
     data = by_rows(encoded.ratings, len(encoded.users), len(encoded.items), 16)
     seconds = time.perf_counter() - begin
     count = int(data.user_count.sum())
-    return {"seconds": [seconds], "peak_gb": _peak_gb(), "read_s": read, "ratings": count}
+    return {"seconds": [seconds], "peak_gb": peak_bytes() / 1e9, "read_s": read, "ratings": count}
 
 
 def pandas_ingest(path: str, rank: int) -> dict[str, Any]:
@@ -150,7 +150,7 @@ def pandas_ingest(path: str, rank: int) -> dict[str, Any]:
     begin = time.perf_counter()
     frame = pd.read_csv(path)
     seconds = time.perf_counter() - begin
-    return {"seconds": [seconds], "peak_gb": _peak_gb(), "ratings": len(frame)}
+    return {"seconds": [seconds], "peak_gb": peak_bytes() / 1e9, "ratings": len(frame)}
 
 
 def our_fit(path: str, rank: int) -> dict[str, Any]:
@@ -161,7 +161,7 @@ def our_fit(path: str, rank: int) -> dict[str, Any]:
     prior = from_ridge(Ridge(5.0, 5.0, 5.0, 5.0), tau=1.0)
     begin = time.perf_counter()
     PMF(rank, num_steps=3, prior=prior).fit(path)
-    return {"seconds": [time.perf_counter() - begin], "peak_gb": _peak_gb()}
+    return {"seconds": [time.perf_counter() - begin], "peak_gb": peak_bytes() / 1e9}
 
 
 def cmfrec_fit(path: str, rank: int) -> dict[str, Any]:
@@ -176,7 +176,7 @@ def cmfrec_fit(path: str, rank: int) -> dict[str, Any]:
         k=rank, lambda_=5.0, method="als", use_cg=False, finalize_chol=False, niter=3,
         nthreads=THREADS, use_float=True, verbose=False, precompute_for_predictions=False,
     ).fit(frame)  # fmt: skip
-    return {"seconds": [time.perf_counter() - begin], "peak_gb": _peak_gb()}
+    return {"seconds": [time.perf_counter() - begin], "peak_gb": peak_bytes() / 1e9}
 
 
 def our_compile(path: str, rank: int) -> dict[str, Any]:

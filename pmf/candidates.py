@@ -54,7 +54,7 @@ def averaging(
 ) -> tuple[np.ndarray, np.ndarray]:
     """What makes a product with items' draws `abreast` a posterior mean: (U / S, mu + b)."""
     factor, bias = abreast(user, rows)
-    return factor / len(mu), bias + np.mean(mu)
+    return factor / len(mu), bias + np.asarray(mu).mean()
 
 
 @jax.jit
