@@ -1,4 +1,4 @@
-"""Means over folds and seeds with their intervals, paired differences, and fitted exponents."""
+"""Means over folds and seeds with their intervals, paired differences, and laws of growth."""
 
 from typing import NamedTuple
 
@@ -78,12 +78,31 @@ class Power(NamedTuple):
     error: float  # NaN from fewer than three sizes
     scale: float
 
+    def at(self, x: np.ndarray) -> np.ndarray:
+        return self.scale * np.asarray(x, np.float64) ** self.exponent
+
+
+class Line(NamedTuple):
+    """value = start + slope * x; `error` is the slope's half-width."""
+
+    start: float
+    slope: float
+    error: float  # NaN from fewer than three sizes
+
+    def at(self, x: np.ndarray) -> np.ndarray:
+        return self.start + self.slope * np.asarray(x, np.float64)
+
 
 def power_law(x: np.ndarray, value: np.ndarray) -> Power | None:
     """Least squares on logarithms; None where there are not two sizes."""
-    x, value = np.log(np.asarray(x, np.float64)), np.log(np.asarray(value, np.float64))
+    found = straight_line(np.log(x), np.log(value))
+    return Power(found.slope, found.error, float(np.exp(found.start))) if found else None
+
+
+def straight_line(x: np.ndarray, value: np.ndarray) -> Line | None:
+    """Least squares; None where there are not two sizes."""
     if len(np.unique(x)) < 2:
         return None
     fit = linregress(x, value)
     error = t.ppf((1 + LEVEL) / 2, len(x) - 2) * fit.stderr if len(x) > 2 else np.nan
-    return Power(float(fit.slope), float(error), float(np.exp(fit.intercept)))
+    return Line(float(fit.intercept), float(fit.slope), float(error))

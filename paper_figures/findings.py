@@ -11,12 +11,12 @@ from paper_figures import variance
 from paper_figures.ablation import settings as apart
 from paper_figures.ablation import word
 from paper_figures.content import COLD, WARM, warm_and_cold
-from paper_figures.estimates import Interval, over_folds, paired, power_law
+from paper_figures.estimates import Interval, over_folds, paired
 from paper_figures.priors import STRENGTH, learnt_names
 from paper_figures.rivals import accuracy_and_time, broken_systems, pareto
 from paper_figures.runs import METHODS, of_metric, representative, varies, varying, who
 from paper_figures.scaling import METRICS as COSTS
-from paper_figures.scaling import SETTINGS, exponent, slices
+from paper_figures.scaling import PANELS, SETTINGS, in_words, law, slices
 from paper_figures.temporal import KINDS, held_out
 from paper_figures.wording import NAMES, UNDECIDED, between, listed, named, number, verdict
 
@@ -63,18 +63,27 @@ def _matches(rows: pd.DataFrame, line: pd.Series) -> pd.Series:
 
 
 def compared(tables: Tables) -> Sentences:
-    """What the paired comparisons to the first reference say, a sentence for each metric."""
+    """What the paired comparisons to the first reference say: for each metric a sentence about the
+    arms that come out alike wherever they were compared, and one about the others.
+    """
     rows = tables.get("comparisons")
     if rows is None or rows.empty:
         return []
-    reference = rows["reference"].iloc[0]
+    reference, within = rows["reference"].iloc[0], apart(rows)
     rows = rows[rows["reference"] == reference]
     sentences = []
     for metric, part in rows.groupby("metric", sort=False):
-        arms = [_arm(str(arm), lines, apart(rows)) for arm, lines in part.groupby("arm",
-                sort=False)]  # fmt: skip
-        name = NAMES.get(str(metric), str(metric))
-        sentences.append(f"Against {named(reference)}, by {name}: {'; '.join(arms)}.")
+        alike: dict[str, list[str]] = {}
+        others = []
+        for arm, lines in part.groupby("arm", sort=False):
+            if len(lines) > 1 and lines["verdict"].nunique() == 1:
+                arms = alike.setdefault(_verdict(lines, len(lines), within), [])
+                arms.append(f"{named(arm)} by {_sizes(lines)}")
+            else:
+                others.append(_arm(str(arm), lines, within))
+        begin = f"Against {named(reference)}, by {NAMES.get(str(metric), str(metric))}"
+        sentences += [f"{begin}, {verdict}: {'; '.join(arms)}." for verdict, arms in alike.items()]
+        sentences += [f"{begin}: {'; '.join(others)}."] if others else []
     return sentences
 
 
@@ -84,12 +93,18 @@ def _arm(arm: str, lines: pd.DataFrame, within: list[str]) -> str:
         row = lines.iloc[0]
         size = between(Interval(row["difference"], row["low"], row["high"], int(row["n"])))
         return f"{named(arm)}: {row['verdict']}, {size}"
-    words = []
-    for said, part in lines.groupby("verdict", sort=False):
-        low, high = number(part["difference"].min()), number(part["difference"].max())
-        size = f"by {low}" if low == high else f"between {low} and {high}"
-        words.append(f"{said} in {len(part)} of {len(lines)} ({_where(part, within)}), {size}")
+    words = [f"{_verdict(part, len(lines), within)}, by {_sizes(part)}"
+             for _, part in lines.groupby("verdict", sort=False)]  # fmt: skip
     return f"{named(arm)}: {', '.join(words)}"
+
+
+def _verdict(alike: pd.DataFrame, of: int, within: list[str]) -> str:
+    return f"{alike['verdict'].iloc[0]} in {len(alike)} of {of} ({_where(alike, within)})"
+
+
+def _sizes(lines: pd.DataFrame) -> str:
+    low, high = number(lines["difference"].min()), number(lines["difference"].max())
+    return low if low == high else f"{low} to {high}"
 
 
 def _where(part: pd.DataFrame, within: list[str]) -> str:
@@ -265,19 +280,15 @@ def content(tables: Tables) -> Sentences:
 
 
 def scaling(tables: Tables) -> Sentences:
-    """The fitted exponents of time and memory."""
+    """The laws by which time and memory grow."""
     sentences = []
-    for metric, (label, _) in COSTS.items():
-        for setting, name in SETTINGS.items():
-            rows = of_metric(tables["scores"], metric)
-            if not varies(rows, setting):
-                continue
-            fits = {system: power_law(x[setting].to_numpy(), x["mean"].to_numpy())
-                    for system, x in slices(rows, metric, setting).items()}  # fmt: skip
-            parts = [f"{system} {exponent(fit)}" for system, fit in fits.items() if fit]
-            if parts:
-                sentences.append(f"{label.split(' (')[0]} grows with {name.split(' (')[0].lower()} "
-                                 f"to the power: {listed(parts)}.")  # fmt: skip
+    for metric, x in PANELS:
+        rows = of_metric(tables["scores"], metric)
+        if varies(rows, x):
+            parts = [in_words(system, law(points, metric, x), x)
+                     for system, points in slices(rows, metric, x).items()]  # fmt: skip
+            label, setting = COSTS[metric].label, SETTINGS[x].label.split(" (")[0].lower()
+            sentences.append(f"{label} against {setting}: {'; '.join(parts)}.")
     return sentences
 
 

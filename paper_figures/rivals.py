@@ -37,12 +37,12 @@ def plot(table: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(WIDE, 3.4))
     axes = figure.add_subplot()
     all_looks, top = looks(found["who"]), highest_shown(found["rmse"])
-    front = pareto(found)
+    edge, front = top + 0.2 * (top - found["rmse"].min()), pareto(found)
     axes.plot(front["seconds"], front["rmse"], color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
     names = []
     for row in found.itertuples():
         look, name, above = all_looks[str(row.who)], str(row.who), row.rmse > top
-        y = min(row.rmse, top)
+        y = edge if above else row.rmse
         if name in untuned.index and not above:
             start = untuned.loc[name]
             if start["rmse"] <= top:
@@ -66,7 +66,9 @@ def plot(table: pd.DataFrame) -> Figure:
 
 
 def highest_shown(rmse: pd.Series) -> float:
-    """Where the axis ends: systems that are far behind are drawn at this edge, with their value."""
+    """The highest that is drawn in its place: systems far behind are drawn above it, all at one
+    height, with their value.
+    """
     best, middle = rmse.min(), rmse.median()
     return float(max(rmse[rmse <= best + 4 * (middle - best) + 0.01].max(), middle))
 

@@ -1,4 +1,7 @@
-"""Time and memory of a sweep against ratings, rank and threads, with fitted exponents."""
+"""Time and memory of a sweep against ratings, rank and threads, with the laws they grow by."""
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -6,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from paper_figures.estimates import Power, over_folds, power_law
+from paper_figures.estimates import Line, Power, over_folds, power_law, straight_line
 from paper_figures.runs import METHODS, having, is_sweep, varies
 from paper_figures.style import COLUMN, MUTED, WIDE, looks, marked
 
@@ -14,14 +17,34 @@ TABLE = "scores"
 TITLE = "Scaling"
 CAPTION = (
     "Seconds and memory of one sweep against the number of ratings, the rank and the threads, the "
-    "others held at one value; both axes logarithmic. The exponent is that of the fitted power "
-    "law, with its t interval. Dotted: a time that halves where threads double."
+    "others held at one value; times on logarithmic axes. Time is fitted by a power law, whose "
+    "exponent is given, memory by what it is without any and what each one adds, with t "
+    "intervals. Dotted: a time that halves where threads double."
 )
-SETTINGS = {"model.ratings": "Ratings", "model.rank": "Rank (factors)", "model.threads": "Threads"}
-METRICS = {
-    "sweep_seconds": ("Time of a sweep (s)", 1.0),
-    "peak_bytes": ("Peak memory (GB)", 1e-9),
+
+
+class Setting(NamedTuple):
+    label: str
+    one: str  # of them
+
+
+class Metric(NamedTuple):
+    label: str
+    unit: str
+    size: float  # of the values that are one unit
+    law: Callable[[np.ndarray, np.ndarray], Power | Line | None]
+
+
+SETTINGS = {
+    "model.ratings": Setting("Ratings", "rating"),
+    "model.rank": Setting("Rank (factors)", "factor"),
+    "model.threads": Setting("Threads", "thread"),
 }
+METRICS = {
+    "sweep_seconds": Metric("Time of a sweep", "s", 1.0, power_law),
+    "peak_bytes": Metric("Peak memory", "GB", 1e9, straight_line),
+}
+BYTES = ((1e0, "bytes"), (1e3, "kB"), (1e6, "MB"), (1e9, "GB"))
 PANELS = [("sweep_seconds", x) for x in SETTINGS] + [
     ("peak_bytes", "model.ratings"),
     ("peak_bytes", "model.rank"),
@@ -54,25 +77,30 @@ def _has(table: pd.DataFrame, metric: str, x: str) -> bool:
 
 
 def _panel(axes: Axes, table: pd.DataFrame, metric: str, x: str) -> None:
-    label, unit = METRICS[metric]
+    label, unit, size, _ = METRICS[metric]
     all_looks = looks(method(table))
     for name, points in slices(table, metric, x).items():
-        found, look = power_law(points[x].to_numpy(), points["mean"].to_numpy()), all_looks[name]
+        found, look = law(points, metric, x), all_looks[name]
+        says = in_words(name, found, x).replace(" and ", " and\n")
         errors = np.nan_to_num([points["mean"] - points["low"], points["high"] - points["mean"]])
-        says = f"{name}: exponent {exponent(found)}" if found else name
-        axes.errorbar(points[x], points["mean"] * unit, yerr=np.maximum(errors, 0) * unit,
+        axes.errorbar(points[x], points["mean"] / size, yerr=np.maximum(errors, 0) / size,
                       linestyle="none", elinewidth=1, label=says, **marked(look))  # fmt: skip
         if found:
-            fitted = found.scale * points[x] ** found.exponent * unit
-            axes.plot(points[x], fitted, color=look.colour, linestyle=look.dash, linewidth=1)
+            along = np.geomspace(points[x].min(), points[x].max())
+            axes.plot(along, found.at(along) / size, color=look.colour, linestyle=look.dash,
+                      linewidth=1)  # fmt: skip
         if x == "model.threads":
-            ideal = points["mean"].iloc[0] * points[x].iloc[0] / points[x] * unit
+            ideal = points["mean"].iloc[0] * points[x].iloc[0] / points[x] / size
             axes.plot(points[x], ideal, color=MUTED, linestyle=":", linewidth=0.9)
-    axes.set(xscale="log", yscale="log", xlabel=SETTINGS[x], ylabel=label)
+    axes.set(xscale="log", xlabel=SETTINGS[x].label, ylabel=f"{label} ({unit})")
     ticks = sorted(table[x].dropna().unique())
     axes.set_xticks(ticks, [rounded(tick) for tick in ticks], minor=False)
     axes.xaxis.set_minor_formatter(NullFormatter())
-    _readable(axes)
+    if METRICS[metric].law is power_law:
+        axes.set_yscale("log")
+        _readable(axes)
+    else:
+        axes.set_ylim(bottom=0)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.2, fontsize=7)
 
 
@@ -104,6 +132,11 @@ def slices(table: pd.DataFrame, metric: str, x: str) -> dict[str, pd.DataFrame]:
     return found
 
 
+def law(points: pd.DataFrame, metric: str, x: str) -> Power | Line | None:
+    """The metric's law of growth, fitted to one of the `slices`."""
+    return METRICS[metric].law(points[x].to_numpy(np.float64), points["mean"].to_numpy())
+
+
 def method(table: pd.DataFrame) -> pd.Series:
     """The method of each sweep in words, whatever its arm is called."""
     return table["model.method"].map(lambda name: METHODS.get(name, str(name)))
@@ -117,7 +150,18 @@ def rounded(size: float) -> str:
     return f"{size:g}"
 
 
-def exponent(found: Power) -> str:
-    """The exponent with its half-width."""
-    known = f" ± {found.error:.2f}" if found.error == found.error else ""
-    return f"{found.exponent:.2f}{known}".replace("-", "−")
+def in_words(name: str, found: Power | Line | None, x: str) -> str:
+    """A system with its law: the exponent, or the fixed bytes and those that each of `x` adds."""
+    if found is None:
+        return name
+    if isinstance(found, Power):
+        return f"{name}: exponent {_with_error(found.exponent, found.error, 2)}"
+    size, unit = max((z for z in BYTES if z[0] <= max(abs(found.slope), 1)), key=lambda z: z[0])
+    digits = 0 if found.slope >= 100 * size else 1
+    each = _with_error(found.slope / size, found.error / size, digits)
+    return f"{name}: {found.start / 1e9:.2f} GB and {each} {unit} a {SETTINGS[x].one}"
+
+
+def _with_error(value: float, error: float, digits: int) -> str:
+    known = f" ± {error:.{digits}f}" if error == error else ""
+    return f"{value:.{digits}f}{known}".replace("-", "−")

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from paper_figures import ablation, coldstart, factor_map, rank, rivals, scaling, variance
 from paper_figures.build import FIGURES, build, draw, one_map, save, suiting
-from paper_figures.estimates import interval, over_folds, paired, power_law
+from paper_figures.estimates import interval, over_folds, paired, power_law, straight_line
 from paper_figures.runs import who
 from paper_figures.style import LOOKS, looks
 from pmf.errors import InputError
@@ -171,11 +171,16 @@ def test_seeds_are_averaged_before_the_interval_over_folds():
     assert gap.mean == pytest.approx(0.52) and gap.high - gap.low < 0.06
 
 
-def test_exponents_are_those_that_were_put_in(experiments):
+def test_laws_of_growth_are_those_that_were_put_in(experiments):
     x = np.array([1e3, 1e4, 1e5])
     found = power_law(x, 3 * x**1.25)
     assert found.exponent == pytest.approx(1.25) and found.scale == pytest.approx(3)
     assert power_law(np.array([5.0, 5.0]), np.ones(2)) is None
+    line = straight_line(x, 2e8 + 44 * x)
+    assert line.start == pytest.approx(2e8) and line.slope == pytest.approx(44)
+    assert line.at(x) == pytest.approx(2e8 + 44 * x) and found.at(x) == pytest.approx(3 * x**1.25)
+    noisy = straight_line(np.arange(4.0), np.array([1.0, 0.0, 1.0, 0.0]))
+    assert noisy.error == pytest.approx(4.302652729911275 * np.sqrt(0.8 / 2 / 5))  # t, 2 degrees
     scores = experiments["scaling"]["scores"]
     along = scaling.slices(scores, "sweep_seconds", "model.rank")["ALS"]
     assert along["model.rank"].tolist() == [8, 16, 32, 64]
