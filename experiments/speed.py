@@ -8,6 +8,7 @@ other's memory or threads; times are free of compilation. Needs the extra `peers
     gibbs    Gibbs sweeps, ratings shaped like MovieLens 100K and 1M, against SMURFF
     memory   peak memory at rank 64 from arrays, and from a CSV of them, against cmfrec
     ingest   a CSV of 25 million ratings to rows, against pandas.read_csv alone
+    lists    the ten best unseen items of all users of MovieLens 25M, against implicit
     growth   sweep time and memory against ratings, 1 to 25 million, and the fitted exponent
     compile  seconds of compilation, first process and second
     gpu      `python -m experiments.gpu`, where JAX has a GPU
@@ -64,6 +65,10 @@ WORKS: dict[str, list[Work]] = {
         Work("our_fit", "cmfrec_fit", ML25M, 64),  # from a CSV
     ],
     "ingest": [Work("our_ingest", "pandas_ingest", ML25M, 0)],
+    "lists": [
+        Work("our_lists", "implicit_lists", ML25M, 64),
+        Work("our_near_lists", "our_lists", ML25M, 64),
+    ],
 }
 
 
@@ -189,7 +194,7 @@ def compilation(bench: Bench) -> list[dict[str, Any]]:
 def main(
     only: Annotated[
         list[str] | None,
-        typer.Option(help="als, gibbs, memory, ingest, growth, compile or gpu; repeatable."),
+        typer.Option(help="als, gibbs, memory, ingest, lists, growth, compile or gpu; repeatable."),
     ] = None,
     rank: Annotated[int | None, typer.Option(help="Only the lines of this rank.")] = None,
     repeats: Annotated[int, typer.Option(help="Alternating runs of each side.")] = 3,

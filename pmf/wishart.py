@@ -16,7 +16,7 @@ from pmf.types import Gaussian
 class NormalWishart(NamedTuple):
     """Lambda ~ Wishart(inv(scale_inv), dof),  m | Lambda ~ N(mean, inv(strength * Lambda)).
 
-    Salakhutdinov & Mnih (ICML 2008), eq. 5-6: mu0, beta0, inv(W0), nu0. E[Lambda] = dof W0.
+    Salakhutdinov & Mnih (ICML 2008), eq. 7-8: mu0, beta0, inv(W0), nu0. E[Lambda] = dof W0.
     """
 
     mean: Float[Array, " d"]

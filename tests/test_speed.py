@@ -33,6 +33,14 @@ def test_ingest_reads_every_rating(bench):
     assert workers.pandas_ingest(path, 0)["ratings"] == 2_000
 
 
+def test_lists_are_for_everybody(bench):
+    pytest.importorskip("faiss")
+    path = str(bench.ratings({"n": 2_000, "users": 60, "items": 400}))
+    found = workers.our_lists(path, 3)
+    assert found["lists"] == 60 and found["added_gb"] >= 0
+    assert workers.our_near_lists(path, 3)["recall"] > 0.9
+
+
 @pytest.mark.slow
 def test_a_worker_is_a_process_that_prints_json(bench):
     result = bench.measure("pandas_ingest", bench.ratings(SMALL, as_csv=True), 0)
