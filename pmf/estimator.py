@@ -1,6 +1,5 @@
 """`PMF`: raw ids in, raw ids out. Thin: everything it does, it asks of other rooms."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +17,7 @@ from pmf.data.frames import Encoded, checked, each_once, learnable
 from pmf.data.pairs import rated_by_user
 from pmf.errors import InputError
 from pmf.extend import Which, extended
-from pmf.fit import Fitted, fit_ratings
+from pmf.fit import Fitted, OnRecord, OnStep, fit_ratings
 from pmf.predictive import Prediction, predict_pairs
 from pmf.settings import Method, Settings, make_settings
 from pmf.types import Ratings
@@ -48,9 +47,10 @@ class PMF:
         self,
         ratings: pd.DataFrame | str | Path,
         heldout: pd.DataFrame | None = None,
-        on_step: Callable[[str, int, int], None] = lambda phase, step, total: None,
+        on_step: OnStep = lambda phase, step, total: None,
         source: str = "the training frame",
         checkpoints: Checkpoints | None = None,
+        on_record: OnRecord = lambda record: None,
     ) -> "PMF":
         """Fit to a frame of ratings, a data set by name, a file, or a folder of Parquet files.
 
@@ -58,9 +58,10 @@ class PMF:
         read by batches; with `on_disk=True` its ratings never are in memory as a whole.
 
         `heldout` ratings are watched: their RMSE is recorded at each step, and `heldout_prediction`
-        averages all kept draws. `on_step(phase, step, total)` is told of progress; `source` names
-        the training frame in messages. With `checkpoints` (`pmf.checkpoint.Checkpoints`) a run that
-        stopped can be resumed, bit for bit; after SIGINT or SIGTERM `Interrupted` is raised.
+        averages all kept draws. `on_step(phase, step, total)` is told of progress, `on_record` of
+        each step's `pmf.watch.Record`; `source` names the training frame in messages. With
+        `checkpoints` (`pmf.checkpoint.Checkpoints`) a run that stopped can be resumed, bit for bit;
+        after SIGINT or SIGTERM `Interrupted` is raised.
         """
         settings = self.settings
         rules = settings.scale, settings.duplicates
@@ -68,18 +69,19 @@ class PMF:
             with TemporaryDirectory(prefix="pmf-", ignore_cleanup_errors=True) as folder:
                 work_folder = Path(folder) if settings.on_disk else None
                 encoded = catalogue.encoded(ratings, *rules, work_folder)
-                return self._fit_encoded(encoded, heldout, on_step, checkpoints)
+                return self._fit_encoded(encoded, heldout, on_step, checkpoints, on_record)
         if settings.on_disk:
             raise InputError("on_disk=True reads Parquet: fit a path, not a frame")
         encoded = learnable(ratings, source, *rules)
-        return self._fit_encoded(encoded, heldout, on_step, checkpoints)
+        return self._fit_encoded(encoded, heldout, on_step, checkpoints, on_record)
 
     def _fit_encoded(
         self,
         encoded: Encoded,
         heldout: pd.DataFrame | None,
-        on_step: Callable[[str, int, int], None],
+        on_step: OnStep,
         checkpoints: Checkpoints | None,
+        on_record: OnRecord,
     ) -> "PMF":
         settings = self.settings
         users, items = encoded.users, encoded.items
@@ -96,6 +98,7 @@ class PMF:
             watched,
             on_step,
             checkpoints,
+            on_record,
         )
         user_count = count_rows(encoded.ratings.user, len(users) + 1)
         item_count = count_rows(encoded.ratings.item, len(items) + 1)

@@ -34,6 +34,7 @@ LEAST_VARIANCE = 1e-6  # of a training residual: perfectly fitted ratings leave 
 STORED_GB = 4.0  # of kept draws
 
 OnStep = Callable[[str, int, int], None]  # phase, step, total
+OnRecord = Callable[[Record], None]
 
 
 class Fit(NamedTuple):
@@ -76,7 +77,7 @@ class Watched(NamedTuple):
     validation: Ratings | None
     name: str
     folder: CheckpointFolder | None
-    on_step: Callable[[int, int], None]
+    on_step: Callable[[Record, int], None]
 
 
 def fit_ratings(
@@ -87,6 +88,7 @@ def fit_ratings(
     heldout: Ratings | None = None,
     on_step: OnStep = lambda phase, step, total: None,
     checkpoints: Checkpoints | None = None,
+    on_record: OnRecord = lambda record: None,
 ) -> Fit:
     """Fit NumPy `ratings` of `users` and `items` rows; `heldout` is watched, never learnt from.
 
@@ -107,7 +109,11 @@ def fit_ratings(
     train, validation = ratings, None
     if plan.schedule.patience is not None:
         train, validation = _part(ratings, settings.validation, settings.seed)
-    watch = partial(on_step, settings.method)
+
+    def watch(record: Record, total: int) -> None:
+        on_step(settings.method, record.step, total)
+        on_record(record)
+
     watched_by = Watched(heldout or validation, validation, settings.method, folder, watch)
     where = _run_here if mesh is None else partial(_run_on_mesh, mesh)
     result = where(settings, plan, train, users, items, watched_by)

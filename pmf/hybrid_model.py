@@ -67,7 +67,7 @@ class Hybrid:
         schedule = Schedule(settings.num_steps, tolerance=settings.tolerance)
         result = run(
             algorithm, seed, data, schedule, task.heldout, name="hybrid",
-            on_step=lambda step, total: on_step("hybrid", step, total),
+            on_step=lambda record, total: on_step("hybrid", record.step, total),
         )  # fmt: skip
         noise = residual_variance(result.draws, train)
         self.fitted = fitted(task, result, noise, search)

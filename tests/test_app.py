@@ -15,7 +15,7 @@ pytest.importorskip("streamlit", reason="the page needs the extra app")
 
 from streamlit.testing.v1 import AppTest  # noqa: E402
 
-from pmf.app import person, space, state  # noqa: E402
+from pmf.app import person, space, state, workshop  # noqa: E402
 from pmf.app.launch import DATA, MODEL  # noqa: E402
 
 PRIOR = pmf.IsotropicPrior(1.4, 20.0, 20.0, 5.0, 5.0)
@@ -132,7 +132,13 @@ def test_quality_shows_the_report(app):
     assert any("RMSE" in str(x.value) for x in test.markdown)
 
 
-def test_fitting_another_model_on_the_spot(app):
+def test_fitting_another_model_on_the_spot(app, monkeypatch):
+    drawn = []
+    converged = workshop._convergence
+    monkeypatch.setattr(workshop, "BETWEEN", 0.0)
+    monkeypatch.setattr(workshop, "_convergence", lambda steps: (
+        drawn.append({name: len(records) for name, records in steps.items()}), converged(steps)
+    )[1])  # fmt: skip
     test = app("workshop")
     test.slider[0].set_value(2)
     test.radio[0].set_value("als")
@@ -142,6 +148,8 @@ def test_fitting_another_model_on_the_spot(app):
     scores = test.dataframe[0].value
     assert list(scores["model"]) == ["ALS, rank 2, without user biases"]
     assert 0.85 < scores["rmse"][0] < 1.1
+    lengths = [lengths["ALS, rank 2, without user biases"] for lengths in drawn]
+    assert len(drawn) > 3 and lengths[:3] == [1, 2, 3]  # as it converges
     test.selectbox[0].select_index(1)
     [b for b in test.button if b.label == "Use it"][0].click().run()
     assert not test.exception and test.session_state["model"].name.startswith("ALS, rank 2")

@@ -127,6 +127,19 @@ def test_pages_open_without_an_error(visit, link, heading):
     assert visit.locator("[data-testid=stAlertContentError]").count() == 0
 
 
+def test_a_fit_is_seen_to_converge(visit):
+    visit.get_by_role("link", name="Model").click()
+    visit.get_by_role("button", name="Fit", exact=True).click()
+    visit.wait_for_function(
+        "document.querySelector('[data-testid=stProgress]') && "
+        "document.querySelector('[data-testid=stVegaLiteChart]')"
+    )
+    settled(visit)
+    visit.get_by_role("button", name="Use it").wait_for()
+    assert visit.locator("[data-testid=stVegaLiteChart]").count() == 1
+    assert visit.locator("[data-testid=stException]").count() == 0
+
+
 def test_uploads_good_and_bad(visit, tmp_path):
     good, bad = tmp_path / "mine.csv", tmp_path / "bad.csv"
     good.write_text("movieId,rating\n1,5\n3114,4.5\n318,3\n")

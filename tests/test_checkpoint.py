@@ -35,7 +35,7 @@ from pmf.run import Run, run
 from pmf.settings import Settings
 from pmf.tuning import Search, Trial
 from pmf.types import Ratings, Terms
-from pmf.watch import Schedule
+from pmf.watch import Record, Schedule
 from pmf.wishart import Gamma
 
 TERMS = Terms(2)
@@ -77,7 +77,7 @@ def part(n: int) -> Ratings:
     return Ratings(*(x[:n] for x in small_ratings()))
 
 
-def whole(case: str, folder: CheckpointFolder | None = None, on_step=lambda step, total: None):
+def whole(case: str, folder: CheckpointFolder | None = None, on_step=lambda record, total: None):
     algorithm, schedule = CASES[case]
     validation = part(20) if schedule.patience else None
     return run(
@@ -86,8 +86,8 @@ def whole(case: str, folder: CheckpointFolder | None = None, on_step=lambda step
 
 
 def crash_at(stop: int):
-    def on_step(step: int, total: int) -> None:
-        if step == stop:
+    def on_step(record: Record, total: int) -> None:
+        if record.step == stop:
             raise Crash
 
     return on_step
@@ -446,8 +446,8 @@ def test_a_signal_lets_the_step_finish_and_writes_a_checkpoint(signum, at, tmp_p
 
 
 def signal_at(at: int, *signums: signal.Signals):
-    def on_step(step: int, total: int) -> None:
-        if step == at:
+    def on_step(record: Record, total: int) -> None:
+        if record.step == at:
             for signum in signums:
                 os.kill(os.getpid(), signum)
 

@@ -119,8 +119,9 @@ def test_same_seed_same_bits(method, frame):
 
 
 def test_records_watch_the_held_out_ratings(frame):
-    model = pmf.PMF(rank=2, method="gibbs", **QUICK["gibbs"])
-    model.fit(frame[:1000], heldout=frame[1000:])
+    model, told = pmf.PMF(rank=2, method="gibbs", **QUICK["gibbs"]), []
+    model.fit(frame[:1000], heldout=frame[1000:], on_record=told.append)
+    assert told == model.records and len(told) > 2
     streamed, stored = model.heldout_prediction, model.predict(frame[1000:])
     np.testing.assert_allclose(streamed.mean, stored["mean"], rtol=1e-4)
     np.testing.assert_allclose(np.sqrt(streamed.variance), stored["std"], rtol=1e-3)

@@ -16,6 +16,7 @@ from pmf.app.person import Filters, Stars, films, fold
 from pmf.data.catalogue import BUNDLED, load
 from pmf.data.movielens import Dataset
 from pmf.errors import InputError
+from pmf.fit import OnRecord
 from pmf.folded import Folded
 
 DEFAULT = {"rank": 16, "method": "gibbs", "num_steps": 50}
@@ -80,15 +81,18 @@ def _keep(model: pmf.PMF, path: Path) -> None:
 
 
 def fitted(
-    settings: dict[str, Any], train: pd.DataFrame, heldout: pd.DataFrame | None = None
+    settings: dict[str, Any],
+    train: pd.DataFrame,
+    heldout: pd.DataFrame | None = None,
+    on_record: OnRecord = lambda record: None,
 ) -> pmf.PMF:
-    """A model fitted under a progress bar."""
+    """A model fitted under a progress bar; `on_record` is told of every step."""
     bar = st.progress(0.0, "Fitting the model …")
 
     def on_step(phase: str, step: int, total: int) -> None:
         bar.progress(step / total, f"Fitting the model: {phase}, {step} of {total}")
 
-    model = pmf.PMF(**settings).fit(train, heldout, on_step)
+    model = pmf.PMF(**settings).fit(train, heldout, on_step, on_record=on_record)
     bar.empty()
     return model
 

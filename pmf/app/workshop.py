@@ -1,18 +1,22 @@
 """The page Model: fit another rank, method or ablation on the spot, and compare."""
 
+import time
 import warnings
 
 import altair as alt
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from pmf.answers import UnknownIdWarning
 from pmf.app import state
 from pmf.app.person import films
 from pmf.app.state import Shown
 from pmf.evaluate.report import report
+from pmf.watch import Record
 
 HELD_OUT, SEED = 0.1, 0
+BETWEEN = 0.2  # seconds between two drawings of a fit under way
 METHODS = {"gibbs": "Gibbs", "als": "ALS", "map": "MAP"}
 METRICS = ["rmse", "log_density", "coverage_90"]
 
@@ -30,27 +34,41 @@ def show() -> None:
         user_bias = three.checkbox("User biases", True)
         item_bias = three.checkbox("Item biases", True)
         wanted = st.form_submit_button("Fit")
+    tried: dict[str, dict] = st.session_state.setdefault("tried", {})
     if wanted:
-        _fit({"method": method, "rank": rank, "user_bias": user_bias, "item_bias": item_bias})
-    tried: dict[str, dict] = st.session_state.get("tried", {})
+        settings = {"method": method, "rank": rank, "user_bias": user_bias, "item_bias": item_bias}
+        live = st.empty()
+        _fit(settings, tried, live)
+        live.empty()
     if tried:
         _compare(tried)
 
 
-def _fit(settings: dict) -> None:
+def _fit(settings: dict, tried: dict[str, dict], live: DeltaGenerator) -> None:
+    """Fit a model while `live` shows how it converges, and add it to those tried."""
     ratings = state.dataset().ratings.sample(frac=1, random_state=SEED)
     cut = int(len(ratings) * HELD_OUT)
-    model = state.fitted(settings, ratings[cut:], ratings[:cut])
-    fit = model.require_fitted().fit
     terms = [word for word, there in (("user biases", settings["user_bias"]),
              ("item biases", settings["item_bias"])) if not there]  # fmt: skip
     without = f", without {' and '.join(terms)}" if terms else ""
     name = f"{METHODS[settings['method']]}, rank {settings['rank']}{without}"
+    others = {other: one["records"] for other, one in tried.items() if other != name}
+    records: list[Record] = []
+    shown_at = 0.0
+
+    def on_record(record: Record) -> None:
+        nonlocal shown_at
+        records.append(record)
+        if time.monotonic() - shown_at > BETWEEN:
+            live.altair_chart(_convergence(others | {name: records}))
+            shown_at = time.monotonic()
+
+    model = state.fitted(settings, ratings[cut:], ratings[:cut], on_record)
+    fit = model.require_fitted().fit
     with warnings.catch_warnings(action="ignore", category=UnknownIdWarning):
         scores = report(model, ratings[:cut], heldout=True).scores
     seconds = fit.search.seconds + fit.records[-1].seconds
     line = {metric: scores[metric] for metric in METRICS} | {"seconds": seconds}
-    tried = st.session_state.setdefault("tried", {})
     tried[name] = {"scores": line, "records": fit.records, "model": model}
 
 
@@ -66,18 +84,23 @@ def _compare(tried: dict[str, dict]) -> None:
             "seconds": st.column_config.NumberColumn("search and fit (s)", format="%.1f"),
         },
     )  # fmt: skip
-    steps = [pd.DataFrame(one["records"]).assign(model=name) for name, one in tried.items()]
-    chart = alt.Chart(pd.concat(steps)).mark_line().encode(
+    st.altair_chart(_convergence({name: one["records"] for name, one in tried.items()}))
+    chosen = st.selectbox("Use for the other pages", ["the model at the start", *tried])
+    if st.button("Use it"):
+        st.session_state["model"] = _shown(chosen, tried)
+        st.success(f"In use: {state.current().name}.")
+
+
+def _convergence(steps: dict[str, list[Record]]) -> alt.Chart:
+    """Held-out RMSE against the seconds of the steps, a line a model."""
+    table = pd.concat([pd.DataFrame(records).assign(model=name) for name, records in steps.items()])
+    chart = alt.Chart(table).mark_line(point={"size": 12}).encode(
         x=alt.X("seconds", scale=alt.Scale(type="symlog", constant=0.01)),
         y=alt.Y("heldout_rmse", title="held-out RMSE (stars)", scale=alt.Scale(zero=False)),
         color=alt.Color("model", legend=alt.Legend(orient="top", labelLimit=300, columns=2)),
         tooltip=["model", "step", alt.Tooltip("heldout_rmse", format=".4f")],
     )  # fmt: skip
-    st.altair_chart(chart.properties(height=340))
-    chosen = st.selectbox("Use for the other pages", ["the model at the start", *tried])
-    if st.button("Use it"):
-        st.session_state["model"] = _shown(chosen, tried)
-        st.success(f"In use: {state.current().name}.")
+    return chart.properties(height=340)
 
 
 def _shown(name: str, tried: dict[str, dict]) -> Shown | None:
