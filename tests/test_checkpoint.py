@@ -113,7 +113,7 @@ def test_a_run_that_died_often_ends_bit_for_bit_like_one_that_never_did(case, ev
     for stop in (1, 2, 3, last):
         with pytest.raises(Crash):
             whole(case, CheckpointFolder(plan, {}), crash_at(stop))
-    ended = whole(case, CheckpointFolder(plan, {}), lambda step, total: begun.append(step))
+    ended = whole(case, CheckpointFolder(plan, {}), lambda record, total: begun.append(record.step))
     assert_same_bits(undisturbed, ended)
     assert begun[0] == (last - 1) // every * every + 1  # it went on, and did not start again
     if last % every == 0:  # and once more from the end

@@ -113,7 +113,7 @@ def read(folder):
 kept = []
 READERS["planted"] = Reader(lambda rng: {}, read)
 fuzz.make_input = lambda name, reader, seed, number: {"number": str(number).encode()}
-fuzz.SECONDS = 2.0
+fuzz.SECONDS = 10.0
 fuzz.run_app(fuzz.app)
 """
 
