@@ -30,6 +30,7 @@ from pmf.command import run_app
 ML25M = {"n": 25_000_095, "users": 162_541, "items": 59_047}
 ML1M = {"n": 900_000, "users": 6_040, "items": 3_706}
 ML100K = {"n": 80_000, "users": 943, "items": 1_682}
+MILLION = {"n": 10_000_000, "users": 50_000, "items": 1_000_000}
 GROWTH = [1_000_000, 2_500_000, 6_000_000, 12_000_000, 25_000_095]
 
 WORKERS = Path(__file__).parent / "workers.py"  # by its path: rivals' interpreters have no `pmf`
@@ -68,6 +69,7 @@ WORKS: dict[str, list[Work]] = {
     "lists": [
         Work("our_lists", "implicit_lists", ML25M, 64),
         Work("our_near_lists", "our_lists", ML25M, 64),
+        Work("our_near_lists", "our_lists", MILLION, 64),
     ],
 }
 

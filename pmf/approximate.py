@@ -1,12 +1,10 @@
 """Approximate lists: a graph of a model's items is searched, in place of scoring them all.
 
-The score of an item is an inner product, the largest of which are the nearest neighbours of
-
-    q = (U, 1, 0)   among   x_i = (V_i, c_i, sqrt(M - |V_i|^2 - c_i^2)),   M the largest square
-
-(Bachrach et al., RecSys 2014, section 3.1), found by walking a hierarchical navigable small world
-(Malkov & Yashunin, TPAMI 2020) of the x_i. The scores of what is found are exact; what is missed is
-not. Needs the extra `ann`.
+The score of an item is an inner product of two rows (`pmf.candidates`). The largest are found by
+walking a hierarchical navigable small world (Malkov & Yashunin, TPAMI 2020) of the items, linked by
+inner products too (Morozov & Babenko, NeurIPS 2018). The usual reduction to nearest neighbours
+(Bachrach et al., RecSys 2014) finds far less where items' lengths differ, as they do here. The
+scores of what is found are exact; what is missed is not. Needs the extra `ann`.
 """
 
 from dataclasses import dataclass
@@ -16,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from pmf.answers import Model, stored
-from pmf.candidates import abreast
+from pmf.candidates import item_table
 from pmf.data.pairs import Pairs
 from pmf.errors import InputError
 from pmf.types import Side
@@ -34,36 +32,46 @@ class ItemIndex:
     Made by `index_items`, for that model's items alone, and for new users folded into it.
     """
 
-    factor: Float[np.ndarray, "items d"]
-    bias: Float[np.ndarray, " items"]
+    table: Float[np.ndarray, "items d"]  # `pmf.candidates.item_table`, item by item
     graph: Any  # faiss.IndexHNSWFlat
     effort: int
 
     def search(
-        self, U: Float[np.ndarray, "b d"], b: Float[np.ndarray, " b"], seen: Pairs, n: int
+        self, users: Float[np.ndarray, "b d"], seen: Pairs, n: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """About the n best unseen items of each row, best first, -1 behind them, and their scores.
 
         Rows that want too much of an approximate search have no item at all.
         """
-        import faiss
-
-        best, scores = np.full((len(U), n), -1), np.zeros((len(U), n))
+        best, scores = np.full((len(users), n), -1), np.full((len(users), n), -np.inf)
         wanted = n + np.diff(seen.start)
-        served = np.flatnonzero(wanted <= MOST_SHARE * len(self.bias))
-        query = np.column_stack([U, np.ones(len(U)), np.zeros(len(U))]).astype(np.float32)
+        served = np.flatnonzero(wanted <= MOST_SHARE * len(self.table))
         size = 1 << np.ceil(np.log2(wanted[served])).astype(int)
         for k in np.unique(size):
             rows = served[size == k]
-            effort = faiss.SearchParametersHNSW(efSearch=max(self.effort, int(k)))
-            _, items = self.graph.search(query[rows], int(k), params=effort)
-            for row, near in zip(rows, items, strict=True):
-                own = seen.item[seen.start[row] : seen.start[row + 1]]
-                fresh = near[(near >= 0) & ~np.isin(near, own)][:n]
-                exact = self.factor[fresh] @ U[row] + self.bias[fresh] + b[row]
-                order = np.lexsort((fresh, -exact))
-                best[row, : len(fresh)], scores[row, : len(fresh)] = fresh[order], exact[order]
+            near = self._near(users[rows], int(k))
+            first = np.argsort(self._unwanted(near, rows, seen), axis=1, kind="stable")[:, :n]
+            near = np.take_along_axis(near, first, 1)
+            unwanted = self._unwanted(near, rows, seen)
+            exact = np.einsum("bnd,bd->bn", self.table[near], users[rows])
+            exact[unwanted], near[unwanted] = -np.inf, -1
+            order = np.lexsort((near, -exact))
+            best[rows] = np.take_along_axis(near, order, 1)
+            scores[rows] = np.take_along_axis(exact, order, 1)
         return best, scores
+
+    def _near(self, users: np.ndarray, k: int) -> np.ndarray:
+        """About the k best items of each row, best first, -1 behind them."""
+        import faiss
+
+        effort = faiss.SearchParametersHNSW(efSearch=max(self.effort, k))
+        return self.graph.search(users.astype(np.float32), k, params=effort)[1]
+
+    def _unwanted(self, near: np.ndarray, rows: np.ndarray, seen: Pairs) -> np.ndarray:
+        """Which of the items that were found are none, or were seen."""
+        place, item = seen.of(rows)
+        pair = np.arange(len(rows))[:, None] * len(self.table) + near
+        return (near < 0) | np.isin(pair, place * len(self.table) + item)
 
     def is_of(self, item: Side) -> bool:
         """Whether it was made of these items, the last of which is the unknown one.
@@ -71,11 +79,10 @@ class ItemIndex:
         By a few of them: no two fits agree in any.
         """
         num_items = item.factor.shape[1] - 1
-        if len(self.bias) != num_items:
+        if len(self.table) != num_items:
             return False
         some = np.linspace(0, num_items - 1, COMPARED).astype(int)
-        pairs = zip((self.factor[some], self.bias[some]), abreast(item, some), strict=True)
-        return all(np.array_equal(own, other) for own, other in pairs)
+        return np.array_equal(self.table[some], item_table(item, some).T)
 
 
 def index_items(model: Model, effort: int = 128) -> ItemIndex:
@@ -92,11 +99,9 @@ def index_items(model: Model, effort: int = 128) -> ItemIndex:
     if effort < 1:
         raise InputError(f"effort={effort}: at least 1")
     fitted = model.require_fitted()
-    factor, bias = abreast(stored(fitted).draws.item, np.arange(len(fitted.items)))
-    square = np.square(factor, dtype=np.float64).sum(1) + np.square(bias, dtype=np.float64)
-    slack = np.sqrt(np.maximum(square.max(initial=0) - square, 0))
-    table = np.column_stack([factor, bias, slack]).astype(np.float32)
-    graph = faiss.IndexHNSWFlat(table.shape[1], LINKS)
+    columns = item_table(stored(fitted).draws.item, np.arange(len(fitted.items)))
+    table = np.ascontiguousarray(columns.T)
+    graph = faiss.IndexHNSWFlat(table.shape[1], LINKS, faiss.METRIC_INNER_PRODUCT)
     graph.hnsw.efConstruction = BUILD_EFFORT
-    graph.add(table)
-    return ItemIndex(factor, bias, graph, effort)
+    graph.add(table.astype(np.float32))
+    return ItemIndex(table, graph, effort)

@@ -1,7 +1,8 @@
 """Scores of all items for blocks of users, without what they have rated: for ranks and top-N.
 
-Nothing of size users x items is formed. A block holds `CELLS` scores (64 MiB in float32), and some
-three arrays of that size are alive at a time.
+Nothing of size users x items is formed. A block holds `CELLS` scores (16 MiB in float32), and some
+three arrays of that size are alive at a time. Larger ones leave the caches, and systems hand out
+and take back their memory page by page.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,14 +14,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from pmf.data.pairs import Pairs
 from pmf.errors import InputError
 from pmf.types import Array, Params, Side
 
-CELLS = 1 << 24  # scores a block
+CELLS = 1 << 22  # scores a block
+GROUP = 8  # neighbouring columns, of which the best is looked at first
 ABREAST = 8  # scores of so many pairs' users are compared at a time
 
 Score: TypeAlias = Callable[[np.ndarray], Array]  # row numbers (b,) -> scores (b, m)
+Seen: TypeAlias = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]  # -> places in b, columns
 
 
 def scorer(draws: Params, items: np.ndarray) -> Score:
@@ -31,41 +33,33 @@ def scorer(draws: Params, items: np.ndarray) -> Score:
     One matrix product, however many draws; a point estimate is a stack of one. `items` are row
     numbers, one a column of the scores, in that order. Holds one copy of the items' draws.
     """
-    V, c = (jnp.asarray(x) for x in abreast(draws.item, items))
-
-    def score(users: np.ndarray) -> Array:
-        return mean_scores(*averaging(draws.user, draws.mu, users), V, c)
-
-    return score
+    table = jnp.asarray(item_table(draws.item, items))
+    return lambda users: products(user_table(draws.user, draws.mu, users), table)
 
 
-def abreast(side: Side, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The draws of each row's factors side by side, (rows, s k), and the mean of its bias."""
+def user_table(user: Side, mu: Float[Array, " s"], rows: np.ndarray) -> np.ndarray:
+    """A row (U_u1/S .. U_uS/S, mu + b_u, 1) a user: times an `item_table`, the posterior means."""
+    table = item_table(user, rows)
+    table[:-2] /= len(mu)
+    table[-2:] = table[-1] + np.asarray(mu).mean(), table[-2]
+    return table.T
+
+
+def item_table(side: Side, rows: np.ndarray) -> np.ndarray:
+    """A column (V_i1 .. V_iS, 1, c_i) an item; as rows they would be turned at each product."""
     num_draws, _, rank = side.factor.shape
-    table = np.empty((len(rows), num_draws, rank), side.factor.dtype)
+    table = np.empty((num_draws * rank + 2, len(rows)), side.factor.dtype)
     for s in range(num_draws):  # draw by draw: no second copy of them all
-        table[:, s] = np.asarray(side.factor[s])[rows]
-    bias = np.asarray(side.bias)[:, rows].sum(-1).mean(0)
-    return table.reshape(len(rows), num_draws * rank), bias
-
-
-def averaging(
-    user: Side, mu: Float[Array, " s"], rows: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """What makes a product with items' draws `abreast` a posterior mean: (U / S, mu + b)."""
-    factor, bias = abreast(user, rows)
-    return factor / len(mu), bias + np.asarray(mu).mean()
+        table[s * rank : (s + 1) * rank] = np.asarray(side.factor[s])[rows].T
+    table[-2:] = np.ones(len(rows)), np.asarray(side.bias)[:, rows].sum(-1).mean(0)
+    return table
 
 
 @jax.jit
-def mean_scores(
-    U: Float[Array, "b d"],
-    b: Float[Array, " b"],
-    V: Float[Array, "m d"],
-    c: Float[Array, " m"],
-) -> Float[Array, "b m"]:
+def products(users: Float[Array, "b d"], items: Float[Array, "d m"]) -> Float[Array, "b m"]:
+    """Of all rows with all columns: the scores."""
     # Rounding to fewer bits, as accelerators may, would tie what is not tied.
-    return jnp.matmul(U, V.T, precision="highest") + b[:, None] + c
+    return jnp.matmul(users, items, precision="highest")
 
 
 class Block(NamedTuple):
@@ -79,7 +73,7 @@ class Block(NamedTuple):
     scores: Array
 
 
-def blocks(score: Score, users: np.ndarray, num_items: int, seen: Pairs) -> Iterator[Block]:
+def blocks(score: Score, users: np.ndarray, num_items: int, seen: Seen) -> Iterator[Block]:
     """Candidates of `users` (row numbers, which `score` and `seen` are asked for), by blocks.
 
     Raises `InputError` where a score is not finite.
@@ -88,20 +82,24 @@ def blocks(score: Score, users: np.ndarray, num_items: int, seen: Pairs) -> Iter
     for begin in range(0, len(users), size):
         some = users[begin : begin + size]
         padded = np.concatenate([some, np.repeat(some[:1], size - len(some))])
-        place, item = padded_pairs(*seen.of(some), size)
-        scores, finite = _without(jnp.asarray(score(padded)), place, item)
-        if not finite:
+        place, item = padded_pairs(*seen(some), size)
+        scores = jnp.asarray(score(padded))
+        finite = _finite(scores)
+        yield Block(begin, begin + len(some), _without(scores, place, item))
+        if not finite:  # looked at last, as that waits for the device
             raise InputError(f"a score of users {some[0]} to {some[-1]} is NaN or infinite")
-        yield Block(begin, begin + len(some), scores)
 
 
 @jax.jit
+def _finite(scores: Float[Array, "b m"]) -> Bool[Array, ""]:
+    return jnp.all(jnp.isfinite(scores))
+
+
+@partial(jax.jit, donate_argnums=0)
 def _without(
     scores: Float[Array, "b m"], place: Int[Array, " p"], item: Int[Array, " p"]
-) -> tuple[Float[Array, "b m"], Bool[Array, ""]]:
-    unsigned = jnp.where(scores == 0, 0, scores)  # top_k puts -0.0 after 0.0; here they tie
-    candidates = unsigned.at[place, item].set(-jnp.inf, mode="drop")
-    return candidates, jnp.all(jnp.isfinite(scores))
+) -> Float[Array, "b m"]:
+    return scores.at[place, item].set(-jnp.inf, mode="drop")
 
 
 def padded_pairs(place: np.ndarray, item: np.ndarray, fill: int) -> tuple[np.ndarray, np.ndarray]:
@@ -113,10 +111,32 @@ def padded_pairs(place: np.ndarray, item: np.ndarray, fill: int) -> tuple[np.nda
 
 
 @partial(jax.jit, static_argnames="n")
-def top(scores: Float[Array, "b m"], n: int) -> Int[Array, "b n"]:
-    """Each row's n best columns, best first, of equal ones the first; -1 where none is left."""
-    score, item = jax.lax.top_k(scores, n)
-    return jnp.where(score > -jnp.inf, item, -1)
+def top(scores: Float[Array, "b m"], n: int) -> tuple[Int[Array, "b n"], Float[Array, "b n"]]:
+    """Each row's n best columns, best first, of equal ones the first, and their scores.
+
+    Where none is left, column -1 with score -inf.
+
+    The n best are in the n groups of `GROUP` neighbours whose best are the best: each of these has
+    one at least as good as any that is outside, and of equal ones comes first. So most of the work
+    is one pass over the scores.
+    """
+    b, m = scores.shape
+    columns = jnp.arange(m)[None]
+    if m > 4 * n * GROUP:
+        whole = m - m % GROUP
+        best = _unsigned(scores[:, :whole]).reshape(b, -1, GROUP).max(-1)
+        _, group = jax.lax.top_k(best, n)
+        within = jnp.sort(group, 1)[:, :, None] * GROUP + jnp.arange(GROUP)
+        rest = jnp.broadcast_to(columns[:, whole:], (b, m - whole))
+        columns = jnp.concatenate([within.reshape(b, -1), rest], 1)
+        scores = jnp.take_along_axis(scores, columns, 1)
+    score, place = jax.lax.top_k(_unsigned(scores), n)
+    item = jnp.take_along_axis(jnp.broadcast_to(columns, scores.shape), place, 1)
+    return jnp.where(score > -jnp.inf, item, -1), score
+
+
+def _unsigned(scores: Float[Array, "b m"]) -> Float[Array, "b m"]:
+    return jnp.where(scores == 0, 0, scores)  # top_k puts -0.0 after 0.0; here they tie
 
 
 def ranks(scores: Float[Array, "b m"], place: np.ndarray, item: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """What to recommend, to whom, and what is like what: lists from any fitted model.
 
 Lists are exact: all items are scored for blocks of users, and nothing of size users x items is
-formed (`pmf.candidates`: three blocks of 64 MiB at a time).
+formed (`pmf.candidates`: three blocks of 16 MiB at a time).
 """
 
 import warnings
@@ -15,8 +15,8 @@ from jaxtyping import Array
 
 from pmf.answers import Model, UnknownIdWarning, rated_of, stored
 from pmf.approximate import ItemIndex
-from pmf.candidates import Score, blocks, mean_scores, scorer, top
-from pmf.data.pairs import Pairs, by_user
+from pmf.candidates import Score, Seen, blocks, products, scorer, top
+from pmf.data.pairs import by_user
 from pmf.errors import InputError
 from pmf.fit import Fitted
 from pmf.rules import Rule, expected_users, one_draw, posterior_draws, rule_scorer
@@ -62,7 +62,7 @@ def recommend(
     fitted = model.require_fitted()
     rows = _rows(fitted, users)
     items = _items(fitted, candidates)
-    seen = _seen(fitted, rows, items) if filter_seen else by_user(rows[:0], rows[:0], len(rows))
+    seen = _seen(fitted, rows, items) if filter_seen else _nothing
     wanted = min(POOL * n if diversity else n, len(items))
     if index is not None:
         _check_index(index, fitted, rule, candidates)
@@ -142,45 +142,52 @@ def _items(fitted: Fitted, candidates: Sequence[Any] | None) -> np.ndarray:
     return np.unique(rows)
 
 
-def _seen(fitted: Fitted, rows: np.ndarray, items: np.ndarray) -> Pairs:
-    """What each of the rows rated, by columns of `items`."""
+def _seen(fitted: Fitted, rows: np.ndarray, items: np.ndarray) -> Seen:
+    """What some of the rows rated, by columns of `items`."""
+    pairs = rated_of(fitted, "say filter_seen=False").pairs
     column = np.full(len(fitted.items) + 1, -1)
     column[items] = np.arange(len(items))
-    place, item = rated_of(fitted, "say filter_seen=False").pairs.of(rows)
-    known = column[item] >= 0
-    return by_user(place[known], column[item[known]], len(rows))
+
+    def seen(asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        place, item = pairs.of(rows[asked])
+        known = column[item] >= 0
+        return place[known], column[item[known]]
+
+    return seen
+
+
+def _nothing(asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return asked[:0], asked[:0]
 
 
 # --- lists ----------------------------------------------------------------------------------------
 
 
 def _best(
-    score: Score, asked: np.ndarray, num_items: int, seen: Pairs, n: int
+    score: Score, asked: np.ndarray, num_items: int, seen: Seen, n: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The n best columns of each of those asked for, -1 where none is left, and their scores."""
     lists = np.full((len(asked), n), -1)
-    scores = np.zeros((len(asked), n))
+    scores = np.full((len(asked), n), -np.inf)
     for block in blocks(score, asked, num_items, seen) if len(asked) else ():
-        best = top(block.scores, n)
-        found = jnp.take_along_axis(block.scores, jnp.maximum(best, 0), 1)
         rows, size = slice(block.begin, block.end), block.end - block.begin
-        lists[rows], scores[rows] = best[:size], found[:size]
+        lists[rows], scores[rows] = (np.asarray(x)[:size] for x in top(block.scores, n))
     return lists, scores
 
 
 def _searched(
-    fitted: Fitted, index: ItemIndex, rows: np.ndarray, seen: Pairs, n: int
+    fitted: Fitted, index: ItemIndex, rows: np.ndarray, seen: Seen, n: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """`_best` by an index; who gets too few items from it has them all scored."""
     lists, scores = np.empty((len(rows), n), int), np.empty((len(rows), n))
     for begin in range(0, len(rows), SEARCHED):
         some = np.arange(begin, min(begin + SEARCHED, len(rows)))
-        own = by_user(*seen.of(some), len(some))
-        lists[some], scores[some] = index.search(*expected_users(fitted, rows[some]), own, n)
-    V, c = jnp.asarray(index.factor), jnp.asarray(index.bias)
+        own = by_user(*seen(some), len(some))
+        lists[some], scores[some] = index.search(expected_users(fitted, rows[some]), own, n)
+    table = jnp.asarray(index.table.T)
     short = np.flatnonzero(lists[:, -1] < 0)
     lists[short], scores[short] = _best(
-        lambda j: mean_scores(*expected_users(fitted, rows[j]), V, c), short, len(c), seen, n
+        lambda j: products(expected_users(fitted, rows[j]), table), short, len(index.table), seen, n
     )
     return lists, scores
 
@@ -214,7 +221,7 @@ def _diverse(draws: Params, items, lists, scores, n: int, price: float):
     return chosen, worth
 
 
-def _p_top_n(model: Model, rows, items, seen: Pairs, lists, seed: int) -> np.ndarray:
+def _p_top_n(model: Model, rows, items, seen: Seen, lists, seed: int) -> np.ndarray:
     """The share of posterior draws under which each listed item is among the row's n best."""
     draws, n = posterior_draws(model, "p_top_n", seed), lists.shape[1]
     count = np.zeros(lists.shape)

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from pmf.answers import Model, stored
-from pmf.candidates import Score, abreast, averaging, mean_scores, scorer
+from pmf.candidates import Score, item_table, products, scorer, user_table
 from pmf.errors import InputError
 from pmf.fit import Fitted
 from pmf.folded import Folded
@@ -32,24 +32,24 @@ def rule_scorer(model: Model, rule: Rule, items: np.ndarray, seed: int, num_rows
     return lambda rows, places: bound(rows)
 
 
-def expected_users(fitted: Fitted, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`pmf.candidates.averaging` of users' rows, an unknown user's at the prior mean of each draw.
+def expected_users(fitted: Fitted, rows: np.ndarray) -> np.ndarray:
+    """The `user_table` of users' rows, an unknown user's at the prior mean of each draw.
 
     A sampler's own draws of that row average to the same, but for noise that would reorder the list
     of somebody of whom nothing is known.
     """
     draws, prior = stored(fitted).draws, fitted.fit.prior.user
-    U, b = averaging(draws.user, draws.mu, rows)
+    table = user_table(draws.user, draws.mu, rows)
     strangers = rows == len(fitted.users)
     if strangers.any():
         mean = parted(np.asarray(prior.mean)[:, None], draws.user.factor.shape[-1])
-        U[strangers], b[strangers] = averaging(mean, draws.mu, np.zeros(1, int))
-    return U, b
+        table[strangers] = user_table(mean, draws.mu, np.zeros(1, int))
+    return table
 
 
 def _mean_scorer(fitted: Fitted, items: np.ndarray) -> Score:
-    V, c = (jnp.asarray(x) for x in abreast(stored(fitted).draws.item, items))
-    return lambda rows: mean_scores(*expected_users(fitted, rows), V, c)
+    table = jnp.asarray(item_table(stored(fitted).draws.item, items))
+    return lambda rows: products(expected_users(fitted, rows), table)
 
 
 def posterior_draws(model: Model, rule: str, seed: int) -> Params:

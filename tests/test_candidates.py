@@ -7,7 +7,7 @@ import pytest
 from problems import random_params, random_prior
 
 from pmf import candidates
-from pmf.data.pairs import by_user
+from pmf.data.pairs import Pairs, by_user
 from pmf.model import predict
 from pmf.types import Terms
 
@@ -35,12 +35,12 @@ def test_equal_items_have_equal_scores():
     assert all(len(np.unique(scores[j, items == i])) == 1 for j in range(9) for i in range(8))
 
 
-def ranks_and_list(table: np.ndarray, seen: candidates.Pairs) -> tuple[np.ndarray, np.ndarray]:
+def ranks_and_list(table: np.ndarray, seen: Pairs) -> tuple[np.ndarray, np.ndarray]:
     """The rank of every item of the first user, and that user's list of all items."""
     n = table.shape[1]
-    (block,) = candidates.blocks(lambda users: table[users], np.array([0]), n, seen)
+    (block,) = candidates.blocks(lambda users: table[users], np.array([0]), n, seen.of)
     ranks = candidates.ranks(block.scores, np.zeros(n, int), np.arange(n))
-    return ranks, np.asarray(candidates.top(block.scores, n))[0]
+    return ranks, np.asarray(candidates.top(block.scores, n)[0])[0]
 
 
 NOBODY = by_user(np.zeros(0, int), np.zeros(0, int), 2)
@@ -61,13 +61,8 @@ def test_lists_and_ranks_are_a_stable_sort(levels):
 
 def zeros_with_signs(patch):
     """-0.0 after 0.0, as the device sorts them."""
-    true = candidates._without
-
-    def signed(scores, place, item):
-        _, finite = true(scores, place, item)
-        return scores.at[place, item].set(-jnp.inf, mode="drop"), finite
-
-    patch.setattr(candidates, "_without", signed)
+    patch.setattr(candidates, "_unsigned", lambda scores: scores)
+    jax.clear_caches()
 
 
 def test_signed_zeros_are_equal(monkeypatch):

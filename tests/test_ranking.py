@@ -194,7 +194,7 @@ def test_part_of_the_training_ratings_is_refused(fitted):
 
 def training_items_recommended(patch):
     """Nothing is excluded."""
-    patch.setattr(candidates, "_without", lambda scores, place, item: (scores, True))
+    patch.setattr(candidates, "_without", lambda scores, place, item: scores)
 
 
 def ties_by_row(patch):

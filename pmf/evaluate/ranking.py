@@ -28,11 +28,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from pmf.candidates import Score, blocks, ranks, top
+from pmf.candidates import Score, Seen, blocks, ranks, top
 from pmf.data.checks import shown
 from pmf.data.coding import first_repeat, has_repeats
 from pmf.data.frames import Ids, checked, factorize, pairs
-from pmf.data.pairs import Pairs, by_user
+from pmf.data.pairs import by_user
 from pmf.errors import InputError
 
 TEST, TRAIN = "the test frame", "the training frame"
@@ -95,7 +95,7 @@ def ranked_by(
 
     chosen, judged = _relevant(query, column[item], table["rating"], relevant)
     seen = by_user(trained // (len(items) + 1), column[trained % (len(items) + 1)], len(users) + 1)
-    rank, best = _positions(scorer(order), row[chosen], len(items), seen, judged, k)
+    rank, best = _positions(scorer(order), row[chosen], len(items), seen.of, judged, k)
     count = np.bincount(seen.item, minlength=len(items))
     per_user = user_metrics(judged.user, rank, judged.gain, k)
     per_user |= list_metrics(best, count, int(np.sum(np.diff(seen.start) > 0)), k)
@@ -166,7 +166,7 @@ def _relevant(
 
 
 def _positions(
-    score: Score, users: np.ndarray, num_items: int, seen: Pairs, judged: Judged, k: int
+    score: Score, users: np.ndarray, num_items: int, seen: Seen, judged: Judged, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The rank of each judged pair, infinite for an unknown item, and each user's k best."""
     known = judged.column < num_items
@@ -174,7 +174,7 @@ def _positions(
     rank, best = [], []
     for begin, end, scores in blocks(score, users, num_items, seen):
         rank.append(ranks(scores, *asked.of(np.arange(begin, end))))
-        best.append(np.asarray(top(scores, min(k, num_items)))[: end - begin])
+        best.append(np.asarray(top(scores, min(k, num_items))[0])[: end - begin])
     every = np.full(len(known), np.inf)
     every[known] = np.concatenate(rank)
     return every, np.concatenate(best)
