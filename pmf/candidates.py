@@ -41,7 +41,7 @@ def user_table(user: Side, mu: Float[Array, " s"], rows: np.ndarray) -> np.ndarr
     """A row (U_u1/S .. U_uS/S, mu + b_u, 1) a user: times an `item_table`, the posterior means."""
     table = item_table(user, rows)
     table[:-2] /= len(mu)
-    table[-2:] = table[-1] + np.asarray(mu).mean(), table[-2]
+    table[-2], table[-1] = table[-1] + np.asarray(mu).mean(), 1
     return table.T
 
 
