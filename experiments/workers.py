@@ -209,6 +209,7 @@ def implicit_lists(path: str, rank: int) -> dict[str, Any]:
     """The same by implicit, exact, from factors of its own."""
     from implicit.cpu.als import AlternatingLeastSquares
     from scipy.sparse import coo_matrix
+    from threadpoolctl import threadpool_limits
 
     user, item, value, *shape = _load(path)
     matrix = coo_matrix((value, (user, item)), shape=tuple(shape)).tocsr()
@@ -216,6 +217,7 @@ def implicit_lists(path: str, rank: int) -> dict[str, Any]:
     model = AlternatingLeastSquares(factors=rank, iterations=1, num_threads=THREADS)
     model.fit(matrix, show_progress=False)
     before = _forget_peak()
+    threadpool_limits(1, "blas")  # as it asks for: it has threads of its own
     begin = time.perf_counter()
     items, _ = model.recommend(np.arange(shape[0]), matrix, N=10)
     seconds = time.perf_counter() - begin
