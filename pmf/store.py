@@ -27,6 +27,8 @@ FORMAT = "pmf-model"
 CHECKSUM = "sha256"
 VERSION = 2
 SIDES = "user", "item"
+TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2",
+         "I8": "i1", "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?"}  # fmt: skip
 
 
 class Header(BaseModel):
@@ -151,7 +153,8 @@ def _unpack_rated(tensors: dict[str, np.ndarray]) -> Rated | None:
 
 
 def load(path: Path) -> tuple[Settings, Fitted]:
-    """The settings and the fitted arrays that `save` wrote.
+    """The settings and the fitted arrays that `save` wrote, mapped: do not change the file while
+    the model is in use (`save` does not, it puts another in its place).
 
     Raises `InputError` naming the file where it is missing, damaged, of another format or version,
     or holds what no fit could have written: arrays that are not finite or do not fit together.
@@ -159,9 +162,9 @@ def load(path: Path) -> tuple[Settings, Fitted]:
     if not path.is_file():
         raise InputError(f"{path}: no such model file")
     try:
-        with safe_open(path, "numpy") as file:
+        with safe_open(path, "numpy") as file:  # which checks that the tensors fit the file
             text = (file.metadata() or {}).get(FORMAT, "{}")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        tensors = _mapped(path)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not a model file, or a damaged one ({error})") from error
     said = _parsed(text)
@@ -180,6 +183,24 @@ def load(path: Path) -> tuple[Settings, Fitted]:
         return settings, check_fitted(settings, _rebuild(header, tensors))
     except (KeyError, ValueError) as error:
         raise InputError(f"{path}: damaged content ({one_line(error)})") from error
+
+
+def _mapped(path: Path) -> dict[str, np.ndarray]:
+    """The tensors of a sound safetensors file, left on disk: what is read comes to memory, and the
+    system may take it back.
+
+    Raises `KeyError` for a type that no model has.
+    """
+    with open(path, "rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+    data = np.asarray(np.memmap(path, np.uint8, "r", offset=8 + size))
+    tensors = {}
+    for name, said in header.items():
+        if name != "__metadata__":
+            begin, end = said["data_offsets"]
+            tensors[name] = data[begin:end].view(TYPES[said["dtype"]]).reshape(said["shape"])
+    return tensors
 
 
 def _parsed(text: str) -> Any:

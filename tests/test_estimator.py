@@ -1,5 +1,6 @@
 """The facade. Catches: swapped ids, dropped rows, an unknown id that shifts another's row."""
 
+import mmap
 import warnings
 
 import jax.numpy as jnp
@@ -106,6 +107,20 @@ def test_save_and_load_predict_alike(fitted, frame, tmp_path):
     assert loaded.log_posterior() == fitted.log_posterior()
     assert loaded.records == fitted.records or np.isnan(loaded.records[0].heldout_rmse)
     assert [path.name for path in tmp_path.iterdir()] == ["model.pmf"]
+
+
+def test_a_loaded_model_lies_on_disk_and_may_be_saved_there(frame, tmp_path):
+    path = tmp_path / "model.pmf"
+    pmf.PMF(3, prior=PRIOR, num_steps=2).fit(frame).save(path)
+    loaded, data = pmf.load(path), path.read_bytes()
+    array = loaded.fitted.fit.draws.user.factor
+    while isinstance(array, np.ndarray):
+        array = array.base
+    assert isinstance(array, mmap.mmap)
+    before = loaded.predict(frame)
+    loaded.save(path)
+    pd.testing.assert_frame_equal(loaded.predict(frame), before)
+    assert path.read_bytes() == data
 
 
 @pytest.mark.parametrize("method", METHODS)
