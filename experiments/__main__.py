@@ -1,6 +1,5 @@
 """`python -m experiments`: configurations to runs, tables and figures; and runs made again."""
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -235,7 +234,7 @@ def reproduce(
     from experiments import cores, folders
 
     folder = folders.find_run(runs_dir, run_id)
-    recorded = json.loads((folder / "manifest.json").read_text())
+    recorded = folders.manifest_of(folder, "cores")
     with cores.narrowed(cores.available()[: recorded["cores"]]):  # before they are counted
         from experiments import reproduce as again
         from pmf.progress import progress_bar

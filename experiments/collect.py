@@ -13,7 +13,6 @@ Times are in the column `seconds` of `trace` and in the metrics `*_seconds` of `
 else is the same whenever the same runs are made on the same machine.
 """
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.config import Experiment
-from experiments.folders import read_table
+from experiments.folders import manifest_of, read_table
 from experiments.identity import Point, fields_of
 from experiments.tune import Found
 from pmf.errors import InputError
@@ -75,7 +74,7 @@ def user_errors(points: list[Point], folder: Path) -> pd.DataFrame:
 
 def _line(point: Point, run: Path) -> dict:
     """A run's line in `runs`."""
-    facts = json.loads((run / "manifest.json").read_text())
+    facts = manifest_of(run, "id", "tuned", "error")
     if facts["id"] != point.id:
         raise InputError(f"{run}: this is run {facts['id']}; remove the folder and run again")
     tuned = {}

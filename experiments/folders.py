@@ -10,12 +10,14 @@ In `runs/EXPERIMENT/`, ID being a run's:
     .jobs/            what a cluster's jobs said
 """
 
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -84,6 +86,21 @@ def find_run(runs_dir: Path, run_id: str) -> Path:
         raise InputError(f"{run_id}: {len(found)} runs begin so: {', '.join(map(str, found))}")
     total = len(list(runs_dir.glob("*/*/config.json")))
     raise InputError(f"{run_id}: no such run among the {total} in {runs_dir}/")
+
+
+def manifest_of(run: Path, *needed: str) -> dict[str, Any]:
+    """The facts of a finished run. Raises `InputError` where one that is needed is missing."""
+    path = run / "manifest.json"
+    try:
+        facts = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a run's manifest ({error})") from error
+    if missing := [name for name in needed if name not in facts]:
+        raise InputError(
+            f"{path}: made by another version, without {', '.join(missing)}; remove {run} and run "
+            "its experiment again"
+        )
+    return facts
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.config import resolve
-from experiments.folders import read_table
+from experiments.folders import manifest_of, read_table
 from experiments.identity import identified
 from experiments.manifest import surroundings
 from experiments.runs import metrics, predict, scored
@@ -47,7 +47,7 @@ def reproduce(run: Path, on_step: OnStep, tolerance: float | None = None) -> Ver
     same bits are expected where machine, versions and code are the same, and differences of up to
     1e-5 elsewhere. Raises `InputError` where the data are not those of the run.
     """
-    recorded = json.loads((run / "manifest.json").read_text())
+    recorded = manifest_of(run, "data_sha256", "tuned", "versions")
     config = resolve(json.loads((run / "config.json").read_text()), str(run / "config.json"))
     point = identified(config)
     if point.data != recorded["data_sha256"]:

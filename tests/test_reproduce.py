@@ -80,6 +80,17 @@ def test_a_run_is_reproduced_on_its_data_only(run, monkeypatch):
     digest.cache_clear()
 
 
+def test_a_manifest_of_another_version_is_refused(run):
+    path = run / "manifest.json"
+    facts = json.loads(path.read_text())
+    path.write_text(json.dumps({name: x for name, x in facts.items() if name != "tuned"}))
+    with pytest.raises(InputError, match=r"(?s)manifest\.json: made by .*without tuned; remove"):
+        reproduce(run, quiet)
+    path.write_text("{")
+    with pytest.raises(InputError, match=r"manifest\.json: not a run's manifest"):
+        reproduce(run, quiet)
+
+
 def test_the_surroundings_are_compared_by_name():
     now = {"git_commit": "b", "cores": 2, "versions": {"jax": "2"}}
     before = {"git_commit": "a", "cores": 2, "versions": {"jax": "1"}, "id": "x"}
