@@ -36,6 +36,10 @@ def test_aliases_become_canonical_columns():
         assert table["rating"].tolist() == [1.0, 2.5, 4.0, 5.0]
 
 
+SIGNALLING = np.array([1.0, np.inf, 3.0, 4.0]).view(np.int64) + [0, 1, 0, 0]
+SIGNALLING = SIGNALLING.view(np.float64)  # a NaN that complains of every cast
+
+
 @pytest.mark.parametrize(
     ("frame", "message"),
     [
@@ -45,6 +49,7 @@ def test_aliases_become_canonical_columns():
         (changed(rating=[1, 2, "x", 4]), "row 3, column rating: 'x' is not a finite number"),
         (changed(rating=[1, np.nan, 3, 4]), "row 2, column rating"),
         (changed(rating=[1, 2, 3, np.inf]), "row 4, column rating: inf"),
+        (changed(rating=SIGNALLING), "row 2, column rating: nan"),
         (changed(rating=[1, 2, 3, 11]), r"row 4.*11.* is outside the scale 0.5 to 5"),
         (changed(user=[1, None, 2, 3]), "row 2, column user_id: .* is missing"),
         (changed(user=[1, "1", 2, 3]), r"mixed types \['int', 'str'\]"),

@@ -78,7 +78,8 @@ def as_float32(column: pd.Series) -> pd.Series:
     """Ratings as numbers; NaN for what is none."""
     if column.dtype == np.float32:
         return column
-    with np.errstate(over="ignore"):  # what is too large for a float32 is infinite
+    # What is too large for a float32 is infinite; some NaNs, of a damaged file, signal.
+    with np.errstate(over="ignore", invalid="ignore"):
         return pd.to_numeric(column, errors="coerce").astype(np.float32)
 
 
