@@ -31,7 +31,7 @@ from experiments.workers import peak_bytes
 from pmf.cli import run_app
 from pmf.errors import InputError
 
-ROOM = 2 << 30  # bytes of address space for a worker beyond what it has when it starts
+ROOM = 4 << 30  # bytes of address space for a worker beyond what it has when it starts
 GROWTH = 256 << 20  # bytes that one input may add to a worker's memory
 SECONDS = 10.0  # for one input; the first ones compile
 MEMORY_DISK = "/dev/shm"  # where there is one, files are made and removed three times as fast

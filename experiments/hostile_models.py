@@ -197,7 +197,7 @@ def read(folder: Path) -> None:
         warnings.simplefilter("ignore", UnknownIdWarning)
         predicted = model.predict(pairs, interval=0.9)
         lists = pmf.recommend(model, n=2, filter_seen=fitted.rated is not None)
-        one = pairs[:1].assign(rating=3.0)
+        one = pairs[:1].assign(rating=np.clip(3.0, *(model.settings.scale or (1, 5))))
         parts = pmf.fold_in(model, one).explain(*one.iloc[0, :2])
     if len(predicted) != 4 or predicted["mean"].isna().any():
         raise AssertionError(f"predicts {predicted.to_dict('list')}")

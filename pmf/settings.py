@@ -3,12 +3,15 @@
 import difflib
 from typing import Annotated, Any, Literal, TypeVar
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pmf.data.frames import Duplicates
 from pmf.errors import InputError
 from pmf.priors import IsotropicPrior
 from pmf.types import Terms
+
+LARGEST = float(np.finfo(np.float32).max)
 
 Method = Literal["als", "map", "gibbs"]
 
@@ -131,6 +134,8 @@ def _check_scale(scale: tuple[float, float] | None, clip: bool) -> None:
         raise ValueError("clip needs a scale, as in scale=(0.5, 5)")
     if scale is not None and not scale[0] < scale[1]:
         raise ValueError(f"scale={scale}: the lowest rating first, then the highest")
+    if scale is not None and any(LARGEST < abs(bound) < float("inf") for bound in scale):
+        raise ValueError(f"scale={scale}: more than single precision holds, {LARGEST:.3g}")
 
 
 Model = TypeVar("Model", bound=BaseModel)

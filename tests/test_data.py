@@ -65,6 +65,13 @@ def test_bad_frames_name_the_row_and_the_remedy(frame, message):
         tidy(frame, "ratings.csv", scale=(0.5, 5))
 
 
+def test_the_ends_of_a_scale_are_on_it():
+    """Rounded to single precision 0.7 is less than it was, and 0.1 more."""
+    frame = changed(rating=[0.7, 0.8, 0.9, 1.1])
+    assert len(tidy(frame, scale=(0.7, 1.1))) == 4
+    assert len(tidy(frame.assign(rating=0.1), scale=(0, 0.1))) == 4
+
+
 def test_duplicates_by_policy():
     frame = changed(item=[7, 7, 7, 9])
     assert tidy(frame, duplicates="last")["rating"].tolist() == [2.5, 4.0, 5.0]

@@ -264,6 +264,7 @@ def test_loading_names_what_is_wrong(fitted, tmp_path):
         ({"tau": "guess"}, "tau"),
         ({"clip": True}, "clip needs a scale"),
         ({"scale": (5, 1)}, "lowest rating first"),
+        ({"scale": (0, 1e39)}, "more than single precision holds"),
         ({"optimizer": "adma"}, "optimizer"),
         ({"optimizer": {}}, "optimizer"),
         ({"seed": 2**32}, "seed"),

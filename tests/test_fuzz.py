@@ -107,7 +107,7 @@ def read(folder):
         case 5: os.abort()
         case 7: time.sleep(15)
         case 9: kept.append(b"x" * (300 << 20))
-        case 11: bytearray(4 << 30)
+        case 11: bytearray(8 << 30)
         case 0 | 12: os.abort()
 
 kept = []

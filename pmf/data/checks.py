@@ -39,7 +39,8 @@ class Checks:
     """Ids are there, ratings are finite numbers within `scale` (lowest and highest)."""
 
     def __init__(self, scale: tuple[float, float] | None = None):
-        self.scale = scale
+        # As the ratings are: a bound of 0.7 is a rating of 0.7, whatever either is rounded to.
+        self.scale = scale and (np.float32(scale[0]), np.float32(scale[1]))
         self.ids = {name: Tally(name, "is missing") for name in ("user_id", "item_id")}
         self.finite = Tally("rating", "is not a finite number")
         low, high = scale or (-np.inf, np.inf)
