@@ -59,6 +59,23 @@ def test_lists_and_ranks_are_a_stable_sort(levels):
     np.testing.assert_array_equal(ranks[order], 1 + np.arange(299))
 
 
+@pytest.mark.parametrize("levels", [1, 3, 40, 10**6])
+@pytest.mark.parametrize("m", [640, 645])
+def test_the_best_of_many_are_those_of_a_stable_sort(levels, m):
+    """By groups: ties within and between them, zeros of either sign, columns behind the last whole
+    group, and rows where fewer are left than asked for, or none."""
+    rng = np.random.default_rng(2)
+    scores = (rng.integers(0, levels, (60, m)) - levels // 2) / 4.0
+    scores[rng.random(scores.shape) < 0.5] *= -1.0  # some zeros are negative
+    scores[rng.random(scores.shape) < np.linspace(0, 1, 60)[:, None]] = -np.inf
+    scores[:5, : m - 4] = -np.inf
+    best, found = candidates.top(jnp.asarray(scores), 10)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :10]
+    truth = np.take_along_axis(scores, order, 1)
+    np.testing.assert_array_equal(best, np.where(np.isfinite(truth), order, -1))
+    np.testing.assert_array_equal(found, truth)
+
+
 def zeros_with_signs(patch):
     """-0.0 after 0.0, as the device sorts them."""
     patch.setattr(candidates, "_unsigned", lambda scores: scores)
