@@ -195,12 +195,13 @@ def open_page(
     """Open the movie recommender as a page in a browser."""
     from pmf.app.launch import launch
     from pmf.data.catalogue import load as load_data
+    from pmf.data.catalogue import load_items
     from pmf.estimator import load
 
     if model is not None:
         load(model)  # a damaged file is named here, not on the page
     if data is not None:
-        load_data(data)
+        load_items(data) if model is not None else load_data(data)
     raise typer.Exit(launch(model, data, port, address))
 
 

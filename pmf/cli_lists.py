@@ -144,9 +144,9 @@ def _ids(known: Any, given: list[str], name: str) -> list[Any]:
 def _titled(table: pd.DataFrame, titles: str | None) -> pd.DataFrame:
     if titles is None:
         return table
-    from pmf.data.catalogue import load
+    from pmf.data.catalogue import load_items
 
-    items = load(titles).items
+    items = load_items(titles)
     if not len(items):
         raise InputError(f"--titles {titles}: this data set has no titles")
     return table.merge(items[["item_id", "title"]], "left", on="item_id")

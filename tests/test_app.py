@@ -15,7 +15,7 @@ pytest.importorskip("streamlit", reason="the page needs the extra app")
 
 from streamlit.testing.v1 import AppTest  # noqa: E402
 
-from pmf.app import person, space, state, workshop  # noqa: E402
+from pmf.app import for_you, person, space, state, workshop  # noqa: E402
 from pmf.app.launch import DATA, MODEL  # noqa: E402
 
 PRIOR = pmf.IsotropicPrior(1.4, 20.0, 20.0, 5.0, 5.0)
@@ -52,8 +52,7 @@ def app(model_file, data, monkeypatch):
                 data.ratings, features
             ),
         }
-        films = {name: person.films(data.items, model) for name, model in models.items()}
-        return {name: state.Shown(name, model, films[name]) for name, model in models.items()}
+        return {name: state.shown(name, model) for name, model in models.items()}
 
     monkeypatch.setattr(state, "contrasts", contrasts)
 
@@ -69,6 +68,10 @@ def app(model_file, data, monkeypatch):
         return test.run()
 
     return open_page
+
+
+def press(test: AppTest, label: str) -> AppTest:
+    return next(button for button in test.button if button.label == label).click().run(timeout=300)
 
 
 def titles(test: AppTest) -> list[str]:
@@ -101,12 +104,52 @@ def test_searching_filtering_and_dismissing(app):
     test.multiselect[0].select("Horror").run()
     shown = next(x.value for x in test.dataframe if "genres" in x.value)
     assert shown["genres"].str.contains("Horror").all() and len(shown) == 10
-    skipped = [b for b in test.button if b.label == "Have not seen it"][0].click().run()
+    skipped = press(test, "Have not seen it")
     assert len(skipped.session_state["dismissed"]) == 1 and not skipped.exception
     for label in ("surely good", "a gamble"):
         assert not test.radio[0].set_value(label).run().exception
-    test = [b for b in test.button if b.label == "Forget my ratings"][0].click().run()
+    test = press(test, "Forget my ratings")
     assert test.session_state["stars"] == {} and not test.exception
+
+
+def test_a_page_opened_with_a_model_reads_no_ratings(app, monkeypatch):
+    def refuse():
+        raise AssertionError("read the ratings")
+
+    monkeypatch.setattr(state, "dataset", refuse)
+    state.base.clear()
+    for name in ("for_you", "explore"):
+        assert not app(name).exception
+
+
+def test_a_user_among_many_is_named_by_id(app, monkeypatch):
+    monkeypatch.setattr(for_you, "MOST_CHOICES", 100)
+    test = app("for_you")
+    for unknown in ("10000000", "-1", "9" * 40, "1e3", HOSTILE):
+        test.text_input[0].set_value(unknown).run()
+        press(test, "Take these ratings")
+        assert not test.exception and "no such user" in test.error[0].value
+    test.text_input[0].set_value(" 2 ").run()
+    press(test, "Take these ratings")
+    assert not test.exception and len(test.session_state["stars"]) == 76
+
+
+def test_models_on_the_spot_learn_from_random_users(data):
+    some = state._of_random_users(data.ratings, 20_000)
+    kept = data.ratings[data.ratings["user_id"].isin(some["user_id"])]
+    pd.testing.assert_frame_equal(some, kept.reset_index(drop=True))  # whole users
+    assert 12_000 < len(some) < 28_000
+    assert state._of_random_users(data.ratings, len(data.ratings)) is data.ratings
+
+
+def test_the_ends_of_the_scale(data):
+    frame = data.ratings[data.ratings["rating"].between(1, 4)].head(500)
+    settings = {"rank": 0, "prior": PRIOR, "num_steps": 2}
+    assert state._scale(pmf.PMF(**settings, scale=(0, 10)).fit(frame)) == (0.0, 10.0)
+    seen = pmf.PMF(**settings).fit(frame)
+    assert state._scale(seen) == (1.0, 4.0)
+    seen.fitted.rated = None  # as of a file without the ratings
+    assert state._scale(seen) == (0.5, 5.0)
 
 
 def test_three_ways_for_the_same_person(app):
@@ -143,7 +186,7 @@ def test_fitting_another_model_on_the_spot(app, monkeypatch):
     test.slider[0].set_value(2)
     test.radio[0].set_value("als")
     test.checkbox[0].uncheck()
-    [b for b in test.button if b.label == "Fit"][0].click().run(timeout=300)
+    press(test, "Fit")
     assert not test.exception
     scores = test.dataframe[0].value
     assert list(scores["model"]) == ["ALS, rank 2, without user biases"]
@@ -151,14 +194,13 @@ def test_fitting_another_model_on_the_spot(app, monkeypatch):
     lengths = [lengths["ALS, rank 2, without user biases"] for lengths in drawn]
     assert len(drawn) > 3 and lengths[:3] == [1, 2, 3]  # as it converges
     test.selectbox[0].select_index(1)
-    [b for b in test.button if b.label == "Use it"][0].click().run()
+    press(test, "Use it")
     assert not test.exception and test.session_state["model"].name.startswith("ALS, rank 2")
 
 
 def test_hostile_titles_stay_text(app, monkeypatch, data):
-    from pmf.app.for_you import _plain
-
-    assert "<script>" not in _plain(HOSTILE).replace("\\<", "") and "\\[x\\]" in _plain(HOSTILE)
+    plain = for_you._plain(HOSTILE)
+    assert "<script>" not in plain.replace("\\<", "") and "\\[x\\]" in plain
     table = pd.DataFrame({"title": ["=1+1", "@cmd", "-2", "plain"], "stars": [1.0, 2, 3, -4]})
     text = person.as_csv(table).decode()
     assert "'=1+1" in text and "'@cmd" in text and "'-2" in text and ",-4" in text

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pmf.data import coding, movielens, numeric, splits
-from pmf.data.catalogue import BUNDLED, load
+from pmf.data.catalogue import BUNDLED, load, load_items
 from pmf.data.files import read_ratings, write_table
 from pmf.data.frames import REQUIRED, checked, encode, tidy
 from pmf.data.synthetic import movielens_shaped
@@ -249,6 +249,20 @@ def test_every_movielens_format(name, packed, data_dir, monkeypatch):
         assert dataset.items["title"].iloc[0] == "Café (1995)"
     if name == "ml-25m":
         assert len(dataset.tags) == 1 and dataset.links["tmdb_id"].isna().sum() == 1
+    pd.testing.assert_frame_equal(load_items(name), dataset.items)
+
+
+def test_items_are_read_without_the_ratings(data_dir, tmp_path):
+    folder = data_dir / "ml-25m"
+    folder.mkdir(parents=True)
+    (folder / "movies.csv").write_bytes(csv_files()["movies.csv"])
+    (folder / "ratings.csv").write_bytes(b"damaged")
+    assert load_items("ml-25m")["item_id"].tolist() == [10, 20]
+    assert len(load_items(BUNDLED)) == 9_066
+    (tmp_path / "plain.csv").write_bytes(csv_files()["ratings.csv"])
+    assert load_items(tmp_path / "plain.csv").empty
+    with pytest.raises(InputError, match="absent.csv: no such file"):
+        load_items(tmp_path / "absent.csv")
 
 
 def test_a_wrong_checksum_is_refused_and_nothing_copied(data_dir, tmp_path):

@@ -30,6 +30,7 @@ def show() -> None:
             _show_list(lists[name])
     _shared({name: set(found["item_id"]) for name, found in lists.items()})
     _profile(ways["Content"])
+    state.say_what_is_learnt_from()
 
 
 def _show_list(found: pd.DataFrame) -> None:

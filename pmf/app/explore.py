@@ -1,6 +1,7 @@
 """The page Explore: similar films, a map of the films, what its directions mean, and biases."""
 
 import altair as alt
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -96,13 +97,15 @@ def _biases(shown: Shown) -> None:
     for column, (side, word) in zip(
         st.columns(2), (("user", "users"), ("item", "films")), strict=True
     ):
-        effect = pd.DataFrame({"stars": average_effect(fitted, side)})
-        chart = alt.Chart(effect).mark_bar(color="#0072B2").encode(
-            x=alt.X("stars", bin=alt.Bin(maxbins=40), title="stars"),
-            y=alt.Y("count()", title=f"how many {word}"),
+        # Counted here: a browser need not get a number for each of 160,000 users.
+        count, edge = np.histogram(average_effect(fitted, side), bins=40)
+        bins = pd.DataFrame({"from": edge[:-1], "to": edge[1:], "count": count})
+        chart = alt.Chart(bins).mark_bar(color="#0072B2").encode(
+            x=alt.X("from", bin="binned", title="stars"), x2="to",
+            y=alt.Y("count", title=f"how many {word}"),
+            tooltip=[alt.Tooltip("from", format="+.2f"), alt.Tooltip("to", format="+.2f"), "count"],
         )  # fmt: skip
-        with alt.data_transformers.disable_max_rows():
-            column.altair_chart(chart.properties(height=260))
+        column.altair_chart(chart.properties(height=260))
     table = pd.DataFrame({"item_id": fitted.items.values, "effect": average_effect(fitted, "item")})
     table = shown.table.merge(table, on="item_id").sort_values("effect", ascending=False)
     for column, part, word in zip(

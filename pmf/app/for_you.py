@@ -16,10 +16,12 @@ from pmf.app.person import (
     uploaded,
 )
 from pmf.errors import InputError
+from pmf.fit import Fitted
 from pmf.folded import Folded, ratings_of
 
 RULES = {"best guess": "mean", "surely good": "lower", "a gamble": "upper"}
 QUESTIONS = 200  # popular films that may be asked about
+MOST_CHOICES = 10_000  # of a list to choose from
 
 
 def show() -> None:
@@ -41,7 +43,7 @@ def _stars_given(item, key: str) -> None:
     """Called when stars are clicked: remember them, and forget the widget."""
     value = st.session_state.get(key)
     if value is not None:
-        low, high = state.scale()
+        low, high = state.current().scale
         state.stars()[item] = float(min(max(value + 1, low), high))
         st.session_state["found"] = None
 
@@ -91,7 +93,7 @@ def _own_ratings() -> None:
     if stars:
         frame = pd.DataFrame({"item_id": list(stars), "stars": list(stars.values())})
         frame["title"] = frame["item_id"].map(_title)
-        low, high = state.scale()
+        low, high = state.current().scale
         number = st.column_config.NumberColumn("stars", min_value=low, max_value=high, step=0.5)
         edited = st.data_editor(
             frame, column_config={"item_id": None, "stars": number}, disabled=["title"],
@@ -109,17 +111,11 @@ def _own_ratings() -> None:
 def _other_sources() -> None:
     fitted = state.current().model.require_fitted()
     if fitted.rated is not None:
-        user = st.selectbox("A user of the training data", list(fitted.users.values), index=None)
-        if user is not None and st.button("Take these ratings"):
-            own = ratings_of(fitted, user)
-            st.session_state["stars"] = dict(
-                zip(own["item_id"].tolist(), own["rating"].astype(float).tolist(), strict=True)
-            )
-            st.rerun()
+        _take_a_users(fitted)
     file = st.file_uploader("A CSV of your ratings: item_id, rating", ["csv"])
     if file is not None and st.button("Use this file"):
         try:
-            stars = uploaded(pd.read_csv(file), state.current().table, state.scale())
+            stars = uploaded(pd.read_csv(file), state.current().table, state.current().scale)
         except (InputError, ValueError, UnicodeError) as error:
             state.complain(error)
         else:
@@ -127,6 +123,27 @@ def _other_sources() -> None:
             st.rerun()
     if st.button("Forget my ratings"):
         st.session_state["stars"], st.session_state["dismissed"] = {}, set()
+        st.rerun()
+
+
+def _take_a_users(fitted: Fitted) -> None:
+    ids = fitted.users.values
+    if len(ids) <= MOST_CHOICES:
+        user = st.selectbox("A user of the training data", list(ids), index=None)
+    else:  # a browser would get a list of them all with every click
+        text = st.text_input("A user of the training data, by id", placeholder=f"such as {ids[0]}")
+        user = text.strip() or None
+        if user is not None and ids.dtype.kind in "iu":
+            user = int(user) if user.isdecimal() and len(user) < 19 else -1
+    if user is not None and st.button("Take these ratings"):
+        try:
+            own = ratings_of(fitted, user)
+        except InputError:
+            st.error("The training data have no such user.", icon=":material/error:")
+            return
+        st.session_state["stars"] = dict(
+            zip(own["item_id"].tolist(), own["rating"].astype(float).tolist(), strict=True)
+        )
         st.rerun()
 
 
@@ -189,7 +206,7 @@ def _width(found: pd.DataFrame) -> None:
 def _chart(found: pd.DataFrame) -> alt.LayerChart:
     order = list(_labels(found))
     data = found.assign(film=order)
-    low, high = state.scale()
+    low, high = state.current().scale
     least = max(low, float(np.floor(2 * found["rating_low"].min()) / 2))
     axis = alt.Scale(domain=[least, high], clamp=True)
     y = alt.Y("film", sort=order, title=None, axis=alt.Axis(labelLimit=220))

@@ -2,9 +2,11 @@
 
 import hashlib
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 import platformdirs
 import streamlit as st
@@ -13,33 +15,73 @@ import pmf
 from pmf.answers import Model
 from pmf.app.launch import DATA, MODEL
 from pmf.app.person import Filters, Stars, films, fold
-from pmf.data.catalogue import BUNDLED, load
+from pmf.data.catalogue import BUNDLED, load, load_items
+from pmf.data.compact import Coded
 from pmf.data.movielens import Dataset
 from pmf.errors import InputError
 from pmf.fit import OnRecord
 from pmf.folded import Folded
 
 DEFAULT = {"rank": 16, "method": "gibbs", "num_steps": 50}
+MOST_RATINGS = 1_000_000  # that a model is fitted to while somebody waits
 
 
 class Shown(NamedTuple):
-    """A model and the films that it knows."""
+    """A model, the films that it knows, and the lowest and the highest rating."""
 
     name: str
     model: Model
     table: pd.DataFrame
+    scale: tuple[float, float]
+
+
+def shown(name: str, model: Model) -> Shown:
+    """A model with the titles of its films."""
+    return Shown(name, model, films(titles(), model), _scale(model))
+
+
+@st.cache_resource(show_spinner="Reading the titles …")
+def titles() -> pd.DataFrame:
+    """What is known of the films. A page opened with a model needs no more of the data set."""
+    return load_items(os.environ.get(DATA) or BUNDLED)
 
 
 @st.cache_resource(show_spinner="Reading the ratings …")
 def dataset() -> Dataset:
-    """The data set whose titles are shown, and which models are fitted to on the spot."""
-    return load(os.environ.get(DATA) or BUNDLED)
+    """The data set that models are fitted to on the spot: of a large one, random users' ratings.
+
+    Somebody waits for those fits, and there may be several at a time.
+    """
+    data = load(os.environ.get(DATA) or BUNDLED)
+    return replace(data, ratings=_of_random_users(data.ratings, MOST_RATINGS))
 
 
-def scale() -> tuple[float, float]:
-    """The lowest and the highest rating."""
-    rating = dataset().ratings["rating"]
-    return float(rating.min()), float(rating.max())
+def say_what_is_learnt_from() -> None:
+    """A line under what is fitted on the page: to how many ratings."""
+    ratings = dataset().ratings
+    users = ratings["user_id"].nunique()
+    st.caption(
+        f"Fitted to {len(ratings):,} ratings of {users:,} users. Of a larger data set, random "
+        f"users are taken, with {MOST_RATINGS:,} ratings or so."
+    )
+
+
+def _of_random_users(ratings: pd.DataFrame, most: int) -> pd.DataFrame:
+    """All ratings of as many random users as have about `most` together."""
+    if len(ratings) <= most:
+        return ratings
+    users = ratings["user_id"].drop_duplicates().sample(frac=most / len(ratings), random_state=0)
+    return ratings[ratings["user_id"].isin(users)].reset_index(drop=True)
+
+
+def _scale(model: Model) -> tuple[float, float]:
+    """The lowest and the highest rating: as the model was told, or as it or the data set saw."""
+    if model.settings.scale is not None:
+        return model.settings.scale
+    rated = model.require_fitted().rated
+    value = dataset().ratings["rating"] if rated is None else rated.value
+    seen = value.table if isinstance(value, Coded) else np.asarray(value, np.float32)
+    return float(seen.min()), float(seen.max())
 
 
 @st.cache_resource(show_spinner=False)
@@ -48,13 +90,13 @@ def base() -> Shown:
     given = os.environ.get(MODEL)
     if given:
         model = pmf.load(given)
-        return Shown(Path(given).name, model, films(dataset().items, model))
+        return shown(Path(given).name, model)
     kept = _kept_file()
     found = _kept(kept)
     model = fitted(DEFAULT, dataset().ratings) if found is None else found
     if found is None:
         _keep(model, kept)
-    return Shown(f"Gibbs, rank {DEFAULT['rank']}", model, films(dataset().items, model))
+    return shown(f"Gibbs, rank {DEFAULT['rank']}", model)
 
 
 def _kept_file() -> Path:
@@ -106,7 +148,7 @@ def contrasts() -> dict[str, Shown]:
         "Content": pmf.Content().fit(data.ratings, features),
         "Hybrid": pmf.Hybrid(rank=16).fit(data.ratings, features),
     }
-    return {name: Shown(name, model, films(data.items, model)) for name, model in models.items()}
+    return {name: shown(name, model) for name, model in models.items()}
 
 
 def current() -> Shown:

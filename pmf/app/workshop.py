@@ -10,8 +10,6 @@ from streamlit.delta_generator import DeltaGenerator
 
 from pmf.answers import UnknownIdWarning
 from pmf.app import state
-from pmf.app.person import films
-from pmf.app.state import Shown
 from pmf.evaluate.report import report
 from pmf.watch import Record
 
@@ -34,6 +32,7 @@ def show() -> None:
         user_bias = three.checkbox("User biases", True)
         item_bias = three.checkbox("Item biases", True)
         wanted = st.form_submit_button("Fit")
+    state.say_what_is_learnt_from()
     tried: dict[str, dict] = st.session_state.setdefault("tried", {})
     if wanted:
         settings = {"method": method, "rank": rank, "user_bias": user_bias, "item_bias": item_bias}
@@ -87,7 +86,9 @@ def _compare(tried: dict[str, dict]) -> None:
     st.altair_chart(_convergence({name: one["records"] for name, one in tried.items()}))
     chosen = st.selectbox("Use for the other pages", ["the model at the start", *tried])
     if st.button("Use it"):
-        st.session_state["model"] = _shown(chosen, tried)
+        st.session_state["model"] = (
+            state.shown(chosen, tried[chosen]["model"]) if chosen in tried else None
+        )
         st.success(f"In use: {state.current().name}.")
 
 
@@ -101,10 +102,3 @@ def _convergence(steps: dict[str, list[Record]]) -> alt.Chart:
         tooltip=["model", "step", alt.Tooltip("heldout_rmse", format=".4f")],
     )  # fmt: skip
     return chart.properties(height=340)
-
-
-def _shown(name: str, tried: dict[str, dict]) -> Shown | None:
-    if name not in tried:
-        return None
-    model = tried[name]["model"]
-    return Shown(name, model, films(state.dataset().items, model))

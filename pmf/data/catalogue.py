@@ -32,6 +32,21 @@ def load(name_or_path: str | Path) -> Dataset:
     return replace(dataset, ratings=checked(dataset.ratings, dataset.source))
 
 
+def load_items(name_or_path: str | Path) -> pd.DataFrame:
+    """What is known of the items of a data set by name, its ratings unread; of a file, nothing.
+
+    Raises `InputError` where it is neither, or its items are bad.
+    """
+    name = _known(name_or_path)
+    if name == BUNDLED:
+        return _bundled().items
+    if name in movielens.ARCHIVES:
+        return movielens.load_items(name)
+    if not Path(name).exists():
+        raise InputError(f"{name}: no such file")
+    return pd.DataFrame()
+
+
 def encoded(
     name_or_path: str | Path,
     scale: tuple[float, float] | None = None,

@@ -5,9 +5,12 @@ Harper & Konstan, "The MovieLens Datasets: History and Context", ACM TiiS 5(4), 
 
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from io import BytesIO
 from pathlib import Path
+from typing import TypeAlias
 
 import pandas as pd
 import platformdirs
@@ -20,6 +23,8 @@ from pmf.data.parquet import one_line
 from pmf.errors import InputError
 
 URL = "https://files.grouplens.org/datasets/movielens/"
+
+Readers: TypeAlias = dict[str, Callable[[], pd.DataFrame]]  # a table's name to what reads it
 
 
 @dataclass(frozen=True)
@@ -145,30 +150,40 @@ def load(name: str) -> Dataset:
     return read(fetch(name), name)
 
 
+def load_items(name: str) -> pd.DataFrame:
+    """The items alone of a data set by name: its ratings, perhaps many millions, are not read."""
+    return _read(fetch(name), name, ("items",))["items"]
+
+
 def read(path: Path, name: str) -> Dataset:
     """A MovieLens data set from its folder or zip. Nothing is unpacked to disk.
 
     Raises `InputError` naming the file where one is missing or damaged, or the zip is an attack.
     """
+    return Dataset(name, str(path), **_read(path, name))
+
+
+def _read(path: Path, name: str, wanted: tuple[str, ...] = ()) -> dict[str, pd.DataFrame]:
+    """The wanted tables by name, or all that are there."""
     archive = ARCHIVES[name]
     try:
         root = folder_in_zip(path, archive.folder) if path.is_file() else path
         match archive.format:
             case "csv":
-                tables = _read_csv_files(root)
+                tables = _csv_files(root)
             case "dat":
-                tables = _read_dat_files(root, archive.encoding)
+                tables = _dat_files(root, archive.encoding)
             case "u.data":
-                tables = _read_u_files(root, archive.encoding)
+                tables = _u_files(root, archive.encoding)
             case other:
                 raise ValueError(f"format {other!r}")
+        return {table: tables[table]() for table in wanted or tables}
     except InputError:
         raise
     except DAMAGE as error:
         raise InputError(
             f"{path}: incomplete or damaged ({one_line(error)}); remove it, then fetch"
         ) from error
-    return Dataset(name, str(path), **tables)
 
 
 def title_year(titles: pd.Series) -> pd.Series:
@@ -181,56 +196,59 @@ def _with_year(movies: pd.DataFrame) -> pd.DataFrame:
     return movies
 
 
-def _read_csv_files(root) -> dict[str, pd.DataFrame]:
+def _csv_files(root) -> Readers:
     def table(file: str, names: dict[str, str]) -> pd.DataFrame:
         with (root / file).open("rb") as stream:
             return read_csv(stream, f"{root}/{file}").rename(columns=names)
 
     ids = {"userId": "user_id", "movieId": "item_id"}
     return {
-        "ratings": table("ratings.csv", ids),
-        "items": _with_year(table("movies.csv", ids)),
+        "ratings": lambda: table("ratings.csv", ids),
+        "items": lambda: _with_year(table("movies.csv", ids)),
         **{
-            name: table(f"{name}.csv", ids | {"imdbId": "imdb_id", "tmdbId": "tmdb_id"})
+            name: partial(table, f"{name}.csv", ids | {"imdbId": "imdb_id", "tmdbId": "tmdb_id"})
             for name in ("tags", "links")
             if (root / f"{name}.csv").exists()
         },
     }
 
 
-def _read_dat_files(root, encoding: str) -> dict[str, pd.DataFrame]:
+def _dat_files(root, encoding: str) -> Readers:
     def table(file: str, names: list[str]) -> pd.DataFrame:
         # pyarrow takes one character as separator: one that no title or tag contains.
         stream = BytesIO((root / file).read_bytes().replace(b"::", b"\x1f"))
         return read_csv(stream, f"{root}/{file}", "\x1f", names, None, encoding, quoted=False)
 
-    tables = {
-        "ratings": table("ratings.dat", ["user_id", "item_id", "rating", "timestamp"]),
-        "items": _with_year(table("movies.dat", ["item_id", "title", "genres"])),
+    tables: Readers = {
+        "ratings": lambda: table("ratings.dat", ["user_id", "item_id", "rating", "timestamp"]),
+        "items": lambda: _with_year(table("movies.dat", ["item_id", "title", "genres"])),
     }
     if (root / "tags.dat").exists():
-        tables["tags"] = table("tags.dat", ["user_id", "item_id", "tag", "timestamp"])
+        tables["tags"] = lambda: table("tags.dat", ["user_id", "item_id", "tag", "timestamp"])
     return tables
 
 
-def _read_u_files(root, encoding: str) -> dict[str, pd.DataFrame]:
+def _u_files(root, encoding: str) -> Readers:
     def table(file: str, separator: str, names: list[str]) -> pd.DataFrame:
         with (root / file).open("rb") as stream:
             return read_csv(
                 stream, f"{root}/{file}", separator, names, None, encoding, quoted=False
             )
 
-    genres = table("u.genre", "|", ["genre", "code"]).dropna().sort_values("code")["genre"]
-    names = genres.astype(str).to_numpy()
-    columns = ["item_id", "title", "released", "video", "url", *names]
-    if len(set(columns)) < len(columns):
-        raise InputError(f"{root}/u.genre: a genre is there twice, or called as another column")
-    movies = table("u.item", "|", columns)
-    flags = movies[list(names)]
-    if not flags.isin([0, 1]).all(axis=None):
-        raise InputError(f"{root}/u.item: a genre is neither 0 nor 1")
-    movies["genres"] = ["|".join(names[row]) for row in flags.to_numpy(bool)]
+    def items() -> pd.DataFrame:
+        genres = table("u.genre", "|", ["genre", "code"]).dropna().sort_values("code")["genre"]
+        names = genres.astype(str).to_numpy()
+        columns = ["item_id", "title", "released", "video", "url", *names]
+        if len(set(columns)) < len(columns):
+            raise InputError(f"{root}/u.genre: a genre is there twice, or called as another column")
+        movies = table("u.item", "|", columns)
+        flags = movies[list(names)]
+        if not flags.isin([0, 1]).all(axis=None):
+            raise InputError(f"{root}/u.item: a genre is neither 0 nor 1")
+        movies["genres"] = ["|".join(names[row]) for row in flags.to_numpy(bool)]
+        return _with_year(movies[["item_id", "title", "genres"]].copy())
+
     return {
-        "ratings": table("u.data", "\t", ["user_id", "item_id", "rating", "timestamp"]),
-        "items": _with_year(movies[["item_id", "title", "genres"]].copy()),
+        "ratings": lambda: table("u.data", "\t", ["user_id", "item_id", "rating", "timestamp"]),
+        "items": items,
     }
