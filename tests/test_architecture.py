@@ -37,6 +37,7 @@ FLOORS = [
     {"pmf.cli"},
     {"experiments.system", "experiments.grid", "experiments.folders", "experiments.cores",
      "experiments.table", "experiments.mutations",
+     "experiments.latency",
      "experiments.workers", "experiments.gpu", "experiments.kill", "experiments.kill_sweep",
      "experiments.scaling_devices", "experiments.peers", "experiments.rivals",
      "paper_figures.style", "paper_figures.runs", "paper_figures.estimates",

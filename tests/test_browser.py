@@ -2,28 +2,20 @@
 that does nothing, an upload that breaks it, letters that run off a phone's screen, a call to
 another host."""
 
-import os
 import re
-import shutil
-import socket
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 
-BROWSER = next(
-    (x for x in ("chromium", "chromium-browser", "google-chrome") if shutil.which(x)), ""
-)
+from experiments.latency import chromium, served
+
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not BROWSER, reason="no Chromium is installed"),
+    pytest.mark.skipif(not chromium(), reason="no Chromium is installed"),
 ]
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("streamlit", reason="the page needs the extra app")
 
-ROOT = Path(__file__).parent.parent
 PATIENCE = 90_000  # milliseconds
 
 
@@ -35,24 +27,8 @@ def address(tmp_path_factory):
     path = tmp_path_factory.mktemp("browser") / "small.pmf"
     model = pmf.PMF(4, "gibbs", tau=1.5, burn_in=5, num_steps=8, num_chains=1, thin=1)
     model.fit(pmf.load_data("ml-small-2016").ratings).save(path)
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "pmf", "app", str(path), "--port", str(port)]
-    server = subprocess.Popen(
-        command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, start_new_session=True
-    )
-    try:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex(("localhost", port)) == 0:
-                    break
-            time.sleep(0.2)
-        yield f"http://localhost:{port}"
-    finally:
-        os.killpg(server.pid, 15)
-        server.wait(30)
+    with served(path) as address:
+        yield address
 
 
 @pytest.fixture
@@ -60,7 +36,7 @@ def visit(address):
     """A page of a browser that notes what it asks of other hosts."""
     with sync_api.sync_playwright() as play:
         browser = play.chromium.launch(
-            executable_path=shutil.which(BROWSER), args=["--no-sandbox", "--disable-gpu"]
+            executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"]
         )
         page = browser.new_page(viewport={"width": 1400, "height": 1600})
         page.set_default_timeout(PATIENCE)

@@ -180,7 +180,7 @@ def test_what_cannot_be_listed_is_one_line(model, arguments, message):
 def test_bad_rows_are_named(tmp_path):
     (tmp_path / "bad.csv").write_text("user,item,rating\n1,2,3\n2,1,NaN\n")
     done = pmf("fit", tmp_path / "bad.csv", "--out", tmp_path / "x.pmf")
-    assert done.returncode == 2
+    assert done.returncode == 2, done.stderr
     assert f"{tmp_path / 'bad.csv'}, row 2, column rating: nan" in done.stderr
 
 
