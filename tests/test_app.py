@@ -15,7 +15,7 @@ pytest.importorskip("streamlit", reason="the page needs the extra app")
 
 from streamlit.testing.v1 import AppTest  # noqa: E402
 
-from pmf.app import for_you, person, space, state, workshop  # noqa: E402
+from pmf.app import choice, person, space, state, text, workshop  # noqa: E402
 from pmf.app.launch import DATA, MODEL  # noqa: E402
 
 PRIOR = pmf.IsotropicPrior(1.4, 20.0, 20.0, 5.0, 5.0)
@@ -74,6 +74,10 @@ def press(test: AppTest, label: str) -> AppTest:
     return next(button for button in test.button if button.label == label).click().run(timeout=300)
 
 
+def typed(test: AppTest, label: str, value: str) -> AppTest:
+    return next(box for box in test.text_input if box.label == label).set_value(value).run()
+
+
 def titles(test: AppTest) -> list[str]:
     """Of the list of films."""
     return next(list(x.value["title"]) for x in test.dataframe if "stars" in x.value)
@@ -123,15 +127,35 @@ def test_a_page_opened_with_a_model_reads_no_ratings(app, monkeypatch):
 
 
 def test_a_user_among_many_is_named_by_id(app, monkeypatch):
-    monkeypatch.setattr(for_you, "MOST_CHOICES", 100)
+    monkeypatch.setattr(choice, "MOST_CHOICES", 100)
     test = app("for_you")
     for unknown in ("10000000", "-1", "9" * 40, "1e3", HOSTILE):
-        test.text_input[0].set_value(unknown).run()
+        typed(test, "A user of the training data, by id", unknown)
         press(test, "Take these ratings")
         assert not test.exception and "no such user" in test.error[0].value
-    test.text_input[0].set_value(" 2 ").run()
+    typed(test, "A user of the training data, by id", " 2 ")
     press(test, "Take these ratings")
     assert not test.exception and len(test.session_state["stars"]) == 76
+
+
+def test_a_film_among_many_is_searched_for(app, monkeypatch):
+    monkeypatch.setattr(choice, "MOST_CHOICES", 100)
+    test = app("for_you")
+    assert len(test.selectbox(key="found").options) == choice.MOST_MATCHES
+    typed(test, "Search the titles", " strikes STAR back ")
+    [found] = test.selectbox(key="found").options
+    assert found == "Star Wars: Episode V - The Empire Strikes Back (1980)"
+    test.selectbox(key="found").select_index(0).run()
+    test.feedback[0].set_value(4).run()
+    assert test.session_state["stars"] == {1196: 5.0} and not test.exception
+    typed(test, "Search the titles", HOSTILE)
+    assert not test.exception and any(text.plain(HOSTILE) in x.value for x in test.markdown)
+    test = app("explore")
+    typed(test, "Search the titles", "1980")
+    options = test.selectbox(key="similar to").options
+    assert len(options) > 20 and all("(1980)" in option for option in options)
+    typed(test, "Search the titles", "no such title")
+    assert not test.exception
 
 
 def test_models_on_the_spot_learn_from_random_users(data):
@@ -198,12 +222,22 @@ def test_fitting_another_model_on_the_spot(app, monkeypatch):
     assert not test.exception and test.session_state["model"].name.startswith("ALS, rank 2")
 
 
-def test_hostile_titles_stay_text(app, monkeypatch, data):
-    plain = for_you._plain(HOSTILE)
+def test_hostile_titles_stay_text(monkeypatch):
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+    plain = text.plain(HOSTILE)
     assert "<script>" not in plain.replace("\\<", "") and "\\[x\\]" in plain
     table = pd.DataFrame({"title": ["=1+1", "@cmd", "-2", "plain"], "stars": [1.0, 2, 3, -4]})
-    text = person.as_csv(table).decode()
-    assert "'=1+1" in text and "'@cmd" in text and "'-2" in text and ",-4" in text
+    csv = text.as_csv(table).decode()
+    assert "'=1+1" in csv and "'@cmd" in csv and "'-2" in csv and ",-4" in csv
+    told = AppTest.from_function(_complain, args=(f"the file\nholds {HOSTILE}",)).run().error[0]
+    assert told.value == text.plain(f"the file holds {HOSTILE}")
+
+
+def _complain(what: str) -> None:
+    from pmf.app.state import complain
+    from pmf.errors import InputError
+
+    complain(InputError(what))
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from pmf.app import state
+from pmf.app import choice, state
 from pmf.app.space import average_effect, directions
 from pmf.app.state import Shown
 from pmf.lists import similar_items
@@ -34,8 +34,9 @@ def show() -> None:
 
 
 def _similar(shown: Shown) -> None:
-    title = dict(zip(shown.table["item_id"], shown.table["title"], strict=True))
-    item = st.selectbox("A film", list(title), format_func=lambda x: title[x])
+    item = choice.film(shown.table, "similar to", index=0)
+    if item is None:
+        return
     found = similar_items(shown.model, item, 15).merge(shown.table, on="item_id")
     st.dataframe(
         found[["title", "year", "genres", "similarity", "ratings"]], hide_index=True,

@@ -5,23 +5,15 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from pmf.app import state
-from pmf.app.person import (
-    ME,
-    Filters,
-    as_csv,
-    genres_of,
-    listed,
-    reasons,
-    uploaded,
-)
+from pmf.app import choice, state
+from pmf.app.person import ME, Filters, genres_of, listed, reasons, uploaded
+from pmf.app.text import as_csv, plain
 from pmf.errors import InputError
 from pmf.fit import Fitted
 from pmf.folded import Folded, ratings_of
 
 RULES = {"best guess": "mean", "surely good": "lower", "a gamble": "upper"}
 QUESTIONS = 200  # popular films that may be asked about
-MOST_CHOICES = 10_000  # of a list to choose from
 
 
 def show() -> None:
@@ -35,8 +27,9 @@ def show() -> None:
         _list()
 
 
-def _title(item) -> str:
-    return state.current().table.set_index("item_id")["title"].get(item, str(item))
+def _titles(items: list) -> list[str]:
+    title = state.current().table.set_index("item_id")["title"]
+    return [title.get(item, str(item)) for item in items]
 
 
 def _stars_given(item, key: str) -> None:
@@ -49,26 +42,11 @@ def _stars_given(item, key: str) -> None:
 
 
 def _rate() -> None:
-    table = state.current().table
-    labels = dict(zip(table["item_id"], _labels(table), strict=True))
-    item = st.selectbox(
-        "Find a film", list(labels), index=None, format_func=lambda x: labels[x],
-        placeholder="Type a part of its title", key="found",
-    )  # fmt: skip
+    item = choice.film(state.current().table, "found")
     if item is not None:
-        st.write("Your rating of", _plain(labels[item]))
+        st.write("Your rating of", plain(_titles([item])[0]))
         key = f"rate-{item}"
         st.feedback("stars", key=key, on_change=_stars_given, args=(item, key))
-
-
-def _labels(table: pd.DataFrame) -> pd.Series:
-    year = table["year"].map(lambda year: f" ({year:.0f})" if year == year else "")
-    return table["title"] + year
-
-
-def _plain(text: str) -> str:
-    """A title as text, whatever it holds: Markdown's marks lose their meaning."""
-    return "".join(f"\\{x}" if x in r"\`*_{}[]<>()#+-.!|$~:" else x for x in text)
 
 
 def _ask() -> None:
@@ -79,7 +57,7 @@ def _ask() -> None:
         return
     item = asked["item_id"].iloc[0]
     with st.container(border=True):
-        st.write("Tell most by rating next:", _plain(_title(item)))
+        st.write("Tell most by rating next:", plain(_titles([item])[0]))
         key = f"ask-{item}"
         st.feedback("stars", key=key, on_change=_stars_given, args=(item, key))
         st.button(
@@ -92,7 +70,7 @@ def _own_ratings() -> None:
     st.subheader(f"Your ratings: {len(stars)}")
     if stars:
         frame = pd.DataFrame({"item_id": list(stars), "stars": list(stars.values())})
-        frame["title"] = frame["item_id"].map(_title)
+        frame["title"] = _titles(list(stars))
         low, high = state.current().scale
         number = st.column_config.NumberColumn("stars", min_value=low, max_value=high, step=0.5)
         edited = st.data_editor(
@@ -127,14 +105,7 @@ def _other_sources() -> None:
 
 
 def _take_a_users(fitted: Fitted) -> None:
-    ids = fitted.users.values
-    if len(ids) <= MOST_CHOICES:
-        user = st.selectbox("A user of the training data", list(ids), index=None)
-    else:  # a browser would get a list of them all with every click
-        text = st.text_input("A user of the training data, by id", placeholder=f"such as {ids[0]}")
-        user = text.strip() or None
-        if user is not None and ids.dtype.kind in "iu":
-            user = int(user) if user.isdecimal() and len(user) < 19 else -1
+    user = choice.user(fitted.users.values)
     if user is not None and st.button("Take these ratings"):
         try:
             own = ratings_of(fitted, user)
@@ -188,7 +159,9 @@ def _list() -> None:
         _why(person, found.iloc[rows[0]])
     else:
         st.caption("Choose a row to see why.")
-    st.download_button("Download the list", as_csv(found), "films.csv", "text/csv")
+    st.download_button(
+        "Download the list", as_csv(found.drop(columns="label")), "films.csv", "text/csv"
+    )
 
 
 def _width(found: pd.DataFrame) -> None:
@@ -204,7 +177,7 @@ def _width(found: pd.DataFrame) -> None:
 
 
 def _chart(found: pd.DataFrame) -> alt.LayerChart:
-    order = list(_labels(found))
+    order = list(found["label"])
     data = found.assign(film=order)
     low, high = state.current().scale
     least = max(low, float(np.floor(2 * found["rating_low"].min()) / 2))
@@ -224,7 +197,7 @@ def _chart(found: pd.DataFrame) -> alt.LayerChart:
 
 def _why(person: Folded, film: pd.Series) -> None:
     item = film["item_id"]
-    st.subheader(f"Why {_plain(film['title'])}?")
+    st.subheader(f"Why {plain(film['title'])}?")
     told = reasons(person, item, state.current().table)
     st.dataframe(
         told, hide_index=True,

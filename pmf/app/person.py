@@ -20,7 +20,6 @@ ME = "me"
 LEVEL = 0.8  # of the intervals that are shown
 MOST_RATINGS = 10_000  # of an uploaded file
 COLUMNS = ("item_id", "title", "year", "genres")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
 
 Stars = dict[Any, float]
 
@@ -35,9 +34,10 @@ class Filters(NamedTuple):
 
 
 def films(items: pd.DataFrame, model: Model) -> pd.DataFrame:
-    """The films that a model knows, most rated first: `item_id, title, year, genres, ratings`.
+    """The films that a model knows, most rated first.
 
-    A film that the table lacks has its id as its title.
+    Columns `item_id, title, year, genres, ratings` and `label`, the title with the year. A film
+    that the table lacks has its id as its title.
     """
     fitted = model.require_fitted()
     known = pd.DataFrame(
@@ -56,6 +56,8 @@ def films(items: pd.DataFrame, model: Model) -> pd.DataFrame:
     )
     table["genres"] = table["genres"].fillna("")
     table["year"] = pd.to_numeric(table["year"], errors="coerce").astype(float)
+    year = table["year"].map(lambda year: f" ({year:.0f})" if year == year else "")
+    table["label"] = table["title"] + year
     return table.sort_values("ratings", ascending=False, kind="stable").reset_index(drop=True)
 
 
@@ -113,7 +115,7 @@ def allowed(table: pd.DataFrame, filters: Filters) -> pd.DataFrame:
 
 def genres_of(table: pd.DataFrame) -> list[str]:
     """Every genre, in alphabetical order."""
-    return sorted({name for text in table["genres"] for name in text.split("|") if name})
+    return sorted({name for text in table["genres"].unique() for name in text.split("|") if name})
 
 
 def reasons(person: Folded, item_id: Any, table: pd.DataFrame, most: int = 8) -> pd.DataFrame:
@@ -159,13 +161,3 @@ def uploaded(frame: pd.DataFrame, table: pd.DataFrame, scale: tuple[float, float
         raise InputError("the uploaded file has several users; keep one person's rows")
     known = good[good["item_id"].isin(table["item_id"])]
     return dict(zip(known["item_id"].tolist(), known["rating"].tolist(), strict=True))
-
-
-def as_csv(table: pd.DataFrame) -> bytes:
-    """A table as CSV for a spreadsheet: text that would be run as a formula is quoted."""
-
-    def safe(value: Any) -> Any:
-        risky = isinstance(value, str) and value.startswith(FORMULA)
-        return f"'{value}" if risky else value
-
-    return table.map(safe).to_csv(index=False).encode("utf8")

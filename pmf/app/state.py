@@ -15,6 +15,7 @@ import pmf
 from pmf.answers import Model
 from pmf.app.launch import DATA, MODEL
 from pmf.app.person import Filters, Stars, films, fold
+from pmf.app.text import plain
 from pmf.data.catalogue import BUNDLED, load, load_items
 from pmf.data.compact import Coded
 from pmf.data.movielens import Dataset
@@ -185,7 +186,5 @@ def no_filters() -> Filters:
 
 
 def complain(error: Exception) -> None:
-    """An error in one line, as text: nothing in it is rendered or run."""
-    st.error(
-        " ".join(str(error).split()).replace("<", "‹").replace("[", "⟦"), icon=":material/error:"
-    )
+    """An error in one line, as text."""
+    st.error(plain(str(error)), icon=":material/error:")
