@@ -4,7 +4,7 @@ import csv
 import zlib
 from io import BytesIO, StringIO
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
@@ -117,17 +117,17 @@ def read_csv(
     parse = pa.csv.ParseOptions(delimiter=separator, quote_char='"' if quoted else False)
     read = pa.csv.ReadOptions(column_names=names, encoding=encoding, block_size=1 << 23)
     convert = pa.csv.ConvertOptions(strings_can_be_null=True)
-    _check_width(names or _header(stream, source, separator, quoted), source)
+    header = _header(stream, source, separator, quoted)
+    _check_width(names or header.fields, source)
     try:
         if required is not None:
-            header = pa.csv.open_csv(stream, read, parse, convert).schema.names
-            columns = _columns(header, required, only_required, source)
+            known = pa.csv.read_csv(BytesIO(header.text), read, parse, convert).column_names
+            columns = _columns(known, required, only_required, source)
             convert.include_columns = list(columns)
             # Ids are read as words: 007 is not 7, and twenty digits are no float.
             words = pa.dictionary(pa.int32(), pa.string())
             ids = [name for name, canonical in columns.items() if canonical.endswith("_id")]
             convert.column_types = {name: words for name in ids}
-            stream.seek(0)
         table = pa.csv.read_csv(stream, read, parse, convert)
         for name in ids if required is not None else ():
             at = table.column_names.index(name)
@@ -137,8 +137,15 @@ def read_csv(
         raise InputError(f"{source}: {one_line(error)}; correct the file") from error
 
 
-def _header(stream: IO[bytes] | Inflated, source: str, separator: str, quoted: bool) -> list[str]:
-    """The fields of the first line that is not empty; the stream is at its begin again."""
+class Header(NamedTuple):
+    """The first line of a table that is not empty: its fields, and all the bytes up to its end."""
+
+    fields: list[str]
+    text: bytes
+
+
+def _header(stream: IO[bytes] | Inflated, source: str, separator: str, quoted: bool) -> Header:
+    """Raises `InputError` naming `source`; the stream is at its begin again."""
     head = stream.read(LONGEST_HEADER)
     stream.seek(0)
     # Of one byte a character, as no encoding of ours hides a separator within another one.
@@ -152,7 +159,7 @@ def _header(stream: IO[bytes] | Inflated, source: str, separator: str, quoted: b
         raise InputError(f"{source}: its header cannot be read ({one_line(error)})") from error
     if lines.tell() >= LONGEST_HEADER:
         raise InputError(f"{source}: no line ends in its first {LONGEST_HEADER:,} bytes")
-    return fields
+    return Header(fields, head[: lines.tell()])
 
 
 def _check_width(names: list[str], source: str) -> None:
