@@ -179,6 +179,8 @@ def test_the_ends_of_the_scale(data):
 def test_three_ways_for_the_same_person(app):
     test = app("contrast", stars={1: 5.0, 3114: 5.0, 4886: 4.5})
     assert not test.exception
+    stars = [x.value["stars"] for x in test.dataframe if "stars" in x.value]
+    assert len(stars) == 3 and all(x.between(0.5, 5).all() for x in stars)
     agree = next(x.value for x in test.dataframe if "ways" in x.value)
     assert list(agree["ways"])[-1] == "all three" and agree["of ten"].between(0, 10).all()
     assert [x.value for x in test.subheader][-1] == "Your taste by content"

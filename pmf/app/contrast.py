@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from pmf.app import state
-from pmf.app.person import listed, taste
+from pmf.app.person import listed, on_scale, taste
 from pmf.app.state import Shown
 
 LENGTH = 10
@@ -27,7 +27,7 @@ def show() -> None:
         lists[name] = listed(person, shown.table, state.no_filters(), LENGTH)
         with column:
             st.subheader(name)
-            _show_list(lists[name])
+            _show_list(on_scale(lists[name], shown.scale))
     _shared({name: set(found["item_id"]) for name, found in lists.items()})
     _profile(ways["Content"])
     state.say_what_is_learnt_from()

@@ -12,7 +12,7 @@ from pmf.lists import similar_items
 
 GENRES = ["Action", "Animation", "Comedy", "Crime", "Horror", "Romance", "Sci-Fi"]
 RARE_FIRST = ["Horror", "Animation", "Sci-Fi", "Crime", "Romance", "Action", "Comedy"]
-COLOURS = ["#56B4E9", "#CC79A7", "#009E73", "#D55E00", "#000000", "#E69F00", "#0072B2", "#999999"]
+COLOURS = ["#56B4E9", "#CC79A7", "#009E73", "#D55E00", "#8C564B", "#E69F00", "#0072B2", "#999999"]
 
 
 def show() -> None:

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from pmf.app import choice, state
-from pmf.app.person import ME, Filters, genres_of, listed, reasons, uploaded
+from pmf.app.person import ME, Filters, genres_of, listed, on_scale, reasons, uploaded
 from pmf.app.text import as_csv, plain
 from pmf.errors import InputError
 from pmf.fit import Fitted
@@ -144,8 +144,9 @@ def _list() -> None:
         st.info("No film is left; widen the filters.")
         return
     _width(found)
-    st.altair_chart(_chart(found))
-    shown = found[["title", "stars", "low", "high", "year", "genres"]]
+    told = on_scale(found, state.current().scale)
+    st.altair_chart(_chart(told))
+    shown = told[["title", "stars", "low", "high", "year", "genres"]]
     event = st.dataframe(
         shown, hide_index=True, on_select="rerun", selection_mode="single-row", key="list",
         column_config={
@@ -160,7 +161,7 @@ def _list() -> None:
     else:
         st.caption("Choose a row to see why.")
     st.download_button(
-        "Download the list", as_csv(found.drop(columns="label")), "films.csv", "text/csv"
+        "Download the list", as_csv(told.drop(columns="label")), "films.csv", "text/csv"
     )
 
 
@@ -203,5 +204,7 @@ def _why(person: Folded, film: pd.Series) -> None:
         told, hide_index=True,
         column_config={"stars": st.column_config.NumberColumn(format="%+.2f")},
     )  # fmt: skip
-    st.caption(f"Together {told['stars'].sum():.2f} stars.")
+    total, (low, high) = told["stars"].sum(), state.current().scale
+    shown = "" if low <= total <= high else ", shown as the end of the scale"
+    st.caption(f"Together {total:.2f} stars{shown}.")
     st.button("Not interested", on_click=state.dismissed().add, args=(item,))

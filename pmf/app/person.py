@@ -101,6 +101,12 @@ def listed(
     )  # fmt: skip
 
 
+def on_scale(found: pd.DataFrame, scale: tuple[float, float]) -> pd.DataFrame:
+    """What `listed` gives as it is shown: a normal mean or bound beyond the scale is its end."""
+    bounds = ["stars", "low", "high", "rating_low", "rating_high"]
+    return found.assign(**{name: found[name].clip(*scale) for name in bounds})
+
+
 def allowed(table: pd.DataFrame, filters: Filters) -> pd.DataFrame:
     """The films that pass the filters."""
     keep = (table["ratings"] >= filters.least_ratings) & ~table["item_id"].isin(filters.dismissed)
