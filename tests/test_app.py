@@ -267,12 +267,20 @@ def test_an_empty_filter_is_an_empty_list(table, model_file):
     assert none.empty and {"stars", "low", "high"} <= set(none)
 
 
+def test_no_more_stars_are_shown_than_there_are(table, model_file):
+    found = person.listed(person.fold(pmf.load(model_file), {1: 5.0}), table, person.Filters())
+    shown = person.on_scale(found, (2.0, 4.0))
+    assert (found["stars"] > 4).any() and (found["low"] < 4).any() and (found["high"] > 4).any()
+    for name in ("stars", "low", "high", "rating_low", "rating_high"):
+        assert shown[name].tolist() == [min(max(x, 2.0), 4.0) for x in found[name]]
+
+
 def test_reasons_add_up_to_the_stars(table, model_file):
     who = person.fold(pmf.load(model_file), {1: 5.0, 2: 3.0, 3114: 4.5})
     found = person.listed(who, table, person.Filters(), 3)
     told = person.reasons(who, found["item_id"][0], table, most=2)
     assert told["stars"].sum() == pytest.approx(found["stars"][0], abs=1e-4)
-    assert told["because"].iloc[-1] == "1 other ratings of yours"
+    assert told["because"].iloc[-1] == "1 other rating of yours"
     assert any("Toy Story" in line for line in person.reasons(who, 318, table)["because"])
 
 

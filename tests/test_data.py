@@ -265,6 +265,15 @@ def test_items_are_read_without_the_ratings(data_dir, tmp_path):
         load_items(tmp_path / "absent.csv")
 
 
+@pytest.mark.parametrize("header", [b"movieId,title,title", b"movieId,title,item_id"])
+def test_a_column_that_is_there_twice_is_named(data_dir, header):
+    folder = data_dir / "ml-25m"
+    folder.mkdir(parents=True)
+    (folder / "movies.csv").write_bytes(header + b"\n10,A (1995),7\n")
+    with pytest.raises(InputError, match="movies.csv: the column '(title|item_id)' is there twice"):
+        load_items("ml-25m")
+
+
 def test_a_wrong_checksum_is_refused_and_nothing_copied(data_dir, tmp_path):
     zipped(tmp_path / "mine.zip", "ml-1m", dat_files())
     with pytest.raises(InputError, match="sha256 is .*, not a6898adb"):

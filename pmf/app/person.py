@@ -141,7 +141,8 @@ def reasons(person: Folded, item_id: Any, table: pd.DataFrame, most: int = 8) ->
     told = pd.DataFrame({"because": because, "stars": parts["contribution"]})
     head, rest = told[: len(words) + most], told[len(words) + most :]
     if len(rest):
-        more = {"because": f"{len(rest)} other ratings of yours", "stars": rest["stars"].sum()}
+        ratings = "rating" if len(rest) == 1 else "ratings"
+        more = {"because": f"{len(rest)} other {ratings} of yours", "stars": rest["stars"].sum()}
         head = pd.concat([head, pd.DataFrame([more])], ignore_index=True)
     return head
 

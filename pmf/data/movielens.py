@@ -199,7 +199,11 @@ def _with_year(movies: pd.DataFrame) -> pd.DataFrame:
 def _csv_files(root) -> Readers:
     def table(file: str, names: dict[str, str]) -> pd.DataFrame:
         with (root / file).open("rb") as stream:
-            return read_csv(stream, f"{root}/{file}").rename(columns=names)
+            found = read_csv(stream, f"{root}/{file}").rename(columns=names)
+        twice = found.columns[found.columns.duplicated()]
+        if len(twice):
+            raise InputError(f"{root}/{file}: the column {twice[0]!r} is there twice; keep one")
+        return found
 
     ids = {"userId": "user_id", "movieId": "item_id"}
     return {
