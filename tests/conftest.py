@@ -13,3 +13,12 @@ jax.config.update("jax_num_cpu_devices", 8)  # one processor as eight devices: m
 # Before any of these is imported: each call's array shapes are checked against its signature.
 LEAVES = ["pmf.model", "pmf.conditionals", "pmf.wishart", "pmf.predictive", "pmf.candidates"]
 install_import_hook(LEAVES, "beartype.beartype")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Mistakes are planted on demand only: not by the ordinary run, nor by -m "not slow"."""
+    if "mistakes" in config.getoption("markexpr"):
+        return
+    planted = [item for item in items if "mistakes" in item.keywords]
+    items[:] = [item for item in items if "mistakes" not in item.keywords]
+    config.hook.pytest_deselected(items=planted)
