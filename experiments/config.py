@@ -1,7 +1,8 @@
 """Configurations: TOML in, a grid of resolved runs out. `pmf` itself never sees one.
 
+    about = "What is asked?"        one line for a person
     data = "ml-latest-small"        a data set's name, or a file of ratings
-    system = "pmf"                  who predicts: a name of `experiments.systems`
+    system = "pmf"                  who predicts: a name of `experiments.systems`, or FILE.py:NAME
     [split]                         `SplitConfig`
     [model]                         the system's settings; of "pmf", `pmf.settings.Settings`
     [tuning]                        `TuningConfig`; without it nothing is searched here
@@ -13,9 +14,9 @@ A list is expanded into a grid wherever it stands.
 """
 
 import difflib
-import tomllib
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import (
     BaseModel,
@@ -26,15 +27,20 @@ from pydantic import (
     field_validator,
 )
 
-from experiments.grid import Tree, override, points_of
-from experiments.systems import SYSTEMS
+from experiments import document, own
+from experiments.document import Tree
+from experiments.grid import Axes, axes_of, count_of, override, points_of, samples_of
+from experiments.system import System
+from experiments.systems import system_named
 from pmf.errors import InputError
 from pmf.evaluate.compare import metric_named
 from pmf.settings import describe
 
 FROZEN = ConfigDict(frozen=True, extra="forbid")
-SECTIONS = ("data", "system", "split", "model", "tuning", "ranking", "comparison", "arm")
+SECTIONS = ("about", "data", "system", "split", "model", "tuning", "ranking", "comparison", "arm")
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+WHOLE_LISTS = ("map", "mrr")  # metrics of lists that are not cut off after k items
+MOST_RUNS = 100_000  # of an experiment; a larger grid is a slip
 
 
 class SplitConfig(BaseModel):
@@ -114,6 +120,10 @@ class RunConfig(BaseModel):
     tuning: TuningConfig | None = None
     ranking: RankingConfig | None = None
 
+    def __reduce__(self):
+        """Pickled by its content: a worker finds the class of the settings by the system."""
+        return resolve, (self.model_dump(mode="json"), "a pickled run")
+
 
 class Experiment(BaseModel):
     """A named grid of runs."""
@@ -121,6 +131,7 @@ class Experiment(BaseModel):
     model_config = FROZEN
 
     name: str
+    about: str = ""  # what it asks
     runs: tuple[RunConfig, ...]
     comparison: ComparisonConfig | None = None
 
@@ -142,29 +153,61 @@ def find(name: Path) -> Path:
     raise InputError(f"{name}: no such configuration; {hint}")
 
 
+class Grid(NamedTuple):
+    """A configuration that has been read; its runs have not been made."""
+
+    path: Path
+    about: str
+    arms: dict[str, Axes]
+    own: dict[str, tuple[str, ...]]  # the settings that each arm names itself
+    comparison: ComparisonConfig | None
+
+    @property
+    def count(self) -> int:
+        return sum(map(count_of, self.arms.values()))
+
+    def resolved(self, points_of_arm: Callable[[Axes], Iterator[Tree]]) -> Iterator[RunConfig]:
+        """The runs at some points of each arm's axes, checked."""
+        for arm, axes in self.arms.items():
+            for point in points_of_arm(axes):
+                yield resolve(point, str(self.path), self.own.get(arm, ()))
+
+
 def load(path: Path, overrides: list[str]) -> Experiment:
     """Read a TOML, apply `a.b=value` overrides, and expand every list into a grid.
 
     Raises `InputError` naming the file and the key: an unknown key, a wrong type, an empty grid.
     """
-    try:
-        tree = tomllib.loads(path.read_text(encoding="utf8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from error
+    return expand(read(path, overrides))
+
+
+def read(path: Path, overrides: list[str]) -> Grid:
+    """The first half of `load`: a grid of any size, not expanded."""
+    document.check_name(path.stem, "the name", str(path))
+    tree = document.read(path)
     for text in overrides:
         override(tree, text)
+    document.check(tree, str(path))
     _check_sections(tree, path)
+    about = tree.pop("about", "")
     comparison = _comparison(tree, path)
-    arms = _arms(tree, path)
-    own = {name: tuple(content) for name, content in tree.get("arm", {}).items()}
-    runs = [
-        resolve(point, str(path), own.get(point.get("arm", ""), ()))
-        for arm in arms
-        for point in points_of(arm, path)
-    ]
+    arms = {arm.get("arm", ""): axes_of(arm, path) for arm in _arms(tree, path)}
+    named = {name: tuple(content) for name, content in tree.get("arm", {}).items()}
+    return Grid(path, about, arms, named, comparison)
+
+
+def expand(grid: Grid) -> Experiment:
+    """The second half of `load`: every run. Raises `InputError` where they are too many."""
+    if grid.count > MOST_RUNS:
+        for _ in grid.resolved(samples_of):  # other mistakes come first
+            pass
+        raise InputError(
+            f"{grid.path}: {grid.count:,} runs; an experiment has at most {MOST_RUNS:,}"
+        )
+    runs = tuple(grid.resolved(points_of))
     if len({run.model_dump_json() for run in runs}) != len(runs):
-        raise InputError(f"{path}: a list names the same value twice")
-    return Experiment(name=path.stem, runs=tuple(runs), comparison=comparison)
+        raise InputError(f"{grid.path}: a list names the same value twice")
+    return Experiment(name=grid.path.stem, about=grid.about, runs=runs, comparison=grid.comparison)
 
 
 def _comparison(tree: Tree, path: Path) -> ComparisonConfig | None:
@@ -176,7 +219,27 @@ def _comparison(tree: Tree, path: Path) -> ComparisonConfig | None:
     for name in comparison.references:
         if name not in arms:
             raise InputError(f"{path}: comparison.references: {name!r}: {_hint(name, arms)}")
+    for name in comparison.metrics:
+        _check_ranked(name, tree.get("ranking"), path)
     return comparison
+
+
+def _check_ranked(name: str, ranking: Tree | None, path: Path) -> None:
+    """Raise `InputError` where a metric of lists is asked for that no run would have."""
+    base, at, cutoff = name.partition("@")
+    if metric_named(name).over != "users":
+        if at:
+            raise InputError(
+                f"{path}: comparison.metrics: {name}: a score of ratings has no @{cutoff}"
+            )
+        return
+    if ranking is None:
+        raise InputError(f"{path}: comparison.metrics: {name}: it needs the section [ranking]")
+    k = ranking.get("k", RankingConfig().k)
+    lengths = k if isinstance(k, list) else [k]
+    known = [base] if base in WHOLE_LISTS else [f"{base}@{one}" for one in lengths]
+    if name not in known:
+        raise InputError(f"{path}: comparison.metrics: {name}: [ranking] gives {', '.join(known)}")
 
 
 def resolve(tree: Tree, source: str, own: tuple[str, ...] = ()) -> RunConfig:
@@ -223,10 +286,13 @@ def _checked(
         raise InputError(f"{source}: {'; '.join(lines)}") from error
 
 
-def _system(name: Any, source: str):
-    if name in SYSTEMS:
-        return SYSTEMS[name]
-    raise InputError(f"{source}: system={name!r}: {_hint(str(name), list(SYSTEMS))}")
+def _system(name: Any, source: str) -> System:
+    if not isinstance(name, str):
+        raise InputError(f"{source}: system={str(name)[:40]}: a name in quotes is needed")
+    try:
+        return system_named(name)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
 
 
 def _hint(key: str, known: list[str]) -> str:
@@ -238,6 +304,8 @@ def _check_sections(tree: Tree, path: Path) -> None:
     for key in tree:
         if key not in SECTIONS:
             raise InputError(f"{path}: {key}: unknown key; {_hint(key, list(SECTIONS))}")
+    if not isinstance(tree.get("about", ""), str):
+        raise InputError(f"{path}: about: a line of text is needed")
     for key in ("split", "model", "tuning", "ranking", "comparison", "arm"):
         if not isinstance(tree.get(key, {}), dict):
             raise InputError(f"{path}: {key}: a section is needed, as [{key}]")
@@ -249,11 +317,16 @@ def _arms(tree: Tree, path: Path) -> list[Tree]:
     An arm takes from `[model]` what its system knows; what no arm's system knows is an error.
     """
     tree = {"system": "pmf", "split": {}, "model": {}, **tree}
-    arms = tree.pop("arm", None) or {"": {}}
-    for name, content in arms.items():
+    named = tree.pop("arm", None) or {}
+    for name, content in named.items():
+        document.check_name(name, "arm", str(path))
         if not isinstance(content, dict):
             raise InputError(f"{path}: arm.{name}: an arm is a section, as [arm.{name}]")
-    used = {name: content.get("system", tree["system"]) for name, content in arms.items()}
+    arms = named or {"": {}}
+    used = {
+        name: _whole_paths(content.get("system", tree["system"]), path)
+        for name, content in arms.items()
+    }
     fields = {name: set(_fields(system, str(path))) for name, system in used.items()}
     known = set[str]().union(*fields.values())
     for key in tree["model"]:
@@ -266,6 +339,18 @@ def _arms(tree: Tree, path: Path) -> list[Tree]:
         point = {**tree, "system": used[name], "model": shared | own}
         trees.append({"arm": name, **point} if name else point)
     return trees
+
+
+def _whole_paths(system: Any, path: Path) -> Any:
+    """A system, or a list of them, with the whole paths of those that are in files."""
+    if isinstance(system, list):
+        return [_whole_paths(one, path) for one in system]
+    if not isinstance(system, str) or not own.is_own(system):
+        return system
+    try:
+        return own.located(system, path.parent)
+    except InputError as error:
+        raise InputError(f"{path}: system: {error}") from error
 
 
 def _fields(system: Any, source: str) -> list[str]:

@@ -12,6 +12,7 @@ In `runs/EXPERIMENT/`, ID being a run's:
 
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -77,8 +78,10 @@ def checkpoints_of(folder: Path) -> Path:
 def find_run(runs_dir: Path, run_id: str) -> Path:
     """The folder of a run by its identity, or the beginning of it, in any experiment.
 
-    Raises `InputError` where there is none, or more than one.
+    Raises `InputError` where there is none, or more than one, or it is no identity.
     """
+    if not re.fullmatch("[0-9a-f]{1,12}", run_id):
+        raise InputError(f"{run_id}: not an identity, which has up to 12 digits 0 to 9, a to f")
     found = sorted(path.parent for path in runs_dir.glob(f"*/{run_id}*/config.json"))
     if len({path.name for path in found}) == 1:
         return found[0]

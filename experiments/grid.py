@@ -1,14 +1,17 @@
 """A configuration's tree to points: overrides, and lists expanded. Plain dictionaries only."""
 
 import itertools
+import math
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from experiments.document import Tree
 from pmf.errors import InputError
 
-Tree = dict[str, Any]
 Where = tuple[str, ...]
+Axes = list[tuple[Where, list[Any]]]
 
 PAIRS = {("model", "scale")}  # settings whose one value is a list
 
@@ -27,14 +30,16 @@ def override(tree: Tree, text: str) -> None:
         tree[name] = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         tree[name] = value.strip()
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"--set {key}: a number too long, or brackets too deep") from error
 
 
-def points_of(tree: Tree, path: Path) -> list[Tree]:
-    """Every combination of the values of list-valued keys, in the file's order.
+def axes_of(tree: Tree, path: Path) -> Axes:
+    """Every leaf with the values that it takes: those of a list, or one.
 
     Raises `InputError` naming the file and the key of an empty list.
     """
-    axes: list[tuple[Where, list[Any]]] = []
+    axes: Axes = []
     for where, value in _leaves(tree, ()):
         is_axis = isinstance(value, list) and (
             where not in PAIRS or any(isinstance(item, list) for item in value)
@@ -42,13 +47,34 @@ def points_of(tree: Tree, path: Path) -> list[Tree]:
         if is_axis and not value:
             raise InputError(f"{path}: {'.'.join(where)}: an empty list leaves no run")
         axes.append((where, value if is_axis else [value]))
-    points = []
+    return axes
+
+
+def count_of(axes: Axes) -> int:
+    """How many points there are, without making them."""
+    return math.prod(len(values) for _, values in axes)
+
+
+def points_of(axes: Axes) -> Iterator[Tree]:
+    """Every combination of the axes' values, in the file's order."""
+    places = [where for where, _ in axes]
     for values in itertools.product(*(values for _, values in axes)):
-        point: Tree = {}
-        for (where, _), value in zip(axes, values, strict=True):
-            _put(point, where, value)
-        points.append(point)
-    return points
+        yield _point(places, values)
+
+
+def samples_of(axes: Axes) -> Iterator[Tree]:
+    """As many points as let every axis take each of its values: all that can be mistaken alone."""
+    places, first = [where for where, _ in axes], [values[0] for _, values in axes]
+    for j, (_, values) in enumerate(axes):
+        for value in values:
+            yield _point(places, [*first[:j], value, *first[j + 1 :]])
+
+
+def _point(places: list[Where], values: Any) -> Tree:
+    point: Tree = {}
+    for where, value in zip(places, values, strict=True):
+        _put(point, where, value)
+    return point
 
 
 def _leaves(tree: Tree, where: Where) -> list[tuple[Where, Any]]:

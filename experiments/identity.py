@@ -9,7 +9,8 @@ from pydantic import BaseModel
 from experiments.config import Experiment, RunConfig
 from experiments.grid import flattened
 from experiments.inputs import digest
-from experiments.systems import SYSTEMS
+from experiments.naming import named
+from experiments.systems import code_of, label_of, system_named
 
 
 class Point(NamedTuple):
@@ -17,6 +18,7 @@ class Point(NamedTuple):
 
     config: RunConfig
     data: str  # sha256 of the data
+    code: str  # sha256 of the file of a system of one's own
     id: str
     study: str | None
     title: str  # what tells it from the others of its grid
@@ -30,43 +32,50 @@ def identify(experiment: Experiment) -> list[Point]:
 
 def identified(config: RunConfig, title: str = "") -> Point:
     """A run with its identity: the hash of its resolved configuration and of its data."""
-    data = ""
+    data, code = "", code_of(config.system)
     if config.split is not None:
         folds = config.split.file if config.split.kind == "assigned_folds" else ""
-        data = digest(config.data, SYSTEMS[config.system].tables, folds)
-    return Point(
-        config, data, _hash(config.model_dump(mode="json"), data), _study(config, data), title
-    )
+        data = digest(config.data, system_named(config.system).tables, folds)
+    run = _hash(_named(config), data, code)
+    return Point(config, data, code, run, study_of(config, data, code), title)
 
 
-def _study(config: RunConfig, data: str) -> str | None:
-    """The identity of a run's search, shared by arms and seeds that would search alike."""
-    system = SYSTEMS[config.system]
+def study_of(config: RunConfig, data: str, code: str) -> str | None:
+    """The identity of a run's search, shared by arms and seeds that would search alike.
+
+    None where there is nothing to search.
+    """
+    system = system_named(config.system)
     if config.tuning is None or not config.tuning.trials or not system.space(config.model):
         return None
-    judged = trial_settings(config).model_dump(mode="json")
-    whole = config.model_dump(mode="json", exclude={"arm", "model"})
-    return _hash(whole | {"model": judged}, data)
+    whole = _named(config) | {"model": named(trial_settings(config))}
+    del whole["arm"]
+    return _hash(whole, data, code)
 
 
 def trial_settings(config: RunConfig) -> BaseModel:
     """The settings that a candidate is judged with: without the run's own seed."""
-    settings = SYSTEMS[config.system].for_trials(config.model)
+    settings = system_named(config.system).for_trials(config.model)
     if config.tuning is None or "seed" not in type(settings).model_fields:
         return settings
     return settings.model_copy(update={"seed": config.tuning.seed})
 
 
-def _hash(content: dict[str, Any], data: str) -> str:
+def _named(config: RunConfig) -> dict[str, Any]:
+    return named(config) | {"system": label_of(config.system)}
+
+
+def _hash(content: dict[str, Any], data: str, code: str) -> str:
     """The first 12 hex digits of the sha256 of a canonical JSON."""
-    canonical = json.dumps({"config": content, "data": data}, sort_keys=True)
+    whole = {"config": content, "data": data} | ({"code": code} if code else {})
+    canonical = json.dumps(whole, sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
 def fields_of(config: RunConfig) -> dict[str, Any]:
     """Every field of a configuration by its dotted name, the arm and the system first."""
-    first = {"arm": config.arm, "system": config.system}
-    return first | flattened(config.model_dump(mode="json"))
+    fields = {"arm": config.arm, "system": ""} | flattened(config.model_dump(mode="json"))
+    return fields | {"system": label_of(config.system)}
 
 
 def _titles(runs: tuple[RunConfig, ...]) -> list[str]:

@@ -28,6 +28,7 @@ def manifest(point: Point, split: Split | None) -> dict[str, Any]:
             "split": point.config.split and point.config.split.seed,
         },
         "data_sha256": point.data,
+        "system_sha256": point.code,  # of the file of a system of one's own
         "split_hash": split and split.hash,
     }
 

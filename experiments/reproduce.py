@@ -13,6 +13,7 @@ from experiments.identity import identified
 from experiments.manifest import surroundings
 from experiments.runs import metrics, predict, scored
 from experiments.system import OnStep
+from experiments.systems import check_code
 from experiments.tune import Found
 from pmf.errors import InputError
 
@@ -45,10 +46,12 @@ def reproduce(run: Path, on_step: OnStep, tolerance: float | None = None) -> Ver
 
     Every final score and every prediction is compared, times are not. Without a `tolerance` the
     same bits are expected where machine, versions and code are the same, and differences of up to
-    1e-5 elsewhere. Raises `InputError` where the data are not those of the run.
+    1e-5 elsewhere. Raises `InputError` where the data, or a system's own file, are not the run's.
     """
     recorded = manifest_of(run, "data_sha256", "tuned", "versions")
-    config = resolve(json.loads((run / "config.json").read_text()), str(run / "config.json"))
+    asked = json.loads((run / "config.json").read_text())
+    check_code(asked["system"], recorded.get("system_sha256", ""))
+    config = resolve(asked, str(run / "config.json"))
     point = identified(config)
     if point.data != recorded["data_sha256"]:
         raise InputError(

@@ -23,7 +23,7 @@ from experiments.identity import Point
 from experiments.inputs import dataset, split_data
 from experiments.manifest import manifest
 from experiments.system import TRACE, OnStep, Outcome
-from experiments.systems import SYSTEMS
+from experiments.systems import system_named
 from experiments.tune import Found
 from pmf.answers import UnknownIdWarning
 from pmf.checkpoint import Checkpoints, holds_checkpoints
@@ -64,14 +64,14 @@ def predict(
     """A run's split, and what its system did with it; None where it reads no data."""
     config = point.config
     if config.split is None:
-        system = SYSTEMS[config.system]
+        system = system_named(config.system)
         return None, system.fit_and_predict(config.model, None, None, on_step, checkpoints)
     data = dataset(config.data)
     split = split_data(data.ratings, config.split)
     settings = settings_of(point, split, tuned)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnknownIdWarning)  # counted among the scores
-        outcome = SYSTEMS[config.system].fit_and_predict(
+        outcome = system_named(config.system).fit_and_predict(
             settings, split, data, on_step, checkpoints
         )
     if tuned is not None:
@@ -87,7 +87,7 @@ def settings_of(point: Point, split: Split, tuned: Found | None) -> BaseModel:
     if tuned is None:
         return model
     rmse = tuned.rmse if np.isfinite(tuned.rmse) else None
-    return SYSTEMS[point.config.system].tuned(model, tuned.point, split.train, rmse)
+    return system_named(point.config.system).tuned(model, tuned.point, split.train, rmse)
 
 
 def scored(config: RunConfig, split: Split | None, outcome: Outcome) -> Report | None:

@@ -10,6 +10,7 @@ from experiments.folders import checkpoints_of
 from experiments.identity import Point
 from experiments.runs import execute
 from experiments.system import OnStep
+from experiments.systems import check_code
 from pmf.checkpoint import holds_checkpoints
 from pmf.errors import InputError, NotFiniteError
 
@@ -86,8 +87,9 @@ def check_resumable(tasks: list[Task], options: Options) -> None:
 
 
 def perform(task: Task, options: Options, on_step: OnStep) -> None:
-    """Do one task."""
+    """Do one task. Raises `InputError` where the system's file is not what the task names."""
     folder, point = options.folder, task.point
+    check_code(point.config.system, point.code)
     if task.is_search:
         tune.search(point, folder, on_step)
         return

@@ -19,7 +19,7 @@ from experiments.config import RunConfig
 from experiments.identity import Point, trial_settings
 from experiments.inputs import dataset, split_data
 from experiments.system import Axis, OnStep
-from experiments.systems import SYSTEMS
+from experiments.systems import system_named
 from pmf.atomic import replacing
 from pmf.data.splits import Split, sample_records
 from pmf.errors import InputError, NotFiniteError
@@ -65,7 +65,7 @@ def search(point: Point, folder: Path, on_step: OnStep) -> None:
 def _run_trials(config: RunConfig, journal: Path, on_step: OnStep) -> Found:
     tuning = config.tuning
     assert tuning is not None and config.split is not None
-    system = SYSTEMS[config.system]
+    system = system_named(config.system)
     space = system.space(config.model)
     train = split_data(dataset(config.data).ratings, config.split).train
     parts = sample_records(train, tuning.fraction, tuning.seed)
@@ -87,7 +87,7 @@ def _try(
     config: RunConfig, point: dict[str, float], parts: Split, train: Any
 ) -> tuple[float, dict[str, float]]:
     """The validation RMSE of a candidate; infinity where its fit is not finite, or broke."""
-    system = SYSTEMS[config.system]
+    system = system_named(config.system)
     settings = system.tuned(trial_settings(config), point, train, None)
     try:
         outcome = system.fit_and_predict(

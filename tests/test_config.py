@@ -8,8 +8,8 @@ import pytest
 from grids import ARMS, write
 
 from experiments import inputs
-from experiments.config import CONFIGS, find, load, resolve
-from experiments.grid import flattened, points_of
+from experiments.config import CONFIGS, expand, find, load, read, resolve
+from experiments.grid import axes_of, flattened, points_of
 from experiments.identity import fields_of, identify
 from pmf.data.splits import crossfold_records, keep_share
 from pmf.errors import InputError
@@ -39,7 +39,7 @@ def test_lists_expand_to_a_grid_with_distinct_ids(config):
 
 
 def test_lists_expand_inside_tables():
-    points = points_of({"a": {"b": {"c": [1, 2]}, "d": 3}, "e": ["x", "y"]}, Path("t"))
+    points = points_of(axes_of({"a": {"b": {"c": [1, 2]}, "d": 3}, "e": ["x", "y"]}, Path("t")))
     assert [flattened(point) for point in points] == [
         {"a.b.c": c, "a.d": 3, "e": e} for c in (1, 2) for e in ("x", "y")
     ]
@@ -112,6 +112,96 @@ def test_mistakes_name_the_file_and_the_key(arms, override, message):
     with pytest.raises(InputError) as raised:
         load(arms, [override])
     assert message in str(raised.value)
+
+
+HEAD = 'data = "x.csv"\n'
+
+
+@pytest.mark.parametrize(
+    ("toml", "message"),
+    [
+        (f"{HEAD}[model]\nrank = {'9' * 5000}", "cannot be read (Exceeds the limit"),
+        (f"{HEAD}[model]\nrank = {'9' * 4000}", "model.rank: a whole number of more than 64 bits"),
+        (f"{HEAD}[model]\nseed = [1, {2**63}]", "model.seed.1: a whole number of more than 64"),
+        (f"{HEAD}[model]\nrank = {'[' * 10000}", "brackets stand inside one another too deeply"),
+        (f"{HEAD}[model]\nrank = {'[' * 40}{']' * 40}", "inside one another too deeply"),
+        (f"{HEAD}[model]\n{'.'.join('a' * 300)} = 1", "inside one another too deeply"),
+        (f"{HEAD}system = {{a = 1}}", "system={'a': 1}: a name in quotes is needed"),
+        (f"{HEAD}system = 3", "system=3: a name in quotes is needed"),
+        (f"{HEAD}system = ['pmf', [1]]", "system=[1]: a name in quotes is needed"),
+        ('data = {a = 1}\nsplit = {kind = "last_n"}', "data: Input should be a valid string"),
+        ("data = 'a\x00b'", "cannot be read"),
+        ('data = "a\\u0000b"', "has letters that cannot be printed"),
+        (f"{HEAD}about = 3", "about: a line of text is needed"),
+        (f'{HEAD}[arm.""]\nrank = 1', "arm '': a name is needed"),
+        (f'{HEAD}[arm." "]\nrank = 1', "arm ' ': a name is needed"),
+        (f'{HEAD}[arm."$$"]\nrank = 1', "arm '$$': a name that does not begin with"),
+        (f'{HEAD}[arm.".."]\nrank = 1', "arm '..': a name that does not begin with"),
+        (f'{HEAD}[arm."_x"]\nrank = 1', "arm '_x': a name that does not begin with"),
+        (f'{HEAD}[arm."a/b"]\nrank = 1', "arm 'a/b': a name without separators"),
+        (f"{HEAD}[arm.'a\\b']\nrank = 1", "a name without separators"),
+        (f'{HEAD}[arm."a\\u0007"]\nrank = 1', "a name without separators"),
+        (f"{HEAD}[arm.{'a' * 101}]\nrank = 1", "a name of more than 100 letters"),
+        (f"{HEAD}[arm]\na = 3", "arm.a: an arm is a section"),
+    ],
+)
+def test_hostile_files_are_refused_in_one_line_that_names_them(toml, message, tmp_path):
+    path = tmp_path / "hostile.toml"
+    path.write_text(toml)
+    with pytest.raises(InputError) as raised:
+        load(path, [])
+    assert message in str(raised.value) and str(raised.value).startswith(str(path))
+    assert "\n" not in str(raised.value) and len(str(raised.value)) < 400 + len(str(path))
+
+
+@pytest.mark.parametrize("name", ["...toml", ".toml", "..toml", "_x.toml", "a\\b.toml", "$$.toml"])
+def test_a_configuration_has_a_name_that_a_folder_can_have(name, tmp_path):
+    path = tmp_path / name
+    path.write_text('data = "x.csv"')
+    with pytest.raises(InputError, match="the name '"):
+        load(path, [])
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 10_000, "[" * 40 + "]" * 40])
+def test_hostile_overrides_are_refused_in_one_line(arms, value):
+    with pytest.raises(InputError) as raised:
+        load(arms, [f"model.rank={value}"])
+    assert "model.rank" in str(raised.value) and len(str(raised.value)) < 300
+
+
+def test_a_grid_is_counted_without_being_made(arms):
+    """10^12 points: making them would never end."""
+    thousand = f"[{', '.join(map(str, range(1000)))}]"
+    many = [f"model.{name}={thousand}" for name in ("rank", "seed", "burn_in", "patience")]
+    many[-1] = many[-1].replace("[0, ", "[1000, ")
+    grid = read(arms, many)
+    assert grid.count == 1000**3 + 1000**3 + 1000**4  # two arms have a rank of their own
+    with pytest.raises(InputError, match=r"runs; an experiment has at most 100,000"):
+        expand(grid)
+    with pytest.raises(InputError, match="model.rank: Input should be a valid integer"):
+        load(arms, [*many[1:], f"model.rank={thousand[:-1]}, 'deep']"])
+
+
+@pytest.mark.parametrize(
+    ("ranking", "metric", "message"),
+    [
+        ("", "ndcg@10", "comparison.metrics: ndcg@10: it needs the section [ranking]"),
+        ("[ranking]\nk = 5", "ndcg@10", "comparison.metrics: ndcg@10: [ranking] gives ndcg@5"),
+        ("[ranking]", "ndcg", "comparison.metrics: ndcg: [ranking] gives ndcg@10"),
+        ("[ranking]", "map@10", "comparison.metrics: map@10: [ranking] gives map"),
+        ("[ranking]", "ndcg@ten", "comparison.metrics: ndcg@ten: [ranking] gives ndcg@10"),
+        ("", "crps@10", "comparison.metrics: crps@10: a score of ratings has no @10"),
+    ],
+)
+def test_a_metric_that_no_run_would_have_is_refused(ranking, metric, message, tmp_path):
+    path, about = tmp_path / "arms.toml", '[comparison]\nreferences = ["a"]\nmetrics = '
+    arm, split = '\n[arm.a]\nmethod = "als"\n', 'split = {kind = "last_n"}\n'
+    path.write_text(f'{HEAD}{ranking}\n{about}["{metric}"]{arm}')
+    with pytest.raises(InputError) as raised:
+        load(path, [])
+    assert message in str(raised.value)
+    path.write_text(f'{HEAD}{split}[ranking]\nk = [5, 10]\n{about}["ndcg@10", "map", "crps"]{arm}')
+    assert len(load(path, []).runs) == 2
 
 
 def test_a_configuration_is_found_by_its_name():

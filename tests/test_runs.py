@@ -17,6 +17,7 @@ from experiments.config import load
 from experiments.identity import identify
 from experiments.runs import execute
 from experiments.system import Outcome
+from experiments.systems import SYSTEMS
 from experiments.table import summary
 from paper_figures import calibration, convergence
 from paper_figures.build import build
@@ -88,9 +89,8 @@ def test_run_folders_become_tables_and_figures(experiment, tmp_path):
 
 def fake(outcome: Outcome, monkeypatch) -> None:
     """Every run's system gives this."""
-    systems = dict.fromkeys(runs.SYSTEMS, runs.SYSTEMS["pmf"])
-    given = systems["pmf"]._replace(fit_and_predict=lambda *arguments: outcome)
-    monkeypatch.setattr(runs, "SYSTEMS", {"pmf": given})
+    given = SYSTEMS["pmf"]._replace(fit_and_predict=lambda *arguments: outcome)
+    monkeypatch.setitem(SYSTEMS, "pmf", given)
 
 
 def test_a_system_without_a_variance_has_no_density(experiment, tmp_path, monkeypatch):

@@ -17,6 +17,7 @@ from experiments.identity import identify
 from experiments.inputs import dataset, split_data
 from experiments.runs import settings_of
 from experiments.system import Axis, Outcome
+from experiments.systems import SYSTEMS
 from pmf import tuning
 from pmf.data.splits import sample_records
 from pmf.errors import InputError, NotFiniteError
@@ -116,7 +117,7 @@ def spy(monkeypatch, after: int | None = None) -> list:
         return Outcome(np.full(len(split.test), level), costs={"fit_seconds": 1.0})
 
     system = factorization.SYSTEM._replace(fit_and_predict=fit)
-    monkeypatch.setattr(tune, "SYSTEMS", {"pmf": system})
+    monkeypatch.setitem(SYSTEMS, "pmf", system)
     return seen
 
 
@@ -162,7 +163,7 @@ def test_a_search_sees_training_ratings_only(point, tmp_path, monkeypatch):
 @pytest.mark.parametrize("is_error", [True, False])
 def test_candidates_that_are_not_finite_lose(is_error, point, tmp_path, monkeypatch):
     seen = spy(monkeypatch)
-    system = tune.SYSTEMS["pmf"]
+    system = SYSTEMS["pmf"]
 
     def fit(settings, split, *rest):
         if not seen:
@@ -172,7 +173,7 @@ def test_candidates_that_are_not_finite_lose(is_error, point, tmp_path, monkeypa
             return Outcome(np.full(len(split.test), np.nan))
         return system.fit_and_predict(settings, split, *rest)
 
-    monkeypatch.setattr(tune, "SYSTEMS", {"pmf": system._replace(fit_and_predict=fit)})
+    monkeypatch.setitem(SYSTEMS, "pmf", system._replace(fit_and_predict=fit))
     tune.search(point, tmp_path, quiet)
     best = tune.found(tmp_path, point.study)
     assert np.isfinite(best.rmse) and best.point["factor"] != PRIOR_AXES["factor"].start
