@@ -9,8 +9,8 @@ import pandas as pd
 from experiments.config import SplitConfig
 from pmf.data import splits
 from pmf.data.catalogue import load
+from pmf.data.columns import canonical_columns
 from pmf.data.files import read_csv
-from pmf.data.frames import ALIASES
 from pmf.data.movielens import Dataset, data_dir
 from pmf.errors import InputError
 
@@ -83,9 +83,8 @@ def _read_folds(file: str) -> pd.DataFrame:
     path = _folds_file(file)
     with path.open("rb") as stream:
         folds = read_csv(stream, str(path))
-    names = {alias: name for name, aliases in ALIASES.items() for alias in aliases}
+    names = canonical_columns([*folds.columns], ("user_id", "item_id"), str(path))
     folds = folds.rename(columns=names)
-    missing = {"user_id", "item_id", "fold"} - set(folds.columns)
-    if missing:
-        raise InputError(f"{path}: no column {', '.join(sorted(missing))}")
+    if "fold" not in folds:
+        raise InputError(f"{path}: no column fold")
     return folds

@@ -8,6 +8,7 @@ import pandas as pd
 
 from pmf.data.frames import Ids, pairs
 from pmf.data.pairs import Rated
+from pmf.data.tables import Table, as_frame
 from pmf.errors import InputError
 from pmf.fit import Fit, Fitted
 from pmf.predictive import Prediction, interval
@@ -40,10 +41,11 @@ class Model(Protocol):
     def predict_rows(self, user: np.ndarray, item: np.ndarray) -> Prediction: ...
 
 
-def answer(model: Model, frame: pd.DataFrame, level: float | None, source: str) -> pd.DataFrame:
+def answer(model: Model, frame: Table, level: float | None, source: str) -> pd.DataFrame:
     """Predictions for a frame of (user, item) pairs, row by row. See `pmf.PMF.predict`."""
     if level is not None and not 0 < level < 1:
         raise InputError(f"interval={level}: a probability between 0 and 1, such as 0.9")
+    frame = as_frame(frame, source)
     fitted, ids = model.require_fitted(), pairs(frame, source)
     user, item = row_numbers(fitted, ids, source)
     prediction = model.predict_rows(user, item)

@@ -11,6 +11,7 @@ from scipy.sparse import csr_array
 from pmf.answers import answer, clipped, require, require_heldout, row_numbers
 from pmf.content import content, marginal_noise, posterior_variance
 from pmf.data.features import ItemFeatures
+from pmf.data.tables import Table
 from pmf.featured import Task, fitted, make_task, nobody, searched
 from pmf.fit import LEAST_VARIANCE, Fitted, OnStep, residual_variance
 from pmf.layout import by_rows
@@ -54,9 +55,9 @@ class Content:
 
     def fit(
         self,
-        ratings: pd.DataFrame,
+        ratings: Table,
         features: ItemFeatures,
-        heldout: pd.DataFrame | None = None,
+        heldout: Table | None = None,
         on_step: OnStep = nobody,
     ) -> "Content":
         """Fit to a frame of ratings; `heldout` ratings are watched only.
@@ -96,7 +97,7 @@ class Content:
         return searched(task, Method(build, ONE_STEP), on_step)
 
     def predict(
-        self, frame: pd.DataFrame, interval: float | None = None, source: str = "the frame"
+        self, frame: Table, interval: float | None = None, source: str = "the frame"
     ) -> pd.DataFrame:
         """Predictions for a frame of (user, item) pairs, as `pmf.PMF.predict`'s.
 

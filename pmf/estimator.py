@@ -15,6 +15,7 @@ from pmf.data import catalogue
 from pmf.data.coding import count_rows
 from pmf.data.frames import Encoded, checked, each_once, learnable
 from pmf.data.pairs import rated_by_user
+from pmf.data.tables import Table, is_path
 from pmf.errors import InputError
 from pmf.extend import Which, extended
 from pmf.fit import Fitted, OnRecord, OnStep, fit_ratings
@@ -45,14 +46,17 @@ class PMF:
 
     def fit(
         self,
-        ratings: pd.DataFrame | str | Path,
-        heldout: pd.DataFrame | None = None,
+        ratings: Table | str | Path,
+        heldout: Table | None = None,
         on_step: OnStep = lambda phase, step, total: None,
         source: str = "the training frame",
         checkpoints: Checkpoints | None = None,
         on_record: OnRecord = lambda record: None,
     ) -> "PMF":
-        """Fit to a frame of ratings, a data set by name, a file, or a folder of Parquet files.
+        """Fit to a table of ratings, a data set by name, a file, or a folder of Parquet files.
+
+        A table is a frame of pandas, one that speaks Arrow, or a scipy.sparse matrix
+        (`pmf.data.tables.as_frame`); so it is wherever ratings or pairs are asked for.
 
         A large file is read in less time and memory by its path than through a frame. A folder is
         read by batches; with `on_disk=True` its ratings never are in memory as a whole.
@@ -65,7 +69,7 @@ class PMF:
         """
         settings = self.settings
         rules = settings.scale, settings.duplicates
-        if not isinstance(ratings, pd.DataFrame):
+        if is_path(ratings):
             with TemporaryDirectory(prefix="pmf-", ignore_cleanup_errors=True) as folder:
                 work_folder = Path(folder) if settings.on_disk else None
                 encoded = catalogue.encoded(ratings, *rules, work_folder)
@@ -78,7 +82,7 @@ class PMF:
     def _fit_encoded(
         self,
         encoded: Encoded,
-        heldout: pd.DataFrame | None,
+        heldout: Table | None,
         on_step: OnStep,
         checkpoints: Checkpoints | None,
         on_record: OnRecord,
@@ -109,7 +113,7 @@ class PMF:
         return self
 
     def predict(
-        self, frame: pd.DataFrame, interval: float | None = None, source: str = "the frame"
+        self, frame: Table, interval: float | None = None, source: str = "the frame"
     ) -> pd.DataFrame:
         """Predictions for a frame of (user, item) pairs, row by row.
 
@@ -130,7 +134,7 @@ class PMF:
         mean, variance = predict_pairs(fit.draws, fit.noise_variance, user, item)
         return Prediction(clipped(mean, self.settings), variance)
 
-    def partial_fit_users(self, ratings: pd.DataFrame, seed: int = 0) -> "PMF":
+    def partial_fit_users(self, ratings: Table, seed: int = 0) -> "PMF":
         """A model that has the frame's users too, their rows given the items as fitted.
 
         The frame holds all ratings of each; one that the model knows gets a new row. Nothing else
@@ -138,11 +142,11 @@ class PMF:
         """
         return self._extended(ratings, "user", seed)
 
-    def partial_fit_items(self, ratings: pd.DataFrame, seed: int = 0) -> "PMF":
+    def partial_fit_items(self, ratings: Table, seed: int = 0) -> "PMF":
         """The same for items, given the users as fitted."""
         return self._extended(ratings, "item", seed)
 
-    def _extended(self, ratings: pd.DataFrame, which: Which, seed: int) -> "PMF":
+    def _extended(self, ratings: Table, which: Which, seed: int) -> "PMF":
         source = f"the new {which}s' ratings"
         table = each_once(checked(ratings, source, self.settings.scale), source)
         model = PMF.__new__(PMF)

@@ -14,6 +14,7 @@ from pmf.data.compact import mean_and_std
 from pmf.data.features import ItemFeatures
 from pmf.data.frames import Encoded, Ids, checked, learnable
 from pmf.data.pairs import rated_by_user
+from pmf.data.tables import Table
 from pmf.errors import InputError
 from pmf.fit import Fit, Fitted, OnStep
 from pmf.run import Run
@@ -38,9 +39,9 @@ class Task(NamedTuple):
 def make_task(
     settings: ContentSettings | HybridSettings,
     terms: Terms,
-    ratings: pd.DataFrame,
+    ratings: Table,
     features: ItemFeatures,
-    heldout: pd.DataFrame | None,
+    heldout: Table | None,
 ) -> Task:
     """Frames to a task. Raises `InputError` for bad ones, and where no rated item has features."""
     rules = settings.scale, settings.duplicates

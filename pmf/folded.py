@@ -21,6 +21,7 @@ from pmf.answers import (
 from pmf.data.coding import count_rows
 from pmf.data.frames import Ids, checked, each_once, factorize
 from pmf.data.pairs import rated_by_user
+from pmf.data.tables import Table, as_frame
 from pmf.errors import InputError
 from pmf.fit import Fit, Fitted
 from pmf.model import parted
@@ -64,7 +65,7 @@ class Folded:
         return self.fitted
 
     def predict(
-        self, frame: pd.DataFrame, interval: float | None = None, source: str = "the frame"
+        self, frame: Table, interval: float | None = None, source: str = "the frame"
     ) -> pd.DataFrame:
         """Predictions for a frame of (user, item) pairs, as `pmf.PMF.predict`'s."""
         return answer(self, frame, interval, source)
@@ -172,7 +173,7 @@ def given_by(fit: Fit, side: str) -> Given:
     return Given(other, mu, tau, getattr(prior, side), exponent, own.bias.shape[-1])
 
 
-def fold_in(model: Model, ratings: pd.DataFrame, users: Sequence[Any] | None = None) -> Folded:
+def fold_in(model: Model, ratings: Table, users: Sequence[Any] | None = None) -> Folded:
     """New users of a fitted model by their ratings alone; nothing is refitted.
 
     `users` names them all where some have no ratings yet; else they are those of the frame. A user
@@ -183,7 +184,7 @@ def fold_in(model: Model, ratings: pd.DataFrame, users: Sequence[Any] | None = N
     """
     fitted = model.require_fitted()
     fit, items = stored(fitted), fitted.items
-    ids, new = _encoded(model, ratings, users, items)
+    ids, new = _encoded(model, as_frame(ratings, SOURCE), users, items)
     rated = rated_by_user(new, len(ids) + 1)  # the last: an unknown user's, who is at the prior
     given = given_by(fit, "user")
     posterior = posterior_of(given, rated)

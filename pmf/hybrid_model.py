@@ -10,6 +10,7 @@ import pandas as pd
 
 from pmf.answers import answer, clipped, require, require_heldout, row_numbers
 from pmf.data.features import ItemFeatures
+from pmf.data.tables import Table
 from pmf.featured import Task, fitted, make_task, nobody, searched
 from pmf.fit import Fitted, OnStep, residual_variance
 from pmf.hybrid import hybrid, regress
@@ -45,9 +46,9 @@ class Hybrid:
 
     def fit(
         self,
-        ratings: pd.DataFrame,
+        ratings: Table,
         features: ItemFeatures,
-        heldout: pd.DataFrame | None = None,
+        heldout: Table | None = None,
         on_step: OnStep = nobody,
     ) -> "Hybrid":
         """Fit to a frame of ratings; `heldout` ratings are watched: their RMSE at each step.
@@ -89,7 +90,7 @@ class Hybrid:
         return searched(task, Method(build, ALS_SEARCH, has_regression=True), on_step)
 
     def predict(
-        self, frame: pd.DataFrame, interval: float | None = None, source: str = "the frame"
+        self, frame: Table, interval: float | None = None, source: str = "the frame"
     ) -> pd.DataFrame:
         """Predictions for a frame of (user, item) pairs, as `pmf.PMF.predict`'s.
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from pmf.data import coding, movielens, numeric, splits
 from pmf.data.catalogue import BUNDLED, load, load_items
+from pmf.data.columns import REQUIRED
 from pmf.data.files import read_ratings, write_table
-from pmf.data.frames import REQUIRED, checked, encode, tidy
+from pmf.data.frames import checked, encode, tidy
 from pmf.data.synthetic import movielens_shaped
 from pmf.errors import InputError
 

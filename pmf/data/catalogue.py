@@ -3,6 +3,7 @@
 import difflib
 from dataclasses import replace
 from importlib import resources
+from os import PathLike
 from pathlib import Path
 
 import pandas as pd
@@ -11,13 +12,14 @@ from pmf.data import movielens, stream
 from pmf.data.files import read_ratings
 from pmf.data.frames import Duplicates, Encoded, checked, learnable
 from pmf.data.movielens import Dataset
+from pmf.data.tables import refuse_tables
 from pmf.errors import InputError
 
 BUNDLED = "ml-small-2016"
 NAMES = (BUNDLED, *movielens.ARCHIVES)
 
 
-def load(name_or_path: str | Path) -> Dataset:
+def load(name_or_path: str | PathLike) -> Dataset:
     """A data set by name (`NAMES`) or a CSV, TSV or Parquet file by path, every value checked.
 
     Raises `InputError` where it is neither, or its content is bad.
@@ -32,7 +34,7 @@ def load(name_or_path: str | Path) -> Dataset:
     return replace(dataset, ratings=checked(dataset.ratings, dataset.source))
 
 
-def load_items(name_or_path: str | Path) -> pd.DataFrame:
+def load_items(name_or_path: str | PathLike) -> pd.DataFrame:
     """What is known of the items of a data set by name, its ratings unread; of a file, nothing.
 
     Raises `InputError` where it is neither, or its items are bad.
@@ -48,7 +50,7 @@ def load_items(name_or_path: str | Path) -> pd.DataFrame:
 
 
 def encoded(
-    name_or_path: str | Path,
+    name_or_path: str | PathLike,
     scale: tuple[float, float] | None = None,
     duplicates: Duplicates = "error",
     work_folder: Path | None = None,
@@ -72,8 +74,9 @@ def encoded(
     return learnable(read_ratings(path, only_required=True), name, scale, duplicates)
 
 
-def _known(name_or_path: str | Path) -> str:
+def _known(name_or_path: str | PathLike) -> str:
     """A known name or what can be a path. Raises `InputError` with the nearest name."""
+    refuse_tables(name_or_path)
     name = str(name_or_path)
     if name in NAMES or Path(name).suffix or Path(name).exists():
         return name

@@ -14,6 +14,7 @@ import pandas as pd
 from scipy.sparse import csr_array, hstack
 
 from pmf.data.frames import Ids
+from pmf.data.tables import Table, as_frame
 from pmf.errors import InputError
 
 TAG_COMPONENTS = 64  # what a model is given of the tags; more predict little better
@@ -82,11 +83,11 @@ def _strongest(series: pd.Series) -> pd.Series:
 
 
 def item_features(
-    items: pd.DataFrame,
-    tags: pd.DataFrame | None = None,
+    items: Table,
+    tags: Table | None = None,
     tag_components: int = TAG_COMPONENTS,
     tags_before: float | None = None,
-    without: pd.DataFrame | None = None,
+    without: Table | None = None,
 ) -> ItemFeatures:
     """Features from the tables `items` and `tags` of a `pmf.data.movielens.Dataset`.
 
@@ -98,6 +99,8 @@ def item_features(
     Raises `InputError` where an item occurs twice, where nothing is known of any, and for tags
     without scikit-learn.
     """
+    items = as_frame(items, "the table of items")
+    tags = None if tags is None else as_frame(tags, "the table of tags")
     if "item_id" not in items or not {"genres", "year"} & set(items.columns):
         raise InputError(
             f"no item features: a table with item_id and genres or year is needed, this one has "
@@ -112,7 +115,8 @@ def item_features(
         kinds.append(_genres(items["genres"]))
     if "year" in items:
         kinds.append(_decades(items["year"]))
-    written = _documents(ids, _allowed(tags, tags_before, without))
+    left_out = None if without is None else as_frame(without, "without")
+    written = _documents(ids, _allowed(tags, tags_before, left_out))
     if tag_components and any(written):
         kinds.append(_tags(written, tag_components))
     return _joined(ids, [kind for kind in kinds if kind.names])

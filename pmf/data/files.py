@@ -12,7 +12,7 @@ import pyarrow.compute
 import pyarrow.csv
 
 from pmf.atomic import replacing
-from pmf.data.frames import REQUIRED, canonical_columns
+from pmf.data.columns import REQUIRED, canonical_columns
 from pmf.data.numeric import LONGEST, is_worthwhile, read_numbers
 from pmf.data.packed import Inflated
 from pmf.data.parquet import DAMAGE, check_types, one_line, open_parquet, to_frame, unreadable

@@ -10,45 +10,15 @@ import pandas as pd
 
 from pmf.data.checks import Checks, Place, rows_of, shown
 from pmf.data.coding import code_by_appearance, first_repeat, has_repeats
+from pmf.data.columns import REQUIRED, canonical_columns
+from pmf.data.tables import Table, as_frame
 from pmf.errors import InputError
 from pmf.types import Ratings
 
-ALIASES = {
-    "user_id": ("user_id", "userId", "userid", "user", "uid", "UserID"),
-    "item_id": ("item_id", "itemId", "itemid", "item", "iid", "movieId", "movie_id", "MovieID"),
-    "rating": ("rating", "ratings", "score", "value", "Rating"),
-    "timestamp": ("timestamp", "time", "ts", "Timestamp"),
-}
-
-REQUIRED = ("user_id", "item_id", "rating")
-SHOWN = 60  # names in a message at the most, and letters of each
 Duplicates = Literal["error", "last", "mean"]
 
 
-def canonical_columns(names: list[str], required: tuple[str, ...], source: str) -> dict[str, str]:
-    """Which of a table's columns is which: `{name in the table: canonical name}`.
-
-    Raises `InputError` naming `source` where a required column is missing or a name is ambiguous.
-    """
-    found: dict[str, str] = {}
-    for canonical, aliases in ALIASES.items():
-        hits = [name for name in names if name in aliases]
-        if len(hits) > 1:
-            raise InputError(
-                f"{source}: columns {hits} all mean {canonical}; keep one and drop the others"
-            )
-        if hits:
-            found[hits[0]] = canonical
-        elif canonical in required:
-            there = [str(name)[:SHOWN] for name in names[:SHOWN]]
-            raise InputError(
-                f"{source}: no column {canonical}; the table has {there}, and {canonical} "
-                f"may be called {', '.join(aliases)}"
-            )
-    return found
-
-
-def pairs(frame: pd.DataFrame, source: str = "the frame") -> pd.DataFrame:
+def pairs(frame: Table, source: str = "the frame") -> pd.DataFrame:
     """The columns user_id and item_id under their canonical names, in the frame's order.
 
     Raises `InputError` for a missing column or a missing id.
@@ -60,7 +30,7 @@ def pairs(frame: pd.DataFrame, source: str = "the frame") -> pd.DataFrame:
 
 
 def checked(
-    frame: pd.DataFrame, source: str = "the frame", scale: tuple[float, float] | None = None
+    frame: Table, source: str = "the frame", scale: tuple[float, float] | None = None
 ) -> pd.DataFrame:
     """A copy with columns user_id, item_id, rating[, timestamp], every value checked.
 
@@ -90,7 +60,7 @@ def each_once(table: pd.DataFrame, source: str) -> pd.DataFrame:
 
 
 def tidy(
-    frame: pd.DataFrame,
+    frame: Table,
     source: str = "the frame",
     scale: tuple[float, float] | None = None,
     duplicates: Duplicates = "error",
@@ -106,11 +76,13 @@ def tidy(
     return table.iloc[chosen.row].assign(rating=chosen.value).reset_index(drop=True)
 
 
-def select(frame: pd.DataFrame, required: tuple[str, ...], source: str) -> pd.DataFrame:
+def select(frame: Table, required: tuple[str, ...], source: str) -> pd.DataFrame:
     """The columns of ratings under their canonical names, rows numbered from 0.
 
-    Raises `InputError` for a column that is missing, ambiguous, or there twice.
+    Raises `InputError` for a column that is missing, ambiguous, or there twice, and where `frame`
+    is none of the tables of `pmf.data.tables.as_frame`.
     """
+    frame = as_frame(frame, source)
     names = [str(name) for name in frame.columns]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
@@ -199,7 +171,7 @@ def encode(table: pd.DataFrame, source: str = "the frame") -> Encoded:
 
 
 def learnable(
-    frame: pd.DataFrame,
+    frame: Table,
     source: str = "the frame",
     scale: tuple[float, float] | None = None,
     duplicates: Duplicates = "error",

@@ -21,16 +21,9 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from pmf.data.checks import Checks, as_float32
+from pmf.data.columns import REQUIRED, canonical_columns
 from pmf.data.compact import Palette, Values, put
-from pmf.data.frames import (
-    REQUIRED,
-    Duplicates,
-    Encoded,
-    Ids,
-    canonical_columns,
-    distinct,
-    factorize,
-)
+from pmf.data.frames import Duplicates, Encoded, Ids, distinct, factorize
 from pmf.data.parquet import (
     DAMAGE,
     check_types,

@@ -10,8 +10,9 @@ import pandas as pd
 from pmf.answers import Model, stored
 from pmf.candidates import scorer
 from pmf.data.frames import checked
+from pmf.data.tables import Table, as_frame
 from pmf.errors import InputError
-from pmf.evaluate.ranking import Ranking, ranked_by
+from pmf.evaluate.ranking import TEST, TRAIN, Ranking, ranked_by
 from pmf.evaluate.scores import calibration, pit, pit_histogram, user_sums
 from pmf.evaluate.strata import all_scores, stratified
 from pmf.predictive import Prediction
@@ -90,7 +91,7 @@ def _check_whole(n: int, mean: np.ndarray, variance: np.ndarray | None) -> None:
             )
 
 
-def report(model: Model, ratings: pd.DataFrame, heldout: bool = False) -> Report:
+def report(model: Model, ratings: Table, heldout: bool = False) -> Report:
     """Score a fitted model. With `heldout`, `ratings` is the frame that `fit` watched, and its
     predictions are those streamed over all kept draws.
 
@@ -109,9 +110,7 @@ def report(model: Model, ratings: pd.DataFrame, heldout: bool = False) -> Report
     return evaluate(table, *prediction, *counts, model.noise)
 
 
-def ranked(
-    model: Model, test: pd.DataFrame, train: pd.DataFrame, k: int = 10, relevant: float = 4.0
-) -> Ranking:
+def ranked(model: Model, test: Table, train: Table, k: int = 10, relevant: float = 4.0) -> Ranking:
     """Rank all items for each user by the predictive mean, without the user's items in `train`.
 
     A test item is relevant where its rating is `relevant` or more. `train` is the frame that the
@@ -119,10 +118,12 @@ def ranked(
     and sources: `pmf.evaluate.ranking`. Raises `InputError` as `ranked_by` does.
     """
     fitted = model.require_fitted()
+    train = as_frame(train, TRAIN)
     if len(train) < (needed := int(fitted.user_count.sum())):
         raise InputError(
             f"the training frame: {len(train):,} ratings, but the model was fitted to {needed:,}; "
             "give all of them, or the rest would be recommended"
         )
     score = partial(scorer, stored(fitted).draws)
+    test = as_frame(test, TEST)
     return ranked_by(score, fitted.users, fitted.items, train, test, k, relevant)
