@@ -1,6 +1,7 @@
 """`python -m experiments`: configurations to runs, tables and figures; and runs made again."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 # The heavy rooms are imported inside the commands, so that --help answers at once.
 
 ROOT = Path(__file__).resolve().parent.parent
-FIGURES = Path("paper_figures/out")
 RESULTS = ROOT / "experiments" / "results"
+SHOWN = {".png": "figure", ".tex": "LaTeX"}  # of what is written, beside the CSV
 
 app = plain_app(
     "Reproducible experiments: TOML in; run folders, tables and figures out.\n\n"
@@ -47,21 +48,22 @@ Override = Annotated[
         "arm.Gibbs.burn_in=50. May be repeated.",
     ),
 ]
-RunsFolder = Annotated[Path, typer.Option(help="Where run folders go.")]
+RunsFolder = Annotated[Path, typer.Option(help="Where runs and their tables go.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Tables of another grid may be replaced.")]
 
 
 @app.command("list", short_help="The configurations that there are.")
 def list_configs() -> None:
-    """The configurations in configs/, with their data, runs, arms and trials."""
-    from experiments.config import CONFIGS, load
+    """The configurations in configs/: their runs, trials, time and data, and what they ask.
 
-    print(f"{'configuration':<26} {'runs':>5} {'arms':>5} {'trials':>7}  data")
+    Times are those of the fits of like runs in experiments/results/, one after another.
+    """
+    from experiments.config import CONFIGS, load
+    from experiments.estimate import Costs
+    from experiments.plan import listed
+
     for path in sorted(CONFIGS.glob("*.toml")):
-        runs = load(path, []).runs
-        arms = len({run.arm for run in runs})
-        trials = max(run.tuning.trials if run.tuning else 0 for run in runs)
-        data = ", ".join(dict.fromkeys(run.data for run in runs))
-        print(f"configs/{path.name:<18} {len(runs):>5} {arms:>5} {trials:>7}  {data}")
+        print(listed(load(path, []), Costs([RESULTS / path.stem])))
 
 
 @app.command(short_help="Run a grid; print its table.", epilog=EXAMPLES)
@@ -75,10 +77,15 @@ def run(
         bool, typer.Option("--resume", help="Go on in the middle of runs that were stopped.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say which runs are there, and what would be done.")
+        bool,
+        typer.Option("--dry-run", help="Say which runs are there, what is to do, and how long."),
     ] = False,
+    replace: Replace = False,
+    no_figures: Annotated[bool, typer.Option("--no-figures", help="Draw none.")] = False,
     runs_dir: RunsFolder = Path("runs"),
-    figures_dir: Annotated[Path, typer.Option(help="Where figures go.")] = FIGURES,
+    figures_dir: Annotated[
+        Path | None, typer.Option(help="Where figures go, instead of beside the tables.")
+    ] = None,
     checkpoint_minutes: Annotated[
         float, typer.Option(help="Write a checkpoint of a run when so many minutes have passed.")
     ] = 5.0,
@@ -96,18 +103,25 @@ def run(
 ) -> int:
     """Run every point of the grid that is not there yet; print the table; draw the figures.
 
+    Runs, tables, figures and LaTeX go to runs/CONFIG/. Runs that the tables hold already stay in
+    them if they are of the same configuration; other tables are replaced with --replace only.
+
     A run that fails does not end the others: they are listed at the end, and the exit code is 1.
     Finished runs and finished trials of a search are never done again.
     """
     from experiments import tasks as work
+    from experiments.estimate import Costs
     from experiments.identity import identify
+    from experiments.plan import planned
 
     experiment = _loaded(config, override)
     points = identify(experiment)
     folder = runs_dir / experiment.name
     todo = work.tasks_of(points, folder)
     if dry_run:
-        _print_plan(experiment, points, todo, folder)
+        print(planned(experiment, points, todo, folder, Costs([RESULTS / experiment.name, folder])))
+    kept = points if replace else _members(config, override, points, folder, folder)
+    if dry_run:
         return 0
     options = work.Options(folder, resume, checkpoint_minutes)
     work.check_resumable(todo, options)
@@ -117,7 +131,11 @@ def run(
     failures = _sweep(experiment.name, todo, options, jobs, cluster, cluster_set or [])
     if failures:
         return _report(failures, len(points))
-    _show(experiment, points, folder, figures_dir / experiment.name)
+    if len(kept) > len(points):
+        others = f"{len(kept) - len(points)} runs that they held before"
+        print(f"{folder}: its tables keep {others}", file=sys.stderr)
+    figures = figures_dir / experiment.name if figures_dir else folder
+    _show(experiment, kept, folder, None if no_figures else figures)
     return 0
 
 
@@ -125,6 +143,17 @@ def _loaded(config: Path, override: list[str] | None) -> "Experiment":
     from experiments.config import find, load
 
     return load(find(config), override or [])
+
+
+def _members(
+    config: Path, override: list[str] | None, points: "list[Point]", out: Path, runs: Path
+) -> "list[Point]":
+    """The runs that the tables in `out` are to hold."""
+    from experiments.identity import identify
+    from experiments.outputs import members
+
+    whole = partial(identify, _loaded(config, None)) if override else lambda: points
+    return members(points, whole, out, runs)
 
 
 def _sweep(
@@ -163,58 +192,40 @@ def _report(failures: "list[Failure]", total: int) -> int:
     return 1
 
 
-def _print_plan(
-    experiment: "Experiment", points: "list[Point]", todo: "list[Task]", folder: Path
+def _show(
+    experiment: "Experiment", points: "list[Point]", folder: Path, figures: Path | None
 ) -> None:
-    undone = {task.key for task in todo}
-    for point in points:
-        state = "to do" if point.id in undone else "there"
-        print(f"{point.id}  {state}  {point.title}".rstrip())
-    searches = [task for task in todo if task.is_search]
-    trials = sum(task.point.config.tuning.trials for task in searches if task.point.config.tuning)
-    runs = len(todo) - len(searches)
-    tuning = f", after {len(searches)} searches of {trials} trials" if searches else ""
-    print(f"\n{experiment.name}: {len(points)} runs, {len(points) - runs} there in {folder}/; "
-          f"{runs} to do{tuning}")  # fmt: skip
+    from experiments.outputs import draw, write_tables
+    from experiments.table import summary, verdicts
 
-
-def _show(experiment: "Experiment", points: "list[Point]", folder: Path, figures: Path) -> None:
-    from experiments.table import summary
-    from paper_figures.build import build
-
-    tables = _write_tables(experiment, points, folder, folder)
+    tables = write_tables(experiment, points, folder, folder)
     print(summary(tables["runs"], tables["scores"]))
+    if experiment.comparison is not None:
+        chosen = experiment.comparison
+        print(f"\n{verdicts(tables['comparisons'], chosen.references, chosen.metrics)}")
     print(f"\nruns      {folder}/\nresults   {folder}/scores.csv")
-    for figure in build(folder, figures):
-        print(f"figure    {figure}")
+    for path in draw(folder, figures):
+        if path.suffix in SHOWN:
+            print(f"{SHOWN[path.suffix]:<9} {path}")
 
 
 @app.command(short_help="Write the tracked tables.")
-def collect(config: Config, override: Override = None, runs_dir: RunsFolder = Path("runs")) -> None:
+def collect(
+    config: Config,
+    override: Override = None,
+    runs_dir: RunsFolder = Path("runs"),
+    replace: Replace = False,
+) -> None:
     """Write an experiment's tables to experiments/results/, where they are tracked."""
     from experiments.identity import identify
+    from experiments.outputs import write_tables
 
     experiment = _loaded(config, override)
-    points = identify(experiment)
-    folder = RESULTS / experiment.name
-    _write_tables(experiment, points, runs_dir / experiment.name, folder)
-    print(f"{len(points)} runs collected in {folder}")
-
-
-def _write_tables(experiment: "Experiment", points: "list[Point]", folder: Path, out: Path) -> dict:
-    from functools import partial
-
-    from experiments.collect import collect as collected
-    from experiments.comparisons import comparisons
-    from pmf.data.files import write_table
-
-    chosen = experiment.comparison
-    compare = partial(comparisons, config=chosen) if chosen else None
-    tables = collected(experiment, points, folder, compare)
-    out.mkdir(parents=True, exist_ok=True)
-    for name, table in tables.items():
-        write_table(table, out / f"{name}.csv")
-    return tables
+    points, folder = identify(experiment), RESULTS / experiment.name
+    runs = runs_dir / experiment.name
+    kept = points if replace else _members(config, override, points, folder, runs)
+    write_tables(experiment, kept, runs, folder)
+    print(f"{len(kept)} runs collected in {folder}")
 
 
 @app.command(short_help="Make a run again and compare.")

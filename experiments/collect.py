@@ -66,7 +66,7 @@ def collect(
 def user_errors(points: list[Point], folder: Path) -> pd.DataFrame:
     """Each user's sums of errors in each run, with the run's fields: what pairs of arms share.
 
-    Columns `id, user_id, n, squared_error, absolute_error[, log_density]` and those of `runs`.
+    Columns `id, user_id, n`, the sums of `pmf.evaluate.scores.user_sums`, and those of `runs`.
     """
     fields = pd.DataFrame([{"id": point.id, **fields_of(point.config)} for point in points])
     return _stacked(points, folder, "users").merge(fields, on="id", validate="many_to_one")

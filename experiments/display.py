@@ -56,13 +56,16 @@ class Clock:
 
 
 def in_words(seconds: float | None) -> str:
-    """A time left, in the unit that suits it; nothing where it is unknown or over."""
-    if not seconds:
-        return ""
+    """A time left; nothing where it is unknown or over."""
+    return f"about {duration(seconds)} left" if seconds else ""
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that suits it."""
     minutes = seconds / 60
     if minutes < 1.5:
-        return f"about {seconds:.0f} s left"
-    return f"about {minutes:.0f} min left" if minutes < 90 else f"about {minutes / 60:.1f} h left"
+        return f"{seconds:.0f} s"
+    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
 
 
 def _lines(name: str, tasks: list[Task], slots: int) -> Show:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel
@@ -70,6 +71,20 @@ def _hash(content: dict[str, Any], data: str, code: str) -> str:
     whole = {"config": content, "data": data} | ({"code": code} if code else {})
     canonical = json.dumps(whole, sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def searches_of(runs: Sequence[RunConfig]) -> list[RunConfig]:
+    """A run of each search that these runs wait for; no data are read."""
+    found: dict[str, RunConfig] = {}
+    for run in runs:
+        if (study := study_of(run, "", code_of(run.system))) is not None:
+            found.setdefault(study, run)
+    return list(found.values())
+
+
+def named_fields(config: RunConfig) -> dict[str, Any]:
+    """By its dotted name every field that the identity names."""
+    return flattened(_named(config))
 
 
 def fields_of(config: RunConfig) -> dict[str, Any]:

@@ -78,8 +78,7 @@ def program(text: str) -> tuple[str, list[str]]:
 def same(shown: str, printed: str) -> bool:
     """Whether words agree; `...` stands for any word, and as a last line for any lines.
 
-    A number with a decimal point may differ by `UNITS` of its last digit shown. One run's identity
-    is as good as another: a new setting changes all.
+    A number with a decimal point may differ by `UNITS` of its last digit shown.
     """
     expected, actual = shown.split(), printed.split()
     if shown.endswith("\n...\n"):
@@ -89,8 +88,7 @@ def same(shown: str, printed: str) -> bool:
 
 def _same_word(shown: str, printed: str) -> bool:
     number = re.compile(r"[-+]?\d+\.(\d+)")
-    identity = re.compile(r"[0-9a-f]{12}")
-    if shown in ("...", printed) or identity.fullmatch(shown) and identity.fullmatch(printed):
+    if shown in ("...", printed):
         return True
     if number.sub("0", shown) != number.sub("0", printed):
         return False
@@ -101,7 +99,7 @@ def _same_word(shown: str, printed: str) -> bool:
 def test_the_comparison_itself():
     """Catches a comparison that lets everything pass."""
     assert same("a 0.872 b\n", "a  0.874 b\n") and same("a ... c\n", "a 3 c\n")
-    assert same("a\n...\n", "a\nb c\n") and same("0123456789ab 1\n", "fedcba987654 1\n")
+    assert same("a\n...\n", "a\nb c\n") and not same("0123456789ab 1\n", "fedcba987654 1\n")
     assert not same("0.872\n", "0.875\n") and not same("20001\n", "20002\n")
     assert not same("a b\n", "a\n") and not same("a\n", "a b\n") and not same("+0.01\n", "0.01 x\n")
 

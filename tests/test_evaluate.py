@@ -83,7 +83,10 @@ def test_user_sums_by_hand():
     assert table["absolute_error"].to_dict() == {7: 0.5, 9: 3.0}
     density = s.log_density(RATING, PREDICTION)
     np.testing.assert_allclose(table["log_density"], [density[1:3].sum(), density[[0, 3]].sum()])
-    assert "log_density" not in s.user_sums(user, RATING, PREDICTION.mean, None)
+    score = s.crps(RATING, PREDICTION)
+    np.testing.assert_allclose(table["crps"], [score[1:3].sum(), score[[0, 3]].sum()])
+    points = s.user_sums(user, RATING, PREDICTION.mean, None)
+    assert "log_density" not in points and "crps" not in points
 
 
 def test_a_histogram_of_pits_has_every_rating_once():

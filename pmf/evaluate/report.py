@@ -30,7 +30,7 @@ class Report(NamedTuple):
     by_item_popularity: pd.DataFrame
     calibration: pd.DataFrame  # nominal, actual, width
     pit: pd.DataFrame  # low, high, share
-    users: pd.DataFrame  # user_id, n, squared_error, absolute_error[, log_density]: sums
+    users: pd.DataFrame  # user_id, n, squared_error, absolute_error[, log_density, crps]: sums
     predictions: pd.DataFrame  # user_id, item_id, rating, mean[, variance, pit]
     noise: str  # where the variance of a single rating comes from
 

@@ -96,13 +96,14 @@ def user_sums(
 ) -> pd.DataFrame:
     """Each user's number of ratings and sums of errors, by user: what paired tests need.
 
-    Columns `user_id, n, squared_error, absolute_error` and, with a variance, `log_density`.
+    Columns `user_id, n, squared_error, absolute_error` and, with a variance, `log_density, crps`.
     """
     error = rating - mean
     columns = {"n": np.ones(len(rating), int), "squared_error": error**2}
     columns["absolute_error"] = np.abs(error)
     if variance is not None:
         columns["log_density"] = log_density(rating, Prediction(mean, variance))
+        columns["crps"] = crps(rating, Prediction(mean, variance))
     return pd.DataFrame(columns).groupby(pd.Series(user, name="user_id")).sum().reset_index()
 
 
