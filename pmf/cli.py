@@ -144,11 +144,13 @@ def evaluate(
     from pmf.estimator import load
     from pmf.evaluate.report import ranked, report
 
-    fitted, ratings = load(model), load_data(test).ratings
+    fitted, ratings = load(model), load_data(test, times=False).ratings
     result = report(fitted, ratings)
     scores = result.scores
     if train is not None:
-        scores |= ranked(fitted, ratings, load_data(train).ratings, top, relevant).scores
+        scores |= ranked(
+            fitted, ratings, load_data(train, times=False).ratings, top, relevant
+        ).scores
     if as_json:
         print(json.dumps(scores | {"noise": result.noise}))
     else:

@@ -88,7 +88,7 @@ def fold_in(
     import pmf
     from pmf.data.files import write_table
 
-    new = pmf.fold_in(pmf.load(model), pmf.load_data(ratings).ratings)
+    new = pmf.fold_in(pmf.load(model), pmf.load_data(ratings, times=False).ratings)
     lists = pmf.recommend(new, n=count, rule=rule, diversity=diversity)
     if out is None:
         _show(lists, titles, as_json)

@@ -91,7 +91,7 @@ class PMF:
         users, items = encoded.users, encoded.items
         watched = None
         if heldout is not None:
-            held = checked(heldout, "the held-out frame", settings.scale)
+            held = checked(heldout, "the held-out frame", settings.scale, times=False)
             user, item = users.codes(held["user_id"]), items.codes(held["item_id"])
             watched = Ratings(user, item, held["rating"].to_numpy(np.float32))
         fit = fit_ratings(
@@ -148,7 +148,7 @@ class PMF:
 
     def _extended(self, ratings: Table, which: Which, seed: int) -> "PMF":
         source = f"the new {which}s' ratings"
-        table = each_once(checked(ratings, source, self.settings.scale), source)
+        table = each_once(checked(ratings, source, self.settings.scale, times=False), source)
         model = PMF.__new__(PMF)
         model.settings = self.settings
         model.fitted = extended(self.require_fitted(), table, which, seed)

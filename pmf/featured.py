@@ -53,7 +53,7 @@ def make_task(
     problem = Problem(*shape, terms, mu, settings.seed, settings.fused)
     watched = None
     if heldout is not None:
-        held = checked(heldout, "the held-out frame", settings.scale)
+        held = checked(heldout, "the held-out frame", settings.scale, times=False)
         codes = encoded.users.codes(held["user_id"]), items.codes(held["item_id"])
         watched = Ratings(*codes, held["rating"].to_numpy(np.float32))
     return Task(encoded, features.table(items), problem, watched)

@@ -203,7 +203,7 @@ def _encoded(
     if users is not None and not len(ratings):
         empty = np.zeros(0, np.int32)
         return _named(users), Ratings(empty, empty, np.zeros(0, np.float32))
-    table = each_once(checked(ratings, SOURCE, model.settings.scale), SOURCE)
+    table = each_once(checked(ratings, SOURCE, model.settings.scale, times=False), SOURCE)
     if users is None:
         user, values = factorize(table["user_id"], SOURCE)
         ids = Ids(values)

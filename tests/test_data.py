@@ -75,7 +75,9 @@ def test_the_ends_of_a_scale_are_on_it():
 
 def test_duplicates_by_policy():
     frame = changed(item=[7, 7, 7, 9])
-    assert tidy(frame, duplicates="last")["rating"].tolist() == [2.5, 4.0, 5.0]
+    assert tidy(frame, duplicates="last")["rating"].tolist() == [1.0, 4.0, 5.0]  # the newest
+    last = tidy(frame.drop(columns="time"), duplicates="last")
+    assert last["rating"].tolist() == [2.5, 4.0, 5.0]
     assert tidy(frame, duplicates="mean")["rating"].tolist() == [1.75, 4.0, 5.0]
     with pytest.raises(InputError, match="say 'error', 'last' or 'mean'"):
         tidy(frame, duplicates="first")  # type: ignore[arg-type]

@@ -163,7 +163,7 @@ def uploaded(frame: pd.DataFrame, table: pd.DataFrame, scale: tuple[float, float
     names = {str(name).lower() for name in frame.columns}
     if not names & {"user_id", "userid", "user", "uid"}:
         frame = frame.assign(user_id=ME)
-    good = checked(frame, "the uploaded file", scale)
+    good = checked(frame, "the uploaded file", scale, times=False)
     if good["user_id"].nunique() > 1:
         raise InputError("the uploaded file has several users; keep one person's rows")
     known = good[good["item_id"].isin(table["item_id"])]

@@ -19,10 +19,11 @@ BUNDLED = "ml-small-2016"
 NAMES = (BUNDLED, *movielens.ARCHIVES)
 
 
-def load(name_or_path: str | PathLike) -> Dataset:
+def load(name_or_path: str | PathLike, times: bool = True) -> Dataset:
     """A data set by name (`NAMES`) or a CSV, TSV or Parquet file by path, every value checked.
 
-    Raises `InputError` where it is neither, or its content is bad.
+    Without `times` they are left out, and not looked at. Raises `InputError` where it is neither a
+    name nor a file, or its content is bad.
     """
     name = _known(name_or_path)
     if name == BUNDLED:
@@ -30,8 +31,8 @@ def load(name_or_path: str | PathLike) -> Dataset:
     elif name in movielens.ARCHIVES:
         dataset = movielens.load(name)
     else:
-        dataset = Dataset(Path(name).name, name, read_ratings(Path(name)))
-    return replace(dataset, ratings=checked(dataset.ratings, dataset.source))
+        dataset = Dataset(Path(name).name, name, read_ratings(Path(name), only_required=not times))
+    return replace(dataset, ratings=checked(dataset.ratings, dataset.source, times=times))
 
 
 def load_items(name_or_path: str | PathLike) -> pd.DataFrame:
@@ -58,8 +59,8 @@ def encoded(
     """Ratings to learn from as arrays: of a data set, a file, or a folder of Parquet files.
 
     A folder is read by batches. With a `work_folder` the arrays stay in files there, and a Parquet
-    file is read by batches too. Raises `InputError` as `load`, and where a pair repeats and
-    `duplicates` are errors.
+    file is read by batches too. Times are read where `duplicates` asks for the last. Raises
+    `InputError` as `load`, and where a pair repeats and `duplicates` are errors.
     """
     name = _known(name_or_path)
     path = Path(name)
@@ -71,7 +72,8 @@ def encoded(
     if name in NAMES:
         dataset = load(name)
         return learnable(dataset.ratings, dataset.source, scale, duplicates)
-    return learnable(read_ratings(path, only_required=True), name, scale, duplicates)
+    frame = read_ratings(path, only_required=duplicates != "last")
+    return learnable(frame, name, scale, duplicates)
 
 
 def _known(name_or_path: str | PathLike) -> str:

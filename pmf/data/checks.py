@@ -1,6 +1,9 @@
 """The checks that every table of ratings passes, whole or batch by batch."""
 
 from collections.abc import Callable
+from datetime import date, time, timedelta
+from decimal import Decimal
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -16,17 +19,21 @@ def rows_of(source: str) -> Place:
 
 
 class Tally:
-    """One check: counts the rows that fail it, and remembers the first."""
+    """One check: counts the rows that fail it, and remembers the first.
 
-    def __init__(self, column: str, what: str):
-        self.column, self.what, self.first, self.count = column, what, "", 0
+    `hint` says of its value what else may help.
+    """
+
+    def __init__(self, column: str, what: str, hint: Callable[[object], str] = lambda value: ""):
+        self.column, self.what, self.hint, self.first, self.count = column, what, hint, "", 0
 
     def see(self, bad: np.ndarray | pd.Series, values: pd.Series, place: Place) -> None:
         """Add the rows of a batch; `place` names them."""
         if bad.any():
             row = int(np.argmax(np.asarray(bad)))
-            value = shown(values.iloc[row])
-            self.first = self.first or f"{place(row)}, column {self.column}: {value} {self.what}"
+            value = values.iloc[row]
+            says = f"{shown(value)} {self.what}{self.hint(value)}"
+            self.first = self.first or f"{place(row)}, column {self.column}: {says}"
             self.count += int(bad.sum())
 
     def settle(self) -> None:
@@ -42,7 +49,7 @@ class Checks:
         # As the ratings are: a bound of 0.7 is a rating of 0.7, whatever either is rounded to.
         self.scale = scale and (np.float32(scale[0]), np.float32(scale[1]))
         self.ids = {name: Tally(name, "is missing") for name in ("user_id", "item_id")}
-        self.finite = Tally("rating", "is not a finite number")
+        self.finite = Tally("rating", "is not a finite number", _hint)
         low, high = scale or (-np.inf, np.inf)
         self.inside = Tally("rating", f"is outside the scale {low:g} to {high:g}")
 
@@ -76,12 +83,46 @@ class Checks:
 
 
 def as_float32(column: pd.Series) -> pd.Series:
-    """Ratings as numbers; NaN for what is none."""
+    """Ratings as numbers; NaN for what is none, as are times, yes and no, and complex numbers."""
     if column.dtype == np.float32:
         return column
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(column.cat.categories.dtype)
+    kind = pd.api.types.infer_dtype(column, skipna=True)
+    if kind in ("mixed", "mixed-integer"):  # whole words are tried as numbers, as in a file
+        column = column.where(column.map(lambda value: isinstance(value, str | Real | Decimal)))
+        column = column.mask(column.map(lambda value: isinstance(value, NO_RATINGS)))
+    elif kind not in NUMBERS:
+        return pd.Series(np.nan, column.index, np.float32, name=column.name)
     # What is too large for a float32 is infinite; some NaNs, of a damaged file, signal.
     with np.errstate(over="ignore", invalid="ignore"):
         return pd.to_numeric(column, errors="coerce").astype(np.float32)
+
+
+NUMBERS = "integer", "floating", "mixed-integer-float", "decimal", "string", "empty"
+NO_RATINGS = bool, np.bool_, np.timedelta64  # which Python takes for numbers
+
+
+def _hint(value: object) -> str:
+    """How ratings like this one become numbers, where that can be told."""
+    match value:
+        case str() if _is_number(value.replace(",", ".")):
+            return f"; write it with a point, {value.strip().replace(',', '.')}"
+        case bool() | np.bool_():
+            return "; say what number yes and no are, as 1 and 0, and convert the column"
+        case date() | timedelta() | np.datetime64() | np.timedelta64() | time():
+            return "; is another column the rating?"
+        case complex() | np.complexfloating():
+            return "; say which of its parts is the rating, and convert the column"
+        case _:
+            return ""
+
+
+def _is_number(word: str) -> bool:
+    try:
+        return np.isfinite(float(word))
+    except ValueError:
+        return False
 
 
 def shown(value: object) -> str:

@@ -12,6 +12,7 @@ from pmf.data.checks import Checks, Place, rows_of, shown
 from pmf.data.coding import code_by_appearance, first_repeat, has_repeats
 from pmf.data.columns import REQUIRED, canonical_columns
 from pmf.data.tables import Table, as_frame
+from pmf.data.times import to_seconds
 from pmf.errors import InputError
 from pmf.types import Ratings
 
@@ -30,12 +31,16 @@ def pairs(frame: Table, source: str = "the frame") -> pd.DataFrame:
 
 
 def checked(
-    frame: Table, source: str = "the frame", scale: tuple[float, float] | None = None
+    frame: Table,
+    source: str = "the frame",
+    scale: tuple[float, float] | None = None,
+    times: bool = True,
 ) -> pd.DataFrame:
     """A copy with columns user_id, item_id, rating[, timestamp], every value checked.
 
-    `scale` is the lowest and highest rating allowed. Raises `InputError` naming `source`, the first
-    bad row (from 1) and the column.
+    `scale` is the lowest and highest rating allowed. Times become seconds since 1970
+    (`pmf.data.times`); without `times` they are left out, and not looked at. Raises `InputError`
+    naming `source`, the first bad row (from 1) and the column.
     """
     table, checks = select(frame, REQUIRED, source), Checks(scale)
     checks.see_ids(table, rows_of(source))
@@ -43,6 +48,10 @@ def checked(
     checks.settle()
     if table.empty:
         raise InputError(f"{source}: no ratings")
+    if "timestamp" in table:
+        if not times:
+            return table[list(REQUIRED)]
+        table["timestamp"] = to_seconds(table["timestamp"], rows_of(source))
     return table
 
 
@@ -67,10 +76,11 @@ def tidy(
 ) -> pd.DataFrame:
     """`checked`, and fit to learn from: each pair once, at least two users and two items.
 
-    `duplicates` says what to do where a pair occurs twice: error, last in order, or mean.
+    `duplicates` says what to do where a pair occurs twice: error, last (`distinct`), or mean.
     """
     table = checked(frame, source, scale)
-    chosen = _one_a_pair(encode(table, source), duplicates, source, rows_of(source))
+    encoded, place = encode(table, source), rows_of(source)
+    chosen = _one_a_pair(encoded, duplicates, source, place, _times(table))
     if chosen is None:
         return table
     return table.iloc[chosen.row].assign(rating=chosen.value).reset_index(drop=True)
@@ -176,18 +186,29 @@ def learnable(
     scale: tuple[float, float] | None = None,
     duplicates: Duplicates = "error",
 ) -> Encoded:
-    """The arrays of a `tidy` frame."""
-    encoded = encode(checked(frame, source, scale), source)
-    return distinct(encoded, duplicates, source, rows_of(source))
+    """The arrays of a `tidy` frame. Times are looked at where `duplicates` asks for the last."""
+    table = checked(frame, source, scale, times=duplicates == "last")
+    return distinct(encode(table, source), duplicates, source, rows_of(source), _times(table))
 
 
-def distinct(encoded: Encoded, duplicates: Duplicates, source: str, place: Place) -> Encoded:
+def _times(table: pd.DataFrame) -> np.ndarray | None:
+    return table["timestamp"].to_numpy() if "timestamp" in table else None
+
+
+def distinct(
+    encoded: Encoded,
+    duplicates: Duplicates,
+    source: str,
+    place: Place,
+    time: np.ndarray | None = None,
+) -> Encoded:
     """Each pair once, by policy; row numbers in order of first appearance.
 
-    `place` names a row. Raises `InputError` where a pair repeats and duplicates are errors, and
-    where there is only one user or one item.
+    The last rating of a pair is the newest where there is a `time` of each, and of several at that
+    moment, or without times, the last in order. `place` names a row. Raises `InputError` where a
+    pair repeats and duplicates are errors, and where there is only one user or one item.
     """
-    chosen = _one_a_pair(encoded, duplicates, source, place)
+    chosen = _one_a_pair(encoded, duplicates, source, place, time)
     if chosen is None:
         return encoded
     user, users = _recoded(encoded.ratings.user[chosen.row], encoded.users)
@@ -208,7 +229,11 @@ class _Chosen(NamedTuple):
 
 
 def _one_a_pair(
-    encoded: Encoded, duplicates: Duplicates, source: str, place: Place
+    encoded: Encoded,
+    duplicates: Duplicates,
+    source: str,
+    place: Place,
+    time: np.ndarray | None,
 ) -> _Chosen | None:
     """What `duplicates` chooses; None where no pair repeats."""
     (user, item, value), users, items = encoded
@@ -225,12 +250,15 @@ def _one_a_pair(
             "say duplicates='last' or duplicates='mean', or remove it"
         )
     pair = pd.Series(user.astype(np.int64) * len(items) + item)
+    by_time = pair if time is None else pair.iloc[np.argsort(time, kind="stable")]
+    last = by_time.index[~by_time.duplicated(keep="last")].to_numpy()
     match duplicates:
         case "last":
-            row = np.flatnonzero(~pair.duplicated(keep="last"))
-            return _Chosen(row, value[row])
+            rows = np.sort(last)
+            return _Chosen(rows, value[rows])
         case "mean":
-            row = pd.Series(np.arange(len(pair))).groupby(pair, sort=False).last().to_numpy()
-            return _Chosen(row, pd.Series(value).groupby(pair, sort=False).mean().to_numpy())
+            mean = pd.Series(value).groupby(pair, sort=False).mean()
+            rows = pd.Series(last, pair[last]).loc[mean.index].to_numpy()
+            return _Chosen(rows, mean.to_numpy())
         case _:
             raise InputError(f"duplicates={duplicates!r}: say 'error', 'last' or 'mean'")

@@ -32,10 +32,12 @@ from pmf.data.parquet import (
     to_frame,
     unreadable,
 )
+from pmf.data.times import Times
 from pmf.errors import InputError
 from pmf.types import Ratings
 
 BATCH = 1 << 18  # rows read at a time
+IDS = "user_id", "item_id"
 
 
 class Scan(NamedTuple):
@@ -79,10 +81,7 @@ def scan(path: Path, scale: tuple[float, float] | None = None) -> Scan:
     rows = np.array([_metadata(file).num_rows for file in files], np.int64)
     checks, users, items, palette = Checks(scale), _Seen(), _Seen(), Palette()
     for file, first, table in _batches(files, rows, 0, int(rows.sum())):
-
-        def place(row: int, file=file, first=first) -> str:
-            return f"{files[file]}, row {first + row + 1}"
-
+        place = partial(_place, files[file], first)
         checks.see_ids(table, place)
         values = checks.see_ratings(table["rating"], place)
         if not checks.failed:
@@ -138,7 +137,35 @@ def read(scanned: Scan, duplicates: Duplicates = "error", folder: Path | None = 
         if not put(value, rows, block.value):
             raise _changed(scanned.source)
     whole = Encoded(Ratings(user, item, value), scanned.users, scanned.items)
-    return distinct(whole, duplicates, scanned.source, scanned.place)
+    time = _read_times(scanned) if duplicates == "last" else None
+    return distinct(whole, duplicates, scanned.source, scanned.place, time)
+
+
+def _read_times(scanned: Scan) -> np.ndarray | None:
+    """A pass over the timestamps alone, as seconds since 1970; None where no file has any.
+
+    Raises `InputError` where a file has none and another has, and as `pmf.data.times.Times`.
+    """
+    named = [canonical_columns(_names(file), (), str(file)).values() for file in scanned.files]
+    if not any("timestamp" in names for names in named):
+        return None
+    times, parts = Times(), []
+    for file, first, table in _batches(
+        scanned.files, scanned.rows, 0, scanned.num_ratings, ("timestamp",)
+    ):
+        place = partial(_place, scanned.files[file], first)
+        parts.append(times.see(table["timestamp"], place))
+    times.settle()
+    return np.concatenate(parts)
+
+
+def _place(file: Path, first: int, row: int) -> str:
+    return f"{file}, row {first + row + 1}"
+
+
+def _names(file: Path) -> list[str]:
+    with _open(file) as parquet:
+        return parquet.schema_arrow.names
 
 
 def _mapped(path: Path, n: int, dtype) -> np.ndarray:
@@ -205,8 +232,14 @@ def _open(file: Path) -> pa.parquet.ParquetFile:
     return open_parquet(file, buffer_size=1 << 20)
 
 
-def _batches(files: tuple[Path, ...], rows: np.ndarray, begin: int, end: int) -> Iterator[Batch]:
-    """The rows from `begin` to `end` of the whole, at most `BATCH` at a time."""
+def _batches(
+    files: tuple[Path, ...],
+    rows: np.ndarray,
+    begin: int,
+    end: int,
+    wanted: tuple[str, ...] = REQUIRED,
+) -> Iterator[Batch]:
+    """The `wanted` columns of the rows from `begin` to `end` of the whole, `BATCH` at a time."""
     kinds: dict[str, str] = {}
     start = np.cumsum(rows) - rows
     for j, file in enumerate(files):
@@ -215,8 +248,8 @@ def _batches(files: tuple[Path, ...], rows: np.ndarray, begin: int, end: int) ->
             with _open(file) as parquet:
                 if parquet.metadata.num_rows != rows[j]:
                     raise _changed(str(file))
-                columns = canonical_columns(parquet.schema_arrow.names, REQUIRED, str(file))
-                columns = {name: one for name, one in columns.items() if one in REQUIRED}
+                columns = canonical_columns(parquet.schema_arrow.names, wanted, str(file))
+                columns = {name: one for name, one in columns.items() if one in wanted}
                 check_types(parquet.schema_arrow, columns, file)
                 _same_kind(parquet.schema_arrow, columns, kinds, file)
                 yield from _file_batches(parquet, columns, j, low, high, file)
@@ -242,7 +275,7 @@ def _file_batches(parquet, columns, j: int, low: int, high: int, file: Path) -> 
 def _frame(batch: pa.RecordBatch, columns: dict[str, str]) -> pd.DataFrame:
     """A batch under canonical names; ids as 64-bit integers or words."""
     frame = to_frame(pa.Table.from_batches([batch])).rename(columns=columns)
-    for name in ("user_id", "item_id"):
+    for name in frame.columns.intersection([*IDS]):
         if pd.api.types.is_signed_integer_dtype(frame[name]):
             frame[name] = frame[name].astype(np.int64)
         elif isinstance(frame[name].dtype, pd.CategoricalDtype):
@@ -253,7 +286,7 @@ def _frame(batch: pa.RecordBatch, columns: dict[str, str]) -> pd.DataFrame:
 def _same_kind(schema: pa.Schema, columns: dict[str, str], kinds: dict[str, str], file: Path):
     """Raise `InputError` where a file's ids are integers and another's are not."""
     for name, canonical in columns.items():
-        if canonical != "rating":
+        if canonical in IDS:
             kind = "integers" if pa.types.is_integer(schema.field(name).type) else "no integers"
             if kinds.setdefault(canonical, kind) != kind:
                 raise InputError(

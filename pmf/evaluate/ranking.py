@@ -86,7 +86,7 @@ def ranked_by(
     order = tie_order(items)
     column = np.append(np.argsort(order), len(items))  # of an item's row
     trained = _trained(train, users, items)
-    table = checked(test, TEST)
+    table = checked(test, TEST, times=False)
     query, ids = factorize(table["user_id"], TEST)
     row = users.codes(pd.Series(ids, name="user_id"), TEST)
     item = items.codes(table["item_id"], TEST)

@@ -98,7 +98,7 @@ def report(model: Model, ratings: Table, heldout: bool = False) -> Report:
     No row is dropped: a pair with an unknown id is predicted by the fallback and counted.
     """
     fitted = model.require_fitted()
-    table = checked(ratings, "the test frame", model.settings.scale)
+    table = checked(ratings, "the test frame", model.settings.scale, times=False)
     user, item = model.rows(table, "the test frame")
     prediction = model.heldout_prediction if heldout else model.predict_rows(user, item)
     if len(prediction.mean) != len(table):
