@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pmf.answers import UnknownIdWarning
+    from pmf.answers import OverlapWarning, UnknownIdWarning
     from pmf.approximate import index_items
     from pmf.checkpoint import Checkpoints
     from pmf.content_model import Content
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "PMF": "pmf.estimator",
+    "OverlapWarning": "pmf.answers",
     "UnknownIdWarning": "pmf.answers",
     "index_items": "pmf.approximate",
     "load": "pmf.estimator",
@@ -60,6 +61,7 @@ __all__ = [
     "Interrupted",
     "IsotropicPrior",
     "NotFiniteError",
+    "OverlapWarning",
     "Ridge",
     "UnknownIdWarning",
     "als_wr",

@@ -1,11 +1,14 @@
 """What every fitted model answers: predictions for frames of raw ids. And what one has to offer."""
 
+import numbers
 import warnings
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
+from pmf.data.compact import Coded, Values
 from pmf.data.frames import Ids, pairs
 from pmf.data.pairs import Rated
 from pmf.data.tables import Table, as_frame
@@ -16,6 +19,29 @@ from pmf.predictive import Prediction, interval
 
 class UnknownIdWarning(UserWarning):
     """Some pairs have a user or an item that the model knows nothing of."""
+
+
+class OverlapWarning(UserWarning):
+    """Some test pairs are among what the model was fitted to."""
+
+
+_said: set[tuple[type[Warning], str]] = set()
+
+
+def warn(text: str, category: type[Warning], stacklevel: int) -> None:
+    """As `warnings.warn`, but the same words once a process, not once a line of a notebook.
+
+    Python's own memory of what was shown is lost whenever a library changes the filters for a
+    while, as those under this one do. A filter that says "always" or "error" is obeyed.
+    """
+    actions = (
+        action
+        for action, message, kind, module, line in warnings.filters
+        if issubclass(category, kind) and not (message or module or line)
+    )
+    if next(actions, "default") in ("always", "error") or (category, text) not in _said:
+        _said.add((category, text))
+        warnings.warn(text, category, stacklevel=stacklevel + 1)
 
 
 class Scaled(Protocol):
@@ -41,22 +67,42 @@ class Model(Protocol):
     def predict_rows(self, user: np.ndarray, item: np.ndarray) -> Prediction: ...
 
 
-def answer(model: Model, frame: Table, level: float | None, source: str) -> pd.DataFrame:
+Levels = float | Sequence[float] | None  # of intervals: one, several, or none
+
+
+def answer(model: Model, frame: Table, levels: Levels, source: str) -> pd.DataFrame:
     """Predictions for a frame of (user, item) pairs, row by row. See `pmf.PMF.predict`."""
-    if level is not None and not 0 < level < 1:
-        raise InputError(f"interval={level}: a probability between 0 and 1, such as 0.9")
+    ends = interval_columns(levels)
     frame = as_frame(frame, source)
     fitted, ids = model.require_fitted(), pairs(frame, source)
     user, item = row_numbers(fitted, ids, source)
     prediction = model.predict_rows(user, item)
     table = ids.assign(mean=prediction.mean, std=np.sqrt(prediction.variance))
-    if level is not None:
-        low, high = interval(prediction, level)
-        table["low"], table["high"] = clipped(low, model.settings), clipped(high, model.settings)
+    for level, names in ends.items():
+        for name, end in zip(names, interval(prediction, level), strict=True):
+            table[name] = clipped(end, model.settings)
     no_user, no_item = fitted.users.unknown(user), fitted.items.unknown(item)
     table["unknown"] = np.array(["", "user", "item", "both"])[no_user + 2 * no_item]
     table.index = frame.index
     return table
+
+
+def interval_columns(levels: Levels) -> dict[float, tuple[str, str]]:
+    """The columns of each level's ends: `low, high` of one alone, `low_50, high_50` of several.
+
+    Raises `InputError` for what is no probability, or is there twice.
+    """
+    if levels is None:
+        return {}
+    several = list(levels) if isinstance(levels, (Sequence, np.ndarray)) else [levels]
+    for level in several:
+        if not isinstance(level, numbers.Real) or not 0 < level < 1:
+            raise InputError(f"interval={levels}: a probability between 0 and 1, such as 0.9")
+    if len(set(several)) < len(several):
+        raise InputError(f"interval={levels}: a level is there twice")
+    if isinstance(levels, numbers.Real):
+        return {float(levels): ("low", "high")}
+    return {level: (f"low_{100 * level:g}", f"high_{100 * level:g}") for level in several}
 
 
 def row_numbers(fitted: Fitted, ids: pd.DataFrame, source: str) -> tuple[np.ndarray, np.ndarray]:
@@ -65,9 +111,11 @@ def row_numbers(fitted: Fitted, ids: pd.DataFrame, source: str) -> tuple[np.ndar
     item = fitted.items.codes(ids["item_id"], source)
     no_user, no_item = fitted.users.unknown(user).sum(), fitted.items.unknown(item).sum()
     if no_user or no_item:
-        warnings.warn(
-            f"{source}: {no_user} of {len(user)} pairs have an unknown user, {no_item} an "
-            "unknown item; they are predicted by the mean and the known bias",
+        counts = {"user": no_user, "item": no_item}
+        said = ", ".join(f"{n:,} an unknown {side}" for side, n in counts.items() if n)
+        warn(
+            f"{source}: {said.replace(' ', f' of {len(user):,} pairs have ', 1)}; they are "
+            "predicted by the mean and the known bias",
             UnknownIdWarning,
             stacklevel=4,
         )
@@ -78,9 +126,9 @@ def known_alone(ids: Ids, codes: np.ndarray, source: str, name: str) -> np.ndarr
     """Which codes stand for known ids; the others are counted in one `UnknownIdWarning`."""
     known = ~ids.unknown(codes)
     if not known.all():
-        warnings.warn(
-            f"{source}: {(~known).sum()} of {len(known)} have an {name} that the model does not "
-            "know; they teach nothing",
+        warn(
+            f"{source}: {(~known).sum():,} of {len(known):,} have an {name} unknown to the model; "
+            "they teach nothing",
             UnknownIdWarning,
             stacklevel=5,
         )
@@ -90,6 +138,18 @@ def known_alone(ids: Ids, codes: np.ndarray, source: str, name: str) -> np.ndarr
 def clipped(x: np.ndarray, settings: Scaled) -> np.ndarray:
     """Into the ratings' scale, where the settings say so."""
     return np.clip(x, *settings.scale) if settings.clip and settings.scale else x
+
+
+def rating_range(value: Values | pd.Series) -> tuple[float, float]:
+    """The lowest and the highest of some ratings."""
+    seen = value.table if isinstance(value, Coded) else np.asarray(value, np.float32)
+    return float(seen.min()), float(seen.max())
+
+
+def known_range(model: Model) -> tuple[float, float] | None:
+    """The lowest and the highest rating that a model was fitted to, where it kept them."""
+    rated = model.require_fitted().rated
+    return None if rated is None else rating_range(rated.value)
 
 
 def require(fitted: Fitted | None) -> Fitted:

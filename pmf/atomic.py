@@ -8,9 +8,16 @@ from pathlib import Path
 
 from pmf.errors import InputError
 
+TABLES = (".csv", ".parquet")  # kinds of tables that are written
 
-def check_target(path: Path) -> None:
-    """Raise `InputError` where `path` could not be written: better now than after the work."""
+
+def check_target(path: Path, suffixes: tuple[str, ...] = ()) -> None:
+    """Raise `InputError` where `path` could not be written: better now than after the work.
+
+    With `suffixes`, also where it ends in none of them.
+    """
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise InputError(f"{path}: its name must end in {' or '.join(suffixes)}")
     if path.exists() and not path.is_file():
         raise InputError(f"{path}: there is something that is not a file; name another")
     if not path.absolute().parent.is_dir():

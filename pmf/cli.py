@@ -1,24 +1,46 @@
 """The command `pmf`."""
 
-import json
 import platform
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
-from pmf.atomic import check_target
+import pmf
+from pmf.atomic import TABLES, check_target
 from pmf.cli_data import data_app
-from pmf.cli_lists import add_lists
-from pmf.command import SetOrFile, plain_app, run_app
+from pmf.cli_lists import Model, add_lists
+from pmf.command import SetOrFile, as_json, plain_app, run_app
 from pmf.errors import InputError
 
-# The heavy rooms are imported inside the commands, so that --help answers at once.
+# The heavy rooms are imported inside the commands, so that --help answers at once. The choices of
+# their settings are repeated here for the same reason.
+Method = Literal["als", "map", "gibbs"]
+Duplicates = Literal["error", "last", "mean"]
 
-
-app = plain_app("Probabilistic matrix factorization: fit, evaluate and predict ratings.")
+app = plain_app(
+    "Probabilistic matrix factorization: fit, evaluate and predict ratings.", completion=True
+)
 app.add_typer(data_app, name="data")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"pmf {pmf.__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def main_options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Show the version and exit.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Probabilistic matrix factorization: fit, evaluate and predict ratings."""
 
 
 @app.command()
@@ -55,17 +77,23 @@ def doctor() -> None:
 
 @app.command()
 def fit(
-    train: Annotated[str, typer.Argument(help=SetOrFile + ", or a folder of Parquet files")],
-    out: Annotated[Path, typer.Option(help="The model file to write.")],
-    method: Annotated[str, typer.Option(help="als, map or gibbs")] = "als",
-    rank: Annotated[int, typer.Option(help="Width of the factors; 0 for biases only.")] = 16,
+    train: Annotated[str, typer.Argument(help=SetOrFile[:-1] + ", or a folder of Parquet files.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The model file to write.")],
+    method: Annotated[Method, typer.Option(help="The inference.")] = "als",
+    rank: Annotated[
+        int, typer.Option(metavar="N", help="Width of the factors; 0 for biases only.")
+    ] = 16,
     steps: Annotated[
         int | None,
-        typer.Option(help="Sweeps (als), updates or epochs (map), kept draws a chain (gibbs)."),
+        typer.Option(
+            metavar="N",
+            help="Sweeps at the most (als, by default 100), updates or epochs at the most (map, "
+            "1000), kept draws a chain (gibbs, 100).",
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="The seed of every random choice.")] = 0,
     devices: Annotated[
-        str, typer.Option(help="Devices over which the rows are sharded: a number, or all.")
+        str, typer.Option(metavar="N|all", help="Devices over which the rows are sharded.")
     ] = "1",
     user_bias: Annotated[bool, typer.Option(help="A bias for each user.")] = True,
     item_bias: Annotated[bool, typer.Option(help="A bias for each item.")] = True,
@@ -73,19 +101,25 @@ def fit(
         bool, typer.Option("--on-disk", help="Ratings stay in files (map, from Parquet).")
     ] = False,
     duplicates: Annotated[
-        str, typer.Option(help="A pair rated twice: error, last or mean.")
+        Duplicates,
+        typer.Option(
+            help="Where a user rates an item twice: refuse, or take the last or the mean."
+        ),
     ] = "error",
     checkpoints: Annotated[
-        Path | None, typer.Option(help="A folder for checkpoints, to resume a stopped run from.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write checkpoints there, to resume a stopped fit."),
     ] = None,
     checkpoint_steps: Annotated[
-        int | None, typer.Option(help="Write one after every so many steps.")
+        int | None,
+        typer.Option(metavar="N", help="With --checkpoints: also write one after every N steps."),
     ] = None,
     checkpoint_minutes: Annotated[
-        float, typer.Option(help="Write one when so many minutes have passed.")
+        float, typer.Option(metavar="M", help="With --checkpoints: write one every M minutes.")
     ] = 5.0,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the newest checkpoint, if there is one.")
+        bool,
+        typer.Option("--resume", help="Go on from the newest checkpoint, if there is one."),
     ] = False,
 ) -> None:
     """Fit a model and write it to a file.
@@ -105,7 +139,7 @@ def fit(
     settings: dict[str, Any] = {"num_steps": steps, "seed": seed, "duplicates": duplicates}
     settings["on_disk"] = on_disk
     settings["devices"] = int(devices) if devices.isdecimal() else devices
-    model = PMF(rank, method, user_bias=user_bias, item_bias=item_bias, **settings)  # type: ignore[arg-type]
+    model = PMF(rank, method, user_bias=user_bias, item_bias=item_bias, **settings)
     with progress_bar() as on_step:
         model.fit(train, on_step=on_step, checkpoints=kept)
     model.save(out)
@@ -127,55 +161,87 @@ def fit(
 
 @app.command()
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A model file.")],
-    test: Annotated[str, typer.Argument(help=SetOrFile)],
+    model: Model,
+    test: Annotated[str, typer.Argument(help="Ratings that it was not fitted to. " + SetOrFile)],
     train: Annotated[
         str | None,
-        typer.Option(help="What it was trained on: adds the ranking of all items but those."),
+        typer.Option(
+            metavar="SET_OR_FILE",
+            help="All that it was fitted to: adds the ranking of all items but those.",
+        ),
     ] = None,
-    top: Annotated[int, typer.Option(help="With --train: the length of a list.")] = 10,
+    top: Annotated[int, typer.Option(metavar="N", help="With --train: the length of a list.")] = 10,
     relevant: Annotated[
-        float, typer.Option(help="With --train: the least rating of a relevant item.")
-    ] = 4.0,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+        float | None,
+        typer.Option(
+            metavar="RATING",
+            help="With --train: the least rating of a relevant item. By default from three "
+            "quarters of the scale on: 4 of 5 stars.",
+        ),
+    ] = None,
+    bootstrap: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Add a 95 % interval to each score, from N resamples of the users (such as 1000).",
+        ),
+    ] = 0,
+    in_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object; null is no number.")
+    ] = False,
 ) -> None:
-    """Score a model on ratings it was not trained on. No row is dropped."""
+    """Score a model on ratings that it was not fitted to.
+
+    No row is dropped: what is unknown is predicted by the mean and the known bias, and counted.
+    """
     from pmf.data.catalogue import load as load_data
     from pmf.estimator import load
     from pmf.evaluate.report import ranked, report
 
     fitted, ratings = load(model), load_data(test, times=False).ratings
-    result = report(fitted, ratings)
-    scores = result.scores
+    result = report(fitted, ratings, bootstrap=bootstrap)
+    scores: dict[str, Any] = dict(result.scores)
     if train is not None:
-        scores |= ranked(
-            fitted, ratings, load_data(train, times=False).ratings, top, relevant
-        ).scores
-    if as_json:
-        print(json.dumps(scores | {"noise": result.noise}))
-    else:
-        wide = max(map(len, scores))
-        for name, value in scores.items():
-            shown = f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
-            print(f"{name:<{wide}} {shown}")
-        print(f"{'noise':<{wide}} {result.noise}")
+        scores |= ranked(fitted, ratings, load_data(train, times=False).ratings, top, relevant).scores
+    intervals = {row.metric: (row.low, row.high) for row in result.intervals.itertuples()}
+    if in_json:
+        more = {"intervals": intervals} if bootstrap else {}
+        print(as_json(scores | more | {"noise": result.noise}))
+        return
+    wide = max(map(len, scores))
+    for name, value in scores.items():
+        shown = f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
+        if name in intervals:
+            shown += " ({:.4f} to {:.4f})".format(*intervals[name])
+        print(f"{name:<{wide}} {shown}")
+    print(f"{'noise':<{wide}} {result.noise}")
 
 
 @app.command()
 def predict(
-    model: Annotated[Path, typer.Argument(help="A model file.")],
+    model: Model,
     pairs: Annotated[
         Path, typer.Argument(help="A CSV, TSV or Parquet file of (user, item) pairs.")
     ],
-    out: Annotated[Path, typer.Option(help="The CSV or Parquet file to write.")],
-    interval: Annotated[float, typer.Option(help="The probability of low to high.")] = 0.9,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The CSV or Parquet file to write.")],
+    interval: Annotated[
+        list[float],
+        typer.Option(
+            metavar="P",
+            help="The probability of low to high. May be repeated: then low_50, high_50, and so "
+            "on.",
+        ),
+    ] = [0.9],  # noqa: B006 - read only; Typer takes a list
 ) -> None:
     """Predict the rating of each pair, with an interval, in the file's order."""
     from pmf.data.files import read_ratings, write_table
     from pmf.estimator import load
 
+    check_target(out, TABLES)
     table = read_ratings(pairs, required=("user_id", "item_id"))
-    predictions = load(model).predict(table, interval=interval, source=str(pairs))
+    levels = interval[0] if len(interval) == 1 else interval
+    predictions = load(model).predict(table, interval=levels, source=str(pairs))
     write_table(predictions, out)
     print(f"{len(predictions):,} predictions written to {out}")
 
@@ -189,10 +255,22 @@ def open_page(
         Path | None, typer.Argument(help="A model file; without one a model is fitted.")
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help="The data set whose titles are shown (pmf data list).")
+        str | None,
+        typer.Option(
+            metavar="SET_OR_FILE",
+            help="The data set whose titles are shown, by name (see pmf data list), or the "
+            "ratings to fit.",
+        ),
     ] = None,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Of the address to open.")] = 8501,
-    address: Annotated[str, typer.Option(help="0.0.0.0: for other machines too.")] = "localhost",
+    port: Annotated[
+        int, typer.Option(metavar="N", min=1, max=65535, help="The port of the page's address.")
+    ] = 8501,
+    address: Annotated[
+        str,
+        typer.Option(
+            metavar="HOST", help="The host of the page's address; 0.0.0.0 for other machines too."
+        ),
+    ] = "localhost",
 ) -> None:
     """Open the movie recommender as a page in a browser."""
     from pmf.app.launch import launch

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from pmf.command import SetOrFile
+from pmf.command import SetOrFile, plain_app
 from pmf.errors import InputError
 
-data_app = typer.Typer(help="Data sets: what there is, and how to get it.", no_args_is_help=True)
+data_app = plain_app("Data sets: what there is, and how to get it.")
 
 
 @data_app.command("list")
@@ -24,7 +24,9 @@ def data_list() -> None:
 @data_app.command("fetch")
 def data_fetch(
     name: Annotated[str, typer.Argument(help="A MovieLens data set's name.")],
-    from_zip: Annotated[Path | None, typer.Option(help="Its zip, already downloaded.")] = None,
+    from_zip: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Its zip, already downloaded.")
+    ] = None,
 ) -> None:
     """Download a MovieLens data set into the data folder, or take it from a zip."""
     from pmf.data.catalogue import BUNDLED

@@ -7,19 +7,39 @@ from typing import Annotated, Any, Literal
 import pandas as pd
 import typer
 
+from pmf.atomic import TABLES, check_target
 from pmf.command import SetOrFile
 from pmf.errors import InputError
 
-Model = Annotated[Path, typer.Argument(help="A model file.")]
-Count = Annotated[int, typer.Option("-n", "--count", min=1, help="The length of a list.")]
-AsJson = Annotated[bool, typer.Option("--json", help="A JSON array of objects.")]
+Model = Annotated[Path, typer.Argument(help="A model file, as pmf fit writes.")]
+Count = Annotated[
+    int, typer.Option("-n", "--count", metavar="N", min=1, help="The length of a list.")
+]
+InJson = Annotated[
+    bool, typer.Option("--json", help="Print a JSON array of objects; null is no number.")
+]
 Titles = Annotated[
-    str | None, typer.Option("--titles", help="Add the items' titles: a data set's name.")
+    str | None,
+    typer.Option("--titles", metavar="SET", help="Add the items' titles from this data set."),
 ]
 Rule = Literal["mean", "lower", "upper", "thompson"]  # of pmf.lists, which loads JAX
-RuleName = Annotated[Rule, typer.Option("--rule", help="What lists are ranked by.")]
+RuleName = Annotated[
+    Rule,
+    typer.Option(
+        "--rule",
+        help="What a list is ranked by: the expected rating; what it surely is, or may be, at "
+        "least; or one draw of the posterior.",
+    ),
+]
 Diversity = Annotated[
-    float, typer.Option(help="Rating units that an item loses which is like one above it.")
+    float,
+    typer.Option(
+        metavar="X", min=0, help="Rating units that an item loses which is just like one above it."
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Write the lists to this CSV or Parquet file."),
 ]
 
 
@@ -33,19 +53,31 @@ def add_lists(app: typer.Typer) -> None:
 
 def recommend(
     model: Model,
-    user: Annotated[list[str], typer.Option(help="A user's id; may be given several times.")],
+    user: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="A user's id; may be given several times."),
+    ] = None,
+    everyone: Annotated[
+        bool, typer.Option("--all", help="A list for every user; with --out or --json.")
+    ] = False,
     count: Count = 10,
     rule: RuleName = "mean",
     diversity: Diversity = 0.0,
     seen: Annotated[bool, typer.Option("--seen", help="Also what the user has rated.")] = False,
+    out: Out = None,
     titles: Titles = None,
-    as_json: AsJson = False,
+    in_json: InJson = False,
 ) -> None:
-    """The best items for users that the model was trained on."""
+    """The best items for users that the model was fitted to."""
     import pmf
 
+    if everyone == bool(user):
+        raise InputError("say for whom: --user ID, or --all for everyone")
+    if everyone and out is None and not in_json:
+        raise InputError("--all makes many lists: write them by --out FILE, or print --json")
+    _check_out(out, in_json)
     fitted = pmf.load(model)
-    users = _ids(fitted.require_fitted().users.values, user, "user")
+    users = _ids(fitted.require_fitted().users.values, user, "user") if user else None
     lists = pmf.recommend(
         fitted,
         users,
@@ -54,58 +86,54 @@ def recommend(
         rule=rule,
         diversity=diversity,
     )
-    _show(lists, titles, as_json)
+    _give(lists, titles, in_json, out)
 
 
 def similar(
     model: Model,
-    item: Annotated[str, typer.Option(help="An item's id.")],
+    item: Annotated[str, typer.Option(metavar="ID", help="An item's id.")],
     count: Count = 10,
     titles: Titles = None,
-    as_json: AsJson = False,
+    in_json: InJson = False,
 ) -> None:
     """The items whose factors point most nearly the same way."""
     import pmf
 
     fitted = pmf.load(model)
     (item_id,) = _ids(fitted.require_fitted().items.values, [item], "item")
-    _show(pmf.similar_items(fitted, item_id, count), titles, as_json)
+    _show(pmf.similar_items(fitted, item_id, count), titles, in_json)
 
 
 def fold_in(
     model: Model,
-    ratings: Annotated[str, typer.Argument(help="The new users' ratings: " + SetOrFile)],
+    ratings: Annotated[str, typer.Argument(help="The new users' ratings. " + SetOrFile)],
     count: Count = 10,
     rule: RuleName = "mean",
     diversity: Diversity = 0.0,
-    out: Annotated[
-        Path | None, typer.Option(help="Write the lists to a CSV or Parquet file.")
-    ] = None,
+    out: Out = None,
     titles: Titles = None,
-    as_json: AsJson = False,
+    in_json: InJson = False,
 ) -> None:
     """The best items for new users, from their ratings alone and without a refit."""
     import pmf
-    from pmf.data.files import write_table
 
+    _check_out(out, in_json)
     new = pmf.fold_in(pmf.load(model), pmf.load_data(ratings, times=False).ratings)
-    lists = pmf.recommend(new, n=count, rule=rule, diversity=diversity)
-    if out is None:
-        _show(lists, titles, as_json)
-    else:
-        write_table(_titled(lists, titles), out)
-        print(f"{len(lists):,} recommendations written to {out}")
+    _give(pmf.recommend(new, n=count, rule=rule, diversity=diversity), titles, in_json, out)
 
 
 def explain(
     model: Model,
-    user: Annotated[str, typer.Option(help="A user's id.")],
-    item: Annotated[str, typer.Option(help="An item's id.")],
+    user: Annotated[str, typer.Option(metavar="ID", help="A user's id.")],
+    item: Annotated[str, typer.Option(metavar="ID", help="An item's id.")],
     count: Annotated[
-        int, typer.Option("-n", "--count", min=1, help="Ratings to show: those that weigh most.")
+        int,
+        typer.Option(
+            "-n", "--count", metavar="N", min=1, help="Ratings to show: those that weigh most."
+        ),
     ] = 10,
     titles: Titles = None,
-    as_json: AsJson = False,
+    in_json: InJson = False,
 ) -> None:
     """What a prediction is made of: mean, biases, and each of the user's ratings.
 
@@ -127,7 +155,7 @@ def explain(
         more = {"part": f"{len(rest)} other ratings", "contribution": rest.sum()}
         shown = pd.concat([shown, pd.DataFrame([more])])
     last = pd.DataFrame([{"part": "prediction", "contribution": total}])
-    _show(pd.concat([shown, last], ignore_index=True), titles, as_json)
+    _show(pd.concat([shown, last], ignore_index=True), titles, in_json)
 
 
 def _ids(known: Any, given: list[str], name: str) -> list[Any]:
@@ -152,9 +180,29 @@ def _titled(table: pd.DataFrame, titles: str | None) -> pd.DataFrame:
     return table.merge(items[["item_id", "title"]], "left", on="item_id")
 
 
-def _show(table: pd.DataFrame, titles: str | None, as_json: bool) -> None:
+def _check_out(out: Path | None, in_json: bool) -> None:
+    """Before the work."""
+    if out is not None:
+        check_target(out, TABLES)
+        if in_json:
+            raise InputError("--out and --json: say one of them")
+
+
+def _give(lists: pd.DataFrame, titles: str | None, in_json: bool, out: Path | None) -> None:
+    """Write lists to a file, or show them."""
+    if out is None:
+        _show(lists, titles, in_json)
+        return
+    from pmf.data.files import write_table
+
+    write_table(_titled(lists, titles), out)
+    users = lists["user_id"].nunique()
+    print(f"{len(lists):,} recommendations for {users:,} users written to {out}")
+
+
+def _show(table: pd.DataFrame, titles: str | None, in_json: bool) -> None:
     table = _titled(table, titles)
-    if as_json:
+    if in_json:
         print(json.dumps(json.loads(table.to_json(orient="records"))))
         return
     words = table.astype(object).where(table.notna(), "")

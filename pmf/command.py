@@ -1,27 +1,68 @@
-"""What every command line here shares: plain messages, and exit codes.
+"""What every command line here shares: plain help and messages, JSON, and exit codes.
 
 Exit code 0, or 2 with one line on standard error for bad input.
 """
 
+import json
+import math
 import sys
 import warnings
 from typing import Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from pmf.compilation import keep_compiled
 from pmf.errors import InputError, Interrupted, NotFiniteError
 
-SetOrFile = "a data set's name (pmf data list) or a CSV, TSV or Parquet file"
+SetOrFile = "A data set's name (see pmf data list), or a CSV, TSV or Parquet file."
 UsageError: Any = typer.BadParameter.__mro__[1]  # every complaint about arguments derives from it
 
 
-def plain_app(text: str) -> typer.Typer:
-    """A command without boxes and colours: its messages are lines that a program can read."""
-    return typer.Typer(
+class PlainCommand(TyperCommand):
+    """A command whose arguments stand in its usage as MODEL, and whose summary is not cut off."""
+
+    def __init__(self, *args: Any, **named: Any):
+        super().__init__(*args, **named)
+        for param in self.params:
+            if param.param_type_name == "argument" and not param.metavar:
+                param.metavar = str(param.name).upper()
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """`MODEL` where Typer may write `{MODEL}`; what is optional stays in brackets."""
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+
+    def get_short_help_str(self, limit: int = 0) -> str:
+        """The whole first sentence: the list of commands wraps it."""
+        return super().get_short_help_str(sys.maxsize)
+
+
+class PlainGroup(TyperGroup):
+    """A group of commands whose own summary is not cut off."""
+
+    def get_short_help_str(self, limit: int = 0) -> str:
+        """The whole first sentence: the list of commands wraps it."""
+        return super().get_short_help_str(sys.maxsize)
+
+
+class PlainApp(typer.Typer):
+    """A `Typer` whose commands are `PlainCommand`s."""
+
+    def command(self, name: str | None = None, *, cls: Any = PlainCommand, **named: Any) -> Any:
+        """As Typer's."""
+        return super().command(name, cls=cls, **named)
+
+
+def plain_app(text: str, completion: bool = False) -> typer.Typer:
+    """A command without boxes and colours: its messages are lines that a program can read.
+
+    With `completion` it offers to teach the shell its names: --install-completion.
+    """
+    return PlainApp(
         help=text,
+        cls=PlainGroup,
         no_args_is_help=True,
-        add_completion=False,
+        add_completion=completion,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
     )
@@ -50,6 +91,22 @@ def run_app(command: typer.Typer) -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = _say("interrupted", code=130)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def as_json(value: Any) -> str:
+    """JSON that every reader takes: a number that is not finite is null, as JSON has no NaN."""
+    return json.dumps(_without_nan(value), allow_nan=False)
+
+
+def _without_nan(value: Any) -> Any:
+    match value:
+        case dict():
+            return {name: _without_nan(one) for name, one in value.items()}
+        case list() | tuple():
+            return [_without_nan(one) for one in value]
+        case float() if not math.isfinite(value):
+            return None
+    return value
 
 
 def _show_warning(message: Warning | str, *rest: object, **named: object) -> None:

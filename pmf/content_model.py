@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
-from pmf.answers import answer, clipped, require, require_heldout, row_numbers
+from pmf.answers import Levels, answer, clipped, require, require_heldout, row_numbers
 from pmf.content import content, marginal_noise, posterior_variance
 from pmf.data.features import ItemFeatures
 from pmf.data.tables import Table
@@ -97,7 +97,7 @@ class Content:
         return searched(task, Method(build, ONE_STEP), on_step)
 
     def predict(
-        self, frame: Table, interval: float | None = None, source: str = "the frame"
+        self, frame: Table, interval: Levels = None, source: str = "the frame"
     ) -> pd.DataFrame:
         """Predictions for a frame of (user, item) pairs, as `pmf.PMF.predict`'s.
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pmf import store
-from pmf.answers import answer, clipped, require, require_heldout, row_numbers, stored
+from pmf.answers import Levels, answer, clipped, require, require_heldout, row_numbers, stored
 from pmf.checkpoint import Checkpoints
 from pmf.data import catalogue
 from pmf.data.coding import count_rows
@@ -113,12 +113,13 @@ class PMF:
         return self
 
     def predict(
-        self, frame: Table, interval: float | None = None, source: str = "the frame"
+        self, frame: Table, interval: Levels = None, source: str = "the frame"
     ) -> pd.DataFrame:
         """Predictions for a frame of (user, item) pairs, row by row.
 
         Columns `user_id, item_id, mean, std`; with `interval=0.9` also `low, high`, between which a
-        rating lies with that probability. A pair with an unknown id gets the mean plus the known
+        rating lies with that probability, and with `interval=[0.5, 0.9]` `low_50, high_50, low_90,
+        high_90`. A pair with an unknown id gets the mean plus the known
         bias, is marked in the column `unknown` ("", "user", "item" or "both") and counted in one
         `UnknownIdWarning`; no row is dropped. `source` names the frame in messages.
         """

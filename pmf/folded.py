@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pmf.answers import (
+    Levels,
     Model,
     Scaled,
     answer,
@@ -65,7 +66,7 @@ class Folded:
         return self.fitted
 
     def predict(
-        self, frame: Table, interval: float | None = None, source: str = "the frame"
+        self, frame: Table, interval: Levels = None, source: str = "the frame"
     ) -> pd.DataFrame:
         """Predictions for a frame of (user, item) pairs, as `pmf.PMF.predict`'s."""
         return answer(self, frame, interval, source)

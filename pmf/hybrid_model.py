@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from pmf.answers import answer, clipped, require, require_heldout, row_numbers
+from pmf.answers import Levels, answer, clipped, require, require_heldout, row_numbers
 from pmf.data.features import ItemFeatures
 from pmf.data.tables import Table
 from pmf.featured import Task, fitted, make_task, nobody, searched
@@ -90,7 +90,7 @@ class Hybrid:
         return searched(task, Method(build, ALS_SEARCH, has_regression=True), on_step)
 
     def predict(
-        self, frame: Table, interval: float | None = None, source: str = "the frame"
+        self, frame: Table, interval: Levels = None, source: str = "the frame"
     ) -> pd.DataFrame:
         """Predictions for a frame of (user, item) pairs, as `pmf.PMF.predict`'s.
 

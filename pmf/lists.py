@@ -4,7 +4,6 @@ Lists are exact: all items are scored for blocks of users, and nothing of size u
 formed (`pmf.candidates`: three blocks of 16 MiB at a time).
 """
 
-import warnings
 from collections.abc import Sequence
 from typing import Any, get_args
 
@@ -13,7 +12,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Array
 
-from pmf.answers import Model, UnknownIdWarning, rated_of, stored
+from pmf.answers import Model, UnknownIdWarning, clipped, rated_of, stored, warn
 from pmf.approximate import ItemIndex
 from pmf.candidates import Score, Seen, blocks, products, scorer, top
 from pmf.data.pairs import by_user
@@ -53,8 +52,9 @@ def recommend(
     noise included. With `p_top_n` a column of that name says how probable it is that the item is
     among the user's n best. `diversity` is how many rating units an item loses that is just like
     one above it in the list: maximal marginal relevance (Carbonell & Goldstein, SIGIR 1998), chosen
-    from the 10 n best. Equal scores rank in the order of the training ratings. With an `index`
-    (`pmf.index_items`) lists by the mean are approximate.
+    from the 10 n best. Equal scores rank in the order of the training ratings. A model that clips
+    shows scores on its scale, and ranks by them as they were. With an `index` (`pmf.index_items`)
+    lists by the mean are approximate.
 
     Raises `InputError` for unknown candidates, and where the model does not support what is asked.
     """
@@ -121,7 +121,7 @@ def _rows(fitted: Fitted, users: Sequence[Any] | None) -> np.ndarray:
         return np.arange(len(fitted.users))
     rows = fitted.users.codes(pd.Series(list(users), name="user_id"), "users")
     if unknown := int(fitted.users.unknown(rows).sum()):
-        warnings.warn(
+        warn(
             f"{unknown} of {len(rows)} users are unknown; they get the list of somebody who has "
             "rated nothing (fold_in takes their ratings without a refit)",
             UnknownIdWarning,
@@ -242,7 +242,7 @@ def _frame(model: Model, names: np.ndarray, rows, items, lists, scores) -> pd.Da
             "user_id": names[place],
             "item_id": fitted.items.values[item],
             "rank": rank + 1,
-            "score": scores[place, rank],
+            "score": clipped(scores[place, rank], model.settings),
             "std": np.sqrt(model.predict_rows(user, item).variance),
         }
     )

@@ -27,7 +27,7 @@ FLOORS = [
     {"pmf.streamed", "pmf.sharding", "pmf.distributed", "pmf.watch", "pmf.evaluate.scores",
      "pmf.evaluate.ranking"},
     {"pmf.run"},
-    {"pmf.tuning", "pmf.settings", "pmf.evaluate.strata"},
+    {"pmf.tuning", "pmf.settings", "pmf.evaluate.strata", "pmf.evaluate.bootstrap"},
     {"pmf.plan", "pmf.fingerprint"},
     {"pmf.fit"},
     {"pmf.plausible", "pmf.answers"},

@@ -199,10 +199,10 @@ def test_clip_keeps_predictions_on_the_scale(frame):
 
 def test_constant_ratings_are_predicted_as_they_are(frame):
     same = frame.assign(rating=4.0)
-    model = pmf.PMF(rank=2).fit(same)
+    model = pmf.PMF(rank=2).fit(same[:1000])
     predicted = model.predict(same[:5])
     np.testing.assert_allclose(predicted["mean"], 4.0, atol=1e-3)
-    assert np.all(np.isfinite(pmf.report(model, same).scores["log_density"]))
+    assert np.all(np.isfinite(pmf.report(model, same[1000:]).scores["log_density"]))
 
 
 def test_too_few_ratings_for_a_choice_are_told(frame):
@@ -213,8 +213,8 @@ def test_too_few_ratings_for_a_choice_are_told(frame):
 
 def test_a_test_set_may_hold_one_user_or_a_pair_twice(frame):
     model = pmf.PMF(rank=2, prior=PRIOR).fit(frame[:1000])
-    one = frame[frame["userId"] == "u0"]
-    assert pmf.report(model, pd.concat([one, one])).scores["n"] == 2 * len(one)
+    one = frame[1000:].query("userId == 'u0'")
+    assert len(one) and pmf.report(model, pd.concat([one, one])).scores["n"] == 2 * len(one)
 
 
 @pytest.mark.parametrize(

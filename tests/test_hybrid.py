@@ -214,7 +214,7 @@ def test_finds_the_planted_profiles(fitted):
 
 def test_an_item_without_metadata_is_unknown(fitted):
     asked = pd.DataFrame({"user": ["u0", "u0"], "item": ["x", f"m{ITEMS - 1}"]})
-    with pytest.warns(pmf.UnknownIdWarning, match="0 of 2 pairs have an unknown user, 1 an"):
+    with pytest.warns(pmf.UnknownIdWarning, match="1 of 2 pairs have an unknown item;"):
         predicted = fitted.predict(asked)
     assert list(predicted["unknown"]) == ["item", ""]
     draws = fitted.fitted.fit.draws

@@ -6,18 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 import platformdirs
 import streamlit as st
 
 import pmf
-from pmf.answers import Model
+from pmf.answers import Model, known_range, rating_range
 from pmf.app.launch import DATA, MODEL
 from pmf.app.person import Filters, Stars, films, fold
 from pmf.app.text import plain
 from pmf.data.catalogue import BUNDLED, load, load_items
-from pmf.data.compact import Coded
 from pmf.data.movielens import Dataset
 from pmf.errors import InputError
 from pmf.fit import OnRecord
@@ -79,10 +77,7 @@ def _scale(model: Model) -> tuple[float, float]:
     """The lowest and the highest rating: as the model was told, or as it or the data set saw."""
     if model.settings.scale is not None:
         return model.settings.scale
-    rated = model.require_fitted().rated
-    value = dataset().ratings["rating"] if rated is None else rated.value
-    seen = value.table if isinstance(value, Coded) else np.asarray(value, np.float32)
-    return float(seen.min()), float(seen.max())
+    return known_range(model) or rating_range(dataset().ratings["rating"])
 
 
 @st.cache_resource(show_spinner=False)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.csv
 
-from pmf.atomic import replacing
+from pmf.atomic import TABLES, check_target, replacing
 from pmf.data.columns import REQUIRED, canonical_columns
 from pmf.data.numeric import LONGEST, is_worthwhile, read_numbers
 from pmf.data.packed import Inflated
@@ -190,8 +190,7 @@ def _numbers_if_exact(column: pa.ChunkedArray) -> pa.Array:
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:
     """A frame as CSV or Parquet, by the path's suffix, whole or not at all."""
-    if path.suffix.lower() not in (".csv", ".parquet"):
-        raise InputError(f"{path}: say .csv or .parquet")
+    check_target(path, TABLES)
     with replacing(path) as temporary:
         if path.suffix.lower() == ".parquet":
             frame.to_parquet(temporary, index=False)

@@ -8,6 +8,8 @@ from jaxtyping import Int
 from pmf.data.compact import Values, compressed
 from pmf.types import Ratings
 
+USERS = 1 << 14  # whose pairs are looked at together
+
 
 class Pairs(NamedTuple):
     """User j's items are start[j] to start[j + 1]."""
@@ -19,6 +21,18 @@ class Pairs(NamedTuple):
         """The pairs of some users: each one's place in `users`, and its item."""
         place, cell = self.cells(users)
         return place, self.item[cell]
+
+    def have(self, user: np.ndarray, item: np.ndarray) -> np.ndarray:
+        """Which of some pairs, in any order, are among these."""
+        known = np.zeros(len(user), bool)
+        asked, place = np.unique(user, return_inverse=True)
+        for begin in range(0, len(asked), USERS):
+            here = np.flatnonzero((begin <= place) & (place < begin + USERS))
+            own, theirs = self.of(asked[begin : begin + USERS])
+            width = 1 + max(theirs.max(initial=0), item[here].max(initial=0))
+            pair = (place[here] - begin) * np.int64(width) + item[here]
+            known[here] = np.isin(pair, own * np.int64(width) + theirs)
+        return known
 
     def cells(self, users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Where the pairs of some users are: each one's place in `users`, and its cell."""

@@ -35,6 +35,7 @@ from pmf.data.frames import Ids, checked, factorize, pairs
 from pmf.data.pairs import by_user
 from pmf.errors import InputError
 
+ROUNDING = 1e-6  # of a scale: a rating at the very quarter is in it
 TEST, TRAIN = "the test frame", "the training frame"
 
 
@@ -49,6 +50,15 @@ class Ranking(NamedTuple):
     scores: dict[str, float]
     users: pd.DataFrame  # user_id, relevant (their number), and each metric but coverage
 
+    def __repr__(self) -> str:
+        return f"Ranking({listed(self.scores)})"
+
+    def __eq__(self, other: object) -> bool:
+        return self is other  # frames have no truth value
+
+    def __hash__(self) -> int:
+        return id(self)
+
 
 class Judged(NamedTuple):
     """Relevant test pairs in the order of users, who are numbered from 0."""
@@ -56,6 +66,24 @@ class Judged(NamedTuple):
     user: np.ndarray
     column: np.ndarray  # the number of columns stands for an unknown item
     gain: np.ndarray
+
+
+def listed(scores: dict[str, float]) -> str:
+    """Scores in one line, as a `repr` shows them."""
+    shown = {n: f"{x:,}" if isinstance(x, int) else f"{x:.4g}" for n, x in scores.items()}
+    return ", ".join(f"{name}={text}" for name, text in shown.items())
+
+
+def upper_quarter(rating: pd.Series, low: float, high: float) -> float:
+    """The lowest of the ratings in the upper quarter of the scale from `low` to `high`.
+
+    4 on scales of 0.5 or 1 to 5 stars, and as good on any other: nothing here has a unit. Where no
+    rating is so high, the quarter's lower end.
+    """
+    least = low + (0.75 - ROUNDING) * (high - low)
+    value = rating.to_numpy(np.float64)
+    above = value[value >= least]
+    return float(above.min()) if len(above) else least
 
 
 def tie_order(items: Ids) -> np.ndarray:

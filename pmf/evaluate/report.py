@@ -7,14 +7,16 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from pmf.answers import Model, stored
+from pmf.answers import Model, OverlapWarning, known_range, rating_range, stored, warn
 from pmf.candidates import scorer
 from pmf.data.frames import checked
 from pmf.data.tables import Table, as_frame
 from pmf.errors import InputError
-from pmf.evaluate.ranking import TEST, TRAIN, Ranking, ranked_by
+from pmf.evaluate.bootstrap import score_intervals
+from pmf.evaluate.ranking import TEST, TRAIN, Ranking, listed, ranked_by, upper_quarter
 from pmf.evaluate.scores import calibration, pit, pit_histogram, user_sums
 from pmf.evaluate.strata import all_scores, stratified
+from pmf.fit import Fitted
 from pmf.predictive import Prediction
 
 
@@ -33,6 +35,16 @@ class Report(NamedTuple):
     users: pd.DataFrame  # user_id, n, squared_error, absolute_error[, log_density, crps]: sums
     predictions: pd.DataFrame  # user_id, item_id, rating, mean[, variance, pit]
     noise: str  # where the variance of a single rating comes from
+    intervals: pd.DataFrame  # metric, value, low, high: with `bootstrap`, 95 %; else no rows
+
+    def __repr__(self) -> str:
+        return f"Report({listed(self.scores)})"
+
+    def __eq__(self, other: object) -> bool:
+        return self is other  # frames have no truth value
+
+    def __hash__(self) -> int:
+        return id(self)
 
 
 def evaluate(
@@ -42,12 +54,15 @@ def evaluate(
     user_count: np.ndarray,
     item_count: np.ndarray,
     noise: str = "",
+    bootstrap: int = 0,
+    seed: int = 0,
 ) -> Report:
     """Score predictions `mean (n,)` and, where there is one, `variance (n,)` of `n` test ratings.
 
     `user_count` and `item_count` are the training ratings of each pair's user and item: 0 is an
-    unknown one. No row is dropped. Raises `InputError` where a prediction is missing or not finite:
-    nobody wins by leaving out what is hard.
+    unknown one. With `bootstrap` resamples of the users, by `seed`, each score has an interval
+    (`pmf.evaluate.bootstrap`). No row is dropped. Raises `InputError` where a prediction is missing
+    or not finite: nobody wins by leaving out what is hard.
     """
     _check_whole(len(test), mean, variance)
     rating = test["rating"].to_numpy(np.float64)
@@ -74,6 +89,7 @@ def evaluate(
         user_sums(test["user_id"].to_numpy(), rating, mean, variance),
         test.assign(**columns),
         noise,
+        score_intervals(user, rating, mean, variance, bootstrap, seed),
     )
 
 
@@ -91,15 +107,25 @@ def _check_whole(n: int, mean: np.ndarray, variance: np.ndarray | None) -> None:
             )
 
 
-def report(model: Model, ratings: Table, heldout: bool = False) -> Report:
+def report(
+    model: Model,
+    ratings: Table,
+    heldout: bool = False,
+    bootstrap: int = 0,
+    seed: int = 0,
+) -> Report:
     """Score a fitted model. With `heldout`, `ratings` is the frame that `fit` watched, and its
     predictions are those streamed over all kept draws.
 
-    No row is dropped: a pair with an unknown id is predicted by the fallback and counted.
+    No row is dropped: a pair with an unknown id is predicted by the fallback and counted. Pairs
+    that the model was fitted to are counted in one `OverlapWarning`, where it kept its ratings.
+    `bootstrap=1000` adds `intervals`: 95 %, bias-corrected and accelerated, from so many resamples
+    of the users by `seed`.
     """
     fitted = model.require_fitted()
-    table = checked(ratings, "the test frame", model.settings.scale, times=False)
-    user, item = model.rows(table, "the test frame")
+    table = checked(ratings, TEST, model.settings.scale, times=False)
+    user, item = model.rows(table, TEST)
+    _warn_of_overlap(fitted, user, item)
     prediction = model.heldout_prediction if heldout else model.predict_rows(user, item)
     if len(prediction.mean) != len(table):
         raise InputError(
@@ -107,23 +133,53 @@ def report(model: Model, ratings: Table, heldout: bool = False) -> Report:
             "pass the frame that fit watched"
         )
     counts = fitted.user_count[user], fitted.item_count[item]
-    return evaluate(table, *prediction, *counts, model.noise)
+    return evaluate(table, *prediction, *counts, model.noise, bootstrap, seed)
 
 
-def ranked(model: Model, test: Table, train: Table, k: int = 10, relevant: float = 4.0) -> Ranking:
+def _warn_of_overlap(fitted: Fitted, user: np.ndarray, item: np.ndarray) -> None:
+    if fitted.rated is None:  # not kept: nothing is known
+        return
+    if count := int(fitted.rated.pairs.have(user, item).sum()):
+        warn(
+            f"{TEST}: the model was fitted to {count:,} of its {len(user):,} pairs, so the scores "
+            "are better than its predictions are; split first (pmf.data.splits), and fit to one "
+            "part",
+            OverlapWarning,
+            stacklevel=3,
+        )
+
+
+def ranked(
+    model: Model,
+    test: Table,
+    train: Table,
+    k: int = 10,
+    relevant: float | None = None,
+) -> Ranking:
     """Rank all items for each user by the predictive mean, without the user's items in `train`.
 
-    A test item is relevant where its rating is `relevant` or more. `train` is the frame that the
-    model was fitted to, perhaps with further pairs that are not to be recommended. Metrics, ties
-    and sources: `pmf.evaluate.ranking`. Raises `InputError` as `ranked_by` does.
+    A test item is relevant where its rating is `relevant` or more: by default the lowest test
+    rating in the upper quarter of the scale, which is 4 on scales of 0.5 or 1 to 5. The scale is
+    the settings', or the range of the training ratings. `train` is the frame that the model was
+    fitted to, perhaps with further pairs that are not to be recommended. Metrics, ties and sources:
+    `pmf.evaluate.ranking`. Raises `InputError` as `ranked_by` does.
     """
     fitted = model.require_fitted()
-    train = as_frame(train, TRAIN)
+    train, test = as_frame(train, TRAIN), as_frame(test, TEST)
     if len(train) < (needed := int(fitted.user_count.sum())):
         raise InputError(
             f"the training frame: {len(train):,} ratings, but the model was fitted to {needed:,}; "
             "give all of them, or the rest would be recommended"
         )
+    if relevant is None:
+        relevant = upper_quarter(checked(test, TEST, times=False)["rating"], *_scale(model, train))
     score = partial(scorer, stored(fitted).draws)
-    test = as_frame(test, TEST)
     return ranked_by(score, fitted.users, fitted.items, train, test, k, relevant)
+
+
+def _scale(model: Model, train: pd.DataFrame) -> tuple[float, float]:
+    """The lowest and the highest rating: as the model was told, or as it was trained on."""
+    told = model.settings.scale
+    if told is not None and np.isfinite(told).all():
+        return told
+    return known_range(model) or rating_range(checked(train, TRAIN, times=False)["rating"])
