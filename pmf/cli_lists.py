@@ -196,8 +196,7 @@ def _give(lists: pd.DataFrame, titles: str | None, in_json: bool, out: Path | No
     from pmf.data.files import write_table
 
     write_table(_titled(lists, titles), out)
-    users = lists["user_id"].nunique()
-    print(f"{len(lists):,} recommendations for {users:,} users written to {out}")
+    print(f"{len(lists):,} recommendations written to {out}")
 
 
 def _show(table: pd.DataFrame, titles: str | None, in_json: bool) -> None:

@@ -1,18 +1,22 @@
 """The command line as a process. Catches: a traceback, a wrong exit code, a half-written file."""
 
 import json
+import os
+import re
 import subprocess
 import sys
+from typing import get_args
 
 import pandas as pd
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from pmf import cli, cli_lists
 from pmf.data.synthetic import movielens_shaped
 
 
 def pmf(*arguments, **environment) -> subprocess.CompletedProcess:
-    import os
-
     return subprocess.run(
         [sys.executable, "-m", "pmf", *map(str, arguments)],
         capture_output=True,
@@ -101,7 +105,16 @@ def test_ablation_flags_reach_the_model(folder):
         (["fit", "no-such-set", "--out", "x.pmf"], "neither a data set's name nor a file"),
         (["fit", "ml-small-2016"], "Missing option '--out'"),
         (["fit", "ml-small-2016", "--rank", "x", "--out", "x.pmf"], "valid integer"),
-        (["fit", "ml-small-2016", "--method", "sgd", "--out", "x.pmf"], "method: Input should be"),
+        (
+            ["fit", "ml-small-2016", "--method", "sgd", "--out", "x.pmf"],
+            "'sgd' is not one of 'als'",
+        ),
+        (["predict", "m.pmf", "p.csv", "--out", "p.json"], "p.json: its name must end in .csv or"),
+        (["recommend", "m.pmf", "--all", "--out", "l.txt"], "l.txt: its name must end in .csv or"),
+        (["fold-in", "m.pmf", "r.csv", "--out", "l.xlsx"], "l.xlsx: its name must end in .csv"),
+        (["recommend", "m.pmf"], "say for whom: --user ID, or --all"),
+        (["recommend", "m.pmf", "--all", "--user", "1"], "say for whom: --user ID, or --all"),
+        (["recommend", "m.pmf", "--all"], "write them by --out FILE, or print --json"),
         (["fit", "ml-small-2016", "--rank", "-2", "--out", "x.pmf"], "rank"),
         (["fit", "ml-small-2016", "--out", "/nowhere/x.pmf"], "folder does not exist"),
         (["fit", "ml-small-2016", "--on-disk", "--out", "x.pmf"], "on_disk: map by mini-batches"),
@@ -175,6 +188,92 @@ def test_lists_similar_items_and_reasons(model):
 def test_what_cannot_be_listed_is_one_line(model, arguments, message):
     done = pmf(arguments[0], model, *arguments[1:])
     assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_lists_for_everyone_go_to_a_file(model):
+    out = model.parent / "everyone.parquet"
+    done = pmf("recommend", model, "--all", "-n", 3, "--out", out)
+    assert done.returncode == 0 and "90 recommendations written to" in done.stdout, done.stderr
+    lists = pd.read_parquet(out)
+    assert lists["user_id"].nunique() == 30 and list(lists["rank"]) == [1, 2, 3] * 30
+    some = pmf("recommend", model, "--user", 7, "-n", 3, "--json")
+    assert [row["item_id"] for row in json.loads(some.stdout)] == list(
+        lists.loc[lists["user_id"] == 7, "item_id"]
+    )
+
+
+def test_evaluate_says_what_was_fitted_and_how_sure_it_is(model):
+    """On its own training ratings: told so in one line, with intervals, and JSON that is JSON."""
+    from pmf.estimator import load
+
+    rated = load(model).fitted.rated
+    users = pd.Series(range(30)).repeat(rated.pairs.start[1:31] - rated.pairs.start[:30])
+    ids = load(model).fitted
+    frame = pd.DataFrame({"user": ids.users.values[users], "item": ids.items.values[
+        rated.pairs.item], "rating": rated.value[:]})  # fmt: skip
+    frame.to_csv(model.parent / "again.csv", index=False)
+    done = pmf("evaluate", model, model.parent / "again.csv", "--bootstrap", 50, "--json")
+    assert "fitted to 300 of its 300 pairs" in done.stderr and done.stderr.count("\n") == 1
+    scores = json.loads(done.stdout, parse_constant=pytest.fail)
+    low, high = scores["intervals"]["rmse"]
+    assert low < scores["rmse"] < high
+    plain = pmf("evaluate", model, model.parent / "again.csv", "--bootstrap", 50).stdout
+    assert f"rmse          {scores['rmse']:.4f} ({low:.4f} to {high:.4f})\n" in plain
+    table = ["predict", model, model.parent / "again.csv", "--out", model.parent / "p.csv"]
+    assert pmf(*table, "--interval", 0.5, "--interval", 0.9).returncode == 0
+    assert {"low_50", "high_50", "low_90", "high_90"} <= set(pd.read_csv(model.parent / "p.csv"))
+
+
+def commands(command, path=()):
+    """Every command below one, with its names."""
+    yield path, command
+    for name, one in getattr(command, "commands", {}).items():
+        yield from commands(one, (*path, name))
+
+
+COMMANDS = dict(commands(typer.main.get_command(cli.app)))
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_help_reads_well(path):
+    """Catches odd placeholders, cut summaries, a choice without its choices, a lone lower case."""
+    done = CliRunner().invoke(cli.app, [*path, "--help"], prog_name="pmf")
+    text = done.output
+    assert done.exit_code == 0 and "..." not in text.replace("[ARGS]...", ""), text
+    assert not re.search(r"[{}]|list\[|range>|TEXT|<str>(?! )", text), text
+    for param in COMMANDS[path].params:
+        assert param.help and param.help[0].isupper() and param.help.endswith("."), param.name
+        if param.param_type_name == "argument":
+            assert param.metavar == param.name.upper()
+    one = " ".join(text.split())
+    for name, command in getattr(COMMANDS[path], "commands", {}).items():
+        summary = command.help.split("\n\n")[0].split(". ")[0]
+        assert f"{name} {' '.join(summary.split())}" in one
+
+
+def test_choices_are_those_of_the_settings():
+    """They are written twice, so that --help loads no JAX."""
+    from pmf import settings
+    from pmf.data import frames
+    from pmf.rules import Rule
+
+    assert get_args(cli.Method) == get_args(settings.Method)
+    assert get_args(cli.Duplicates) == get_args(frames.Duplicates)
+    assert get_args(cli_lists.Rule) == get_args(Rule)
+    text = CliRunner().invoke(cli.app, ["fit", "--help"]).output
+    assert "als|map|gibbs" in text and "error|last|mean" in text
+
+
+def test_the_version_and_the_shells_completion():
+    import pmf as package
+
+    assert pmf("--version").stdout == f"pmf {package.__version__}\n"
+    code = "import sys; sys.argv = ['pmf']; from pmf.cli import main; main()"
+    told = {"_PMF_COMPLETE": "complete_bash", "COMP_WORDS": "pmf f", "COMP_CWORD": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | told
+    )
+    assert done.stdout.split() == ["fit", "fold-in"], done.stderr
 
 
 def test_bad_rows_are_named(tmp_path):
