@@ -203,7 +203,9 @@ def evaluate(
     result = report(fitted, ratings, bootstrap=bootstrap)
     scores: dict[str, Any] = dict(result.scores)
     if train is not None:
-        scores |= ranked(fitted, ratings, load_data(train, times=False).ratings, top, relevant).scores
+        scores |= ranked(
+            fitted, ratings, load_data(train, times=False).ratings, top, relevant
+        ).scores
     intervals = {row.metric: (row.low, row.high) for row in result.intervals.itertuples()}
     if in_json:
         more = {"intervals": intervals} if bootstrap else {}
