@@ -25,6 +25,7 @@ from pydantic import (
     SerializeAsAny,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from experiments import document, own
@@ -32,6 +33,7 @@ from experiments.document import Tree
 from experiments.grid import Axes, axes_of, count_of, override, points_of, samples_of
 from experiments.system import System
 from experiments.systems import system_named
+from pmf.data.times import moment
 from pmf.errors import InputError
 from pmf.evaluate.compare import metric_named
 from pmf.settings import describe
@@ -53,13 +55,16 @@ class SplitConfig(BaseModel):
         "crossfold_records",
         "assigned_folds",
         "sample_n",
+        "sample_fraction",
         "last_n",
+        "last_fraction",
         "split_global_time",
+        "split_at_time",
         "sample_users",
         "sample_items",
     ]
     seed: Annotated[int, Field(ge=0)] = 0
-    fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2  # sample_records, _items, split_global_time
+    fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2  # of the ratings, each user's, or the items
     partitions: Annotated[int, Field(ge=2)] = 5  # crossfold_records
     file: str = ""  # assigned_folds: a CSV of user, item, fold, here or in the data folder
     fold: Annotated[int, Field(ge=1)] = 1  # which one, from 1, in order
@@ -67,6 +72,18 @@ class SplitConfig(BaseModel):
     users: Annotated[int, Field(ge=1)] = 100  # sample_users
     given: Annotated[int, Field(ge=0)] = 0  # sample_users
     keep: Annotated[float, Field(gt=0, le=1)] = 1.0  # share of the training ratings kept
+    at: str = ""  # split_at_time: a date, ISO text or seconds since 1970
+
+    @field_validator("at", mode="before")
+    @classmethod
+    def _as_text(cls, at: object) -> str:
+        return str(at)
+
+    @model_validator(mode="after")
+    def _a_moment(self) -> "SplitConfig":
+        if self.kind == "split_at_time":
+            moment(self.at)  # its `InputError` is a `ValueError`
+        return self
 
 
 class TuningConfig(BaseModel):

@@ -56,10 +56,16 @@ def _whole_split(frame: pd.DataFrame, config: SplitConfig) -> splits.Split:
             return _fold(splits.assigned_folds(frame, _read_folds(config.file)), config.fold)
         case "sample_n":
             return splits.sample_n(frame, config.n, config.seed)
+        case "sample_fraction":
+            return splits.sample_fraction(frame, config.fraction, config.seed)
         case "last_n":
             return splits.last_n(frame, config.n)
+        case "last_fraction":
+            return splits.last_fraction(frame, config.fraction)
         case "split_global_time":
             return splits.split_global_time(frame, config.fraction)
+        case "split_at_time":
+            return splits.split_at_time(frame, config.at)
         case "sample_users":
             return splits.sample_users(frame, config.users, config.given, config.seed)
         case "sample_items":

@@ -41,9 +41,13 @@ KINDS = {
     "assigned_folds": "folds from a file",
     "sample_records": "a random share of the ratings held out",
     "sample_n": "a number of random ratings of each user held out",
+    "sample_fraction": "a random share of each user's ratings held out",
     "last_n": "the last ratings of each user held out",
+    "last_fraction": "the last share of each user's ratings held out",
     "split_global_time": "the latest ratings of all held out",
+    "split_at_time": "the ratings from a date on held out",
     "sample_users": "random users held out but for a few of their ratings",
+    "sample_items": "random items held out with all their ratings",
 }
 
 

@@ -2,15 +2,18 @@
 one name, one run under two."""
 
 from pathlib import Path
+from typing import get_args
 
+import numpy as np
 import pandas as pd
 import pytest
 from grids import ARMS, write
 
 from experiments import inputs
-from experiments.config import CONFIGS, expand, find, load, read, resolve
+from experiments.config import CONFIGS, SplitConfig, expand, find, load, read, resolve
 from experiments.grid import axes_of, flattened, points_of
 from experiments.identity import fields_of, identify
+from pmf.data import splits
 from pmf.data.splits import crossfold_records, keep_share
 from pmf.errors import InputError
 
@@ -228,3 +231,52 @@ def test_kept_shares_are_nested_and_leave_the_test_part():
     assert parts[2].hash == whole.hash != parts[1].hash
     with pytest.raises(InputError, match="leaves none"):
         keep_share(whole, 0.001, seed=3)
+
+
+# --- splits ---------------------------------------------------------------------------------------
+
+RATED = pd.DataFrame(
+    {
+        "user_id": np.arange(60) % 6,
+        "item_id": np.arange(60) // 6,
+        "rating": 3.0,
+        "timestamp": 1_420_000_000 + 5000 * np.random.default_rng(0).permutation(60),
+    }
+)
+SPLITS = {
+    "sample_records": (0.3, 5), "sample_n": (2, 5), "sample_fraction": (0.3, 5), "last_n": (2,),
+    "last_fraction": (0.3,), "split_global_time": (0.3,), "split_at_time": ("2015-01-01",),
+    "sample_users": (3, 4, 5), "sample_items": (0.3, 5),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", get_args(SplitConfig.model_fields["kind"].annotation))
+def test_a_kind_of_split_is_the_function_of_that_name(kind, tmp_path):
+    given = {"fraction": 0.3, "seed": 5, "n": 2, "users": 3, "given": 4, "at": "2015-01-01"}
+    if kind == "assigned_folds":
+        folds = RATED[["user_id", "item_id"]].assign(fold=np.arange(60) % 4)
+        folds.to_csv(tmp_path / "folds.csv", index=False)
+        given |= {"file": str(tmp_path / "folds.csv"), "fold": 2}
+        truth = splits.assigned_folds(RATED, folds)[1]
+    elif kind == "crossfold_records":
+        given |= {"partitions": 4, "fold": 3}
+        truth = splits.crossfold_records(RATED, 4, 5)[2]
+    else:
+        truth = getattr(splits, kind)(RATED, *SPLITS[kind])
+    found = inputs.split_data(RATED, SplitConfig(kind=kind, **given))
+    assert found.hash == truth.hash
+
+
+def test_a_date_may_be_given_as_toml_has_it(tmp_path):
+    path = tmp_path / "dates.toml"
+    dates = '["2015-01-01", 2016-01-01, 1420070400]'
+    path.write_text(f'data = "x.csv"\nsplit = {{kind = "split_at_time", at = {dates}}}\n')
+    assert [run.split.at for run in load(path, []).runs] == [
+        "2015-01-01",
+        "2016-01-01",
+        "1420070400",
+    ]
+    for at, shown in (('"1/1/2015"', "1/1/2015"), ('""', ""), ("true", "True")):
+        path.write_text(f'data = "x.csv"\nsplit = {{kind = "split_at_time", at = {at}}}\n')
+        with pytest.raises(InputError, match=f"at='{shown}': no time; say 2004-12-31"):
+            load(path, [])

@@ -4,6 +4,7 @@ Catches: a feature under another's name, an item with another's features, a bias
 penalised as asked, a variance without the weights' own, a tag of a test pair.
 """
 
+import datetime as dt
 import sys
 
 import jax
@@ -75,6 +76,9 @@ def test_tags_left_out():
         return [name for name in names if name.startswith("tag")]
 
     assert tags_of(tags_before=5) == ["tag: slow burn"] and tags_of(tags_before=4) == []
+    dated = TAGS.assign(timestamp=[f"2004-12-0{day}" for day in TAGS["timestamp"]])
+    features = item_features(TABLE, dated, tags_before=dt.date(2004, 12, 5))
+    assert [name for name in features.names if "tag" in name] == ["tag: slow burn"]
     assert tags_of(without=pd.DataFrame({"user_id": [1], "item_id": [20]})) == []
     assert tags_of(without=pd.DataFrame({"user_id": [2], "item_id": [20]})) == ["tag: slow burn"]
     assert tags_of(tag_components=0) == []
@@ -108,6 +112,12 @@ def test_reduced_features_stay_readable():
         (pd.concat([TABLE, TABLE]), {}, "item 10 twice"),
         (TABLE.assign(genres="", year=pd.array([None] * 3, "Int32")), {}, "no item has a genre"),
         (TABLE, {"tags": TAGS.drop(columns="timestamp"), "tags_before": 3}, "no column timestamp"),
+        (
+            TABLE,
+            {"tags": TAGS.assign(timestamp="12/3/2004"), "tags_before": "2004-12-05"},
+            "the tags, row 1, column timestamp: '12/3/2004' is no time",
+        ),
+        (TABLE, {"tags": TAGS, "tags_before": "12/5/2004"}, "tags_before='12/5/2004': no time"),
         (TABLE, {"tags": TAGS[["tag"]]}, "no column item_id"),
     ],
 )

@@ -43,15 +43,15 @@ SPLITS = {
     "crossfold_records": lambda frame: splits.crossfold_records(frame, 4, 1)[1],
     "assigned_folds": lambda frame: splits.assigned_folds(frame, folds(frame))[0],
     "sample_n": lambda frame: splits.sample_n(frame, 2, 1),
-    "sample_share": lambda frame: splits.sample_share(frame, 0.3, 1),
+    "sample_fraction": lambda frame: splits.sample_fraction(frame, 0.3, 1),
     "last_n": lambda frame: splits.last_n(frame, 2),
-    "last_share": lambda frame: splits.last_share(frame, 0.3),
+    "last_fraction": lambda frame: splits.last_fraction(frame, 0.3),
     "split_global_time": lambda frame: splits.split_global_time(frame, 0.2),
     "split_at_time": lambda frame: splits.split_at_time(frame, "2006-01-01"),
     "sample_users": lambda frame: splits.sample_users(frame, 4, 3, 1),
     "sample_items": lambda frame: splits.sample_items(frame, 0.2, 1),
 }
-BY_TIME = "last_n", "last_share", "split_global_time", "split_at_time"
+BY_TIME = "last_n", "last_fraction", "split_global_time", "split_at_time"
 
 
 def folds(frame: pd.DataFrame) -> pd.DataFrame:
@@ -126,7 +126,7 @@ def test_times_that_are_none_are_refused(name):
         SPLITS[name](frame.assign(timestamp=dates))
 
 
-@pytest.mark.parametrize("name", ["sample_n", "sample_share", "sample_users", "sample_items"])
+@pytest.mark.parametrize("name", ["sample_n", "sample_fraction", "sample_users", "sample_items"])
 def test_missing_ids_are_refused(name):
     frame = ratings().assign(user_id=lambda x: x["user_id"].where(x["note"] != rows(x)[4]))
     with pytest.raises(InputError, match="the frame, row 5, column user_id: nan is missing"):
@@ -167,8 +167,8 @@ def test_the_latest_of_each_user(seed, n, moments):
         assert random.to_dict() == counts.to_dict()
     share = n / 10
     truth = latest(frame, lambda count: min(round(share * count), count - 1))
-    assert set(rows(quiet(splits.last_share, frame, share).test)) == truth
-    random = splits.sample_share(frame, share, seed).test["user_id"].value_counts()
+    assert set(rows(quiet(splits.last_fraction, frame, share).test)) == truth
+    random = splits.sample_fraction(frame, share, seed).test["user_id"].value_counts()
     counts = frame[frame["note"].isin(truth)]["user_id"].value_counts()
     assert random.to_dict() == counts.to_dict()
 
@@ -229,7 +229,7 @@ def test_a_leak_planted_among_ties_is_said():
         split = splits.last_n(frame, 1)
     assert split.test["item"].tolist() == ["z", "z", "z"]  # of a day the last in order
     with pytest.warns(SplitMomentWarning, match="^2 of 3 users"):
-        assert splits.last_share(frame, 0.3).test["item"].tolist() == ["z", "z", "z"]
+        assert splits.last_fraction(frame, 0.3).test["item"].tolist() == ["z", "z", "z"]
     with warnings.catch_warnings(action="error"):
         assert len(splits.last_n(frame, 2).test) == 6
         assert len(splits.split_at_time(frame, "2004-01-02").test) == 6
@@ -252,7 +252,7 @@ def test_a_cut_without_a_side_says_from_when_to_when():
 
 
 @pytest.mark.parametrize("share", [0, 1, -0.1, 1.5, float("nan")])
-def test_impossible_shares_are_refused(share):
-    for split in (splits.sample_share, splits.last_share):
-        with pytest.raises(InputError, match="share=.*: a test part lies between 0 and 1"):
-            split(ratings(), share, *([1] if split is splits.sample_share else []))
+def test_impossible_fractions_are_refused(share):
+    for split in (splits.sample_fraction, splits.last_fraction):
+        with pytest.raises(InputError, match="fraction=.*: a test fraction lies between 0 and 1"):
+            split(ratings(), share, *([1] if split is splits.sample_fraction else []))

@@ -13,8 +13,10 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array, hstack
 
+from pmf.data.checks import rows_of
 from pmf.data.frames import Ids
 from pmf.data.tables import Table, as_frame
+from pmf.data.times import moment, to_seconds
 from pmf.errors import InputError
 
 TAG_COMPONENTS = 64  # what a model is given of the tags; more predict little better
@@ -86,15 +88,16 @@ def item_features(
     items: Table,
     tags: Table | None = None,
     tag_components: int = TAG_COMPONENTS,
-    tags_before: float | None = None,
+    tags_before: object = None,
     without: Table | None = None,
 ) -> ItemFeatures:
     """Features from the tables `items` and `tags` of a `pmf.data.movielens.Dataset`.
 
     Genres are one-hot; the year is a decade, one-hot; tags, each a term whatever its words, are
     TF-IDF weights with sublinear counts (Salton & Buckley 1988), reduced to `tag_components` by a
-    truncated singular value decomposition. Left out are tags written at the timestamp `tags_before`
-    or later, and those of the (user_id, item_id) pairs of `without`, such as test ratings.
+    truncated singular value decomposition. Left out are tags written at the time `tags_before`
+    or later (in any form of `pmf.data.times`), and those of the (user_id, item_id) pairs of
+    `without`, such as test ratings.
 
     Raises `InputError` where an item occurs twice, where nothing is known of any, and for tags
     without scikit-learn.
@@ -158,7 +161,7 @@ def _decades(year: pd.Series) -> _Kind:
 
 
 def _allowed(
-    tags: pd.DataFrame | None, before: float | None, without: pd.DataFrame | None
+    tags: pd.DataFrame | None, before: object, without: pd.DataFrame | None
 ) -> pd.DataFrame:
     if tags is None or tags.empty:
         return pd.DataFrame({"item_id": [], "tag": []})
@@ -167,7 +170,8 @@ def _allowed(
     if missing := needed - set(tags.columns):
         raise InputError(f"the tags have no column {', '.join(sorted(missing))}")
     if before is not None:
-        tags = tags[tags["timestamp"] < before]
+        written = to_seconds(tags["timestamp"], rows_of("the tags"))
+        tags = tags[written < moment(before, "tags_before")]
     if without is not None:
         left_out = pd.MultiIndex.from_frame(without[["user_id", "item_id"]])
         tags = tags[~pd.MultiIndex.from_frame(tags[["user_id", "item_id"]]).isin(left_out)]

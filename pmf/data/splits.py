@@ -6,9 +6,9 @@ time treats the ratings of its own moment in one of two ways:
 
 - where all ratings are cut at one time (`split_at_time`, `split_global_time`) they are test, so
   that no moment is on both sides;
-- where each user's are cut at a number of them (`last_n`, `last_share`), of equal times those later
-  in the frame are later; where that leaves a moment on both sides, one `SplitMomentWarning` counts
-  the users.
+- where each user's are cut at a number of them (`last_n`, `last_fraction`), of equal times those
+  later in the frame are later; where that leaves a moment on both sides, one `SplitMomentWarning`
+  counts the users.
 """
 
 import hashlib
@@ -60,7 +60,7 @@ def _split(frame: pd.DataFrame, test: np.ndarray) -> Split:
 def sample_records(frame: Table, fraction: float, seed: int) -> Split:
     """A random `fraction` of the ratings as test."""
     frame = as_frame(frame, SOURCE)
-    _check_share("fraction", fraction)
+    check_fraction(fraction)
     rng = np.random.default_rng(seed)
     test = np.zeros(len(frame), bool)
     test[rng.permutation(len(frame))[: round(fraction * len(frame))]] = True
@@ -105,11 +105,11 @@ def sample_n(frame: Table, n: int, seed: int) -> Split:
     return _split(frame, history.latest(_n_each(n, history)))
 
 
-def sample_share(frame: Table, share: float, seed: int) -> Split:
-    """A random `share` of each user's ratings as test, rounded, and never all of them."""
+def sample_fraction(frame: Table, fraction: float, seed: int) -> Split:
+    """A random `fraction` of each user's ratings as test, rounded, and never all of them."""
     frame = as_frame(frame, SOURCE)
     history = _history(frame, np.random.default_rng(seed).random(len(frame)))
-    return _split(frame, history.latest(_share_each(share, history)))
+    return _split(frame, history.latest(_fraction_each(fraction, history)))
 
 
 def last_n(frame: Table, n: int) -> Split:
@@ -119,11 +119,11 @@ def last_n(frame: Table, n: int) -> Split:
     return _split(frame, _said(history, history.latest(_n_each(n, history))))
 
 
-def last_share(frame: Table, share: float) -> Split:
-    """The latest `share` of each user's ratings as test, rounded, and never all of them."""
+def last_fraction(frame: Table, fraction: float) -> Split:
+    """The latest `fraction` of each user's ratings as test, rounded, and never all of them."""
     frame = as_frame(frame, SOURCE)
     history = _history(frame, _time(frame))
-    return _split(frame, _said(history, history.latest(_share_each(share, history))))
+    return _split(frame, _said(history, history.latest(_fraction_each(fraction, history))))
 
 
 class _History(NamedTuple):
@@ -156,9 +156,9 @@ def _n_each(n: int, history: _History) -> np.ndarray:
     return np.where(history.size > n, n, 0)
 
 
-def _share_each(share: float, history: _History) -> np.ndarray:
-    _check_share("share", share)
-    return np.minimum(np.rint(share * history.size), history.size - 1)
+def _fraction_each(fraction: float, history: _History) -> np.ndarray:
+    check_fraction(fraction)
+    return np.minimum(np.rint(fraction * history.size), history.size - 1)
 
 
 def _said(history: _History, test: np.ndarray) -> np.ndarray:
@@ -185,7 +185,7 @@ def split_global_time(frame: Table, fraction: float) -> Split:
     do, as with times to the day, the test part is larger than `fraction`.
     """
     frame = as_frame(frame, SOURCE)
-    _check_share("fraction", fraction)
+    check_fraction(fraction)
     time = _time(frame)
     return _split(frame, time >= np.quantile(time, 1 - fraction, method="lower"))
 
@@ -242,16 +242,17 @@ def keep_share(split: Split, share: float, seed: int) -> Split:
 def sample_items(frame: Table, fraction: float, seed: int) -> Split:
     """Cold start: all ratings of a random `fraction` of the items as test, so none in training."""
     frame = as_frame(frame, SOURCE)
-    _check_share("fraction", fraction)
+    check_fraction(fraction)
     item = pairs(frame)["item_id"]
     ids = item.unique()
     chosen = np.random.default_rng(seed).permutation(len(ids))[: round(fraction * len(ids))]
     return _split(frame, item.isin(ids[chosen]).to_numpy())
 
 
-def _check_share(name: str, share: float) -> None:
-    if not 0 < share < 1:
-        raise InputError(f"{name}={share}: a test part lies between 0 and 1")
+def check_fraction(fraction: float) -> None:
+    """Raise `InputError` for what is no part of the ratings."""
+    if not 0 < fraction < 1:
+        raise InputError(f"fraction={fraction}: a test fraction lies between 0 and 1")
 
 
 def _time(frame: pd.DataFrame) -> np.ndarray:
@@ -261,6 +262,6 @@ def _time(frame: pd.DataFrame) -> np.ndarray:
         raise InputError(
             f"a split by time needs a column timestamp, which may be called "
             f"{', '.join(ALIASES['timestamp'])}; the frame has {names[:60]}: add one, or split at "
-            "random (sample_records, sample_n, sample_share)"
+            "random (sample_records, sample_n, sample_fraction)"
         )
     return to_seconds(select(frame, ("timestamp",), SOURCE)["timestamp"], rows_of(SOURCE))
