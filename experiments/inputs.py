@@ -10,8 +10,8 @@ from experiments.config import SplitConfig
 from pmf.data import splits
 from pmf.data.catalogue import load
 from pmf.data.columns import canonical_columns
-from pmf.data.files import read_csv
 from pmf.data.movielens import Dataset, data_dir
+from pmf.data.text import read_csv
 from pmf.errors import InputError
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pmf.content_model import Content
     from pmf.data.catalogue import load as load_data
     from pmf.data.features import item_features
+    from pmf.data.reading import Reading
     from pmf.errors import InputError, Interrupted, NotFiniteError
     from pmf.estimator import PMF, load
     from pmf.evaluate.report import ranked, report
@@ -41,6 +42,7 @@ _HOME = {
     "recommend": "pmf.lists",
     "similar_items": "pmf.lists",
     "item_features": "pmf.data.features",
+    "Reading": "pmf.data.reading",
     "Checkpoints": "pmf.checkpoint",
     "InputError": "pmf.errors",
     "Interrupted": "pmf.errors",
@@ -62,6 +64,7 @@ __all__ = [
     "IsotropicPrior",
     "NotFiniteError",
     "OverlapWarning",
+    "Reading",
     "Ridge",
     "UnknownIdWarning",
     "als_wr",

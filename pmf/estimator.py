@@ -13,8 +13,10 @@ from pmf.answers import Levels, answer, clipped, require, require_heldout, row_n
 from pmf.checkpoint import Checkpoints
 from pmf.data import catalogue
 from pmf.data.coding import count_rows
+from pmf.data.files import refuse_all_but
 from pmf.data.frames import Encoded, checked, each_once, learnable
 from pmf.data.pairs import rated_by_user
+from pmf.data.reading import AS_IT_IS, Reading
 from pmf.data.tables import Table, is_path
 from pmf.errors import InputError
 from pmf.extend import Which, extended
@@ -52,6 +54,7 @@ class PMF:
         source: str = "the training frame",
         checkpoints: Checkpoints | None = None,
         on_record: OnRecord = lambda record: None,
+        reading: Reading = AS_IT_IS,
     ) -> "PMF":
         """Fit to a table of ratings, a data set by name, a file, or a folder of Parquet files.
 
@@ -59,7 +62,8 @@ class PMF:
         (`pmf.data.tables.as_frame`); so it is wherever ratings or pairs are asked for.
 
         A large file is read in less time and memory by its path than through a frame. A folder is
-        read by batches; with `on_disk=True` its ratings never are in memory as a whole.
+        read by batches; with `on_disk=True` its ratings never are in memory as a whole. `reading`
+        says how a file is to be read where its name does not say it.
 
         `heldout` ratings are watched: their RMSE is recorded at each step, and `heldout_prediction`
         averages all kept draws. `on_step(phase, step, total)` is told of progress, `on_record` of
@@ -72,10 +76,11 @@ class PMF:
         if is_path(ratings):
             with TemporaryDirectory(prefix="pmf-", ignore_cleanup_errors=True) as folder:
                 work_folder = Path(folder) if settings.on_disk else None
-                encoded = catalogue.encoded(ratings, *rules, work_folder)
+                encoded = catalogue.encoded(ratings, *rules, work_folder, reading)
                 return self._fit_encoded(encoded, heldout, on_step, checkpoints, on_record)
         if settings.on_disk:
             raise InputError("on_disk=True reads Parquet: fit a path, not a frame")
+        refuse_all_but(reading, (), source)
         encoded = learnable(ratings, source, *rules)
         return self._fit_encoded(encoded, heldout, on_step, checkpoints, on_record)
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pandas as pd
 
 from pmf.data import movielens, stream
-from pmf.data.files import read_ratings
+from pmf.data.files import is_parquet_file, read_ratings, refuse_all_but
 from pmf.data.frames import Duplicates, Encoded, checked, learnable
 from pmf.data.movielens import Dataset
+from pmf.data.reading import AS_IT_IS, Reading
 from pmf.data.tables import refuse_tables
 from pmf.errors import InputError
 
@@ -19,19 +20,21 @@ BUNDLED = "ml-small-2016"
 NAMES = (BUNDLED, *movielens.ARCHIVES)
 
 
-def load(name_or_path: str | PathLike, times: bool = True) -> Dataset:
-    """A data set by name (`NAMES`) or a CSV, TSV or Parquet file by path, every value checked.
+def load(name_or_path: str | PathLike, reading: Reading = AS_IT_IS, times: bool = True) -> Dataset:
+    """A data set by name (`NAMES`) or a file of ratings by path, every value checked.
 
-    Without `times` they are left out, and not looked at. Raises `InputError` where it is neither a
-    name nor a file, or its content is bad.
+    `reading` says how a file is to be read where its name does not say it. Without `times` they are
+    left out, and not looked at. Raises `InputError` where it is neither a name nor a file, or its
+    content is bad.
     """
-    name = _known(name_or_path)
+    name = _known(name_or_path, reading)
     if name == BUNDLED:
         dataset = _bundled()
     elif name in movielens.ARCHIVES:
         dataset = movielens.load(name)
     else:
-        dataset = Dataset(Path(name).name, name, read_ratings(Path(name), only_required=not times))
+        ratings = read_ratings(Path(name), only_required=not times, reading=reading)
+        dataset = Dataset(Path(name).name, name, ratings)
     return replace(dataset, ratings=checked(dataset.ratings, dataset.source, times=times))
 
 
@@ -55,6 +58,7 @@ def encoded(
     scale: tuple[float, float] | None = None,
     duplicates: Duplicates = "error",
     work_folder: Path | None = None,
+    reading: Reading = AS_IT_IS,
 ) -> Encoded:
     """Ratings to learn from as arrays: of a data set, a file, or a folder of Parquet files.
 
@@ -62,24 +66,29 @@ def encoded(
     file is read by batches too. Times are read where `duplicates` asks for the last. Raises
     `InputError` as `load`, and where a pair repeats and `duplicates` are errors.
     """
-    name = _known(name_or_path)
+    name = _known(name_or_path, reading)
     path = Path(name)
-    is_parquet = path.is_dir() or path.suffix.lower() == ".parquet"
+    is_parquet = path.is_dir() or is_parquet_file(path, reading)
     if name not in NAMES and is_parquet and (work_folder is not None or path.is_dir()):
-        return stream.read(stream.scan(path, scale), duplicates, work_folder)
+        refuse_all_but(reading, ("columns",), name)
+        return stream.read(stream.scan(path, scale, reading.columns), duplicates, work_folder)
     if work_folder is not None:
         raise InputError(f"{name}: on_disk=True reads Parquet only; convert it to Parquet")
     if name in NAMES:
         dataset = load(name)
         return learnable(dataset.ratings, dataset.source, scale, duplicates)
-    frame = read_ratings(path, only_required=duplicates != "last")
+    frame = read_ratings(path, only_required=duplicates != "last", reading=reading)
     return learnable(frame, name, scale, duplicates)
 
 
-def _known(name_or_path: str | PathLike) -> str:
-    """A known name or what can be a path. Raises `InputError` with the nearest name."""
+def _known(name_or_path: str | PathLike, reading: Reading = AS_IT_IS) -> str:
+    """A known name or what can be a path. Raises `InputError` with the nearest name, and where it
+    is said how a data set with a name is to be read.
+    """
     refuse_tables(name_or_path)
     name = str(name_or_path)
+    if name in NAMES:
+        refuse_all_but(reading, (), name)
     if name in NAMES or Path(name).suffix or Path(name).exists():
         return name
     near = difflib.get_close_matches(name, NAMES, 1)

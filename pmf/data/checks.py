@@ -108,7 +108,7 @@ def _hint(value: object) -> str:
     match value:
         case str() if _is_number(value.replace(",", ".")):
             return f"; write it with a point, {value.strip().replace(',', '.')}"
-        case bool() | np.bool_():
+        case bool() | np.bool_() | "true" | "false" | "True" | "False" | "TRUE" | "FALSE":
             return "; say what number yes and no are, as 1 and 0, and convert the column"
         case date() | timedelta() | np.datetime64() | np.timedelta64() | time():
             return "; is another column the rating?"

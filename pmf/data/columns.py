@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from pmf.errors import InputError
 
@@ -27,10 +28,11 @@ OF_DATA_SETS = {
 SHOWN = 60  # names in a message at the most, and letters of each
 
 Columns = Mapping[str, str]  # a role (`ROLES`) to the name of its column
+UNTOLD: Columns = MappingProxyType({})
 
 
 def canonical_columns(
-    names: Sequence[str], required: Sequence[str], source: str, told: Columns | None = None
+    names: Sequence[str], required: Sequence[str], source: str, told: Columns = UNTOLD
 ) -> dict[str, str]:
     """Which of a table's columns is which: `{name in the table: canonical name}`.
 
@@ -40,7 +42,7 @@ def canonical_columns(
     """
     found: dict[str, str] = {}
     for role, canonical in ROLES.items():
-        if told and role in told:
+        if role in told:
             hits = [_column_told(names, role, told[role], source)]
         else:
             hits = [name for name in _hits(names, canonical) if name not in found]

@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 from typing import TypeAlias
 
@@ -17,9 +16,9 @@ import platformdirs
 import pooch
 
 from pmf.atomic import replacing
-from pmf.data.files import read_csv
 from pmf.data.packed import DAMAGE, folder_in_zip
 from pmf.data.parquet import one_line
+from pmf.data.text import read_csv
 from pmf.errors import InputError
 
 URL = "https://files.grouplens.org/datasets/movielens/"
@@ -219,9 +218,8 @@ def _csv_files(root) -> Readers:
 
 def _dat_files(root, encoding: str) -> Readers:
     def table(file: str, names: list[str]) -> pd.DataFrame:
-        # pyarrow takes one character as separator: one that no title or tag contains.
-        stream = BytesIO((root / file).read_bytes().replace(b"::", b"\x1f"))
-        return read_csv(stream, f"{root}/{file}", "\x1f", names, None, encoding, quoted=False)
+        with (root / file).open("rb") as stream:
+            return read_csv(stream, f"{root}/{file}", "::", names, None, encoding, quoted=False)
 
     tables: Readers = {
         "ratings": lambda: table("ratings.dat", ["user_id", "item_id", "rating", "timestamp"]),

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from pmf.data.checks import Checks, as_float32
-from pmf.data.columns import REQUIRED, canonical_columns
+from pmf.data.columns import REQUIRED, UNTOLD, Columns, canonical_columns
 from pmf.data.compact import Palette, Values, put
 from pmf.data.frames import Duplicates, Encoded, Ids, distinct, factorize
 from pmf.data.parquet import (
@@ -51,6 +51,7 @@ class Scan(NamedTuple):
     user_count: np.ndarray  # (users,) ratings of each
     item_count: np.ndarray
     palette: Palette
+    told: Columns
 
     @property
     def num_ratings(self) -> int:
@@ -71,16 +72,16 @@ class Batch(NamedTuple):
     table: pd.DataFrame
 
 
-def scan(path: Path, scale: tuple[float, float] | None = None) -> Scan:
+def scan(path: Path, scale: tuple[float, float] | None = None, told: Columns = UNTOLD) -> Scan:
     """The first pass over a Parquet file, or a folder of them in the order of their paths.
 
-    Row numbers follow first appearance. Raises `InputError` with the messages of
-    `pmf.data.frames.checked`, naming the file and the row in it.
+    `told` names columns (`pmf.data.columns`). Row numbers follow first appearance. Raises
+    `InputError` with the messages of `pmf.data.frames.checked`, naming the file and the row in it.
     """
     files = _files(path)
     rows = np.array([_metadata(file).num_rows for file in files], np.int64)
     checks, users, items, palette = Checks(scale), _Seen(), _Seen(), Palette()
-    for file, first, table in _batches(files, rows, 0, int(rows.sum())):
+    for file, first, table in _batches(files, rows, 0, int(rows.sum()), told):
         place = partial(_place, files[file], first)
         checks.see_ids(table, place)
         values = checks.see_ratings(table["rating"], place)
@@ -92,7 +93,7 @@ def scan(path: Path, scale: tuple[float, float] | None = None) -> Scan:
     if not rows.sum():
         raise InputError(f"{path}: no ratings")
     sides = users.ids, items.ids, users.count, items.count
-    return Scan(str(path), files, rows, *sides, palette)
+    return Scan(str(path), files, rows, *sides, palette, told)
 
 
 def encoded_blocks(
@@ -106,7 +107,7 @@ def encoded_blocks(
     n = scanned.num_ratings
     begin, end = (n * j // num_processes for j in (process_id, process_id + 1))
     start = np.cumsum(scanned.rows) - scanned.rows
-    for file, first, table in _batches(scanned.files, scanned.rows, begin, end):
+    for file, first, table in _batches(scanned.files, scanned.rows, begin, end, scanned.told):
         source = str(scanned.files[file])
         user = scanned.users.codes(table["user_id"], source)
         item = scanned.items.codes(table["item_id"], source)
@@ -146,12 +147,13 @@ def _read_times(scanned: Scan) -> np.ndarray | None:
 
     Raises `InputError` where a file has none and another has, and as `pmf.data.times.Times`.
     """
-    named = [canonical_columns(_names(file), (), str(file)).values() for file in scanned.files]
-    if not any("timestamp" in names for names in named):
+    told = scanned.told
+    named = [canonical_columns(_names(file), (), str(file), told) for file in scanned.files]
+    if not any("timestamp" in names.values() for names in named):
         return None
     times, parts = Times(), []
     for file, first, table in _batches(
-        scanned.files, scanned.rows, 0, scanned.num_ratings, ("timestamp",)
+        scanned.files, scanned.rows, 0, scanned.num_ratings, told, ("timestamp",)
     ):
         place = partial(_place, scanned.files[file], first)
         parts.append(times.see(table["timestamp"], place))
@@ -237,6 +239,7 @@ def _batches(
     rows: np.ndarray,
     begin: int,
     end: int,
+    told: Columns,
     wanted: tuple[str, ...] = REQUIRED,
 ) -> Iterator[Batch]:
     """The `wanted` columns of the rows from `begin` to `end` of the whole, `BATCH` at a time."""
@@ -248,7 +251,7 @@ def _batches(
             with _open(file) as parquet:
                 if parquet.metadata.num_rows != rows[j]:
                     raise _changed(str(file))
-                columns = canonical_columns(parquet.schema_arrow.names, wanted, str(file))
+                columns = canonical_columns(parquet.schema_arrow.names, wanted, str(file), told)
                 columns = {name: one for name, one in columns.items() if one in wanted}
                 check_types(parquet.schema_arrow, columns, file)
                 _same_kind(parquet.schema_arrow, columns, kinds, file)
