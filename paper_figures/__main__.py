@@ -1,7 +1,7 @@
 """`python -m paper_figures`: figures, tables, a report and the docs, from results tables."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -11,16 +11,42 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "experiments" / "results"
 OUT = Path("paper_figures/out")
 
-app = plain_app("Figures, tables and a report from the tracked results tables; nothing is rerun.")
-Results = Annotated[Path, typer.Option(help="A folder of results tables.")]
-Out = Annotated[Path, typer.Option(help="Where figures, tables and the report go.")]
+app = plain_app(
+    "Figures, tables and a report from results tables; nothing is rerun.\n\n"
+    "--results and --out may stand before a command or after it."
+)
+Results = Annotated[
+    Path | None,
+    typer.Option(
+        help="A folder with a folder of tables for each experiment: runs, or another; "
+        "experiments/results without it."
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="Where figures, tables, report or page go; paper_figures/out without it."),
+]
+
+
+class Places(NamedTuple):
+    """Where tables are read and where files go, as far as anybody has said."""
+
+    results: Path | None
+    out: Path | None
+
+    def over(self, context: typer.Context) -> "Places":
+        """What was said after the command, else before it."""
+        before = context.find_root().obj or Places(None, None)
+        return Places(self.results or before.results, self.out or before.out)
 
 
 @app.callback(invoke_without_command=True, no_args_is_help=False)
-def everything(context: typer.Context, results: Results = RESULTS, out: Out = OUT) -> None:
+def everything(context: typer.Context, results: Results = None, out: Out = None) -> None:
     """Without a command: every figure (PDF, PNG), table (LaTeX, Markdown) and the report."""
+    context.obj = Places(results, out)
     if context.invoked_subcommand is not None:
         return
+    results, out = results or RESULTS, out or OUT
     from paper_figures.build import build
     from paper_figures.report import read_all
     from paper_figures.tables import write
@@ -28,12 +54,14 @@ def everything(context: typer.Context, results: Results = RESULTS, out: Out = OU
     for name, tables in read_all(results).items():
         for path in (*build(results / name, out / name), *write(tables, out / name)):
             print(path)
-    report(results, out)
+    report(context, results, out)
 
 
 @app.command(short_help="One self-contained HTML page.")
-def report(results: Results = RESULTS, out: Out = OUT) -> None:
+def report(context: typer.Context, results: Results = None, out: Out = None) -> None:
     """Write the report: text, figures, tables and run identities in one HTML file."""
+    results, out = Places(results, out).over(context)
+    results, out = results or RESULTS, out or OUT
     from paper_figures.report import read_all, render
     from pmf.atomic import replacing
 
@@ -46,14 +74,20 @@ def report(results: Results = RESULTS, out: Out = OUT) -> None:
 
 @app.command(short_help="Rewrite docs/results.md and docs/img.")
 def docs(
-    results: Results = RESULTS,
+    context: typer.Context,
+    results: Results = None,
+    out: Out = None,
     page: Annotated[Path, typer.Option(help="The page to rewrite.")] = ROOT / "docs" / "results.md",
 ) -> None:
-    """Rewrite what docs/results.md says of the experiments, and the pictures in docs/img."""
+    """Rewrite what docs/results.md says of the experiments, and the pictures in docs/img.
+
+    With --out the new page and its pictures go there instead, and docs/ stays as it is.
+    """
     from paper_figures.docs import write
     from paper_figures.report import read_all
 
-    for path in write(read_all(results), page, page.parent / "img"):
+    results, out = Places(results, out).over(context)
+    for path in write(read_all(results or RESULTS), page, out or page.parent):
         print(path)
 
 

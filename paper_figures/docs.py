@@ -15,14 +15,16 @@ SHOWN = ("rmse", "mae", "log_density", "crps", "coverage_90", "ndcg@10", "fit_se
 DPI = 170  # on a page; the PDFs are for print
 
 
-def write(experiments: dict[str, Tables], page: Path, pictures: Path) -> list[Path]:
+def write(experiments: dict[str, Tables], page: Path, out: Path) -> list[Path]:
     """Draw the pictures and replace what is between the marks of the page; what was written.
 
-    Raises `InputError` where the page has no marks.
+    The new page goes to the folder `out`, its pictures to `out/img`. Raises `InputError` where the
+    page has no marks.
     """
     text = page.read_text(encoding="utf8")
     if text.count(BEGIN) != 1 or text.count(END) != 1:
         raise InputError(f"{page}: it needs the lines {BEGIN} and {END}, once each")
+    pictures = out / "img"
     pictures.mkdir(parents=True, exist_ok=True)
     written, parts = [], []
     for name, tables in one_map(experiments).items():
@@ -30,13 +32,13 @@ def write(experiments: dict[str, Tables], page: Path, pictures: Path) -> list[Pa
         for figure, module in suiting(tables).items():
             path = save(draw(tables, module), pictures / f"{name}-{figure}.png", dpi=DPI)
             shrink(path)
-            shown[path.relative_to(page.parent).as_posix()] = module
+            shown[path.relative_to(out).as_posix()] = module
             written.append(path)
         parts.append(chapter(name, tables, shown))
     before, after = text.split(BEGIN)[0], text.split(END)[1]
-    with replacing(page) as temporary:
+    with replacing(out / page.name) as temporary:
         temporary.write_text(f"{before}{BEGIN}\n\n{''.join(parts)}{END}{after}", encoding="utf8")
-    return [*written, page]
+    return [*written, out / page.name]
 
 
 def chapter(name: str, tables: Tables, pictures: dict) -> str:

@@ -9,11 +9,12 @@ from scipy.stats import linregress, t
 from pmf.evaluate.resampling import mean_interval
 
 LEVEL = 0.95  # of every interval that is drawn or printed
+FEWEST = 3  # draws of an interval: of two, Student's t has 12.7 standard errors to either side
 UNITS = ("split.fold", "split.seed")  # one draw of training and test ratings each
 
 
 class Interval(NamedTuple):
-    """An estimate; `low` and `high` are NaN where there was one draw only."""
+    """An estimate; `low` and `high` are NaN where there were too few draws."""
 
     mean: float
     low: float
@@ -26,10 +27,10 @@ class Interval(NamedTuple):
 
 
 def interval(values: np.ndarray) -> Interval:
-    """The mean of independent values, and its Student t interval."""
+    """The mean of independent values, and its Student t interval if they are `FEWEST` or more."""
     values = np.asarray(values, np.float64)
     n, mean = len(values), float(np.mean(values))
-    if n < 2:
+    if n < FEWEST:
         return Interval(mean, np.nan, np.nan, n)
     found = mean_interval(values, level=LEVEL)
     return Interval(mean, found.low, found.high, n)

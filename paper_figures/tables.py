@@ -10,7 +10,7 @@ import pandas as pd
 
 from paper_figures.ablation import settings as apart
 from paper_figures.ablation import word
-from paper_figures.estimates import over_folds
+from paper_figures.estimates import FEWEST, LEVEL, over_folds, units
 from paper_figures.runs import METHODS, of_metric, varying, who
 from pmf.atomic import replacing
 
@@ -36,6 +36,12 @@ METRICS = {
     "sweep_seconds": Column("sweep (s)", "{:.4g}", None),
     "peak_bytes": Column("memory (bytes)", "{:.3g}", None),
 }
+REPEATED = {
+    "split.fold": "folds",
+    "split.seed": "random splits",
+    "model.seed": "seeds of the fit, on one split",
+    "model.repeat": "measurements",
+}
 MARKS = {"better": "▲", "worse": "▼", "no difference shown": "="}
 
 
@@ -45,16 +51,18 @@ class Cell(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """A table: the first `words` columns are words, the others numbers."""
+    """A table: the first `words` columns are words, the others numbers; `note` belongs below."""
 
     header: list[str]
     rows: list[list[Cell]]
     words: int
+    note: str = ""
 
 
 def scores_grid(tables: Tables, wanted: Sequence[str] = tuple(METRICS)) -> Grid:
-    """A line a system and setting: mean ± half-width over the folds, the best in bold.
+    """A line a system and setting: means over repetitions, the best in bold.
 
+    With ± and half the width of the interval where that says something; the note says over what.
     The best is among the lines of one split. Where there are comparisons, the last column gives
     those of RMSE to the first reference.
     """
@@ -73,7 +81,20 @@ def scores_grid(tables: Tables, wanted: Sequence[str] = tuple(METRICS)) -> Grid:
     if against is not None:
         header.append(f"RMSE against {tables['comparisons']['reference'].iloc[0]}")
         rows = [[*row, cell] for row, cell in zip(rows, against, strict=True)]
-    return Grid(header, rows, len(keys))
+    return Grid(header, rows, len(keys), _note(rows, scores, keys))
+
+
+def _note(rows: list[list[Cell]], scores: pd.DataFrame, keys: list[str]) -> str:
+    """What ± is over, where there is any."""
+    if not any("±" in cell.text for row in rows for cell in row):
+        return ""
+    over = units(scores)
+    count = scores.groupby(keys, dropna=False)[over].apply(lambda part: len(part.drop_duplicates()))
+    least, most = max(count.min(), FEWEST), count.max()
+    many = f"{most}" if least == most else f"{least} to {most}"
+    return (
+        f"± is half the width of a {100 * LEVEL:g} % t interval over {many} {REPEATED[over[-1]]}."
+    )
 
 
 def _title(key: str) -> str:
@@ -101,7 +122,8 @@ def _column(rows: pd.DataFrame, keys: list[str], lines: pd.DataFrame, metric: st
 def _value(mean: float, high: float, form: str) -> str:
     if mean != mean:
         return "–"
-    half = f" ± {form.format(high - mean)}" if high == high else ""
+    half = form.format(high - mean) if high == high else ""
+    half = f" ± {half}" if half.strip("0.%") else ""  # none where all repetitions agree
     return (form.format(mean) + half).replace("-", "−")
 
 
@@ -164,12 +186,13 @@ def run_ids(tables: Tables) -> Grid:
 
 
 def markdown(grid: Grid) -> str:
-    """A pipe table."""
+    """A pipe table, and its note below."""
     rule = ["---" if j < grid.words else "---:" for j in range(len(grid.header))]
     lines = [grid.header, rule]
     for row in grid.rows:
         lines.append([f"**{cell.text}**" if cell.best else cell.text for cell in row])
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    note = f"\n{grid.note}\n" if grid.note else ""
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + note
 
 
 TEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$",
@@ -178,8 +201,11 @@ TEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#"
        "▼": r"$\blacktriangledown$", "<": "$<$", ">": "$>$"}  # fmt: skip
 
 
+PACKAGES = {"booktabs": r"\toprule", "amssymb": r"\blacktriangle"}  # and a command of each
+
+
 def latex(grid: Grid) -> str:
-    r"""A `tabular` for the packages booktabs and amssymb."""
+    """A `tabular`, with comments on top that say which packages it needs, and the note."""
 
     def line(cells: list[Cell]) -> str:
         texts = ["".join(TEX.get(letter, letter) for letter in cell.text) for cell in cells]
@@ -190,11 +216,14 @@ def latex(grid: Grid) -> str:
     head = line([Cell(title) for title in grid.header])
     rows = [rf"\begin{{tabular}}{{{kinds}}}", r"\toprule", head, r"\midrule"]
     rows += [*map(line, grid.rows), r"\bottomrule", r"\end{tabular}"]
-    return "\n".join(rows) + "\n"
+    table = "\n".join(rows) + "\n"
+    needed = [package for package, command in PACKAGES.items() if command in table]
+    comments = [f"needs \\usepackage{{{', '.join(needed)}}}", *filter(None, [grid.note])]
+    return "".join(f"% {comment}\n" for comment in comments) + table
 
 
 def html(grid: Grid) -> str:
-    """A `table`, escaped."""
+    """A `table`, escaped, and its note below."""
 
     def line(cells: list[Cell], tag: str) -> str:
         parts = []
@@ -208,7 +237,8 @@ def html(grid: Grid) -> str:
 
     head = line([Cell(title) for title in grid.header], "th")
     body = "\n".join(line(row, "td") for row in grid.rows)
-    return f"<table>\n<thead>{head}</thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+    note = f'\n<p class="note">{escape(grid.note)}</p>' if grid.note else ""
+    return f"<table>\n<thead>{head}</thead>\n<tbody>\n{body}\n</tbody>\n</table>{note}"
 
 
 def write(tables: Tables, out: Path) -> list[Path]:

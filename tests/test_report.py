@@ -185,17 +185,17 @@ def test_docs_are_rewritten_between_the_marks_only(tmp_path, experiments):
     page.parent.mkdir()
     page.write_text(f"before\n{docs.BEGIN}\nwas here\n{docs.END}\nafter\n", encoding="utf8")
     some = {"sparsity": experiments["sparsity"]}
-    written = docs.write(some, page, page.parent / "img")
+    written = docs.write(some, page, page.parent)
     assert [path.name for path in written] == ["sparsity-learning.png", "results.md"]
     text = results.read_text(encoding="utf8")
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "was here" not in text
     assert "](img/sparsity-learning.png)" in text and "With 10% of the training ratings" in text
     assert written[0].stat().st_size < 80_000
-    docs.write(some, page, page.parent / "img")
+    docs.write(some, page, page.parent)
     assert page.read_text(encoding="utf8") == text
     page.write_text("no marks", encoding="utf8")
     with pytest.raises(InputError, match="it needs the lines"):
-        docs.write(some, page, page.parent / "img")
+        docs.write(some, page, page.parent)
 
 
 def test_one_command_makes_figures_tables_and_the_report(tmp_path):
@@ -208,3 +208,73 @@ def test_one_command_makes_figures_tables_and_the_report(tmp_path):
     assert (tmp_path / "out" / "report.html").stat().st_size > 50_000
     nothing = CliRunner().invoke(app, ["report", "--results", str(tmp_path)])
     assert isinstance(nothing.exception, InputError)
+
+
+@pytest.mark.parametrize("is_before", [True, False])
+@pytest.mark.parametrize(
+    ("command", "made"), [("report", ["report.html"]), ("docs", ["img", "results.md"])]
+)
+def test_every_command_writes_where_it_is_told_to(command, made, is_before, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result_tables.write(tmp_path / "results" / "sparsity", result_tables.sparsity())
+    where = ["--results", "results", "--out", "there"]
+    words = [*where, command] if is_before else [command, *where]
+    page = tmp_path / "results.md"
+    page.write_text(f"{docs.BEGIN}\n{docs.END}\n", encoding="utf8")
+    before = page.read_bytes()
+    more = ["--page", str(page)] if command == "docs" else []
+    done = CliRunner().invoke(app, [*words, *more])
+    assert done.exit_code == 0, done.output
+    assert sorted(path.name for path in (tmp_path / "there").iterdir()) == made
+    assert {path.name for path in tmp_path.iterdir()} == {"results", "results.md", "there"}
+    assert page.read_bytes() == before
+
+
+def with_runs(seeds: int, folds: int = 1, spread: float = 0.01):
+    """Tables of one system, whose RMSE and times differ by `spread` from repetition to the next."""
+    lines = [
+        result_tables.arm("ALS", split__fold=fold, model__seed=seed)
+        for fold in range(1, folds + 1)
+        for seed in range(seeds)
+    ]
+    tables = result_tables.tables_of(lines, lambda run: 1.0)
+    runs, scores = tables["runs"], tables["scores"]
+    number = scores["id"].map({name: j for j, name in enumerate(runs["id"])})
+    scores = scores.assign(value=scores["value"].groupby(scores["metric"]).transform("first"))
+    scores["value"] += spread * number
+    return {"runs": runs, "scores": scores.merge(runs, on="id")}
+
+
+@pytest.mark.parametrize(
+    ("seeds", "folds", "spread", "said"),
+    [
+        (2, 1, 0.01, ""),  # two draws: an interval of 12.7 standard errors says nothing
+        (1, 1, 0.01, ""),
+        (3, 1, 0.0, ""),  # all the same
+        (
+            3,
+            1,
+            0.01,
+            "± is half the width of a 95 % t interval over 3 seeds of the fit, on one split.",
+        ),
+        (2, 5, 0.01, "± is half the width of a 95 % t interval over 5 folds."),
+        (3, 2, 0.01, ""),
+    ],
+)
+def test_a_table_says_what_its_intervals_are_over_and_has_none_that_say_nothing(
+    seeds, folds, spread, said
+):
+    grid = scores_grid(with_runs(seeds, folds, spread))
+    cells = " ".join(cell.text for row in grid.rows for cell in row)
+    assert grid.note == said and ("±" in cells) == bool(said)
+    assert "± 0.0000" not in cells
+    if said:
+        assert markdown(grid).endswith(f"|\n\n{said}\n") and f"% {said}\n" in latex(grid)
+        assert f'<p class="note">{said}</p>' in html(grid)
+
+
+def test_a_latex_table_says_which_packages_its_commands_are_of():
+    plain = latex(Grid(["a"], [[Cell("1")]], 1))
+    assert plain.splitlines()[0] == r"% needs \usepackage{booktabs}"
+    marked = latex(Grid(["a"], [[Cell("0.1 ▼")]], 1))
+    assert marked.splitlines()[0] == r"% needs \usepackage{booktabs, amssymb}"
