@@ -140,7 +140,7 @@ def test_a_command_that_is_shown_has_these_options(page, line):
     (start,) = (start for start in COMMANDS if line.startswith(start))
     command, words = typer.main.get_command(COMMANDS[start]), shlex.split(line, comments=True)
     words = words[len(start.split()) :]
-    while words and hasattr(command, "commands"):
+    while words and hasattr(command, "commands") and not words[0].startswith("-"):
         command = command.commands[words.pop(0)]
     command.make_context(page, words)  # raises for an unknown option or a missing argument
 
