@@ -40,7 +40,7 @@ def _model(
     rank: int, user_bias: bool, item_bias: bool, draws: int, ids: str | None = "i4"
 ) -> bytes:
     from pmf import store
-    from pmf.data.frames import Ids
+    from pmf.data.ids import Ids
     from pmf.data.pairs import rated_by_user
     from pmf.fit import Fit, Fitted
     from pmf.settings import make_settings

@@ -81,7 +81,8 @@ def read_table(path: Path) -> None:
     """As ratings, and as pairs that a model of integers and one of words is asked for."""
     from pmf.data.catalogue import load
     from pmf.data.files import read_ratings
-    from pmf.data.frames import Ids, pairs
+    from pmf.data.frames import pairs
+    from pmf.data.ids import Ids
 
     asked = pairs(read_ratings(path, required=("user_id", "item_id")), str(path))
     for known in (np.arange(9), np.array(["1", "u2"], dtype=object)):

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from pmf.data.compact import Coded, Values
-from pmf.data.frames import Ids, pairs
+from pmf.data.frames import pairs
+from pmf.data.ids import Ids
 from pmf.data.pairs import Rated
 from pmf.data.tables import Table, as_frame
 from pmf.errors import InputError

@@ -133,7 +133,7 @@ class Content:
 
         Zeros for an unknown user.
         """
-        user = self.require_fitted().users.codes(pd.Series([user_id], name="user_id"))[0]
+        user = self.require_fitted().users.row(user_id, "user_id")
         return self._features().profile(self._weights(user))
 
     def explain(self, user_id: Any, item_id: Any) -> pd.Series:
@@ -142,7 +142,7 @@ class Content:
         A feature counts as it differs from the average item's.
         """
         fitted = self.require_fitted()
-        user = fitted.users.codes(pd.Series([user_id], name="user_id"))[0]
+        user = fitted.users.row(user_id, "user_id")
         draws = fitted.fit.draws
         known = {"mean": draws.mu[0], "user bias": draws.user.bias[0, user, 0]}
         parts = self._features().contributions(item_id, self._weights(user))

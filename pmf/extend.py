@@ -10,7 +10,7 @@ import pandas as pd
 
 from pmf.answers import known_alone, rated_of, stored
 from pmf.data.coding import count_rows
-from pmf.data.frames import Ids, factorize
+from pmf.data.ids import Ids, factorize, joined
 from pmf.data.pairs import Rated, rated_by_user
 from pmf.fit import Fitted
 from pmf.folded import given_by
@@ -48,7 +48,7 @@ def extended(fitted: Fitted, table: pd.DataFrame, which: Which, seed: int) -> Fi
     side: Side = getattr(fit.draws, which)
     new = parted(w, side.factor.shape[-1])
     grown = Side(*(_placed(a, b, place) for a, b in zip(side, new, strict=True)))
-    ids[which] = Ids(np.concatenate([ids[which].values, names[fresh]]))
+    ids[which] = Ids(joined(ids[which].values, names[fresh]))
 
     user, item = (place[row], other) if which == "user" else (other, place[row])
     ratings = _merged(rated, Ratings(user, item, value), which)

@@ -9,10 +9,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from pmf.data.checks import shown
 from pmf.data.coding import count_rows
 from pmf.data.compact import mean_and_std
 from pmf.data.features import ItemFeatures
-from pmf.data.frames import Encoded, Ids, checked, learnable
+from pmf.data.frames import Encoded, checked, learnable
+from pmf.data.ids import Ids, joined
 from pmf.data.pairs import rated_by_user
 from pmf.data.tables import Table
 from pmf.errors import InputError
@@ -61,17 +63,15 @@ def make_task(
 
 def _all_items(rated: Ids, described: Ids) -> Ids:
     """The rated items in their order, then those with metadata alone."""
-    are_numbers = [ids.values.dtype.kind in "iuf" for ids in (rated, described)]
-    if are_numbers[0] != are_numbers[1]:
-        kinds = ["numbers" if numbers else "words" for numbers in are_numbers]
-        raise InputError(
-            f"item ids are {kinds[0]} in the ratings and {kinds[1]} in the features; convert one"
-        )
     row = described.codes(pd.Series(rated.values, name="item_id"))
     known = row[~described.unknown(row)]
     if not len(known):
-        raise InputError("no rated item has features; their ids must be the ratings' item ids")
-    return Ids(np.concatenate([rated.values, np.delete(described.values, known)]))
+        ours, theirs = shown(rated.values[0]), shown(described.values[0])
+        raise InputError(
+            f"no rated item has features; items are called such as {ours} in the ratings, and such "
+            f"as {theirs} in the features"
+        )
+    return Ids(joined(rated.values, np.delete(described.values, known)))
 
 
 def searched(task: Task, method: Method, on_step: OnStep) -> Search:

@@ -14,7 +14,7 @@ from pmf import tuning
 from pmf.checkpoint import CheckpointFolder, Checkpoints
 from pmf.data.coding import blocks
 from pmf.data.compact import mean_and_std
-from pmf.data.frames import Ids
+from pmf.data.ids import Ids
 from pmf.data.pairs import Rated
 from pmf.errors import InputError
 from pmf.fingerprint import fingerprint

@@ -1,6 +1,5 @@
 """`Folded`: new users of a fitted model, who predict and are recommended to like any others."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +19,8 @@ from pmf.answers import (
     stored,
 )
 from pmf.data.coding import count_rows
-from pmf.data.frames import Ids, checked, each_once, factorize
+from pmf.data.frames import checked, each_once
+from pmf.data.ids import Ids, collected, factorize, with_gaps
 from pmf.data.pairs import rated_by_user
 from pmf.data.tables import Table, as_frame
 from pmf.errors import InputError
@@ -99,9 +99,10 @@ class Folded:
 
         Columns `part, item_id, rating, contribution`. Parts: the mean, the item's bias, the user's
         bias, what the prior says of the user's factors, and each rating of the user by way of the
-        factors. See `pmf.new_rows.contributions`. Raises `InputError` for an unknown user.
+        factors. See `pmf.new_rows.contributions`. What is no rating has no `item_id`: whole numbers
+        are of pandas' type Int64. Raises `InputError` for an unknown user.
         """
-        user, item = self._row(user_id), self.fitted.items.codes(pd.Series([item_id]))[0]
+        user, item = self._row(user_id), self.fitted.items.row(item_id, "item_id")
         draws, rated = self.fitted.fit.draws, rated_of(self.fitted)
         each, prior = contributions(self.given, rated, user, self.posterior, item)
         ratings = rated.of(np.array([user]))
@@ -115,7 +116,7 @@ class Folded:
         own = pd.DataFrame(
             {
                 "part": "rating",
-                "item_id": self.fitted.items.values[ratings.item],
+                "item_id": with_gaps(self.fitted.items.values[ratings.item]),
                 "rating": ratings.value,
                 "contribution": each,
             }
@@ -143,7 +144,7 @@ class Folded:
         return pd.DataFrame({"item_id": ids, "variance_drop": drop[best]})
 
     def _row(self, user_id: Any) -> int:
-        row = int(self.fitted.users.codes(pd.Series([user_id], name="user_id"))[0])
+        row = self.fitted.users.row(user_id, "user_id")
         if row == len(self.fitted.users):
             raise InputError(f"user {user_id!r}: not among the folded-in users")
         return row
@@ -155,14 +156,14 @@ def ratings_of(fitted: Fitted, user_id: Any) -> pd.DataFrame:
     Raises `InputError` for an unknown user, and where the model did not keep its ratings.
     """
     rated = rated_of(fitted)
-    row = fitted.users.codes(pd.Series([user_id], name="user_id"))
-    if fitted.users.unknown(row)[0]:
+    row = fitted.users.row(user_id, "user_id")
+    if row == len(fitted.users):
         raise InputError(
             f"user {user_id!r}: the model knows nothing of them; fold their ratings in"
         )
-    _, item, value = rated.of(row)
+    _, item, value = rated.of(np.array([row]))
     ids = fitted.items.values[item]
-    return pd.DataFrame({"user_id": fitted.users.values[row[0]], "item_id": ids, "rating": value})
+    return pd.DataFrame({"user_id": fitted.users.values[row], "item_id": ids, "rating": value})
 
 
 def given_by(fit: Fit, side: str) -> Given:
@@ -174,12 +175,13 @@ def given_by(fit: Fit, side: str) -> Given:
     return Given(other, mu, tau, getattr(prior, side), exponent, own.bias.shape[-1])
 
 
-def fold_in(model: Model, ratings: Table, users: Sequence[Any] | None = None) -> Folded:
+def fold_in(model: Model, ratings: Table, users: Any = None) -> Folded:
     """New users of a fitted model by their ratings alone; nothing is refitted.
 
-    `users` names them all where some have no ratings yet; else they are those of the frame. A user
-    that the model knows may be among them: only the ratings given here count. Ratings of items
-    that the model does not know teach nothing, and are counted in one `UnknownIdWarning`.
+    `users` names them all (or the only one) where some have no ratings yet; else they are those of
+    the frame. A user that the model knows may be among them: only the ratings given here count.
+    Ratings of items that the model does not know teach nothing, and are counted in one
+    `UnknownIdWarning`.
 
     Raises `InputError` for a bad frame, and where a user rates an item twice.
     """
@@ -197,9 +199,7 @@ def fold_in(model: Model, ratings: Table, users: Sequence[Any] | None = None) ->
     return Folded(model.settings, model.noise, own, given, posterior)
 
 
-def _encoded(
-    model: Model, ratings: pd.DataFrame, users: Sequence[Any] | None, items: Ids
-) -> tuple[Ids, Ratings]:
+def _encoded(model: Model, ratings: pd.DataFrame, users: Any, items: Ids) -> tuple[Ids, Ratings]:
     """The new users, and their ratings of items that the model knows."""
     if users is not None and not len(ratings):
         empty = np.zeros(0, np.int32)
@@ -220,8 +220,8 @@ def _encoded(
     return ids, Ratings(user[known], item[known], value[known])
 
 
-def _named(users: Sequence[Any]) -> Ids:
-    code, values = factorize(pd.Series(list(users), name="users"), SOURCE)
+def _named(users: Any) -> Ids:
+    code, values = factorize(collected(users, "users"), SOURCE)
     if len(values) < len(code):
         raise InputError("users: a name occurs twice")
     return Ids(values)

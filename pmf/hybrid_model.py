@@ -130,7 +130,7 @@ class Hybrid:
 
         Weights in rating units: B_V U_u + B_c.
         """
-        user = self.require_fitted().users.codes(pd.Series([user_id], name="user_id"))[0]
+        user = self.require_fitted().users.row(user_id, "user_id")
         return self._features().profile(self._weights(user))
 
     def explain(self, user_id: Any, item_id: Any) -> pd.Series:
@@ -138,8 +138,8 @@ class Hybrid:
         and what ratings say of the item beyond its features.
         """
         fitted = self.require_fitted()
-        user = fitted.users.codes(pd.Series([user_id], name="user_id"))[0]
-        item = fitted.items.codes(pd.Series([item_id], name="item_id"))[0]
+        user = fitted.users.row(user_id, "user_id")
+        item = fitted.items.row(item_id, "item_id")
         draws = fitted.fit.draws
         U, V, c = (x[0] for x in (draws.user.factor, draws.item.factor, draws.item.bias))
         parts = self._features().contributions(item_id, self._weights(user))

@@ -4,7 +4,6 @@ Lists are exact: all items are scored for blocks of users, and nothing of size u
 formed (`pmf.candidates`: three blocks of 16 MiB at a time).
 """
 
-from collections.abc import Sequence
 from typing import Any, get_args
 
 import jax.numpy as jnp
@@ -15,6 +14,8 @@ from jaxtyping import Array
 from pmf.answers import Model, UnknownIdWarning, clipped, rated_of, stored, warn
 from pmf.approximate import ItemIndex
 from pmf.candidates import Score, Seen, blocks, products, scorer, top
+from pmf.data.checks import shown
+from pmf.data.ids import collected
 from pmf.data.pairs import by_user
 from pmf.errors import InputError
 from pmf.fit import Fitted
@@ -27,10 +28,10 @@ POOL = 10  # a diverse list is chosen from so many times its length
 
 def recommend(
     model: Model,
-    users: Sequence[Any] | None = None,
+    users: Any = None,
     n: int = 10,
     filter_seen: bool = True,
-    candidates: Sequence[Any] | None = None,
+    candidates: Any = None,
     rule: Rule = "mean",
     diversity: float = 0.0,
     p_top_n: bool = False,
@@ -39,9 +40,9 @@ def recommend(
 ) -> pd.DataFrame:
     """The n best items of each user: columns `user_id, item_id, rank, score, std`.
 
-    `users` are raw ids (default: all); an unknown one gets the list of somebody who has rated
-    nothing. `filter_seen` leaves out what a user rated in training; `candidates` are the only items
-    considered. `score` is what the rule ranks by, in rating units:
+    `users` are raw ids in any collection, or a single one (default: all); an unknown one gets the
+    list of somebody who has rated nothing. `filter_seen` leaves out what a user rated in training;
+    `candidates` are the only items considered. `score` is what the rule ranks by, in rating units:
 
         mean       the posterior mean of the rating
         lower      it, less a posterior standard deviation: what is surely good
@@ -60,7 +61,7 @@ def recommend(
     """
     _check(n, rule, diversity)
     fitted = model.require_fitted()
-    rows = _rows(fitted, users)
+    names, rows = _rows(fitted, users)
     items = _items(fitted, candidates)
     seen = _seen(fitted, rows, items) if filter_seen else _nothing
     wanted = min(POOL * n if diversity else n, len(items))
@@ -73,7 +74,6 @@ def recommend(
         lists, scores = _best(lambda j: score(rows[j], j), asked, len(items), seen, wanted)
     if diversity:
         lists, scores = _diverse(stored(fitted).draws, items, lists, scores, n, diversity)
-    names = fitted.users.values if users is None else np.asarray(list(users))
     table = _frame(model, names, rows, items, lists, scores)
     if p_top_n:
         table["p_top_n"] = _p_top_n(model, rows, items, seen, lists, seed)[lists >= 0]
@@ -87,7 +87,7 @@ def similar_items(model: Model, item_id: Any, n: int = 10) -> pd.DataFrame:
     `InputError` for an unknown item and a model without factors.
     """
     fitted = model.require_fitted()
-    row = int(fitted.items.codes(pd.Series([item_id], name="item_id"))[0])
+    row = fitted.items.row(item_id, "item_id")
     if row == len(fitted.items):
         raise InputError(f"item {item_id!r}: the model knows nothing of it")
     factor = stored(fitted).draws.item.factor
@@ -116,10 +116,12 @@ def _check_index(index: ItemIndex, fitted: Fitted, rule: str, candidates: Any) -
         raise InputError("the index is another model's; make one by index_items(model)")
 
 
-def _rows(fitted: Fitted, users: Sequence[Any] | None) -> np.ndarray:
+def _rows(fitted: Fitted, users: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The users asked for, by id and by row number."""
     if users is None:
-        return np.arange(len(fitted.users))
-    rows = fitted.users.codes(pd.Series(list(users), name="user_id"), "users")
+        return fitted.users.values, np.arange(len(fitted.users))
+    asked = collected(users, "users")
+    rows = fitted.users.codes(asked)
     if unknown := int(fitted.users.unknown(rows).sum()):
         warn(
             f"{unknown} of {len(rows)} users are unknown; they get the list of somebody who has "
@@ -127,16 +129,17 @@ def _rows(fitted: Fitted, users: Sequence[Any] | None) -> np.ndarray:
             UnknownIdWarning,
             stacklevel=3,
         )
-    return rows
+    return fitted.users.named(rows, asked), rows
 
 
-def _items(fitted: Fitted, candidates: Sequence[Any] | None) -> np.ndarray:
+def _items(fitted: Fitted, candidates: Any) -> np.ndarray:
     if candidates is None:
         return np.arange(len(fitted.items))
-    rows = fitted.items.codes(pd.Series(list(candidates), name="item_id"), "candidates")
+    asked = collected(candidates, "candidates")
+    rows = fitted.items.codes(asked)
     if (unknown := fitted.items.unknown(rows)).any():
-        first = list(candidates)[int(np.argmax(unknown))]
-        raise InputError(f"candidates: {unknown.sum()} items are unknown, {first!r} the first")
+        first = shown(asked.iloc[int(np.argmax(unknown))])
+        raise InputError(f"candidates: {unknown.sum()} items are unknown, {first} the first")
     if not len(rows):
         raise InputError("candidates: no item at all")
     return np.unique(rows)

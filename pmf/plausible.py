@@ -3,7 +3,7 @@
 import numpy as np
 
 from pmf.data.compact import Coded
-from pmf.data.frames import Ids
+from pmf.data.ids import Ids
 from pmf.data.pairs import Rated
 from pmf.fit import Fitted
 from pmf.settings import Settings
@@ -63,7 +63,7 @@ def _check_rated(rated: Rated, count: np.ndarray, num_items: int) -> None:
 
 
 def _check_ids(name: str, ids: Ids) -> None:
-    if ids.values.ndim != 1 or ids.values.dtype.kind not in "iuO":
+    if ids.values.ndim != 1 or ids.values.dtype not in (np.int64, object):
         raise ValueError(f"{name}: {ids.values.dtype} {ids.values.shape}, no list of ids")
     if not ids.index.is_unique:
         raise ValueError(f"{name}: one is there twice")

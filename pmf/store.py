@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from pydantic import BaseModel
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from pmf.atomic import replacing
 from pmf.data.compact import Coded, stored
-from pmf.data.frames import Ids
+from pmf.data.ids import Ids
 from pmf.data.pairs import Pairs, Rated
 from pmf.data.parquet import one_line
 from pmf.errors import InputError
@@ -45,8 +46,7 @@ class Header(BaseModel):
 def save(settings: Settings, fitted: Fitted, path: Path) -> None:
     """Write a fitted model, whole or not at all.
 
-    Raises `InputError` where its ids are neither integers nor strings, or the folder cannot be
-    written.
+    Raises `InputError` where the folder cannot be written.
     """
     fit = fitted.fit
     tensors = {
@@ -113,20 +113,21 @@ def _pack(ids: Ids) -> dict[str, np.ndarray]:
     """Ids as tensors: integers as they are, words as their bytes and lengths."""
     if ids.values.dtype.kind in "iu":
         return {"ids": ids.values}
-    if not all(isinstance(value, str) for value in ids.values):
-        raise InputError(
-            f"ids of type {type(ids.values[0]).__name__} cannot be saved; "
-            "make them integers or strings"
-        )
     words = [value.encode() for value in ids.values]
     letters = np.frombuffer(b"".join(words), np.uint8)
     return {"letters": letters, "lengths": np.array([len(word) for word in words], np.int64)}
 
 
 def _unpack(tensors: dict[str, np.ndarray], name: str) -> Ids:
-    """The inverse. Raises `ValueError` for lengths that are none, and for letters that are not."""
+    """The inverse. Raises `ValueError` for lengths that are none, and for letters that are not, and
+    for ids of other types.
+    """
     if f"{name}.ids" in tensors:
-        return Ids(tensors[f"{name}.ids"])
+        ids = tensors[f"{name}.ids"]
+        if ids.dtype.kind not in "iu" or ids.ndim != 1:
+            raise ValueError(f"{name} ids: {ids.dtype} {ids.shape}, no list of whole numbers")
+        # Of another width, as earlier models have them, they are no more left on disk.
+        return Ids(ids) if ids.dtype == np.int64 else Ids.of(pd.Series(ids), f"{name} ids")
     letters, lengths = tensors[f"{name}.letters"], tensors[f"{name}.lengths"]
     if letters.dtype != np.uint8 or lengths.dtype != np.int64 or lengths.ndim != 1:
         raise ValueError(f"{name} ids: words of other types than were written")

@@ -19,7 +19,7 @@ from sklearn.linear_model import Ridge
 import pmf
 from pmf.content import State, content, marginal_noise, posterior_variance
 from pmf.data.features import item_features
-from pmf.data.frames import Ids
+from pmf.data.ids import Ids
 from pmf.errors import InputError
 from pmf.layout import by_rows
 from pmf.types import Data, Ratings, Terms
@@ -286,7 +286,7 @@ def test_bad_input():
         pmf.Content(priors=PRIOR)
     with pytest.raises(InputError, match="clip needs a scale"):
         pmf.Content(clip=True)
-    with pytest.raises(InputError, match="words in the ratings and numbers in the features"):
+    with pytest.raises(InputError, match="such as 'm.*' in the ratings, and such as 0 in the feat"):
         pmf.Content().fit(frame, item_features(MOVIES.assign(item_id=range(ITEMS))))
     other = item_features(MOVIES.assign(item_id=[f"x{j}" for j in range(ITEMS)]))
     with pytest.raises(InputError, match="no rated item has features"):
@@ -301,3 +301,31 @@ def test_clipping_and_a_given_prior():
     assert predicted.between(low, high).all()
     assert given.fitted.fit.noise_variance == pytest.approx(1 / 1.7)
     assert given.noise == "given"
+
+
+@pytest.mark.parametrize("form", [str, float])
+def test_ids_of_another_type_are_the_same(form):
+    """Features and tags of items 1, 2, ... for ratings of "1", "2", ... and 1.0, 2.0, ..."""
+    frame = planted_frame().warm
+    names = ["user_id", "item_id"]
+    frame = frame.assign(**{name: frame[name].str[1:].astype(int) for name in names})
+    movies = MOVIES.assign(item_id=range(ITEMS))
+    tags = pd.DataFrame({"user_id": 3, "item_id": range(9), "tag": ["dark", "gold", "long"] * 3})
+    without = frame[(frame["user_id"] == 3) & (frame["item_id"] < 3)]
+    assert 0 < len(without) < 9
+    plain = item_features(movies, tags, without=without)
+    other = item_features(movies.astype({"item_id": form}), tags, without=without.astype(
+        {"user_id": form, "item_id": form}))  # fmt: skip
+    np.testing.assert_array_equal(other.values.toarray(), plain.values.toarray())
+    assert (item_features(movies, tags).values != plain.values).nnz
+    for features in (plain, other):
+        table = features.table(Ids(np.array([4, 2, 10**6])))
+        np.testing.assert_allclose(table, plain.table(Ids(np.array(["4", "2", "x"], object))))
+    fits = [pmf.Content(prior=PRIOR).fit(f, x) for f, x in ((frame, plain), (frame, other))]
+    fits.append(pmf.Content(prior=PRIOR).fit(frame.astype({"item_id": form}), plain))
+    truth = fits[0].predict(frame)
+    for fit in fits[1:]:
+        pd.testing.assert_frame_equal(fit.predict(frame), truth)
+    with pytest.raises(InputError, match="the table of items has item '?2'? twice"):
+        once, again = movies.astype({"item_id": object}), movies[2:3].astype({"item_id": form})
+        item_features(pd.concat([once, again]))

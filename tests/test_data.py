@@ -53,8 +53,7 @@ SIGNALLING = SIGNALLING.view(np.float64)  # a NaN that complains of every cast
         (changed(rating=SIGNALLING), "row 2, column rating: nan"),
         (changed(rating=[1, 2, 3, 11]), r"row 4.*11.* is outside the scale 0.5 to 5"),
         (changed(user=[1, None, 2, 3]), "row 2, column user_id: .* is missing"),
-        (changed(user=[1, "1", 2, 3]), r"mixed types \['int', 'str'\]"),
-        (changed(user=[[1], [1], [2], [3]]), "must be hashable"),
+        (changed(user=[[1], [1], [2], [3]]), r"row 1, column user_id: \[1\] is of type list"),
         (changed(user=1), "only one user"),
         (changed(item=7, user=[1, 2, 3, 4]), "only one item"),
         (changed(item=[7, 7, 7, 9]), "row 2: user 1 rates item 7 a second time"),
@@ -100,13 +99,6 @@ def test_encoding_is_invertible(rows):
     assert users.codes(table["user_id"]).tolist() == ratings.user.tolist()
     stranger = users.codes(pd.Series(["????"], name="user_id"))
     assert stranger.tolist() == [len(users)]
-
-
-@pytest.mark.parametrize("ids", [[(1, 2), (1, 3)], [1.5, 2.5], ["a", "b"], [True, False]])
-def test_ids_of_any_hashable_type(ids):
-    table = tidy(pd.DataFrame({"user": ids * 2, "item": [1, 1, 2, 2], "rating": 3.0}))
-    encoded = encode(table)
-    assert encoded.users.codes(table["user_id"]).tolist() == [0, 1, 0, 1]
 
 
 # --- files ----------------------------------------------------------------------------------------

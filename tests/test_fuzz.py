@@ -267,7 +267,8 @@ def both(path: Path):
         ({"user": [[1], [2]]}, "column user_id: its type list.*convert it"),
         ({"item": [{"a": 1}, {"a": 2}]}, "column item_id: its type struct"),
         ({"rating": pa.array([1, 2], pa.timestamp("s"))}, "column rating: its type timestamp"),
-        ({"user": [b"\xff", b"x"]}, "column user_id: its type binary"),
+        ({"user": [b"x", b"\xff"]}, r"row 2, column user_id: b'\\xff' are bytes, and no UTF-8"),
+        ({"rating": [b"1", b"2"]}, "column rating: its type binary"),
         ({"rating": [1.0, 1e300]}, "row 2, column rating: 1e.300 is not a finite number"),
     ],
 )

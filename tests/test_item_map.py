@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.factorization import item_map
-from pmf.data.frames import Ids
+from pmf.data.ids import Ids
 from pmf.fit import Fit, Fitted
 from pmf.types import Params, Side
 

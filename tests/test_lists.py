@@ -186,7 +186,9 @@ def test_similar_items_by_the_cosine_of_their_factors(gibbs):
         (lambda m: pmf.recommend(m, diversity=-1), "0 or more"),
         (lambda m: pmf.recommend(m, candidates=[101, 7]), "1 items are unknown, 7 the first"),
         (lambda m: pmf.recommend(m, candidates=[]), "no item at all"),
-        (lambda m: pmf.recommend(m, ["a"]), "ids are strings"),
+        (lambda m: pmf.recommend(m, [(1, 2)]), r"users: \(1, 2\) is of type tuple"),
+        (lambda m: pmf.recommend(m, {1: 2}), "users: a dict; give one column of ids"),
+        (lambda m: pmf.recommend(m, candidates=[101, None]), "candidates: None is missing"),
         (lambda m: pmf.similar_items(m, 7), "knows nothing of it"),
     ],
 )

@@ -10,7 +10,7 @@ from trec import RELEVANT, Case, listed, random_case, trec
 
 import pmf
 from pmf import candidates
-from pmf.data.frames import Ids
+from pmf.data.ids import Ids
 from pmf.data.synthetic import movielens_shaped
 from pmf.errors import InputError
 from pmf.evaluate import ranking

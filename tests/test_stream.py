@@ -132,11 +132,23 @@ def test_a_repeated_pair_is_named_with_its_file(tmp_path, monkeypatch):
             encoded(folder)
 
 
+def test_ids_of_several_kinds_are_one_in_all_files(tmp_path, monkeypatch):
+    """Integers in one file, floats in the next, digits among words in the last."""
+    monkeypatch.setattr(stream, "BATCH", 90)
+    table = frame(600).reset_index(drop=True)
+    late = table[400:].astype({"userId": str, "movieId": str})
+    late.loc[500:, "userId"] = "u" + late.loc[500:, "userId"]
+    parts = [table[:200], table[200:400].astype(float), late]
+    for j, part in enumerate(parts):
+        part.to_parquet(tmp_path / f"{j}.parquet", index=False)
+    ours = encoded(tmp_path)
+    assert_same(ours, learnable(pd.concat(parts)))
+    assert_same(ours, learnable(pd.concat([table[:400].astype({"userId": str}), late])))
+    assert ours.users.values.dtype == object and ours.items.values.dtype == object
+
+
 def test_files_that_do_not_fit_together_are_named(tmp_path):
     write(tmp_path, frame(500), 2)
-    words(frame(500)).to_parquet(tmp_path / "late" / "z.parquet")
-    with pytest.raises(InputError, match="z.parquet, column user_id: ids are no integers"):
-        encoded(tmp_path)
     frame(500).drop(columns="rating").to_parquet(tmp_path / "late" / "z.parquet")
     with pytest.raises(InputError, match="z.parquet: no column rating"):
         encoded(tmp_path)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytrec_eval
 
-from pmf.data.frames import Ids
+from pmf.data.ids import Ids
 
 RELEVANT = 4
 TREC = {  # ours: trec_eval's

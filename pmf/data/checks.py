@@ -8,6 +8,7 @@ from numbers import Real
 import numpy as np
 import pandas as pd
 
+from pmf.data.canonical import canonical, fault
 from pmf.errors import InputError
 
 Place = Callable[[int], str]  # a row's number, from 0, to the words that name it
@@ -43,20 +44,22 @@ class Tally:
 
 
 class Checks:
-    """Ids are there, ratings are finite numbers within `scale` (lowest and highest)."""
+    """Ids are such, ratings are finite numbers within `scale` (lowest and highest)."""
 
     def __init__(self, scale: tuple[float, float] | None = None):
         # As the ratings are: a bound of 0.7 is a rating of 0.7, whatever either is rounded to.
         self.scale = scale and (np.float32(scale[0]), np.float32(scale[1]))
-        self.ids = {name: Tally(name, "is missing") for name in ("user_id", "item_id")}
+        self.ids = {name: Tally(name, "", fault) for name in ("user_id", "item_id")}
         self.finite = Tally("rating", "is not a finite number", _hint)
         low, high = scale or (-np.inf, np.inf)
         self.inside = Tally("rating", f"is outside the scale {low:g} to {high:g}")
 
     def see_ids(self, table: pd.DataFrame, place: Place) -> None:
-        """Look for missing ids in a batch."""
+        """Bring the ids of a batch into canonical form, in place, unless one is bad."""
         for name, tally in self.ids.items():
-            tally.see(table[name].isna(), table[name], place)
+            ids, bad = canonical(table[name])
+            tally.see(bad, table[name], place)
+            table[name] = ids
 
     def see_ratings(self, column: pd.Series, place: Place) -> pd.Series:
         """The ratings of a batch as float32 numbers; a bad one may be NaN."""

@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array, hstack
 
-from pmf.data.checks import rows_of
-from pmf.data.frames import Ids
+from pmf.data.checks import rows_of, shown
+from pmf.data.frames import pairs
+from pmf.data.ids import Ids, factorize
 from pmf.data.tables import Table, as_frame
 from pmf.data.times import moment, to_seconds
 from pmf.errors import InputError
@@ -72,7 +73,7 @@ class ItemFeatures(NamedTuple):
 
         Empty for an item without metadata.
         """
-        row = int(self.items.codes(pd.Series([item], name="item_id"))[0])
+        row = self.items.row(item, "item_id")
         if row == len(self.items):
             return pd.Series(dtype=float)
         deviation = self.values[[row]].toarray()[0] - self.mean
@@ -109,10 +110,11 @@ def item_features(
             f"no item features: a table with item_id and genres or year is needed, this one has "
             f"{list(items.columns)}"
         )
-    if items["item_id"].duplicated().any():
-        twice = items["item_id"][items["item_id"].duplicated()].iloc[0]
-        raise InputError(f"the table of items has item {twice} twice; keep one row of each")
-    ids = Ids(items["item_id"].to_numpy())
+    code, values = factorize(items["item_id"], "the table of items")
+    if len(values) < len(code):
+        twice = values[np.argmax(np.bincount(code) > 1)]
+        raise InputError(f"the table of items has item {shown(twice)} twice; keep one row of each")
+    ids = Ids(values)
     kinds = []
     if "genres" in items:
         kinds.append(_genres(items["genres"]))
@@ -173,9 +175,21 @@ def _allowed(
         written = to_seconds(tags["timestamp"], rows_of("the tags"))
         tags = tags[written < moment(before, "tags_before")]
     if without is not None:
-        left_out = pd.MultiIndex.from_frame(without[["user_id", "item_id"]])
-        tags = tags[~pd.MultiIndex.from_frame(tags[["user_id", "item_id"]]).isin(left_out)]
+        tags = tags[~_among(tags, pairs(without, "the pairs to leave out"))]
     return tags.dropna(subset="tag")
+
+
+def _among(tags: pd.DataFrame, left_out: pd.DataFrame) -> np.ndarray:
+    """Which tags are of one of these (user, item) pairs."""
+    (user, users), (item, items) = (
+        factorize(left_out[name], "the pairs to leave out") for name in ("user_id", "item_id")
+    )
+    user_of, item_of = (
+        Ids(known).codes(tags[name], "the tags")
+        for known, name in ((users, "user_id"), (items, "item_id"))
+    )
+    width = np.int64(len(items) + 1)  # codes of unknown ones make pairs that are left out by nobody
+    return np.isin(user_of * width + item_of, user * width + item)
 
 
 def _documents(ids: Ids, tags: pd.DataFrame) -> list[list[str]]:

@@ -1,8 +1,6 @@
 """Any frame of ratings to canonical columns and, with an index of ids, to arrays."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -11,6 +9,7 @@ import pandas as pd
 from pmf.data.checks import Checks, Place, rows_of, shown
 from pmf.data.coding import code_by_appearance, first_repeat, has_repeats
 from pmf.data.columns import REQUIRED, canonical_columns
+from pmf.data.ids import Ids, factorize
 from pmf.data.tables import Table, as_frame
 from pmf.data.times import to_seconds
 from pmf.errors import InputError
@@ -22,7 +21,8 @@ Duplicates = Literal["error", "last", "mean"]
 def pairs(frame: Table, source: str = "the frame") -> pd.DataFrame:
     """The columns user_id and item_id under their canonical names, in the frame's order.
 
-    Raises `InputError` for a missing column or a missing id.
+    Ids are in the form of `pmf.data.canonical`. Raises `InputError` for a missing column and for
+    what is no id.
     """
     table, checks = select(frame, ("user_id", "item_id"), source), Checks()
     checks.see_ids(table, rows_of(source))
@@ -38,9 +38,9 @@ def checked(
 ) -> pd.DataFrame:
     """A copy with columns user_id, item_id, rating[, timestamp], every value checked.
 
-    `scale` is the lowest and highest rating allowed. Times become seconds since 1970
-    (`pmf.data.times`); without `times` they are left out, and not looked at. Raises `InputError`
-    naming `source`, the first bad row (from 1) and the column.
+    Ids are in the form of `pmf.data.canonical`. `scale` is the lowest and highest rating allowed.
+    Times become seconds since 1970 (`pmf.data.times`); without `times` they are left out, and not
+    looked at. Raises `InputError` naming `source`, the first bad row (from 1) and the column.
     """
     table, checks = select(frame, REQUIRED, source), Checks(scale)
     checks.see_ids(table, rows_of(source))
@@ -99,68 +99,6 @@ def select(frame: Table, required: tuple[str, ...], source: str) -> pd.DataFrame
         raise InputError(f"{source}: columns {repeated} occur twice; keep one of each")
     found = canonical_columns(names, required, source)
     return frame.set_axis(names, axis=1)[list(found)].rename(columns=found).reset_index(drop=True)
-
-
-def factorize(column: pd.Series, source: str) -> tuple[np.ndarray, np.ndarray]:
-    """Codes 0, 1, ... in order of first appearance, and the ids they stand for.
-
-    Raises `InputError` where ids are unhashable or of mixed types.
-    """
-    if isinstance(column.dtype, np.dtype) and column.dtype.kind == "i":
-        return code_by_appearance(column.to_numpy())
-    try:
-        codes, ids = pd.factorize(column)
-    except TypeError as error:
-        raise InputError(
-            f"{source}, column {column.name}: ids must be hashable ({error})"
-        ) from error
-    values = np.asarray(ids, dtype=object) if ids.dtype.kind not in "iuf" else np.asarray(ids)
-    kinds = sorted({type(value).__name__ for value in values}) if values.dtype == object else []
-    if len(kinds) > 1:
-        raise InputError(
-            f"{source}, column {column.name}: ids of mixed types {kinds}; convert them to one"
-        )
-    return codes.astype(np.int32), values
-
-
-@dataclass(frozen=True)
-class Ids:
-    """The raw ids of one side, in row order. An id it does not know has code `len(ids)`."""
-
-    values: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    @cached_property
-    def index(self) -> pd.Index:
-        """The ids as a hash table, made once."""
-        return pd.Index(self.values, tupleize_cols=False)
-
-    def codes(self, column: pd.Series, source: str = "the frame") -> np.ndarray:
-        """Row numbers of raw ids; `len(self)` where the id is unknown.
-
-        Raises `InputError` where no id could match: integers asked of strings, or the reverse.
-        """
-        ours, theirs = (_kind(np.asarray(x[:1])) for x in (self.values, column))
-        if (ours, theirs) == ("strings", "integers"):  # a file whose ids all happen to be numbers
-            column = column.astype(str)
-        elif len(column) and ours != theirs:
-            raise InputError(
-                f"{source}, column {column.name}: ids are {theirs}, the model was trained on "
-                f"{ours}; convert the column"
-            )
-        codes = self.index.get_indexer(pd.Index(column, tupleize_cols=False))
-        return np.where(codes < 0, len(self), codes).astype(np.int32)
-
-    def unknown(self, codes: np.ndarray) -> np.ndarray:
-        """Which of the row numbers that `codes` gave stand for an id it does not know."""
-        return codes == len(self)
-
-
-def _kind(values: np.ndarray) -> str:
-    kind = pd.api.types.infer_dtype(values, skipna=False)
-    return "integers" if kind in ("integer", "floating") else f"{kind}s"
 
 
 class Encoded(NamedTuple):

@@ -52,14 +52,16 @@ def one_line(error: Exception) -> str:
 def check_types(schema: pa.Schema, columns: dict[str, str], path: Path) -> None:
     """Raise `InputError` where a column's type cannot be what its canonical name says.
 
-    Ids and ratings are numbers or words; a timestamp may be a date, too.
+    Ids and ratings are numbers or words; an id may be of bytes, a timestamp a date, too.
     """
     for name, canonical in columns.items():
         kind = schema.field(name).type
         if pa.types.is_dictionary(kind):
             kind = kind.value_type
         is_date = pa.types.is_timestamp(kind) or pa.types.is_date(kind)
-        if not (_is_plain(kind) or (is_date and canonical == "timestamp")):
+        is_bytes = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+        also = is_date if canonical == "timestamp" else is_bytes and canonical != "rating"
+        if not (_is_plain(kind) or also):
             raise InputError(
                 f"{path}, column {canonical}: its type {str(kind):.200} is neither numbers nor "
                 "words; convert it"

@@ -23,7 +23,8 @@ import pyarrow.parquet
 from pmf.data.checks import Checks, as_float32
 from pmf.data.columns import REQUIRED, UNTOLD, Columns, canonical_columns
 from pmf.data.compact import Palette, Values, put
-from pmf.data.frames import Duplicates, Encoded, Ids, distinct, factorize
+from pmf.data.frames import Duplicates, Encoded, distinct
+from pmf.data.ids import Ids, factorize, joined
 from pmf.data.parquet import (
     DAMAGE,
     check_types,
@@ -37,7 +38,6 @@ from pmf.errors import InputError
 from pmf.types import Ratings
 
 BATCH = 1 << 18  # rows read at a time
-IDS = "user_id", "item_id"
 
 
 class Scan(NamedTuple):
@@ -196,16 +196,15 @@ class _Seen:
     """The ids of one side so far, in order of first appearance, and how often each occurred."""
 
     def __init__(self) -> None:
-        self.ids, self.count = Ids(np.empty(0, object)), np.empty(0, np.int64)
+        self.ids, self.count = Ids(np.empty(0, np.int64)), np.empty(0, np.int64)
 
     def add(self, column: pd.Series, source: str) -> None:
         codes, values = factorize(column, source)
-        known = self.ids.index.get_indexer(pd.Index(values, tupleize_cols=False))
-        fresh = known < 0
+        known = self.ids.codes(pd.Series(values))
+        fresh = self.ids.unknown(known)
         if fresh.any():
             known[fresh] = len(self.ids) + np.arange(fresh.sum())
-            old = self.ids.values if len(self.ids) else values[:0]
-            self.ids = Ids(np.concatenate([old, values[fresh]]))
+            self.ids = Ids(joined(self.ids.values, values[fresh]))
             self.count = np.append(self.count, np.zeros(fresh.sum(), np.int64))
         self.count[known] += np.bincount(codes, minlength=len(values))
 
@@ -243,7 +242,6 @@ def _batches(
     wanted: tuple[str, ...] = REQUIRED,
 ) -> Iterator[Batch]:
     """The `wanted` columns of the rows from `begin` to `end` of the whole, `BATCH` at a time."""
-    kinds: dict[str, str] = {}
     start = np.cumsum(rows) - rows
     for j, file in enumerate(files):
         low, high = (int(np.clip(x - start[j], 0, rows[j])) for x in (begin, end))
@@ -254,7 +252,6 @@ def _batches(
                 columns = canonical_columns(parquet.schema_arrow.names, wanted, str(file), told)
                 columns = {name: one for name, one in columns.items() if one in wanted}
                 check_types(parquet.schema_arrow, columns, file)
-                _same_kind(parquet.schema_arrow, columns, kinds, file)
                 yield from _file_batches(parquet, columns, j, low, high, file)
 
 
@@ -276,23 +273,5 @@ def _file_batches(parquet, columns, j: int, low: int, high: int, file: Path) -> 
 
 
 def _frame(batch: pa.RecordBatch, columns: dict[str, str]) -> pd.DataFrame:
-    """A batch under canonical names; ids as 64-bit integers or words."""
-    frame = to_frame(pa.Table.from_batches([batch])).rename(columns=columns)
-    for name in frame.columns.intersection([*IDS]):
-        if pd.api.types.is_signed_integer_dtype(frame[name]):
-            frame[name] = frame[name].astype(np.int64)
-        elif isinstance(frame[name].dtype, pd.CategoricalDtype):
-            frame[name] = frame[name].astype(frame[name].cat.categories.dtype)
-    return frame
-
-
-def _same_kind(schema: pa.Schema, columns: dict[str, str], kinds: dict[str, str], file: Path):
-    """Raise `InputError` where a file's ids are integers and another's are not."""
-    for name, canonical in columns.items():
-        if canonical in IDS:
-            kind = "integers" if pa.types.is_integer(schema.field(name).type) else "no integers"
-            if kinds.setdefault(canonical, kind) != kind:
-                raise InputError(
-                    f"{file}, column {canonical}: ids are {kind}, other than in the files before; "
-                    "convert them to one type"
-                )
+    """A batch under canonical names."""
+    return to_frame(pa.Table.from_batches([batch])).rename(columns=columns)

@@ -31,7 +31,8 @@ import pandas as pd
 from pmf.candidates import Score, Seen, blocks, ranks, top
 from pmf.data.checks import shown
 from pmf.data.coding import first_repeat, has_repeats
-from pmf.data.frames import Ids, checked, factorize, pairs
+from pmf.data.frames import checked, pairs
+from pmf.data.ids import Ids, factorize
 from pmf.data.pairs import by_user
 from pmf.errors import InputError
 

@@ -1,0 +1,135 @@
+"""Ids of one side: their row numbers, and the one comparison by which they are found."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from pmf.data.canonical import canonical, fault, is_text, whole_number
+from pmf.data.checks import Tally, rows_of, shown
+from pmf.data.coding import code_by_appearance
+from pmf.errors import InputError
+
+
+def factorize(column: pd.Series, source: str) -> tuple[np.ndarray, np.ndarray]:
+    """Codes 0, 1, ... in order of first appearance, and the ids they stand for, in canonical form.
+
+    Raises `InputError` naming the first row that has no id.
+    """
+    ids = _checked(column, source)
+    if not is_text(ids):
+        return code_by_appearance(ids.to_numpy())
+    codes, values = pd.factorize(ids)
+    return codes.astype(np.int32), np.asarray(values, dtype=object)
+
+
+def collected(given: object, name: str) -> pd.Series:
+    """One id, or a collection of them, in canonical form: "12" is one id, and not two.
+
+    Raises `InputError` naming the argument where a value is no id, and for a table or a mapping.
+    """
+    given = np.atleast_1d(given) if isinstance(given, np.ndarray) else given
+    if isinstance(given, pd.DataFrame | Mapping) or getattr(given, "ndim", 1) > 1:
+        raise InputError(f"{name}: a {type(given).__name__}; give one column of ids, or a list")
+    if isinstance(given, pd.Series | pd.Index | np.ndarray):
+        column = pd.Series(given).reset_index(drop=True)
+    elif isinstance(given, Iterable) and not isinstance(given, str | bytes):
+        column = pd.Series(list(given), dtype=object)  # each as it is: no common type of numbers
+    else:
+        column = pd.Series([given], dtype=object)
+    ids, bad = canonical(column)
+    if bad.any():
+        value = column.iloc[int(np.argmax(bad))]
+        raise InputError(f"{name}: {shown(value)} {fault(value)}")
+    return ids
+
+
+def joined(*parts: np.ndarray) -> np.ndarray:
+    """Ids of several sets, one set after another, in one form."""
+    if all(part.dtype == np.int64 for part in parts):
+        return np.concatenate(parts)
+    return np.concatenate([_as_text(part) for part in parts])
+
+
+def with_gaps(values: np.ndarray) -> pd.Series:
+    """Ids as a column that others may be missing from, without becoming floats."""
+    return pd.Series(values, dtype="Int64" if values.dtype == np.int64 else None)
+
+
+@dataclass(frozen=True)
+class Ids:
+    """The ids of one side, in row order. An id it does not know has code `len(ids)`.
+
+    `values` are in canonical form: int64, or text as objects.
+    """
+
+    values: np.ndarray
+
+    @classmethod
+    def of(cls, column: pd.Series, source: str) -> "Ids":
+        """A column's ids in its order. Raises `InputError` naming the first row that has none."""
+        ids = _checked(column, source)
+        return cls(ids.to_numpy(object if is_text(ids) else np.int64))
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @cached_property
+    def index(self) -> pd.Index:
+        """The ids as a hash table, made once."""
+        return pd.Index(self.values, tupleize_cols=False)
+
+    def codes(self, column: pd.Series, source: str = "the frame") -> np.ndarray:
+        """Row numbers of ids; `len(self)` where one is unknown.
+
+        Ids are the same where they are the same in text: 7 and "7", not "007". Raises `InputError`
+        naming the first row that has no id.
+        """
+        asked = _checked(column, source)
+        if is_text(asked) == (self.values.dtype == object):
+            codes = self.index.get_indexer(pd.Index(asked, tupleize_cols=False))
+        else:
+            code, values = factorize(asked, source)
+            codes = self._codes_of_other_form(values)[code]
+        return np.where(codes < 0, len(self), codes).astype(np.int32)
+
+    def _codes_of_other_form(self, values: np.ndarray) -> np.ndarray:
+        """Of text among numbers, or of numbers among text; -1 where one is unknown."""
+        if self.values.dtype == object:
+            return self.index.get_indexer(pd.Index(_as_text(values), dtype=object))
+        numbers = [whole_number(value) for value in values]
+        are_there = np.array([number is not None for number in numbers], bool)
+        whole = np.array([number or 0 for number in numbers], np.int64)
+        found = self.index.get_indexer(pd.Index(whole))
+        return np.where(are_there, found, -1)
+
+    def row(self, one: object, name: str) -> int:
+        """The row number of a single id, the argument `name`; `len(self)` where it is unknown."""
+        return int(self.codes(collected([one], name))[0])
+
+    def named(self, codes: np.ndarray, asked: pd.Series) -> np.ndarray:
+        """The ids that were asked for, known ones in the form that they have here."""
+        if is_text(asked) == (self.values.dtype == object):
+            return asked.to_numpy(self.values.dtype)
+        known = ~self.unknown(codes)
+        if known.all():
+            return self.values[codes]
+        return _as_text(asked.to_numpy())
+
+    def unknown(self, codes: np.ndarray) -> np.ndarray:
+        """Which of the row numbers that `codes` gave stand for an id it does not know."""
+        return codes == len(self)
+
+
+def _checked(column: pd.Series, source: str) -> pd.Series:
+    ids, bad = canonical(column)
+    tally = Tally(str(column.name), "", fault)
+    tally.see(bad, column, rows_of(source))
+    tally.settle()
+    return ids
+
+
+def _as_text(values: np.ndarray) -> np.ndarray:
+    return values if values.dtype == object else np.array(list(map(str, values)), object)

@@ -1,0 +1,270 @@
+"""Ids of every kind, through every door. Catches: two ids that become one, one id that becomes two,
+an id that has been through a float, a model that fits and cannot be saved."""
+
+import datetime
+from decimal import Decimal
+from itertools import product
+from uuid import UUID
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import pmf
+from pmf.data.canonical import canonical
+from pmf.data.frames import checked, pairs
+from pmf.data.ids import Ids, collected, factorize
+from pmf.errors import InputError
+
+# Columns of ids made of small numbers, and the same ids as text: two are the same where this is.
+KINDS = {
+    "int8": (lambda x: pd.Series(x, dtype="int8"), str),
+    "int64": (lambda x: pd.Series(x) + 2**60, lambda x: str(2**60 + x)),
+    "negative": (lambda x: -pd.Series(x), lambda x: str(-x)),
+    "unsigned": (lambda x: pd.Series(x, dtype="uint64"), str),
+    "beyond int64": (
+        lambda x: pd.Series([2**63 + one for one in x], dtype="uint64"),
+        lambda x: str(2**63 + x),
+    ),
+    "very large": (lambda x: pd.Series([10**30 + one for one in x]), lambda x: str(10**30 + x)),
+    "nullable": (
+        lambda x: pd.Series([2**53 + one for one in x], dtype="Int64"),
+        lambda x: str(2**53 + x),
+    ),
+    "Arrow's": (lambda x: pd.Series(x, dtype="int32[pyarrow]"), str),
+    "float": (lambda x: pd.Series(x, dtype="float64") * 1e6, lambda x: str(x * 10**6)),
+    "float32": (lambda x: pd.Series(x, dtype="float32"), str),
+    "nullable float": (lambda x: pd.Series(x, dtype="Float64"), str),
+    "objects": (lambda x: pd.Series(x, dtype=object), str),
+    "categories": (lambda x: pd.Series(x, dtype="category"), str),
+    "categories of floats": (lambda x: pd.Series(x, dtype="float64").astype("category"), str),
+    "decimals": (lambda x: pd.Series([Decimal(one) for one in x]), str),
+    "text": (lambda x: pd.Series([f"é{one}" for one in x]), lambda x: f"é{x}"),
+    "digits": (lambda x: pd.Series([str(one) for one in x]), str),
+    "leading zeros": (lambda x: pd.Series([f"{one:03}" for one in x]), lambda x: f"{x:03}"),
+    "categories of text": (
+        lambda x: pd.Series([f"u{one}" for one in x], dtype="category"),
+        lambda x: f"u{x}",
+    ),
+    "numbers among text": (
+        lambda x: pd.Series([one if one % 2 else f"u{one}" for one in x], dtype=object),
+        lambda x: str(x) if x % 2 else f"u{x}",
+    ),
+    "UUIDs": (lambda x: pd.Series([UUID(int=one) for one in x]), lambda x: str(UUID(int=x))),
+    "bytes": (lambda x: pd.Series([f"ü{one}".encode() for one in x]), lambda x: f"ü{x}"),
+}
+AS_TEXT = {"beyond int64", "very large", "text", "digits", "leading zeros", "categories of text",
+           "numbers among text", "UUIDs", "bytes"}  # fmt: skip
+SOME = [7, 3, 7, 12, 3, 40]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_column_has_one_of_two_forms(kind):
+    make, text = KINDS[kind]
+    ids, bad = canonical(make(SOME))
+    assert not bad.any() and list(map(str, ids)) == list(map(text, SOME))
+    assert (ids.dtype == np.int64) == (kind not in AS_TEXT)
+    assert kind not in AS_TEXT or all(type(one) is str for one in ids)
+    again, bad = canonical(ids)
+    assert again.tolist() == ids.tolist() and again.dtype == ids.dtype and not bad.any()
+    code, values = factorize(make(SOME), "x")
+    assert code.tolist() == [0, 1, 0, 2, 1, 3] and list(map(str, values)) == list(
+        map(text, [7, 3, 12, 40])
+    )
+
+
+@pytest.mark.parametrize("ours", KINDS)
+def test_ids_are_the_same_where_they_are_the_same_in_text(ours):
+    make, text = KINDS[ours]
+    known = Ids(factorize(make([7, 3, 12, 40]), "x")[1])
+    row_of = {text(one): row for row, one in enumerate([7, 3, 12, 40])}
+    for other, text_of in KINDS.values():
+        asked = [3, 5, 40, 40, 7]
+        codes = known.codes(other(asked))
+        assert codes.tolist() == [row_of.get(text_of(one), 4) for one in asked]
+        assert known.row(other(asked)[0], "user_id") == codes[0]
+        assert known.codes(collected(list(other(asked)), "users")).tolist() == codes.tolist()
+
+
+def test_text_that_only_looks_like_a_number_is_another_id():
+    known = Ids(np.array([7, 0, 2**63 - 1, -(2**63)]))
+    odd = [
+        "007",
+        "7.0",
+        " 7",
+        "+7",
+        "7e0",
+        "٧",
+        "-0",
+        "00",
+        "9223372036854775808",
+        "",
+        "7\n",
+        "1_0",
+    ]
+    assert known.codes(pd.Series(odd)).tolist() == [4] * len(odd)
+    same = ["7", "0", "9223372036854775807", "-9223372036854775808"]
+    assert known.codes(pd.Series(same)).tolist() == [0, 1, 2, 3]
+
+
+DAY = datetime.date(2004, 12, 31)
+NO_IDS = {
+    "missing": ([1, None], "row 2, column user_id: nan is missing"),
+    "missing text": (["a", None], "row 2, column user_id: .* is missing"),
+    "missing number": (pd.array([1, None], "Int64"), "row 2, column user_id: <NA> is missing"),
+    "fraction": ([1.0, 2.5], "row 2, column user_id: 2.5 is no whole number"),
+    "infinite": ([1.0, np.inf], "row 2, column user_id: inf is no whole number"),
+    "rounded": ([1, 2.0**53], "9007199254740992.0 is a float beyond 9,007,199,254,740,991, where"),
+    "rounded to 24 bits": (np.array([1, 2**24], "f4"), "16777216.0 is a float beyond 16,777,215"),
+    "a float among others": (["a", 2.0**53], "row 2, column user_id: 9007199254740992.0 is a flo"),
+    "yes and no": ([True, False], "row 1, column user_id: True is a boolean"),
+    "yes among numbers": (pd.Series([1, True], dtype=object), "row 2.*True is a boolean"),
+    "tuples": ([(1, 2), (1, 3)], r"row 1, column user_id: \(1, 2\) is of type tuple"),
+    "lists": ([[1], [2]], r"row 1, column user_id: \[1\] is of type list"),
+    "dates": ([DAY, DAY], "row 1, column user_id: .* is a date or a time.*: make it text"),
+    "times": (pd.to_datetime(["2020", "2021"]), "row 1.* is a date or a time"),
+    "periods": (pd.period_range("2020", periods=2), "row 1.* is of type Period"),
+    "complex": ([1j, 2j], "row 1, column user_id: 1j is of type complex"),
+    "broken bytes": ([b"a", b"\xff"], r"row 2, column user_id: b'\\xff' are bytes, and no UTF-8"),
+    "half a letter": (pd.Series(["a", "\ud800"], dtype=object), r"row 2.* be written as UTF-8"),
+    "categories": (pd.Categorical([True, False]), "row 1.* True is a boolean"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", NO_IDS)
+def test_what_is_no_id_is_refused_before_the_fit(kind):
+    column, message = NO_IDS[kind]
+    frame = pd.DataFrame({"user": column, "item": [1, 2], "rating": [3.0, 4.0]})
+    calls = [
+        lambda: checked(frame, "mine"),
+        lambda: pairs(frame, "mine"),
+        lambda: pmf.PMF(1).fit(frame, source="mine"),
+        lambda: Ids(np.arange(3)).codes(frame["user"].rename("user_id"), "mine"),
+    ]
+    for call in calls:
+        with pytest.raises(InputError, match="mine, " + message if message[0] == "r" else message):
+            call()
+
+
+# --- models ---------------------------------------------------------------------------------------
+
+PRIOR = pmf.IsotropicPrior(tau=4.0, user_factor=2.0, item_factor=2.0, user_bias=4.0, item_bias=4.0)
+USERS, ITEMS = 12, 15
+
+
+def ratings(kind: str) -> pd.DataFrame:
+    """The same ratings of the same people and films, under ids of a kind; the last 30 to test."""
+    rng, make = np.random.default_rng(0), KINDS[kind][0]
+    pair = rng.permutation(USERS * ITEMS)[:140]
+    value = np.round(3 + np.sin(pair), 2)
+    user, item = make([int(x) for x in pair // ITEMS]), make([int(x) for x in pair % ITEMS + 20])
+    return pd.DataFrame({"user": user, "item": item, "rating": value})
+
+
+def fit(frame) -> pmf.PMF:
+    return pmf.PMF(1, prior=PRIOR, num_steps=3, tolerance=0).fit(frame[:110])
+
+
+@pytest.fixture(scope="module")
+def reference() -> pmf.PMF:
+    return fit(ratings("int8"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_model_is_the_same_under_ids_of_any_kind(kind, reference, tmp_path):
+    """Fitted, saved, loaded, asked for everything that takes ids; the truth is the same model under
+    small integers."""
+    frame, text = ratings(kind), KINDS[kind][1]
+    model, plain = fit(frame), ratings("int8")
+    model.save(tmp_path / "m.pmf")
+    loaded = pmf.load(tmp_path / "m.pmf")
+    for side in ("users", "items"):
+        ours, truth = (getattr(m.fitted, side).values for m in (model, reference))
+        assert list(map(str, ours)) == [text(int(one)) for one in truth]
+        again = getattr(loaded.fitted, side).values
+        assert again.dtype == ours.dtype and again.tolist() == ours.tolist()
+
+    def same(ours: pd.DataFrame, truth: pd.DataFrame) -> None:
+        names = [name for name in ("user_id", "item_id") if name in truth]
+        for name in names:
+            named = [text(int(one)) for one in truth[name].dropna()]
+            assert list(map(str, ours[name].dropna())) == named
+        pd.testing.assert_frame_equal(ours.drop(columns=names), truth.drop(columns=names))
+
+    user, item = frame["user"][0], frame["item"][1]
+    same(loaded.predict(frame), reference.predict(plain))
+    same(pmf.recommend(loaded, n=3), pmf.recommend(reference, n=3))
+    asked = list(frame["user"].unique()[:4]), list(plain["user"].unique()[:4])
+    same(*(pmf.recommend(m, u, n=2) for m, u in zip((loaded, reference), asked, strict=True)))
+    same(pmf.recommend(loaded, user, 2), pmf.recommend(reference, plain["user"][0], 2))
+    same(pmf.similar_items(loaded, item, 4), pmf.similar_items(reference, plain["item"][1], 4))
+    new, new_truth = pmf.fold_in(loaded, frame[:30]), pmf.fold_in(reference, plain[:30])
+    same(new.explain(user, item), new_truth.explain(plain["user"][0], plain["item"][1]))
+    same(new.ask_next(user, 3), new_truth.ask_next(plain["user"][0], 3))
+    same(
+        loaded.partial_fit_users(frame[:30]).predict(frame),
+        reference.partial_fit_users(plain[:30]).predict(plain),
+    )
+    test = frame[110:], plain[110:]
+    scores = [pmf.report(m, x).scores for m, x in zip((loaded, reference), test, strict=True)]
+    assert scores[0] == scores[1]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"), list(product(["int8", "digits", "decimals"], repeat=2))
+)
+def test_a_model_takes_the_same_ids_in_any_kind(ours, theirs):
+    model, other = fit(ratings(ours)), ratings(theirs)
+    assert (model.predict(other)["unknown"] == "").all()
+    assert pmf.report(model, other[110:]).scores["unknown_users"] == 0
+    with pytest.warns(pmf.OverlapWarning, match="fitted to 110 of its 140 pairs"):
+        pmf.report(model, other)
+    grown = model.partial_fit_items(other[:20])
+    assert len(grown.fitted.items) == ITEMS
+    lists = pmf.recommend(model, other["user"].unique(), n=2)
+    assert lists["user_id"].isin(model.fitted.users.values).all()
+
+
+def test_a_stranger_in_a_file_is_unknown_and_the_rest_is_not(reference, tmp_path):
+    """`anon1`, and `007`, which is not 7: once either refused the whole file."""
+    from pmf.data.files import read_ratings
+
+    path = tmp_path / "test.csv"
+    path.write_text("user,item,rating\n7,20,3\nanon1,21,4\n007,22,2\n3,022,5\n")
+    table = read_ratings(path)
+    with pytest.warns(pmf.UnknownIdWarning, match="2 of 4 pairs have an unknown user, 1 an"):
+        predicted = reference.predict(table)
+    assert predicted["unknown"].tolist() == ["", "user", "user", "item"]
+    assert predicted["user_id"].tolist() == ["7", "anon1", "007", "3"]
+    with pytest.warns(pmf.UnknownIdWarning), pytest.warns(pmf.OverlapWarning, match="1 of its 4"):
+        assert pmf.report(reference, table).scores["unknown_users"] == 2
+    with pytest.warns(pmf.UnknownIdWarning, match="2 of 4 users are unknown"):
+        lists = pmf.recommend(reference, table.iloc[:, 0], n=1)
+    assert lists["user_id"].tolist() == ["7", "anon1", "007", "3"]
+
+
+def test_one_id_is_one_id(reference):
+    """Once `users="10"` were users 1 and 0."""
+    for one in (10, "10", 10.0, np.int8(10), Decimal(10), b"10"):
+        lists = pmf.recommend(reference, one, n=2)
+        assert lists["user_id"].tolist() == [10, 10] and lists["user_id"].dtype == np.int64
+        nobody = pmf.fold_in(reference, ratings("int8")[:0], users=one)
+        assert nobody.fitted.users.values.tolist() == [10 if one not in ("10", b"10") else "10"]
+    with pytest.raises(InputError, match="'12' the first"):
+        pmf.recommend(reference, candidates="12")
+    assert set(pmf.recommend(reference, candidates="21")["item_id"]) == {21}
+
+
+def test_models_of_other_integers_are_read(reference, tmp_path, monkeypatch):
+    """Earlier files hold integers as the ratings had them."""
+    from pmf import store
+
+    kept = store._pack
+    for kind in ("int32", "uint8", "uint64"):
+        monkeypatch.setattr(store, "_pack", lambda ids, kind=kind: {"ids": ids.values.astype(kind)})
+        reference.save(tmp_path / "m.pmf")
+        monkeypatch.setattr(store, "_pack", kept)
+        loaded = pmf.load(tmp_path / "m.pmf")
+        assert loaded.fitted.users.values.dtype == np.int64
+        frame = ratings("int8")
+        pd.testing.assert_frame_equal(loaded.predict(frame), reference.predict(frame))
