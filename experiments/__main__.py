@@ -207,6 +207,11 @@ def _show(
     for path in draw(folder, figures):
         if path.suffix in SHOWN:
             print(f"{SHOWN[path.suffix]:<9} {path}")
+    if figures is not None:
+        from paper_figures.build import left_out, read
+
+        for name, reason in left_out(read(folder)).items():
+            print(f"no figure {name}: {reason}")
 
 
 @app.command(short_help="Write the tracked tables.")

@@ -1,6 +1,7 @@
 """Run folders to tidy tables, small enough to track.
 
-    runs         id, arm, system, every field of the configuration, tuned.*, error: one line a run
+    runs         id, arm, system, every field of the configuration, tuned.*, error: one line a run;
+                 with `unit`, what ratings are counted in, where the configuration says so
     scores       id, metric, value
     trace        id, step, seconds, metric, value: at most 30 steps a run
     calibration  id, nominal, actual, width
@@ -47,6 +48,8 @@ def collect(
             "missing; run it first"
         )
     runs = pd.DataFrame([_line(point, folder / point.id) for point in points])
+    if experiment.unit:
+        runs["unit"] = experiment.unit
     metrics = _stacked(points, folder, "metrics")
     is_end = metrics["split"].isin(["final", "cost"])
     tables = {

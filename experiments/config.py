@@ -2,6 +2,7 @@
 
     about = "What is asked?"        one line for a person
     data = "ml-latest-small"        a data set's name, or a file of ratings
+    unit = "points"                 what ratings are counted in, for axes (default: as the data set)
     system = "pmf"                  who predicts: a name of `experiments.systems`, or FILE.py:NAME
     [split]                         `SplitConfig`
     [model]                         the system's settings; of "pmf", `pmf.settings.Settings`
@@ -39,7 +40,8 @@ from pmf.evaluate.compare import metric_named
 from pmf.settings import describe
 
 FROZEN = ConfigDict(frozen=True, extra="forbid")
-SECTIONS = ("about", "data", "system", "split", "model", "tuning", "ranking", "comparison", "arm")
+SECTIONS = ("about", "data", "unit", "system", "split", "model", "tuning", "ranking", "comparison",
+            "arm")  # fmt: skip
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 WHOLE_LISTS = ("map", "mrr")  # metrics of lists that are not cut off after k items
 MOST_RUNS = 100_000  # of an experiment; a larger grid is a slip
@@ -151,6 +153,7 @@ class Experiment(BaseModel):
     about: str = ""  # what it asks
     runs: tuple[RunConfig, ...]
     comparison: ComparisonConfig | None = None
+    unit: str = ""  # of the ratings, in words; empty: the data set's
 
 
 def find(name: Path) -> Path:
@@ -175,6 +178,7 @@ class Grid(NamedTuple):
 
     path: Path
     about: str
+    unit: str
     arms: dict[str, Axes]
     own: dict[str, tuple[str, ...]]  # the settings that each arm names itself
     comparison: ComparisonConfig | None
@@ -206,11 +210,11 @@ def read(path: Path, overrides: list[str]) -> Grid:
         override(tree, text)
     document.check(tree, str(path))
     _check_sections(tree, path)
-    about = tree.pop("about", "")
+    about, unit = tree.pop("about", ""), _unit(tree, path)
     comparison = _comparison(tree, path)
     arms = {arm.get("arm", ""): axes_of(arm, path) for arm in _arms(tree, path)}
     named = {name: tuple(content) for name, content in tree.get("arm", {}).items()}
-    return Grid(path, about, arms, named, comparison)
+    return Grid(path, about, unit, arms, named, comparison)
 
 
 def expand(grid: Grid) -> Experiment:
@@ -224,7 +228,9 @@ def expand(grid: Grid) -> Experiment:
     runs = tuple(grid.resolved(points_of))
     if len({run.model_dump_json() for run in runs}) != len(runs):
         raise InputError(f"{grid.path}: a list names the same value twice")
-    return Experiment(name=grid.path.stem, about=grid.about, runs=runs, comparison=grid.comparison)
+    return Experiment(
+        name=grid.path.stem, about=grid.about, runs=runs, comparison=grid.comparison, unit=grid.unit
+    )
 
 
 def _comparison(tree: Tree, path: Path) -> ComparisonConfig | None:
@@ -257,6 +263,16 @@ def _check_ranked(name: str, ranking: Tree | None, path: Path) -> None:
     known = [base] if base in WHOLE_LISTS else [f"{base}@{one}" for one in lengths]
     if name not in known:
         raise InputError(f"{path}: comparison.metrics: {name}: [ranking] gives {', '.join(known)}")
+
+
+def _unit(tree: Tree, path: Path) -> str:
+    """Taken out of the tree: it changes axes, and no run."""
+    unit = tree.pop("unit", "")
+    if not isinstance(unit, str):
+        raise InputError(f'{path}: unit={unit!r}: a word for axes, such as "points"')
+    if unit:
+        document.check_name(unit, "unit", str(path))
+    return unit
 
 
 def resolve(tree: Tree, source: str, own: tuple[str, ...] = ()) -> RunConfig:

@@ -47,13 +47,15 @@ def everything(context: typer.Context, results: Results = None, out: Out = None)
     if context.invoked_subcommand is not None:
         return
     results, out = results or RESULTS, out or OUT
-    from paper_figures.build import build
+    from paper_figures.build import build, left_out
     from paper_figures.report import read_all
     from paper_figures.tables import write
 
     for name, tables in read_all(results).items():
         for path in (*build(results / name, out / name), *write(tables, out / name)):
             print(path)
+        for figure, reason in left_out(tables).items():
+            print(f"{name}: no figure {figure}: {reason}")
     report(context, results, out)
 
 

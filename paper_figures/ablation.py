@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from paper_figures.lines import draw_dots
-from paper_figures.runs import METHODS, having, text, varies
+from paper_figures.runs import METHODS, having, text, unit, varies
 from paper_figures.style import COLUMN, MUTED, WIDE, legend_above
 
 TABLE = "comparisons"
@@ -15,7 +15,7 @@ CAPTION = (
     "line is worse, for the other scores better."
 )
 PANELS = {
-    "rmse": "Difference of RMSE (stars)",
+    "rmse": "Difference of RMSE ({unit})",
     "log_density": "Difference of log density (nats)",
     "ndcg@10": "Difference of NDCG@10",
 }
@@ -43,7 +43,8 @@ def plot(table: pd.DataFrame) -> Figure:
     grid = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     for axes, metric in zip(grid, metrics, strict=True):
         axes.axvline(0, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
-        draw_dots(axes, found[found["metric"] == metric], "row", "series", PANELS[metric])
+        label = PANELS[metric].replace("{unit}", unit(table))
+        draw_dots(axes, found[found["metric"] == metric], "row", "series", label)
         axes.locator_params(axis="x", nbins=6 if len(metrics) == 1 else 3)
     if varies(table, "model.method"):
         legend_above(figure)

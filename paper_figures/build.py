@@ -23,13 +23,14 @@ from paper_figures import (
     temporal,
     variance,
 )
-from paper_figures.runs import text
+from paper_figures.runs import text, unit, units
 from paper_figures.style import style
 from pmf.atomic import replacing
 from pmf.errors import InputError
 
 # Each has TABLE, TITLE, CAPTION, `suits(table)`, which says whether the table is one for it, and
-# `plot(table)`. In the order of a report.
+# `plot(table)`; some `why_not(table)`, the reason why a table that seems to be one is none, or
+# nothing. In the order of a report.
 FIGURES: dict[str, ModuleType] = {
     "rivals": rivals,
     "rank": rank,
@@ -54,8 +55,8 @@ Tables = dict[str, pd.DataFrame]
 def read(folder: Path) -> Tables:
     """The tables of an experiment by name, each merged with `runs` where it has an `id`.
 
-    A run that broke has a line in `scores` without a metric. Raises `InputError` where `runs` or
-    `scores` is missing.
+    A run that broke has a line in `scores` without a metric. Each line says in `unit` what ratings
+    are counted in. Raises `InputError` where `runs` or `scores` is missing.
     """
     for name in ("runs", "scores"):
         if not (folder / f"{name}.csv").is_file():
@@ -63,15 +64,18 @@ def read(folder: Path) -> Tables:
                 f"{folder / name}.csv: no such results table; run and collect the experiment first"
             )
     raw = {path.stem: _read(path) for path in sorted(folder.glob("*.csv"))}
-    runs = raw["runs"]
+    runs = raw["runs"] = raw["runs"].assign(unit=lambda runs: units(runs))
     broken = runs.loc[text(runs, "error") != "", ["id"]]
     raw["scores"] = pd.concat([raw["scores"], broken], ignore_index=True)
     return {
-        name: table.merge(runs, on="id", validate="many_to_one")
-        if name != "runs" and "id" in table
-        else table
-        for name, table in raw.items()
+        name: table if name == "runs" else _with_runs(table, runs) for name, table in raw.items()
     }
+
+
+def _with_runs(table: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    if "id" in table:
+        return table.merge(runs, on="id", validate="many_to_one")
+    return table.assign(unit=unit(runs))
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -102,6 +106,16 @@ def one_map(experiments: dict[str, Tables]) -> dict[str, Tables]:
         if "items" in tables:
             seen.add(data)
     return kept
+
+
+def left_out(tables: Tables) -> dict[str, str]:
+    """Figures that somebody may expect of the tables and that are not drawn, and why."""
+    reasons = {
+        name: figure.why_not(tables[figure.TABLE])
+        for name, figure in FIGURES.items()
+        if figure.TABLE in tables and hasattr(figure, "why_not")
+    }
+    return {name: reason for name, reason in reasons.items() if reason}
 
 
 def draw(tables: Tables, figure: ModuleType) -> Figure:

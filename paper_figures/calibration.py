@@ -9,6 +9,9 @@ from paper_figures.estimates import over_folds
 from paper_figures.runs import having, is_plain, representative, who
 from paper_figures.style import COLUMN, MUTED, legend_above, looks, marked
 
+WIDEST, NARROWEST = 3.0, 1.2  # lines: what lies below shows on both sides of what lies on it
+EVERY = 3  # levels from mark to mark, each system's at others than the next one's
+
 TABLE = "calibration"
 TITLE = "Calibration"
 CAPTION = (
@@ -30,9 +33,11 @@ def plot(table: pd.DataFrame) -> Figure:
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)), label="calibrated")
     all_looks = looks(who(table))
     found = over_folds(table.assign(who=who(table)), ["who", "nominal"], "actual")
-    for name, part in found.groupby("who", sort=False):
+    widths = np.linspace(WIDEST, NARROWEST, len(all_looks))
+    for j, (name, part) in enumerate(found.groupby("who", sort=False)):
         look = all_looks[str(name)]
-        axes.plot(part["nominal"], part["mean"], linestyle=look.dash, label=name, **marked(look))
+        axes.plot(part["nominal"], part["mean"], linestyle=look.dash, label=name,
+                  linewidth=widths[j], markevery=(j % EVERY, EVERY), **marked(look))  # fmt: skip
         axes.fill_between(part["nominal"], part["low"], part["high"], color=look.colour,
                           alpha=0.2, linewidth=0)  # fmt: skip
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from paper_figures.estimates import over_folds
 from paper_figures.lines import draw_dots
-from paper_figures.runs import having, representative, who
+from paper_figures.runs import having, representative, unit, who
 from paper_figures.style import COLUMN
 
 TABLE = "strata"
@@ -34,7 +34,7 @@ def plot(table: pd.DataFrame) -> Figure:
         draw_dots(axes, found[found["part"] == part].assign(row=found["who"]), "row", "who", "")
         axes.set_title(part)
         axes.locator_params(axis="x", nbins=6)
-    grid[-1].set_xlabel("Held-out RMSE (stars)")
+    grid[-1].set_xlabel(f"Held-out RMSE ({unit(table)})")
     return figure
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from paper_figures.runs import having, is_plain, of_metric, representative, who
+from paper_figures.runs import having, is_plain, of_metric, representative, unit, who
 from paper_figures.style import COLUMN, legend_above, looks, marked
 
 TABLE = "trace"
@@ -39,10 +39,12 @@ def plot(table: pd.DataFrame) -> Figure:
         is_gibbs = run["model.method"].iloc[0] == "gibbs"
         burn_in = run["model.burn_in"].fillna(0).iloc[0] if is_gibbs else 0
         early, late = run[run["step"] <= burn_in], run[run["step"] > burn_in]
-        axes.plot(early["seconds"], early["value"], color=look.colour, linewidth=0.6, alpha=0.6)
-        label = None if name in labelled else name
+        first = name not in labelled
+        if len(early):
+            axes.plot(early["seconds"], early["value"], color=look.colour, linewidth=0.6,
+                      alpha=0.6, label=f"{name}, single draws" if first else None)  # fmt: skip
         axes.plot(late["seconds"], late["value"], linestyle=look.dash, markevery=[-1],
-                  markersize=4.5, label=label, **marked(look))  # fmt: skip
+                  markersize=4.5, label=name if first else None, **marked(look))  # fmt: skip
         labelled.add(name)
         ends.append(run["value"].iloc[-1])
     axes.set_ylim(*_limits(np.array(ends), rmse["value"].max()))
@@ -50,7 +52,7 @@ def plot(table: pd.DataFrame) -> Figure:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("Wall-clock time of inference (s)")
-    axes.set_ylabel("Held-out RMSE (stars)")
+    axes.set_ylabel(f"Held-out RMSE ({unit(table)})")
     legend_above(figure, 3)
     return figure
 

@@ -9,16 +9,21 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from paper_figures.estimates import over_folds
-from paper_figures.runs import of_metric, who
+from paper_figures.runs import of_metric, unit, who
 from paper_figures.style import COLUMN, WIDE, looks, marked
 
 LABELS = {
-    "rmse": "Held-out RMSE (stars)",
+    "rmse": "Held-out RMSE ({unit})",
     "log_density": "Log density (nats a rating)",
     "ndcg@10": "NDCG@10",
-    "crps": "CRPS (stars)",
-    "mae": "Held-out MAE (stars)",
+    "crps": "CRPS ({unit})",
+    "mae": "Held-out MAE ({unit})",
 }
+
+
+def metric_label(metric: str, table: pd.DataFrame) -> str:
+    """An axis label, in the unit of the table's ratings."""
+    return LABELS.get(metric, metric).replace("{unit}", unit(table))
 
 
 def metrics_in(table: pd.DataFrame, wanted: Sequence[str]) -> list[str]:
@@ -46,7 +51,7 @@ def draw_lines(
         axes.plot(part[x], part["mean"], linestyle=look.dash, label=name, **marked(look))
         axes.fill_between(part[x], part["low"], part["high"], color=look.colour, alpha=0.18,
                           linewidth=0)  # fmt: skip
-    axes.set_ylabel(LABELS.get(metric, metric))
+    axes.set_ylabel(metric_label(metric, table))
     return found
 
 

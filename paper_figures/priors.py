@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from paper_figures.estimates import over_folds
-from paper_figures.lines import LABELS, draw_lines, log_ticks, metrics_in, panels
+from paper_figures.lines import draw_lines, log_ticks, metric_label, metrics_in, panels
 from paper_figures.runs import having, is_sweep, of_metric, text, varies, who
 from paper_figures.style import legend_above, looks
 
@@ -21,7 +21,22 @@ STRENGTH = "model.prior.user_factor"
 
 
 def suits(table: pd.DataFrame) -> bool:
-    return varies(table, STRENGTH) and not is_sweep(table)
+    return STRENGTH in table and _most_strengths(table) > 1 and not is_sweep(table)
+
+
+def why_not(table: pd.DataFrame) -> str:
+    """Why strengths that differ between arms alone make no figure; nothing where they do."""
+    if is_sweep(table) or not varies(table, STRENGTH) or suits(table):
+        return ""
+    return (
+        f"each arm has one {STRENGTH}, which is a point and no curve; give an arm several, as "
+        "user_factor = [1.0, 2.0, 4.0]"
+    )
+
+
+def _most_strengths(table: pd.DataFrame) -> int:
+    """The most strengths that one arm has."""
+    return int(table[STRENGTH].groupby(text(table, "arm")).nunique().max())
 
 
 def plot(table: pd.DataFrame) -> Figure:
@@ -38,7 +53,7 @@ def plot(table: pd.DataFrame) -> Figure:
                                  np.floor(np.log2(ridges["x"].max()) + 1e-9) + 1)  # fmt: skip
         _level_lines(axes, of_metric(named, metric), names)
         log_ticks(axes, list(ticks), "Prior precision over the middle of its grid")
-        axes.set_ylabel(LABELS[metric])
+        axes.set_ylabel(metric_label(metric, table))
     legend_above(figure, 3)
     return figure
 

@@ -7,7 +7,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from paper_figures.estimates import over_folds
 from paper_figures.labels import Label, place
-from paper_figures.runs import having, of_metric, representative, text, who
+from paper_figures.runs import having, of_metric, representative, text, unit, who
 from paper_figures.style import MUTED, WIDE, looks, marked
 
 TABLE = "scores"
@@ -58,7 +58,7 @@ def plot(table: pd.DataFrame) -> Figure:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("Time of a fit (s)")
-    axes.set_ylabel("Held-out RMSE (stars)")
+    axes.set_ylabel(f"Held-out RMSE ({unit(table)})")
     if broken:
         axes.set_title(f"Broke, and is not shown: {', '.join(broken)}", fontsize=7.5, color=MUTED)
     place(figure, axes, names, 7.5, len(names), always=True)

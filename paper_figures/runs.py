@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from pmf.data.catalogue import unit_of
 from pmf.errors import InputError
 
 METHODS = {"als": "ALS", "map": "MAP", "gibbs": "Gibbs"}
@@ -17,6 +18,17 @@ def having(table: pd.DataFrame, name: str, *columns: str) -> pd.DataFrame:
     if table.empty:
         raise InputError(f"{name}: the table has no rows; run and collect the experiment first")
     return table
+
+
+def units(runs: pd.DataFrame) -> pd.Series:
+    """What a rating of each run is counted in: as its configuration says, or as its data set."""
+    return text(runs, "unit").where(lambda said: said != "", text(runs, "data").map(unit_of))
+
+
+def unit(table: pd.DataFrame) -> str:
+    """The one unit of a table's ratings; "rating" where it has several, or none is known."""
+    found = text(table, "unit").unique()
+    return str(found[0]) if len(found) == 1 and found[0] else unit_of("")
 
 
 def of_metric(table: pd.DataFrame, metric: str) -> pd.DataFrame:

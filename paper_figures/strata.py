@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from paper_figures.estimates import over_folds
-from paper_figures.runs import having, is_plain, representative, who
+from paper_figures.runs import having, is_plain, representative, unit, who
 from paper_figures.style import WIDE, legend_above, looks, marked
 
 TABLE = "strata"
@@ -33,7 +33,7 @@ def plot(table: pd.DataFrame) -> Figure:
     for axes, (by, label) in zip(grid, SIDES.items(), strict=True):
         _draw(axes, table[table["by"] == by].assign(who=who(table)), list(who(table)))
         axes.set_xlabel(label)
-    grid[0].set_ylabel("Held-out RMSE (stars)")
+    grid[0].set_ylabel(f"Held-out RMSE ({unit(table)})")
     legend_above(figure, 5)
     return figure
 

@@ -205,7 +205,7 @@ def test_titles_on_the_map_do_not_overlap(experiments):
     boxes = [note.get_window_extent(renderer) for note in figure.axes[0].texts]
     assert len(boxes) > 30
     assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
-    assert factor_map.shortened("Matrix, The (1999)") == "The Matrix"
+    assert factor_map.shortened(["Matrix, The (1999)"]) == ["The Matrix"]
 
 
 def test_systems_look_different_and_always_the_same():

@@ -38,6 +38,11 @@ def load(name_or_path: str | PathLike, reading: Reading = AS_IT_IS, times: bool 
     return replace(dataset, ratings=checked(dataset.ratings, dataset.source, times=times))
 
 
+def unit_of(name: str) -> str:
+    """What a rating of a data set is counted in: "stars" where films are rated, else "rating"."""
+    return "stars" if name in NAMES else "rating"
+
+
 def load_items(name_or_path: str | PathLike) -> pd.DataFrame:
     """What is known of the items of a data set by name, its ratings unread; of a file, nothing.
 
