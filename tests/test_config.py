@@ -38,6 +38,8 @@ def test_lists_expand_to_a_grid_with_distinct_ids(config):
     assert identify(load(config, ["model.rank=3"]))[0].id not in ids
     assert len(load(config, ['model.method="map"', "model.rank=[2, 3]"]).runs) == 4
     assert load(config, ["model.scale=[1, 5]"]).runs[0].model.scale == (1, 5)
+    said = load(config, ["unit=points"])  # of axes: the same runs
+    assert said.unit == "points" and [point.id for point in identify(said)] == ids
     assert [point.title for point in points][:2] == ["fold=1, method=als", "fold=1, method=gibbs"]
 
 
@@ -109,6 +111,7 @@ def test_what_a_run_folder_says_is_the_configuration(arms):
         ("split=3", "arms.toml: split: a section is needed, as [split]"),
         ("model.rank", "say section.key=value"),
         ("data.x=3", "data is not a section"),
+        ("unit=3", "arms.toml: unit=3: a word for axes"),
     ],
 )
 def test_mistakes_name_the_file_and_the_key(arms, override, message):

@@ -116,6 +116,9 @@ def test_a_broken_system_is_a_run_with_an_error(experiment, tmp_path, monkeypatc
         execute(point, tmp_path / "runs" / point.id, quiet)
     tables = collect(experiment, points, tmp_path / "runs")
     assert set(tables["runs"]["error"]) == {"segmentation fault"} and tables["scores"].empty
+    assert "unit" not in tables["runs"]
+    said = experiment.model_copy(update={"unit": "points"})
+    assert set(collect(said, points, tmp_path / "runs")["runs"]["unit"]) == {"points"}
 
 
 @pytest.mark.parametrize("mean", [np.full(199, 3.0), np.r_[np.nan, np.full(199, 3.0)]])
