@@ -197,6 +197,65 @@ def test_arms_are_corrected_within_a_metric():
     assert rmse.loc["c", ["low", "high", "p"]].tolist() == [alone.low, alone.high, alone.p]
 
 
+def test_each_arm_has_the_line_that_it_has_alone():
+    """Its own difference, interval, p and effect, and not those of an arm beside it."""
+    scales = {"a": 1.0, "old": 1.2, "b": 1.25, "z": 1.6}
+    arms = dict(zip(scales, lines(12, scale=tuple(scales.values())), strict=True))
+    users = pd.concat([table.assign(arm=name) for name, table in arms.items()])
+    table = compare_arms(users, "old", ["rmse"], seed=0).set_index("arm")
+    assert list(table.index) == ["a", "b", "z"]
+    for arm in table.index:
+        alone = paired(arms[arm], arms["old"], "rmse", seed=0)
+        for name in ("difference", "low", "high", "p", "effect", "n"):
+            assert table.loc[arm, name] == pytest.approx(getattr(alone, name), rel=1e-12), name
+    assert table["low"].nunique() == table["high"].nunique() == 3
+
+
+def test_the_verdict_goes_by_the_adjusted_p(monkeypatch):
+    """0.02, 0.03 and 0.04 are each below 0.05, and among three none of them is."""
+    given = np.array([0.02, 0.03, 0.04])
+    monkeypatch.setattr(compare, "permutation_p", lambda *arguments: given)
+    arms = dict(zip("abcd", lines(13, scale=(1.0, 1.7, 1.8, 1.9)), strict=True))
+    users = pd.concat([table.assign(arm=name) for name, table in arms.items()])
+    table = compare_arms(users, "a", ["rmse"], seed=0)
+    assert table["p"].tolist() == given.tolist()
+    np.testing.assert_allclose(table["p_adjusted"], [0.06, 0.06, 0.06])
+    assert (table["low"] > 0).all() and set(table["verdict"]) == {"no difference shown"}
+    for level, verdict_of_one in ((0.95, "worse"), (0.99, "no difference shown")):
+        alone = compare_arms(users[users["arm"] < "c"], "a", ["rmse"], seed=0, level=level)
+        assert (alone["low"] > 0).all() and alone["verdict"].tolist() == [verdict_of_one]
+
+
+def test_a_p_is_never_zero():
+    """Of 80 users' signs no random ones are alike: the observed ones count themselves."""
+    p = permutation_p(np.ones((80, 2)) * [1, -3], seed=0, resamples=99)
+    assert p.tolist() == [0.01, 0.01]
+
+
+def test_an_interval_has_the_level_that_is_asked():
+    new, old = lines(14, scale=(1.0, 1.2))
+    width = {}
+    for level in (0.5, 0.95):
+        found = paired(new, old, "rmse", seed=0, level=level)
+        width[level] = found.high - found.low
+        assert found.low < found.difference < found.high
+    assert width[0.95] / width[0.5] == pytest.approx(1.96 / 0.674, rel=0.15)
+
+
+def test_users_count_once_in_a_ranking():
+    """However much they rate: 0.2 of one user and 0.4 of another are 0.3."""
+    old = pd.DataFrame({"user_id": [1, 2], "n": [1, 99], "ndcg@10": [0.0, 0.0]})
+    new = old.assign(**{"ndcg@10": [0.2, 0.4]})
+    assert paired(new, old, "ndcg@10", seed=0).difference == pytest.approx(0.3)
+
+
+def test_a_tie_of_a_user_counts_half():
+    old = pd.DataFrame({"user_id": range(4), "n": 1, "squared_error": [4.0, 4, 4, 4]})
+    new = old.assign(squared_error=[1.0, 1.0, 4.0, 9.0])
+    found = paired(new, old, "rmse", seed=0)
+    assert (found.share_better, found.n) == (0.625, 4)
+
+
 def test_users_without_a_ranking_have_no_part_in_it():
     new, old = lines(9, scale=(1.0, 1.7))
     for table in (new, old):

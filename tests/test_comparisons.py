@@ -45,6 +45,17 @@ def test_folds_are_pooled_and_seeds_averaged():
     pd.testing.assert_frame_equal(comparisons(table, RMSE), expected)
 
 
+def test_splits_of_several_seeds_are_several_splits():
+    """Their test ratings are others, so numbers add up, and who is in both counts twice."""
+    one = users(ranks=(2,), folds=(1,), seeds=(0,))
+    other = one[one["user_id"] < 10].assign(**{"split.seed": 1})
+    more = pd.concat([one, other])
+    sums = more.groupby(["user_id", "arm"])[["n", "squared_error"]].sum().reset_index()
+    assert set(sums["n"]) == {4, 8}
+    expected = compare_arms(sums, "a", ["rmse"], 0)
+    pd.testing.assert_frame_equal(comparisons(more, RMSE), expected)
+
+
 def test_an_arm_with_a_missing_run_is_left_out():
     table = users(ranks=(2,))
     broken = (table["arm"] == "b") & (table["split.fold"] == 2)

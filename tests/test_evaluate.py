@@ -75,6 +75,23 @@ def test_strata_part_the_ratings():
     assert table.loc["1-4", "user_mae"] == pytest.approx((0.5 + 0.0) / 2)
 
 
+def test_a_stratum_begins_at_its_first_count():
+    """Each stratum's first and last count, with an error that tells it."""
+    count = np.array([0, 1, 4, 5, 19, 20, 99, 100, 499, 500])
+    error = np.arange(1.0, 11.0)
+    table = stratified(np.arange(10), error, np.zeros(10), None, count).set_index("stratum")
+    truth = {"0": [1], "1-4": [2, 3], "5-19": [4, 5], "20-99": [6, 7], "100-499": [8, 9],
+             "500+": [10]}  # fmt: skip
+    assert table["mae"].to_dict() == {name: np.mean(one) for name, one in truth.items()}
+
+
+def test_strata_of_users_and_of_items_are_told_apart():
+    test = pd.DataFrame({"user_id": list("abcd"), "item_id": [1, 2, 3, 4], "rating": RATING})
+    found = evaluate(test, *PREDICTION, np.array([0, 1, 1, 1]), np.array([9, 9, 9, 600]))
+    assert found.by_user_history.set_index("stratum")["n"].to_dict() == {"0": 1, "1-4": 3}
+    assert found.by_item_popularity.set_index("stratum")["n"].to_dict() == {"5-19": 3, "500+": 1}
+
+
 def test_user_sums_by_hand():
     user = np.array([9, 7, 7, 9])
     table = s.user_sums(user, RATING, *PREDICTION).set_index("user_id")

@@ -171,6 +171,18 @@ def test_seeds_are_averaged_before_the_interval_over_folds():
     assert gap.mean == pytest.approx(0.52) and gap.high - gap.low < 0.06
 
 
+def test_several_splits_are_several_draws_whatever_the_seeds_of_the_fit():
+    """Splits by seed are units as folds are; without either the fit's seeds are."""
+    table = pd.DataFrame({"a": "x", "split.seed": [0, 0, 1, 1], "model.seed": [0, 1] * 2,
+                          "value": [1.0, 3.0, 2.0, 8.0]})  # fmt: skip
+    (found,) = over_folds(table, ["a"]).itertuples()
+    half = 12.706204736432095 * 1.5  # t with 1 degree of freedom; the means are 2 and 5
+    assert (found.mean, found.n) == (3.5, 2)
+    np.testing.assert_allclose([found.low, found.high], [3.5 - half, 3.5 + half])
+    (found,) = over_folds(table[table["split.seed"] == 0], ["a"]).itertuples()
+    assert (found.mean, found.n) == (2.0, 2)
+
+
 def test_laws_of_growth_are_those_that_were_put_in(experiments):
     x = np.array([1e3, 1e4, 1e5])
     found = power_law(x, 3 * x**1.25)

@@ -113,6 +113,7 @@ DATA, PRIOR = small_data(2), random_prior(TERMS)
 SAMPLER = gibbs.gibbs(unit_hyperprior(), TERMS, 3.5, 1.0)
 
 
+@pytest.mark.slow
 def test_rows_of_one_sweep_are_independent():
     """Nothing is known of any row but the first: each is drawn from N(0, I)."""
     one = Ratings(np.zeros(1, np.int32), np.zeros(1, np.int32), np.ones(1))

@@ -57,6 +57,23 @@ def test_comparisons_within_a_method_stay_there(experiments):
     assert comparisons_grid(experiments["sparsity"]) is None
 
 
+def test_a_line_of_comparisons_shows_each_number_under_its_name(experiments):
+    row = {"metric": "rmse", "arm": "new", "reference": "old", "difference": -0.05, "low": -0.08,
+           "high": -0.02, "p": 0.011, "p_adjusted": 0.033, "effect": 0.45, "n": 321,
+           "verdict": "better"}  # fmt: skip
+    rows = pd.DataFrame([row, row | {"arm": "newer", "p": 1e-5, "p_adjusted": 2e-4}])
+    grid = comparisons_grid({"comparisons": rows})
+    shown = [
+        dict(zip(grid.header, (cell.text for cell in line), strict=True)) for line in grid.rows
+    ]
+    assert shown[0] == {
+        "metric": "rmse", "arm": "new", "reference": "old", "difference": "−0.0500",
+        "interval": "−0.0800 to −0.0200", "adjusted p": "0.033", "effect": "0.45", "users": "321",
+        "verdict": "▲ better",
+    }  # fmt: skip
+    assert (shown[1]["arm"], shown[1]["adjusted p"]) == ("newer", "< 0.001")
+
+
 def test_three_languages_for_the_same_cells():
     grid = Grid(["a_b", "x"], [[Cell("R&D <1"), Cell("−0.1 ± 0.2", True)]], 1)
     assert markdown(grid) == "| a_b | x |\n| --- | ---: |\n| R&D <1 | **−0.1 ± 0.2** |\n"

@@ -4,6 +4,7 @@ over the wrong runs."""
 import json
 import os
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from matplotlib.figure import Figure
 
 from experiments import runs
 from experiments.collect import collect, thinned
-from experiments.config import load
+from experiments.config import RankingConfig, load
 from experiments.identity import identify
 from experiments.runs import execute
 from experiments.system import Outcome
@@ -23,6 +24,7 @@ from paper_figures import calibration, convergence
 from paper_figures.build import build
 from pmf.data.splits import Split
 from pmf.errors import InputError, Interrupted, NotFiniteError
+from pmf.evaluate.ranking import Ranking
 
 TABLES = ["calibration.csv", "metrics.csv", "pit.csv", "strata.csv", "users.csv"]
 
@@ -107,6 +109,39 @@ def test_a_system_without_a_variance_has_no_density(experiment, tmp_path, monkey
     assert len(tables["calibration"]) == 0 and "log density" not in summary(
         tables["runs"], tables["scores"]
     )
+
+
+def test_a_user_without_a_relevant_item_still_has_errors():
+    """Nothing is ranked for them, and their ratings count in every other comparison."""
+    train = pd.DataFrame({"user_id": [1, 2], "item_id": [5, 5], "rating": 3.0})
+    test = pd.DataFrame({"user_id": [1, 2, 2], "item_id": [6, 6, 7], "rating": [5.0, 1.0, 2.0]})
+    ranking = Ranking({"ndcg@10": 0.5}, pd.DataFrame({"user_id": [1], "relevant": 1, "ndcg": 0.5}))
+    asked = []
+
+    def rank(*arguments):
+        asked.append(arguments)
+        return ranking
+
+    outcome = Outcome(np.full(3, 3.0), rank=rank)
+    config = SimpleNamespace(ranking=RankingConfig(k=7, relevant=4.5))
+    found = runs.scored(config, Split(train, test), outcome)
+    assert found.users["user_id"].tolist() == [1, 2] and found.users["n"].tolist() == [1, 2]
+    assert found.users["squared_error"].tolist() == [4.0, 5.0]
+    assert found.users["ndcg"].tolist()[0] == 0.5 and np.isnan(found.users["ndcg"].iloc[1])
+    assert found.scores["ndcg@10"] == 0.5 and asked == [(test, train, 7, 4.5)]
+
+
+def test_a_pair_counts_by_what_is_known_of_it_in_training():
+    """Its user's and its item's training ratings, and not its test ratings."""
+    train = pd.DataFrame({"user_id": [1, 1, 2], "item_id": [5, 6, 5], "rating": 3.0})
+    test = pd.DataFrame({"user_id": [1, 2, 3, 3], "item_id": [7, 5, 5, 6], "rating": 4.0})
+    outcome = Outcome(np.array([1.0, 2.0, 3.0, 3.5]))
+    found = runs.scored(SimpleNamespace(ranking=None), Split(train, test), outcome)
+    history = found.by_user_history.set_index("stratum")["mae"].to_dict()
+    assert history == {"0": 0.75, "1-4": 2.5}
+    popularity = found.by_item_popularity.set_index("stratum")["mae"].to_dict()
+    assert popularity == {"0": 3.0, "1-4": pytest.approx(3.5 / 3)}
+    assert (found.scores["unknown_users"], found.scores["unknown_items"]) == (2, 1)
 
 
 def test_a_broken_system_is_a_run_with_an_error(experiment, tmp_path, monkeypatch):
