@@ -72,6 +72,10 @@ class Settings(BaseModel):
         if self.validation and self.method == "gibbs":
             raise ValueError("validation stops als and map early; gibbs does not overfit with time")
         streams = self.method == "map" and self.batch_size != "full" and self.optimizer != "lbfgs"
+        if self.optimizer == "lbfgs" and isinstance(self.batch_size, int):
+            raise ValueError(
+                "lbfgs searches along a line of the full batch; leave batch_size out, or take adam"
+            )
         if self.devices != 1 and (self.on_disk or self.fused):
             raise ValueError("on_disk and fused are for one device")
         if self.on_disk and not (streams and self.validation == 0):

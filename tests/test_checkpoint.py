@@ -215,6 +215,16 @@ def test_a_damaged_checkpoint_is_never_loaded(damage, tmp_path):
     assert fell_back >= 3  # the arrays, the facts, the draws
 
 
+def test_an_array_that_is_not_what_was_written_is_damaged(tmp_path, monkeypatch):
+    """Whatever the storage itself has noticed of it."""
+    folder = filled(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("pmf.checkpoint.digest", lambda *arrays: "0" * 64)
+        folder.save(4, ARRAYS, {"step": 4, "nan": np.nan}, [draw(4)])
+    with pytest.warns(UserWarning, match="step 4 is damaged .*is not what was written"):
+        assert_is_checkpoint(loaded(tmp_path), 3)
+
+
 def test_after_a_fallback_the_step_is_written_again(tmp_path):
     filled(tmp_path)
     cut(tmp_path / "draws" / "00000003.safetensors")

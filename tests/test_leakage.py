@@ -2,12 +2,12 @@
 part in, validation ratings that are learnt from, a trial of another model than the run's.
 """
 
-import inspect
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from capture import Captured, capture
 from grids import ARMS, quiet, write
 from test_run import scripted
 
@@ -34,25 +34,6 @@ def ratings(n: int, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame(columns).assign(rating=rng.integers(1, 6, n).astype(float))
 
 
-class Captured(Exception):
-    """Holds the arguments of a call by name."""
-
-    def __init__(self, **arguments):
-        self.arguments = arguments
-
-
-def captured(monkeypatch, module, name: str):
-    """From now on the function raises what it is called with."""
-    signature = inspect.signature(getattr(module, name))
-
-    def stop(*positional, **named):
-        bound = signature.bind(*positional, **named)
-        bound.apply_defaults()
-        raise Captured(**bound.arguments)
-
-    monkeypatch.setattr(module, name, stop)
-
-
 def pairs(part: Ratings) -> set:
     return set(zip(*(np.asarray(x).tolist() for x in part[:2]), strict=True))
 
@@ -60,7 +41,7 @@ def pairs(part: Ratings) -> set:
 @pytest.mark.parametrize("heldout", [None, ratings(50, seed=1)], ids=["alone", "watched"])
 def test_validation_ratings_judge_and_are_not_learnt_from(heldout, monkeypatch):
     """The two parts are the training ratings, whether or not others are watched."""
-    captured(monkeypatch, fitting, "run")
+    capture(monkeypatch, fitting, "run")
     table = ratings(400)
     with pytest.raises(Captured) as caught:
         pmf.PMF(rank=2, method="map", prior=PRIOR, validation=0.25).fit(table, heldout)
@@ -96,7 +77,7 @@ def test_a_candidate_is_judged_by_its_last_step():
 )
 def test_a_prior_is_chosen_for_the_model_that_is_asked(settings, search, monkeypatch):
     """Its terms, seed and kernel, on all of the training ratings."""
-    captured(monkeypatch, tuning, search)
+    capture(monkeypatch, tuning, search)
     model = pmf.PMF(rank=3, item_bias=False, seed=7, fused=False, num_chains=3, **settings)
     with pytest.raises(Captured) as caught:
         model.fit(ratings(300), ratings(50, seed=1))
@@ -163,7 +144,7 @@ def test_watched_ratings_change_no_number():
 
 
 def test_a_rival_is_not_given_the_test_ratings(monkeypatch):
-    captured(monkeypatch, peer, "predict_by_rival")
+    capture(monkeypatch, peer, "predict_by_rival")
     with pytest.raises(Captured) as caught:
         peer.fit_and_predict(peer.PeerSettings(rival="cmfrec", seed=5), SPLIT, None, quiet, None)
     given = caught.value.arguments

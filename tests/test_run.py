@@ -58,7 +58,14 @@ def test_patience_returns_the_best_step():
     assert len(result.records) == 6 and "step 3" in result.stopped
     assert result.log_posterior == -1.0
     np.testing.assert_allclose(result.heldout.mean, 1.0)
+    assert float(result.draws.mu[0] + result.draws.user.bias[0, 0, 0]) == 1.0
     np.testing.assert_allclose([r.heldout_rmse for r in result.records], [5, 4, 1, 2, 3, 3])
+
+
+def test_patience_returns_the_first_of_equally_good_steps():
+    schedule = Schedule(num_steps=20, patience=2)
+    result = run(scripted([5, 1, 1, 1, 0]), 0, small_data(), schedule, heldout(), heldout())
+    assert len(result.records) == 4 and "step 2" in result.stopped
 
 
 def test_tolerance_needs_three_calm_steps():
