@@ -16,6 +16,7 @@ from experiments import factorization, featured, peer, runs, tune
 from experiments.config import load
 from experiments.identity import identify
 from experiments.system import Outcome
+from experiments.systems import SYSTEMS
 from pmf import fit as fitting
 from pmf import tuning
 from pmf.data.movielens import Dataset
@@ -105,7 +106,7 @@ def test_a_trial_has_the_settings_of_its_run(model, tmp_path, monkeypatch):
         return Outcome(np.full(len(split.test), 3.0))
 
     system = factorization.SYSTEM._replace(fit_and_predict=fit)
-    monkeypatch.setattr(tune, "SYSTEMS", {"pmf": system})
+    monkeypatch.setitem(SYSTEMS, "pmf", system)
     tune.search(point, tmp_path, quiet)
     asked, shorter = point.config.model, {"tau", "num_steps", "burn_in", "thin"}
     assert len(seen) == 3
@@ -186,7 +187,7 @@ def test_a_searched_point_is_in_units_of_the_training_ratings(system, monkeypatc
     """A user's typical count and the ratings' spread are the training part's."""
     point = {"factor": 7.0, "user_bias": 2.0, "item_bias": 4.0, "user_exponent": 0.5}
     config = SimpleNamespace(model=system.settings(), system="given")
-    monkeypatch.setitem(runs.SYSTEMS, "given", system)
+    monkeypatch.setitem(SYSTEMS, "given", system)
     found = tune.Found(point, 0.8, 3, 0.0, 0.0)
     chosen = runs.settings_of(SimpleNamespace(config=config), SPLIT, found)
     assert chosen == system.tuned(config.model, point, SPLIT.train, 0.8)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -256,3 +257,60 @@ def test_impossible_fractions_are_refused(share):
     for split in (splits.sample_fraction, splits.last_fraction):
         with pytest.raises(InputError, match="fraction=.*: a test fraction lies between 0 and 1"):
             split(ratings(), share, *([1] if split is splits.sample_fraction else []))
+
+
+def in_order(users: int = 100, each: int = 40) -> pd.DataFrame:
+    """Every user's ratings of the items 0 to 39, one after another: a place is an item."""
+    user, item = np.divmod(np.arange(users * each), each)
+    frame = pd.DataFrame({"user_id": user, "item_id": item, "rating": 3.0})
+    return frame.assign(timestamp=np.arange(len(frame)), place=item / each, row=frame.index)
+
+
+def kept(split: Split) -> pd.DataFrame:
+    """Training ratings of the users who have test ratings."""
+    return split.train[split.train["user_id"].isin(split.test["user_id"])]
+
+
+CHOSEN = {
+    "sample_records": lambda frame, seed: splits.sample_records(frame, 0.2, seed).test,
+    "crossfold_records": lambda frame, seed: splits.crossfold_records(frame, 5, seed)[0].test,
+    "sample_n": lambda frame, seed: splits.sample_n(frame, 4, seed).test,
+    "sample_fraction": lambda frame, seed: splits.sample_fraction(frame, 0.1, seed).test,
+    "sample_users": lambda frame, seed: kept(splits.sample_users(frame, 60, 5, seed)),
+    "keep_share": lambda frame, seed: splits.keep_share(Split(frame, frame[:1]), 0.2, seed).train,
+}
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+def test_what_is_chosen_at_random_has_no_order(name):
+    """Neither the first nor the last, of the frame or of a user, nor the same of each user."""
+    frame = in_order()
+    for seed in (0, 1):
+        chosen = CHOSEN[name](frame, seed)
+        assert scipy.stats.kstest(chosen["place"] + 1 / 80, "uniform").pvalue > 1e-3
+        if name != "sample_users":
+            assert scipy.stats.kstest(chosen["row"] / len(frame), "uniform").pvalue > 1e-3
+        found, once = np.unique(chosen["user_id"], return_counts=True)
+        assert name != "sample_users" or (len(found) == 60 and set(once) == {5})
+    one, again, other = (set(CHOSEN[name](frame, seed)["row"]) for seed in (1, 1, 2))
+    assert one == again and len(one & other) < 0.7 * len(one)
+
+
+def test_users_and_items_are_chosen_at_random():
+    """A hundred of a thousand, in no order."""
+    frame = pd.DataFrame({"user_id": range(1000), "item_id": range(1000), "rating": 3.0})
+    frame = pd.concat([frame, frame.assign(item_id=frame["item_id"].iloc[::-1].to_numpy())])
+    for seed in (0, 1):
+        users = splits.sample_users(frame, 100, 0, seed).test["user_id"].unique()
+        items = splits.sample_items(frame, 0.1, seed).test["item_id"].unique()
+        for ids in (users, items):
+            assert len(ids) == 100
+            assert scipy.stats.kstest(np.sort(ids) / 1000, "uniform").pvalue > 1e-3
+    assert set(items) != set(splits.sample_items(frame, 0.1, 0).test["item_id"])
+
+
+def test_a_smaller_share_is_part_of_a_larger_one():
+    split = Split(in_order(), in_order(1))
+    shares = [set(splits.keep_share(split, share, 3).train["row"]) for share in (0.1, 0.3, 1)]
+    assert shares[0] < shares[1] < shares[2] and [len(x) for x in shares] == [400, 1200, 4000]
+    assert splits.keep_share(split, 0.1, 3).test is split.test
