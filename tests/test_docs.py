@@ -1,7 +1,8 @@
 """The documentation is true: its pages run as they stand there, and print what they show.
 
 Catches: a name, an argument or an option that has moved; a number that no longer comes out; a link
-to nowhere; a page that asks the network for a script, a style, a font or a picture.
+to nowhere; a page that asks the network for a script, a style, a font or a picture; a search that
+answers only behind a server; a table that breaks its numbers or hides its last column.
 """
 
 import os
@@ -20,6 +21,7 @@ import typer
 import experiments.__main__
 import paper_figures.__main__
 import pmf.cli
+from experiments.latency import chromium
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -28,6 +30,8 @@ FENCE = re.compile(r'^```(\w+)(?: title="([^"\n]*)")?\n(.*?)^```$', re.MULTILINE
 MARK = "--- end of a block ---"
 UNITS = 2  # of the last digit shown: what another processor's rounding may move
 NEEDED = ("mkdocs", "material", "mkdocstrings", "mkdocstrings_handlers", "math_core")
+SILENT = {"NO_MKDOCS_2_WARNING": "1"}  # mkdocs.yml says what it would say
+PATIENCE = 90_000  # milliseconds
 COMMANDS = {
     "pmf ": pmf.cli.app,
     "python -m experiments ": experiments.__main__.app,
@@ -187,7 +191,8 @@ def site(tmp_path_factory) -> Path:
         pytest.skip(f"{', '.join(missing)} not installed: pip install -e '.[docs]'")
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    env = os.environ | SILENT
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=env)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -215,3 +220,50 @@ def test_every_formula_of_the_site_is_mathml(site):
     assert page.count("<math") > 50 and 'class="arithmatex"' not in page
     shown = re.sub(r"<(pre|code|script)\b.*?</\1>", "", page, flags=re.DOTALL)
     assert not re.search(r"\\(frac|sum|tau|Lambda)|\$", shown)
+
+
+@pytest.fixture
+def browser():
+    """A browser of this machine, if it has one."""
+    if not chromium():
+        pytest.skip("no Chromium is installed")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as play:
+        arguments = ["--no-sandbox", "--disable-gpu"]
+        browser = play.chromium.launch(executable_path=chromium(), args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.mark.slow
+def test_the_search_answers_from_the_disk(site, browser):
+    page, asked = browser.new_page(), []
+    page.set_default_timeout(PATIENCE)
+    page.on("request", lambda request: asked.append(request.url))
+    with page.expect_request(re.compile("search_index")):
+        page.goto((site / "howto" / "gpu.html").as_uri())
+    page.get_by_role("textbox", name="Search").press_sequentially("submitit")
+    links = page.locator(".md-search-result__item a")
+    links.first.wait_for()
+    found = links.evaluate_all("links => links.map(link => link.pathname)")
+    assert str(site / "howto" / "cluster.html") in found
+    assert [address for address in asked if is_remote(address)] == []
+
+
+BROKEN = """tables => tables.flatMap(table => [...table.querySelectorAll("td[style*=right]")])
+    .filter(cell => {
+        const range = document.createRange();
+        range.selectNodeContents(cell);
+        return new Set([...range.getClientRects()].map(line => Math.round(line.top))).size > 1;
+    }).map(cell => cell.innerText)"""
+HIDDEN = """boxes => boxes.filter(box => box.scrollWidth > box.clientWidth).map(box => box.innerText)"""
+
+
+@pytest.mark.slow
+def test_a_table_of_results_breaks_no_number_and_hides_no_column(site, browser):
+    page = browser.new_page(viewport={"width": 1400, "height": 900})
+    page.goto((site / "results.html").as_uri())
+    tables = page.locator("article table")
+    assert tables.count() > 5
+    assert tables.evaluate_all(BROKEN) == []
+    assert page.locator(".md-typeset__scrollwrap").evaluate_all(HIDDEN) == []
