@@ -1,8 +1,28 @@
 """Strict settings for every test: 64-bit JAX, eight CPU devices, shapes checked at run time."""
 
+import atexit
 import os
+import shutil
+import tempfile
 
-os.environ["JAX_COMPILATION_CACHE_DIR"] = ""  # tests compile afresh, and leave nothing behind
+
+def programs() -> str:
+    """A folder for what this run of the tests compiles, shared by its workers and their children.
+
+    Most of a test's time is compilation, and many tests need the same programs. JAX finds one by
+    its text, its options and the versions, so another program is never taken for it. The folder
+    ends with the run, unless `PMF_TEST_PROGRAMS` names one to be kept.
+    """
+    if "PMF_TEST_PROGRAMS" not in os.environ:
+        os.environ["PMF_TEST_PROGRAMS"] = folder = tempfile.mkdtemp(prefix="pmf-tests-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return os.environ["PMF_TEST_PROGRAMS"]
+
+
+os.environ["JAX_COMPILATION_CACHE_DIR"] = programs()
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # see pmf/compilation.py
 
 import jax  # noqa: E402
 from jaxtyping import install_import_hook  # noqa: E402

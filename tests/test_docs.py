@@ -256,7 +256,9 @@ BROKEN = """tables => tables.flatMap(table => [...table.querySelectorAll("td[sty
         range.selectNodeContents(cell);
         return new Set([...range.getClientRects()].map(line => Math.round(line.top))).size > 1;
     }).map(cell => cell.innerText)"""
-HIDDEN = """boxes => boxes.filter(box => box.scrollWidth > box.clientWidth).map(box => box.innerText)"""
+HIDDEN = (
+    """boxes => boxes.filter(box => box.scrollWidth > box.clientWidth).map(box => box.innerText)"""
+)
 
 
 @pytest.mark.slow

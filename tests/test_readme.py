@@ -28,6 +28,21 @@ def test_the_printed_table_is_the_tracked_one():
     assert [line.split()[:7] for line in lines] == [line.split()[:7] for line in table]
 
 
+def test_every_citation_is_of_this_version():
+    """Catches a release that is cited as the one before it."""
+    root = README.parent
+    cff = dict(
+        re.findall(
+            r"^(title|version|date-released): (.*)$", (root / "CITATION.cff").read_text(), re.M
+        )
+    )
+    for page in (README, root / "docs" / "index.md"):
+        entry = dict(re.findall(r"^  (\w+) = {(.*)},?$", page.read_text(encoding="utf8"), re.M))
+        assert entry["version"] == cff["version"] == pmf.__version__
+        assert entry["title"].replace("{", "").replace("}", "") == cff["title"].strip('"')
+        assert entry["date"] == cff["date-released"]
+
+
 @pytest.mark.slow
 def test_the_example_runs(tmp_path):
     (example,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf8"), re.DOTALL)
