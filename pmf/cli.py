@@ -11,7 +11,20 @@ import pmf
 from pmf.atomic import TABLES, check_target
 from pmf.cli_data import data_app
 from pmf.cli_lists import Model, add_lists
+from pmf.cli_reading import with_reading
+from pmf.cli_settings import (
+    Clip,
+    Further,
+    PriorWords,
+    Scale,
+    Tau,
+    check_method,
+    further_of,
+    prior_of,
+    tau_of,
+)
 from pmf.command import SetOrFile, as_json, plain_app, run_app
+from pmf.data.reading import AS_IT_IS, Reading
 from pmf.errors import InputError
 
 # The heavy rooms are imported inside the commands, so that --help answers at once. The choices of
@@ -76,6 +89,7 @@ def doctor() -> None:
 
 
 @app.command()
+@with_reading
 def fit(
     train: Annotated[str, typer.Argument(help=SetOrFile[:-1] + ", or a folder of Parquet files.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="The model file to write.")],
@@ -97,6 +111,11 @@ def fit(
     ] = "1",
     user_bias: Annotated[bool, typer.Option(help="A bias for each user.")] = True,
     item_bias: Annotated[bool, typer.Option(help="A bias for each item.")] = True,
+    scale: Scale = None,
+    clip: Clip = False,
+    tau: Tau = None,
+    prior: PriorWords = None,
+    further: Further = None,
     on_disk: Annotated[
         bool, typer.Option("--on-disk", help="Ratings stay in files (map, from Parquet).")
     ] = False,
@@ -121,6 +140,7 @@ def fit(
         bool,
         typer.Option("--resume", help="Go on from the newest checkpoint, if there is one."),
     ] = False,
+    reading: Reading = AS_IT_IS,
 ) -> None:
     """Fit a model and write it to a file.
 
@@ -131,17 +151,30 @@ def fit(
     from pmf.progress import progress_bar
 
     check_target(out)
+    check_method(method, tau, prior)
     kept = None
     if checkpoints is not None:
         kept = Checkpoints(checkpoints, checkpoint_steps, checkpoint_minutes, resume=resume)
     elif resume or checkpoint_steps:
         raise InputError("--resume and --checkpoint-steps need --checkpoints FOLDER")
-    settings: dict[str, Any] = {"num_steps": steps, "seed": seed, "duplicates": duplicates}
-    settings["on_disk"] = on_disk
-    settings["devices"] = int(devices) if devices.isdecimal() else devices
-    model = PMF(rank, method, user_bias=user_bias, item_bias=item_bias, **settings)
+    settings: dict[str, Any] = {
+        "rank": rank,
+        "method": method,
+        "num_steps": steps,
+        "seed": seed,
+        "devices": int(devices) if devices.isdecimal() else devices,
+        "user_bias": user_bias,
+        "item_bias": item_bias,
+        "scale": scale,
+        "clip": clip,
+        "tau": "auto" if tau is None else tau_of(tau),
+        "prior": "auto" if prior is None else prior_of(prior),
+        "on_disk": on_disk,
+        "duplicates": duplicates,
+    }
+    model = PMF(**settings, **further_of(further or [], settings))
     with progress_bar() as on_step:
-        model.fit(train, on_step=on_step, checkpoints=kept)
+        model.fit(train, on_step=on_step, checkpoints=kept, reading=reading)
     model.save(out)
     fitted, last = model.require_fitted(), model.records[-1]
     result = fitted.fit
@@ -160,6 +193,7 @@ def fit(
 
 
 @app.command()
+@with_reading
 def evaluate(
     model: Model,
     test: Annotated[str, typer.Argument(help="Ratings that it was not fitted to. " + SetOrFile)],
@@ -190,6 +224,7 @@ def evaluate(
     in_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object; null is no number.")
     ] = False,
+    reading: Reading = AS_IT_IS,
 ) -> None:
     """Score a model on ratings that it was not fitted to.
 
@@ -199,13 +234,12 @@ def evaluate(
     from pmf.estimator import load
     from pmf.evaluate.report import ranked, report
 
-    fitted, ratings = load(model), load_data(test, times=False).ratings
+    fitted, ratings = load(model), load_data(test, reading, times=False).ratings
     result = report(fitted, ratings, bootstrap=bootstrap)
     scores: dict[str, Any] = dict(result.scores)
     if train is not None:
-        scores |= ranked(
-            fitted, ratings, load_data(train, times=False).ratings, top, relevant
-        ).scores
+        fitted_to = load_data(train, reading, times=False).ratings
+        scores |= ranked(fitted, ratings, fitted_to, top, relevant).scores
     intervals = {row.metric: (row.low, row.high) for row in result.intervals.itertuples()}
     if in_json:
         more = {"intervals": intervals} if bootstrap else {}
@@ -221,10 +255,12 @@ def evaluate(
 
 
 @app.command()
+@with_reading
 def predict(
     model: Model,
     pairs: Annotated[
-        Path, typer.Argument(help="A CSV, TSV or Parquet file of (user, item) pairs.")
+        Path,
+        typer.Argument(help="A file of (user, item) pairs, such as a CSV, TSV or Parquet file."),
     ],
     out: Annotated[Path, typer.Option(metavar="FILE", help="The CSV or Parquet file to write.")],
     interval: Annotated[
@@ -235,13 +271,14 @@ def predict(
             "on.",
         ),
     ] = [0.9],  # noqa: B006 - read only; Typer takes a list
+    reading: Reading = AS_IT_IS,
 ) -> None:
     """Predict the rating of each pair, with an interval, in the file's order."""
     from pmf.data.files import read_ratings, write_table
     from pmf.estimator import load
 
     check_target(out, TABLES)
-    table = read_ratings(pairs, required=("user_id", "item_id"))
+    table = read_ratings(pairs, required=("user_id", "item_id"), reading=reading)
     levels = interval[0] if len(interval) == 1 else interval
     predictions = load(model).predict(table, interval=levels, source=str(pairs))
     write_table(predictions, out)

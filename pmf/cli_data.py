@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
+from pmf.cli_reading import with_reading
 from pmf.command import SetOrFile, plain_app
+from pmf.data.reading import AS_IT_IS, Reading
 from pmf.errors import InputError
 
 data_app = plain_app("Data sets: what there is, and how to get it.")
@@ -41,11 +43,14 @@ def data_fetch(
 
 
 @data_app.command("describe")
-def data_describe(data: Annotated[str, typer.Argument(help=SetOrFile)]) -> None:
+@with_reading
+def data_describe(
+    data: Annotated[str, typer.Argument(help=SetOrFile)], reading: Reading = AS_IT_IS
+) -> None:
     """Counts, the rating scale, and how heavy the tails are."""
     from pmf.data.catalogue import load
 
-    dataset = load(data)
+    dataset = load(data, reading)
     ratings = dataset.ratings
     users, items = (ratings[side].value_counts() for side in ("user_id", "item_id"))
     print(f"{dataset.name} from {dataset.source}")

@@ -8,7 +8,9 @@ import pandas as pd
 import typer
 
 from pmf.atomic import TABLES, check_target
+from pmf.cli_reading import with_reading
 from pmf.command import SetOrFile
+from pmf.data.reading import AS_IT_IS, Reading
 from pmf.errors import InputError
 
 Model = Annotated[Path, typer.Argument(help="A model file, as pmf fit writes.")]
@@ -47,7 +49,7 @@ def add_lists(app: typer.Typer) -> None:
     """Add the commands to `pmf`."""
     app.command()(recommend)
     app.command()(similar)
-    app.command("fold-in")(fold_in)
+    app.command("fold-in")(with_reading(fold_in))
     app.command()(explain)
 
 
@@ -113,12 +115,13 @@ def fold_in(
     out: Out = None,
     titles: Titles = None,
     in_json: InJson = False,
+    reading: Reading = AS_IT_IS,
 ) -> None:
     """The best items for new users, from their ratings alone and without a refit."""
     import pmf
 
     _check_out(out, in_json)
-    new = pmf.fold_in(pmf.load(model), pmf.load_data(ratings, times=False).ratings)
+    new = pmf.fold_in(pmf.load(model), pmf.load_data(ratings, reading, times=False).ratings)
     _give(pmf.recommend(new, n=count, rule=rule, diversity=diversity), titles, in_json, out)
 
 

@@ -15,7 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 from pmf.compilation import keep_compiled
 from pmf.errors import InputError, Interrupted, NotFiniteError
 
-SetOrFile = "A data set's name (see pmf data list), or a CSV, TSV or Parquet file."
+SetOrFile = "A data set's name (see pmf data list), or a file such as a CSV, TSV or Parquet file."
 UsageError: Any = typer.BadParameter.__mro__[1]  # every complaint about arguments derives from it
 
 

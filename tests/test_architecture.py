@@ -37,6 +37,7 @@ FLOORS = [
     {"pmf.lists"},
     {"pmf.estimator"},
     {"pmf.evaluate.report"},
+    {"pmf.cli_reading", "pmf.cli_settings"},
     {"pmf.cli_data", "pmf.cli_lists", "pmf.app.launch", "pmf.app.person", "pmf.app.space",
      "pmf.app.text"},
     {"pmf.cli"},

@@ -373,6 +373,13 @@ def test_a_reading_that_cannot_be_is_refused(said, message):
         Reading(**said)
 
 
+def test_a_first_line_without_names_is_told_of(tmp_path):
+    with pytest.raises(pmf.InputError, match="one column only, '1;7;3'; say how its fields are"):
+        read(tmp_path, "r.txt", "1;7;3\n1;8;4\n")
+    with pytest.raises(pmf.InputError, match=r"no names of columns but \['1', '7', '3.5'\];"):
+        read(tmp_path, "r.txt", "1;7;3.5\n1;8;4\n", separator=";")
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [

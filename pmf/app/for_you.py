@@ -1,5 +1,7 @@
 """The page For you: rate films, and see the list and its intervals move."""
 
+from io import BytesIO
+
 import altair as alt
 import numpy as np
 import pandas as pd
@@ -8,6 +10,7 @@ import streamlit as st
 from pmf.app import choice, state
 from pmf.app.person import ME, Filters, genres_of, listed, on_scale, reasons, uploaded
 from pmf.app.text import as_csv, plain
+from pmf.data.text import Wanted, read_csv
 from pmf.errors import InputError
 from pmf.fit import Fitted
 from pmf.folded import Folded, ratings_of
@@ -93,7 +96,7 @@ def _other_sources() -> None:
     file = st.file_uploader("A CSV of your ratings: item_id, rating", ["csv"])
     if file is not None and st.button("Use this file"):
         try:
-            stars = uploaded(pd.read_csv(file), state.current().table, state.current().scale)
+            stars = uploaded(_read(file), state.current().table, state.current().scale)
         except (InputError, ValueError, UnicodeError) as error:
             state.complain(error)
         else:
@@ -102,6 +105,10 @@ def _other_sources() -> None:
     if st.button("Forget my ratings"):
         st.session_state["stars"], st.session_state["dismissed"] = {}, set()
         st.rerun()
+
+
+def _read(file: BytesIO) -> pd.DataFrame:
+    return read_csv(file, "the uploaded file", wanted=Wanted(("item_id", "rating")))
 
 
 def _take_a_users(fitted: Fitted) -> None:

@@ -11,6 +11,7 @@ from scipy.special import ndtri
 
 from pmf.answers import Model
 from pmf.content_model import Content
+from pmf.data.columns import canonical_columns
 from pmf.data.frames import checked
 from pmf.errors import InputError
 from pmf.folded import Folded, fold_in
@@ -160,8 +161,8 @@ def uploaded(frame: pd.DataFrame, table: pd.DataFrame, scale: tuple[float, float
     """
     if len(frame) > MOST_RATINGS:
         raise InputError(f"{len(frame):,} rows; one person's ratings are {MOST_RATINGS:,} at most")
-    names = {str(name).lower() for name in frame.columns}
-    if not names & {"user_id", "userid", "user", "uid"}:
+    names = canonical_columns([*map(str, frame.columns)], (), "the uploaded file")
+    if "user_id" not in names.values():
         frame = frame.assign(user_id=ME)
     good = checked(frame, "the uploaded file", scale, times=False)
     if good["user_id"].nunique() > 1:

@@ -101,6 +101,8 @@ def _read(
     known = names or head.fields
     if wanted is not None:
         known = pa.csv.read_csv(BytesIO(head.text), read, parse, convert).column_names
+        if names is None and not wanted.told:
+            _check_names(known, source)
         columns = wanted.columns(known, source)
         convert.include_columns = list(columns)
         # Ids are read as words: 007 is not 7, and twenty digits are no float.
@@ -164,6 +166,20 @@ def header_of(stream: Stream, source: str, separator: str, quoted: bool) -> Head
     if lines.tell() >= LONGEST_HEADER:
         raise InputError(f"{source}: no line ends in its first {LONGEST_HEADER:,} bytes")
     return Header(fields, head[: lines.tell()])
+
+
+def _check_names(names: list[str], source: str) -> None:
+    """Raise `InputError` where the first line's fields can be no names of columns."""
+    if len(names) == 1:
+        raise InputError(
+            f"{source}: one column only, {names[0]!r:.80}; say how its fields are parted, as "
+            "separator=';' (--separator ';')"
+        )
+    if all(re.fullmatch(r"-?\d+(\.\d+)?", name) for name in names):
+        raise InputError(
+            f"{source}: its first line has no names of columns but {names!r:.80}; where it is a "
+            "rating say header=False (--no-header)"
+        )
 
 
 def width_of(line: bytes, separator: str, quoted: bool) -> int:
