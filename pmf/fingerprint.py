@@ -7,6 +7,7 @@ import jax
 
 from pmf.data.compact import stored
 from pmf.leaves import digest
+from pmf.optimizers import is_spec
 from pmf.settings import Settings
 from pmf.types import Ratings
 
@@ -26,7 +27,7 @@ def fingerprint(
     """
     without = AFTER_THE_RUN | BEFORE_THE_RUN | ONLY_ROUNDING | {"optimizer"}
     values = settings.model_dump(mode="json", exclude=without)
-    named = isinstance(settings.optimizer, str)
+    named = is_spec(settings.optimizer)
     values["optimizer"] = settings.optimizer if named else "an optax transformation"
     return {
         **{f"setting {name}": value for name, value in values.items()},

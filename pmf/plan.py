@@ -1,14 +1,13 @@
 """What a method's name stands for: its algorithm, its schedule, and the priors chosen for it."""
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from pmf import tuning
+from pmf import optimizers, tuning
 from pmf.als import als
 from pmf.gibbs import Hyperprior, gibbs
 from pmf.gradient import gradient_map
@@ -111,14 +110,9 @@ def default_hyperprior(settings: Settings) -> Hyperprior:
 
 
 def _optimizer(settings: Settings) -> optax.GradientTransformation:
-    if isinstance(settings.optimizer, str):
-        return _named_optimizer(settings.optimizer, settings.learning_rate)
+    if optimizers.is_spec(settings.optimizer):
+        return optimizers.build(settings.optimizer, settings.learning_rate)
     return settings.optimizer
-
-
-@lru_cache(maxsize=8)  # the same object for the same name, so that jit recognises its step
-def _named_optimizer(name: str, learning_rate: float) -> optax.GradientTransformation:
-    return optax.lbfgs() if name == "lbfgs" else optax.adam(learning_rate)
 
 
 def _batch_size(settings: Settings, n: int) -> int | None:
@@ -126,6 +120,7 @@ def _batch_size(settings: Settings, n: int) -> int | None:
         case "full":
             return None
         case "auto":
-            return None if n <= FULL_BATCH or settings.optimizer == "lbfgs" else MINI_BATCH
+            needs_all = optimizers.is_lbfgs(settings.optimizer)
+            return None if n <= FULL_BATCH or needs_all else MINI_BATCH
         case size:
             return size

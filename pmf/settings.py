@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pmf import optimizers
 from pmf.data.frames import Duplicates
 from pmf.errors import InputError
 from pmf.priors import IsotropicPrior
@@ -44,8 +45,8 @@ class Settings(BaseModel):
     # ALS and MAP
     prior: Prior = "auto"
     tolerance: Annotated[float, Field(ge=0)] | None = None  # relative change that ends a run
-    optimizer: Any = "adam"  # MAP: "adam", "lbfgs" or an optax transformation
-    learning_rate: Annotated[float, Field(gt=0)] = 0.02  # Adam's
+    optimizer: Any = "adam"  # MAP: see `pmf.optimizers`; or an optax transformation
+    learning_rate: Annotated[float, Field(gt=0)] = 0.02  # of an optimizer without its own
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto", "full"] = "auto"  # MAP
     on_disk: bool = False  # MAP: ratings stay in files and pass through in mini-batches
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.0  # training share for early stopping
@@ -71,8 +72,9 @@ class Settings(BaseModel):
         _check_scale(self.scale, self.clip)
         if self.validation and self.method == "gibbs":
             raise ValueError("validation stops als and map early; gibbs does not overfit with time")
-        streams = self.method == "map" and self.batch_size != "full" and self.optimizer != "lbfgs"
-        if self.optimizer == "lbfgs" and isinstance(self.batch_size, int):
+        is_lbfgs = optimizers.is_lbfgs(self.optimizer)
+        streams = self.method == "map" and self.batch_size != "full" and not is_lbfgs
+        if is_lbfgs and isinstance(self.batch_size, int):
             raise ValueError(
                 "lbfgs searches along a line of the full batch; leave batch_size out, or take adam"
             )
@@ -80,11 +82,7 @@ class Settings(BaseModel):
             raise ValueError("on_disk and fused are for one device")
         if self.on_disk and not (streams and self.validation == 0):
             raise ValueError("on_disk: map by mini-batches only, and without validation")
-        has_parts = all(
-            callable(getattr(self.optimizer, part, None)) for part in ("init", "update")
-        )
-        if self.optimizer not in ("adam", "lbfgs") and not has_parts:
-            raise ValueError("optimizer: 'adam', 'lbfgs' or an optax transformation")
+        _check_optimizer(self.optimizer)
 
 
 class ContentSettings(BaseModel):
@@ -131,6 +129,13 @@ class HybridSettings(BaseModel):
         _check_scale(self.scale, self.clip)
         if (self.prior == "auto") != (self.regression == "auto"):
             raise ValueError("prior and regression: give both, or neither to have both chosen")
+
+
+def _check_optimizer(optimizer: Any) -> None:
+    if optimizers.is_spec(optimizer):
+        optimizers.check(optimizer)
+    elif not all(callable(getattr(optimizer, part, None)) for part in ("init", "update")):
+        raise ValueError("optimizer: a name, a table with a name, or an optax transformation")
 
 
 def _check_scale(scale: tuple[float, float] | None, clip: bool) -> None:

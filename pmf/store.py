@@ -18,6 +18,7 @@ from pmf.data.parquet import one_line
 from pmf.errors import InputError
 from pmf.fit import Fit, Fitted
 from pmf.leaves import digest, digest_of
+from pmf.optimizers import is_spec
 from pmf.plausible import check_fitted
 from pmf.settings import Settings, make_settings
 from pmf.tuning import Search, Trial
@@ -104,7 +105,7 @@ def _checksum(text: str, tensors: dict[str, np.ndarray]) -> str:
 
 def _as_json(settings: Settings) -> dict[str, Any]:
     values = settings.model_dump()
-    if not isinstance(values["optimizer"], str):
+    if not is_spec(values["optimizer"]):
         values["optimizer"] = "adam"  # an optax object is code; a loaded model only predicts
     return values
 
