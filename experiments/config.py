@@ -1,7 +1,9 @@
 """Configurations: TOML in, a grid of resolved runs out. `pmf` itself never sees one.
 
     about = "What is asked?"        one line for a person
-    data = "ml-latest-small"        a data set's name, or a file of ratings
+    data = "ml-latest-small"        a data set's name, or a file of ratings, from this file's folder
+    [reading]                       how that file is read: `pmf.Reading` without its columns
+    [columns]                       the names of its columns user, item, rating, timestamp
     unit = "points"                 what ratings are counted in, for axes (default: as the data set)
     system = "pmf"                  who predicts: a name of `experiments.systems`, or FILE.py:NAME
     [split]                         `SplitConfig`
@@ -16,6 +18,7 @@ A list is expanded into a grid wherever it stands.
 
 import difflib
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -32,16 +35,18 @@ from pydantic import (
 from experiments import document, own
 from experiments.document import Tree
 from experiments.grid import Axes, axes_of, count_of, override, points_of, samples_of
+from experiments.located import locate
 from experiments.system import System
 from experiments.systems import system_named
+from pmf.data.reading import Reading
 from pmf.data.times import moment
 from pmf.errors import InputError
 from pmf.evaluate.compare import metric_named
 from pmf.settings import describe
 
 FROZEN = ConfigDict(frozen=True, extra="forbid")
-SECTIONS = ("about", "data", "unit", "system", "split", "model", "tuning", "ranking", "comparison",
-            "arm")  # fmt: skip
+SECTIONS = ("about", "data", "reading", "columns", "unit", "system", "split", "model", "tuning",
+            "ranking", "comparison", "arm")  # fmt: skip
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 WHOLE_LISTS = ("map", "mrr")  # metrics of lists that are not cut off after k items
 MOST_RUNS = 100_000  # of an experiment; a larger grid is a slip
@@ -132,6 +137,7 @@ class RunConfig(BaseModel):
     model_config = FROZEN
 
     data: str = ""  # empty, as the split, of a system that reads none
+    reading: Reading | None = None  # of a file
     system: str = "pmf"
     arm: str = ""
     split: SplitConfig | None = None
@@ -206,10 +212,12 @@ def read(path: Path, overrides: list[str]) -> Grid:
     """The first half of `load`: a grid of any size, not expanded."""
     document.check_name(path.stem, "the name", str(path))
     tree = document.read(path)
+    locate(tree, path)
     for text in overrides:
         override(tree, text)
     document.check(tree, str(path))
     _check_sections(tree, path)
+    _join_reading(tree, path)
     about, unit = tree.pop("about", ""), _unit(tree, path)
     comparison = _comparison(tree, path)
     arms = {arm.get("arm", ""): axes_of(arm, path) for arm in _arms(tree, path)}
@@ -275,6 +283,29 @@ def _unit(tree: Tree, path: Path) -> str:
     return unit
 
 
+def _join_reading(tree: Tree, path: Path) -> None:
+    """`[reading]` and `[columns]` are two sections, as one writes them, and one reading."""
+    reading, columns = tree.pop("reading", {}), tree.pop("columns", {})
+    if "columns" in reading:
+        raise InputError(f"{path}: reading.columns: a section of its own, as [columns]")
+    if reading or columns:
+        tree["reading"] = {**reading, "columns": columns}
+
+
+def _reading(content: Any, source: str) -> Reading | None:
+    """How a file is read. Raises `InputError` naming `source` and the key."""
+    if content is None:
+        return None
+    known = [field.name for field in fields(Reading)]
+    for key in content:
+        if key not in known:
+            raise InputError(f"{source}: reading.{key}: unknown setting; {_hint(key, known)}")
+    try:
+        return Reading(**content)
+    except InputError as error:
+        raise InputError(f"{source}: reading: {error}") from error
+
+
 def resolve(tree: Tree, source: str, own: tuple[str, ...] = ()) -> RunConfig:
     """One point of a grid, or the content of a `config.json`, checked by its system's settings.
 
@@ -286,10 +317,11 @@ def resolve(tree: Tree, source: str, own: tuple[str, ...] = ()) -> RunConfig:
     parts = dict(tree)
     if system.tables and not tree.get("data"):
         raise InputError(f"{source}: data: which? A data set's name, or a file of ratings")
-    if not system.tables and (tree.get("data") or tree.get("split")):
+    if not system.tables and (tree.get("data") or tree.get("split") or tree.get("reading")):
         raise InputError(
-            f"{source}: system={tree['system']} reads no data: leave out data and split"
+            f"{source}: system={tree['system']} reads no data: leave out data, reading and split"
         )
+    parts["reading"] = _reading(tree.get("reading"), source)
     parts["split"] = None
     if system.tables:
         parts["split"] = _checked(SplitConfig, tree.get("split") or {}, "split.", source)
@@ -339,7 +371,7 @@ def _check_sections(tree: Tree, path: Path) -> None:
             raise InputError(f"{path}: {key}: unknown key; {_hint(key, list(SECTIONS))}")
     if not isinstance(tree.get("about", ""), str):
         raise InputError(f"{path}: about: a line of text is needed")
-    for key in ("split", "model", "tuning", "ranking", "comparison", "arm"):
+    for key in ("reading", "columns", "split", "model", "tuning", "ranking", "comparison", "arm"):
         if not isinstance(tree.get(key, {}), dict):
             raise InputError(f"{path}: {key}: a section is needed, as [{key}]")
 

@@ -36,7 +36,7 @@ def identified(config: RunConfig, title: str = "") -> Point:
     data, code = "", code_of(config.system)
     if config.split is not None:
         folds = config.split.file if config.split.kind == "assigned_folds" else ""
-        data = digest(config.data, system_named(config.system).tables, folds)
+        data = digest(config.data, system_named(config.system).tables, folds, config.reading)
     run = _hash(_named(config), data, code)
     return Point(config, data, code, run, study_of(config, data, code), title)
 
@@ -89,7 +89,9 @@ def named_fields(config: RunConfig) -> dict[str, Any]:
 
 def fields_of(config: RunConfig) -> dict[str, Any]:
     """Every field of a configuration by its dotted name, the arm and the system first."""
-    fields = {"arm": config.arm, "system": ""} | flattened(config.model_dump(mode="json"))
+    absent = {"reading"} if config.reading is None else None
+    content = config.model_dump(mode="json", exclude=absent)
+    fields = {"arm": config.arm, "system": ""} | flattened(content)
     return fields | {"system": label_of(config.system)}
 
 

@@ -11,25 +11,28 @@ from pmf.data import splits
 from pmf.data.catalogue import load
 from pmf.data.columns import canonical_columns
 from pmf.data.movielens import Dataset, data_dir
+from pmf.data.reading import AS_IT_IS, Reading
 from pmf.data.text import read_csv
 from pmf.errors import InputError
 
 
 @lru_cache(maxsize=1)  # a grid is mostly of one data set, and a large one fills the memory
-def dataset(name: str) -> Dataset:
+def dataset(name: str, reading: Reading | None = None) -> Dataset:
     """A data set by name, or a file by path; the last one is kept."""
-    return load(name)
+    return load(name, reading or AS_IT_IS)
 
 
 @lru_cache(maxsize=64)
-def digest(name: str, tables: tuple[str, ...], folds: str = "") -> str:
+def digest(
+    name: str, tables: tuple[str, ...], folds: str = "", reading: Reading | None = None
+) -> str:
     """sha256 of the canonical tables of a data set, rows in order, and of a file of folds.
 
     The order counts, since a seeded split is of positions.
     """
     total = hashlib.sha256()
     for table in tables:
-        frame = getattr(dataset(name), table)
+        frame = getattr(dataset(name, reading), table)
         total.update(f"{table} {list(frame.columns)} {len(frame)}".encode())
         if len(frame):
             rows = pd.util.hash_pandas_object(frame, index=False)

@@ -66,7 +66,7 @@ def predict(
     if config.split is None:
         system = system_named(config.system)
         return None, system.fit_and_predict(config.model, None, None, on_step, checkpoints)
-    data = dataset(config.data)
+    data = dataset(config.data, config.reading)
     split = split_data(data.ratings, config.split)
     settings = settings_of(point, split, tuned)
     with warnings.catch_warnings():

@@ -67,7 +67,7 @@ def _run_trials(config: RunConfig, journal: Path, on_step: OnStep) -> Found:
     assert tuning is not None and config.split is not None
     system = system_named(config.system)
     space = system.space(config.model)
-    train = split_data(dataset(config.data).ratings, config.split).train
+    train = split_data(dataset(config.data, config.reading).ratings, config.split).train
     parts = sample_records(train, tuning.fraction, tuning.seed)
     study = _opened(journal)
     while (done := len(study.trials)) < tuning.trials:
@@ -89,9 +89,10 @@ def _try(
     """The validation RMSE of a candidate; infinity where its fit is not finite, or broke."""
     system = system_named(config.system)
     settings = system.tuned(trial_settings(config), point, train, None)
+    data = dataset(config.data, config.reading)
     try:
         outcome = system.fit_and_predict(
-            settings, parts, dataset(config.data), lambda phase, step, total: None, None
+            settings, parts, data, lambda phase, step, total: None, None
         )
     except NotFiniteError:
         return float("inf"), {}
