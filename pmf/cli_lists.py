@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import pandas as pd
 import typer
@@ -79,7 +79,7 @@ def recommend(
         raise InputError("--all makes many lists: write them by --out FILE, or print --json")
     _check_out(out, in_json)
     fitted = pmf.load(model)
-    users = _ids(fitted.require_fitted().users.values, user, "user") if user else None
+    users = [*map(_id, user)] if user else None
     lists = pmf.recommend(
         fitted,
         users,
@@ -101,9 +101,7 @@ def similar(
     """The items whose factors point most nearly the same way."""
     import pmf
 
-    fitted = pmf.load(model)
-    (item_id,) = _ids(fitted.require_fitted().items.values, [item], "item")
-    _show(pmf.similar_items(fitted, item_id, count), titles, in_json)
+    _show(pmf.similar_items(pmf.load(model), _id(item), count), titles, in_json)
 
 
 def fold_in(
@@ -146,12 +144,8 @@ def explain(
     from pmf.folded import ratings_of
 
     fitted = pmf.load(model)
-    known = fitted.require_fitted()
-    (user_id,), (item_id,) = (
-        _ids(known.users.values, [user], "user"),
-        _ids(known.items.values, [item], "item"),
-    )
-    parts = pmf.fold_in(fitted, ratings_of(known, user_id)).explain(user_id, item_id)
+    own = ratings_of(fitted.require_fitted(), _id(user))
+    parts = pmf.fold_in(fitted, own).explain(_id(user), _id(item))
     total, rest = float(parts["contribution"].sum()), parts["contribution"][count + 4 :]
     shown = parts[: count + 4]
     if len(rest):
@@ -161,26 +155,24 @@ def explain(
     _show(pd.concat([shown, last], ignore_index=True), titles, in_json)
 
 
-def _ids(known: Any, given: list[str], name: str) -> list[Any]:
-    """Ids as the model has them: numbers, or words."""
-    if known.dtype.kind not in "iu":
-        return list(given)
-    try:
-        return [int(value) for value in given]
-    except ValueError as error:
-        raise InputError(f"--{name} {error.args[0].split(':')[-1].strip()}: the model's {name} ids "
-                         "are whole numbers") from error  # fmt: skip
+def _id(word: str) -> int | str:
+    """An id as it is typed: 7 is a number, 007 is none."""
+    from pmf.data.canonical import whole_number
+
+    number = whole_number(word)
+    return word if number is None else number
 
 
 def _titled(table: pd.DataFrame, titles: str | None) -> pd.DataFrame:
     if titles is None:
         return table
     from pmf.data.catalogue import load_items
+    from pmf.data.ids import looked_up
 
     items = load_items(titles)
     if not len(items):
         raise InputError(f"--titles {titles}: this data set has no titles")
-    return table.merge(items[["item_id", "title"]], "left", on="item_id")
+    return table.assign(title=looked_up(items, "item_id", table["item_id"])["title"])
 
 
 def _check_out(out: Path | None, in_json: bool) -> None:
@@ -209,6 +201,6 @@ def _show(table: pd.DataFrame, titles: str | None, in_json: bool) -> None:
         return
     words = table.astype(object).where(table.notna(), "")
     for name in (name for name in table if table[name].dtype.kind == "f"):
-        digits = "g" if name in ("item_id", "rating") else ".3f"
+        digits = ".7g" if name == "rating" else ".3f"
         words[name] = [f"{x:{digits}}" if x == x else "" for x in table[name]]
     print(words.to_string(index=False))

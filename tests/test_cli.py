@@ -177,7 +177,7 @@ def test_lists_similar_items_and_reasons(model):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["recommend", "--user", "x"], "error: --user 'x': the model's user ids are whole numbers"),
+        (["similar", "--item", "07"], "item '07': the model knows nothing of it"),
         (["recommend", "--user", "3", "--rule", "best"], "'best' is not one of 'mean'"),
         (["recommend", "--user", "3", "--rule", "upper"], "a point estimate has no posterior"),
         (["similar", "--item", "99"], "item 99: the model knows nothing of it"),

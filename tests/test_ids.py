@@ -268,3 +268,139 @@ def test_models_of_other_integers_are_read(reference, tmp_path, monkeypatch):
         assert loaded.fitted.users.values.dtype == np.int64
         frame = ratings("int8")
         pd.testing.assert_frame_equal(loaded.predict(frame), reference.predict(frame))
+
+
+# --- files and the command line -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_ids_survive_files(kind, suffix, reference, tmp_path):
+    """What `predict` and `recommend` give is written, read and asked again: the same ids."""
+    from pmf.data.catalogue import load
+    from pmf.data.files import read_ratings, write_table
+
+    frame, path = ratings(kind), tmp_path / f"r{suffix}"
+    model = fit(frame)
+    write_table(model.predict(frame[110:]), path)
+    asked = read_ratings(path, required=("user_id", "item_id"))
+    truth = model.predict(frame[110:]).reset_index(drop=True)
+    assert list(map(str, asked["user_id"])) == list(map(str, truth["user_id"]))
+    again = model.predict(asked)
+    assert (again["unknown"] == "").all()
+    pd.testing.assert_series_equal(again["mean"], truth["mean"])
+    write_table(pmf.recommend(model, n=1).rename(columns={"score": "rating"}), path)
+    assert set(map(str, load(path).ratings["user_id"])) == set(map(str, model.fitted.users.values))
+
+
+def test_a_column_that_had_a_gap_is_of_whole_numbers_in_files_too(reference, tmp_path):
+    """pandas writes 7.0 for 7 where another row has no number. Once all were unknown."""
+    from pmf.data.catalogue import load
+    from pmf.data.files import read_ratings
+
+    frame = ratings("int8")[110:].assign(rating=3.0)
+    with_gap = pd.concat([frame.astype({"user": float}), pd.DataFrame({"user": [np.nan]})])
+    path = tmp_path / "r.csv"
+    with_gap.dropna().to_csv(path, index=False)
+    assert "\n7.0," in path.read_text()
+    assert load(path).ratings["user_id"].tolist() == frame["user"].tolist()
+    table = read_ratings(path, required=("user_id", "item_id"))
+    pd.testing.assert_frame_equal(
+        reference.predict(table), reference.predict(frame.reset_index(drop=True))
+    )
+    path.write_text("user,item,rating\n9007199254740993.0,1,3\n7.0,2,4\n")
+    with pytest.raises(InputError, match="row 1, column user_id: 9007199254740992.0 is a float"):
+        load(path)
+    path.write_text("user,item,rating\n1.0,1,3\n1.1,2,4\n1.0,2,4\n")  # versions of something
+    assert load(path).ratings["user_id"].tolist() == ["1.0", "1.1", "1.0"]
+
+
+def pmf_command(*arguments) -> str:
+    """What the command prints, run in this process."""
+    from typer.testing import CliRunner
+
+    from pmf.cli import app
+
+    done = CliRunner().invoke(app, list(map(str, arguments)), catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """A model whose ids are whole numbers of seven digits, and of seventeen."""
+    frame = ratings("int8")
+    frame = frame.astype({"user": int, "item": int})
+    frame = frame.assign(user=frame["user"] + 1234593, item=frame["item"] + 2**56 + 1)
+    path = tmp_path_factory.mktemp("ids") / "m.pmf"
+    fit(frame).save(path)
+    return path, frame
+
+
+def test_printed_ids_have_all_their_digits(large):
+    """Once `explain` printed 1234593 as 1.23459e+06, and wrote 1234593.0 into JSON."""
+    import json
+
+    path, frame = large
+    user, item = frame["user"][0], frame["item"][0]
+    who = ("--user", user, "--item", item)
+    own = set(frame["item"][:110][frame["user"] == user])
+    told = json.loads(pmf_command("explain", path, *who, "--json", "-n", 99))
+    assert {line["item_id"] for line in told if line["item_id"] is not None} == own
+    assert all(type(line["item_id"]) is int for line in told if line["item_id"] is not None)
+    for n in (99, 1):
+        text = pmf_command("explain", path, *who, "-n", n)
+        shown = [line.split()[1] for line in text.splitlines() if line.split()[0] == "rating"]
+        assert set(map(int, shown)) <= own and len(shown) == min(n, len(own))
+    lists = json.loads(pmf_command("recommend", path, "--user", user, "-n", 3, "--json"))
+    assert {line["user_id"] for line in lists} == {user}
+    assert {line["item_id"] for line in lists} <= set(frame["item"]) - own
+    assert str(user) in pmf_command("recommend", path, "--user", user, "-n", 1)
+    assert f"{2**56:d}"[:12] in pmf_command("similar", path, "--item", item, "-n", 1)
+    explained = pmf.fold_in(pmf.load(path), frame[:9]).explain(user, item)
+    assert explained["item_id"].dtype == "Int64" and explained["item_id"][0] is pd.NA
+
+
+def test_predictions_are_written_with_all_digits(large, tmp_path):
+    path, frame = large
+    frame[["user", "item"]].to_csv(tmp_path / "pairs.csv", index=False)
+    for out in ("p.csv", "p.parquet"):
+        pmf_command("predict", path, tmp_path / "pairs.csv", "--out", tmp_path / out)
+        read = pd.read_csv if out.endswith("csv") else pd.read_parquet
+        assert read(tmp_path / out)["item_id"].tolist() == frame["item"].tolist()
+
+
+def test_typed_ids_are_found_as_they_are_written(large, tmp_path):
+    import json
+
+    path, frame = large
+    user = frame["user"][0]
+    with pytest.warns(pmf.UnknownIdWarning, match="2 of 3 users are unknown"):
+        lists = pmf_command("recommend", path, "--user", user, "--user", f"0{user}", "--user", "x",
+                            "-n", 1, "--json")  # fmt: skip
+    assert [line["user_id"] for line in json.loads(lists)] == [str(user), f"0{user}", "x"]
+    words = tmp_path / "words.pmf"
+    fit(ratings("digits")).save(words)
+    lists = pmf_command("recommend", words, "--user", "7", "-n", 1, "--json")
+    assert [line["user_id"] for line in json.loads(lists)] == ["7"]
+    with pytest.raises(InputError, match="user '07': the model knows nothing"):
+        pmf_command("explain", words, "--user", "07", "--item", "20")
+
+
+@pytest.mark.parametrize("kind", ["int8", "digits", "leading zeros"])
+def test_titles_are_found_for_ids_of_any_kind(kind, tmp_path):
+    """Once text ids ended in a traceback."""
+    import json
+
+    frame = ratings(kind)
+    fit(frame).save(tmp_path / "m.pmf")
+    user, item = KINDS[kind][1](int(ratings("int8")["user"][0])), frame["item"][0]
+    more = "--titles", "ml-small-2016", "--json"
+    lists = json.loads(pmf_command("recommend", tmp_path / "m.pmf", "--user", user, *more))
+    movies = pmf.load_data("ml-small-2016").items.set_index("item_id")["title"]
+    for line in lists:
+        title = None if kind == "leading zeros" else movies.get(int(line["item_id"]))
+        assert line["title"] == title
+    assert kind == "leading zeros" or any(line["title"] for line in lists)
+    told = pmf_command("explain", tmp_path / "m.pmf", "--user", user, "--item", item, *more[:2])
+    assert "nan" not in told.lower().split()

@@ -58,6 +58,20 @@ def with_gaps(values: np.ndarray) -> pd.Series:
     return pd.Series(values, dtype="Int64" if values.dtype == np.int64 else None)
 
 
+def looked_up(table: pd.DataFrame, name: str, asked: pd.Series) -> pd.DataFrame:
+    """The first row of a table for each id asked for, by the ids in its column `name`.
+
+    Missing values where an id is missing, and where the table has none of it. Raises `InputError`
+    naming the first row of either that has no id.
+    """
+    code, values = factorize(table[name], "the table")
+    first = np.append(np.unique(code, return_index=True)[1], -1)
+    there = asked.notna().to_numpy(bool)
+    row = np.full(len(asked), -1)
+    row[there] = first[Ids(values).codes(asked[there])]
+    return table.reset_index(drop=True).reindex(row).set_axis(asked.index)
+
+
 @dataclass(frozen=True)
 class Ids:
     """The ids of one side, in row order. An id it does not know has code `len(ids)`.

@@ -21,6 +21,7 @@ LONGEST_HEADER = 1 << 17  # bytes
 MOST_COLUMNS = 10_000
 BLOCK = 1 << 23  # bytes
 TYPED = re.compile(r":(token|float)(_seq)?$")  # RecBole's types in a header: user_id:token
+WHOLE = r"^(0|-?[1-9][0-9]{0,15})(\.0+)?$"  # what a float may be of
 WORDS = pa.dictionary(pa.int32(), pa.string())
 WRITTEN_OUT = {"rating": pa.string(), "timestamp": pa.string()}
 
@@ -216,7 +217,11 @@ def _check_width(names: list[str], source: str) -> None:
 
 
 def numbers_if_exact(column: pa.ChunkedArray) -> pa.Array:
-    """Ids read as words, as 64-bit integers where each is written as that integer is."""
+    """Ids read as words, as 64-bit integers where each is written as that integer is.
+
+    Where all are written as whole numbers, some as 7.0, which a table with a gap in it once was
+    written as, they are floats, for the check of ids to make integers of.
+    """
     column = column.unify_dictionaries().combine_chunks()
     if isinstance(column, pa.ChunkedArray):  # an empty column, or a pyarrow that keeps the wrapper
         column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], pa.string())
@@ -226,5 +231,8 @@ def numbers_if_exact(column: pa.ChunkedArray) -> pa.Array:
     except pa.ArrowInvalid:
         numbers = None
     if numbers is None or not pa.compute.cast(numbers, pa.string()).equals(words):
-        return column.cast(pa.string())
+        are_whole = pa.compute.match_substring_regex(words, WHOLE)
+        if not pa.compute.all(are_whole, min_count=1).as_py():
+            return column.cast(pa.string())
+        numbers = pa.compute.cast(words, pa.float64())
     return numbers.take(column.indices) if isinstance(column, pa.DictionaryArray) else numbers
