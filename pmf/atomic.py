@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -31,24 +31,42 @@ def replacing(path: Path) -> Iterator[Path]:
     On failure `path` is as it was and the temporary file is gone. Raises `InputError` naming the
     path where the system refuses (no such folder, no permission, disk full).
     """
-    check_target(path)
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with replacing_all([path]) as (temporary,):
         yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
+
+
+@contextmanager
+def replacing_all(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """The same for several files: all are whole and synced before the first is renamed.
+
+    Between two renames only a kill, or a system that refuses the second, leaves one new alone.
+    """
+    temporaries: list[Path] = []
+    try:
+        for path in paths:
+            check_target(path)
+            temporaries.append(_beside(path))
+        yield temporaries
+        for temporary in temporaries:
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.chmod(0o666 & ~_umask())
+        for temporary, path in zip(temporaries, paths, strict=True):
+            temporary.replace(path)
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+        named = " and ".join(map(str, paths))
+        raise InputError(f"cannot write {named}: {error.strerror or error}") from error
     finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
+        for temporary in temporaries:
+            with suppress(FileNotFoundError):
+                temporary.unlink()
+
+
+def _beside(path: Path) -> Path:
+    """A new empty file in the folder of `path`."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    return Path(name)
 
 
 def _umask() -> int:

@@ -9,8 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
-from pmf.atomic import TABLES, check_target, replacing
-from pmf.data.columns import REQUIRED
+from pmf.atomic import TABLES, check_target, replacing_all
+from pmf.data.columns import REQUIRED, ROLES, UNTOLD
 from pmf.data.lines import AsUtf8, Stream
 from pmf.data.numeric import LONGEST, is_worthwhile, read_numbers
 from pmf.data.packed import PACKED, Packed
@@ -36,11 +36,23 @@ def read_ratings(
     `only_required` leaves out a column that is there but not required, as a timestamp. Raises
     `InputError` naming the file, and the row where the reader knows it.
     """
+    return _read(path, Wanted(required, only_required, reading.columns), reading)
+
+
+def read_whole(path: Path, reading: Reading = AS_IT_IS) -> pd.DataFrame:
+    """All columns of a file of ratings under their own names, each field of a text as it is written.
+
+    Without a header those of ratings have their canonical names, the others numbers from 1. Raises
+    `InputError` as `read_ratings`.
+    """
+    return _read(path, Wanted(REQUIRED, told=reading.columns, as_written=True), reading)
+
+
+def _read(path: Path, wanted: Wanted, reading: Reading) -> pd.DataFrame:
     if path.is_dir():
         raise InputError(f"{path}: a folder; a folder of Parquet files can be fitted, not loaded")
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    wanted = Wanted(required, only_required, reading.columns)
     try:
         packed = Packed(path) if path.suffix.lower() in PACKED else None
         kind = Path(packed.name if packed else path.name).suffix.lower()
@@ -78,10 +90,11 @@ def _read_parquet(path: Path, wanted: Wanted) -> pd.DataFrame:
         schema = parquet.schema_arrow
         columns = wanted.columns(schema.names, str(path))
         check_types(schema, columns, path)
-        frame = to_frame(parquet.read(list(columns)).select(list(columns)))
+        read = schema.names if wanted.as_written else list(columns)
+        frame = to_frame(parquet.read(read).select(read))
         if len(frame) != parquet.metadata.num_rows:
             raise InputError(f"{path}: damaged: not as many rows as it says; write it again")
-        return frame.rename(columns=columns)
+        return frame if wanted.as_written else frame.rename(columns=columns)
 
 
 def _read_text(
@@ -105,7 +118,11 @@ def _read_text(
     names = None
     if not form.header:
         names = [str(place + 1) for place in range(width_of(first, form.separator, form.quoted))]
-        wanted = wanted._replace(told=by_place(reading.columns, len(names)))
+        told = by_place(reading.columns, len(names))
+        if wanted.as_written:
+            role_of = {place: ROLES[role] for role, place in told.items()}
+            names, told = [role_of.get(name, name) for name in names], dict(UNTOLD)
+        wanted = wanted._replace(told=told)
     return read_csv(stream, source, form.separator, names, wanted, quoted=form.quoted)
 
 
@@ -146,9 +163,16 @@ def _read_plain(path: Path, form: Form, wanted: Wanted) -> pd.DataFrame | None:
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:
     """A frame as CSV or Parquet, by the path's suffix, whole or not at all."""
-    check_target(path, TABLES)
-    with replacing(path) as temporary:
-        if path.suffix.lower() == ".parquet":
-            frame.to_parquet(temporary, index=False)
-        else:
-            frame.to_csv(temporary, index=False)
+    write_tables({path: frame})
+
+
+def write_tables(frames: dict[Path, pd.DataFrame]) -> None:
+    """Each frame to its path, as CSV or Parquet by its suffix: all of them, whole, or none."""
+    for path in frames:
+        check_target(path, TABLES)
+    with replacing_all([*frames]) as temporaries:
+        for temporary, (path, frame) in zip(temporaries, frames.items(), strict=True):
+            if path.suffix.lower() == ".parquet":
+                frame.to_parquet(temporary, index=False)
+            else:
+                frame.to_csv(temporary, index=False)

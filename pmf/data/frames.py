@@ -79,11 +79,22 @@ def tidy(
     `duplicates` says what to do where a pair occurs twice: error, last (`distinct`), or mean.
     """
     table = checked(frame, source, scale)
-    encoded, place = encode(table, source), rows_of(source)
-    chosen = _one_a_pair(encoded, duplicates, source, place, _times(table))
+    chosen = one_a_pair(table, source, duplicates)
     if chosen is None:
         return table
     return table.iloc[chosen.row].assign(rating=chosen.value).reset_index(drop=True)
+
+
+class Chosen(NamedTuple):
+    """Rows that remain where pairs repeat, and their ratings."""
+
+    row: np.ndarray
+    value: np.ndarray
+
+
+def one_a_pair(table: pd.DataFrame, source: str, duplicates: Duplicates) -> Chosen | None:
+    """The rows of a `checked` table that `tidy` keeps, or None for all. Raises `InputError` as it."""
+    return _one_a_pair(encode(table, source), duplicates, source, rows_of(source), _times(table))
 
 
 def select(frame: Table, required: tuple[str, ...], source: str) -> pd.DataFrame:
@@ -159,20 +170,13 @@ def _recoded(codes: np.ndarray, ids: Ids) -> tuple[np.ndarray, Ids]:
     return again, Ids(ids.values[kept])
 
 
-class _Chosen(NamedTuple):
-    """Rows that remain where pairs repeat, and their ratings."""
-
-    row: np.ndarray
-    value: np.ndarray
-
-
 def _one_a_pair(
     encoded: Encoded,
     duplicates: Duplicates,
     source: str,
     place: Place,
     time: np.ndarray | None,
-) -> _Chosen | None:
+) -> Chosen | None:
     """What `duplicates` chooses; None where no pair repeats."""
     (user, item, value), users, items = encoded
     for count, name in ((len(users), "user"), (len(items), "item")):
@@ -193,10 +197,10 @@ def _one_a_pair(
     match duplicates:
         case "last":
             rows = np.sort(last)
-            return _Chosen(rows, value[rows])
+            return Chosen(rows, value[rows])
         case "mean":
             mean = pd.Series(value).groupby(pair, sort=False).mean()
             rows = pd.Series(last, pair[last]).loc[mean.index].to_numpy()
-            return _Chosen(rows, mean.to_numpy())
+            return Chosen(rows, mean.to_numpy())
         case _:
             raise InputError(f"duplicates={duplicates!r}: say 'error', 'last' or 'mean'")

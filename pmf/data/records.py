@@ -32,13 +32,16 @@ def read_json_lines(stream: Stream, source: str, wanted: Wanted) -> pd.DataFrame
     for name, canonical in columns.items():
         if canonical == "rating" and types[name] == pa.int64():  # 5 in one line, 4.5 in another
             types[name] = pa.float64()
+    others = "infer" if wanted.as_written else "ignore"
     parse = pa.json.ParseOptions(
-        explicit_schema=pa.schema(list(types.items())), unexpected_field_behavior="ignore"
+        explicit_schema=pa.schema(list(types.items())), unexpected_field_behavior=others
     )
     try:
         table = pa.json.read_json(stream, pa.json.ReadOptions(block_size=BLOCK), parse)
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         raise InputError(f"{source}: {one_line(error)}; correct the file") from error
+    if wanted.as_written:
+        return to_frame(table)
     return to_frame(table.select(list(columns))).rename(columns=columns)
 
 

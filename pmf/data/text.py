@@ -27,11 +27,15 @@ WRITTEN_OUT = {"rating": pa.string(), "timestamp": pa.string()}
 
 
 class Wanted(NamedTuple):
-    """Which columns of ratings are read: those required, as they are told, and perhaps others."""
+    """Which columns of ratings are read: those required, as they are told, and perhaps others.
+
+    `as_written`: every column of the file, under its own name, and text as it is written.
+    """
 
     required: tuple[str, ...]
     only_required: bool = False
     told: Columns = UNTOLD
+    as_written: bool = False
 
     def columns(self, names: list[str], source: str) -> dict[str, str]:
         """`{name in the file: canonical name}`. Raises `InputError` naming `source`."""
@@ -108,6 +112,9 @@ def _read(
         convert.include_columns = list(columns)
         # Ids are read as words: 007 is not 7, and twenty digits are no float.
         convert.column_types = {name: _TYPES[one] for name, one in columns.items() if one in _TYPES}
+        if wanted.as_written:
+            convert.include_columns = known
+            convert.column_types = dict.fromkeys(known, pa.string())
     table: pa.Table | None = None
     try:
         table = _table(stream, read, parse, convert, columns)
@@ -122,6 +129,8 @@ def _read(
         parse.newlines_in_values = True
         table = _table(stream, read, parse, convert, columns)
     assert table is not None
+    if wanted is not None and wanted.as_written:
+        return to_frame(table)
     for name in (name for name, one in columns.items() if one.endswith("_id")):
         at = table.column_names.index(name)
         table = table.set_column(at, name, numbers_if_exact(table[name]))
