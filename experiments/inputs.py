@@ -9,10 +9,9 @@ import pandas as pd
 from experiments.config import SplitConfig
 from pmf.data import splits
 from pmf.data.catalogue import load
-from pmf.data.columns import canonical_columns
+from pmf.data.files import read_folds
 from pmf.data.movielens import Dataset, data_dir
 from pmf.data.reading import AS_IT_IS, Reading
-from pmf.data.text import read_csv
 from pmf.errors import InputError
 
 
@@ -56,7 +55,8 @@ def _whole_split(frame: pd.DataFrame, config: SplitConfig) -> splits.Split:
             folds = splits.crossfold_records(frame, config.partitions, config.seed)
             return _fold(folds, config.fold)
         case "assigned_folds":
-            return _fold(splits.assigned_folds(frame, _read_folds(config.file)), config.fold)
+            assignment = read_folds(_folds_file(config.file))
+            return _fold(splits.assigned_folds(frame, assignment), config.fold)
         case "sample_n":
             return splits.sample_n(frame, config.n, config.seed)
         case "sample_fraction":
@@ -86,14 +86,3 @@ def _folds_file(file: str) -> Path:
     if path is None:
         raise InputError(f"split.file={file!r}: no such file, here or in {data_dir()}")
     return path
-
-
-def _read_folds(file: str) -> pd.DataFrame:
-    path = _folds_file(file)
-    with path.open("rb") as stream:
-        folds = read_csv(stream, str(path))
-    names = canonical_columns([*folds.columns], ("user_id", "item_id"), str(path))
-    folds = folds.rename(columns=names)
-    if "fold" not in folds:
-        raise InputError(f"{path}: no column fold")
-    return folds

@@ -23,6 +23,7 @@ from pmf.cli_settings import (
     prior_of,
     tau_of,
 )
+from pmf.cli_split import split
 from pmf.command import SetOrFile, as_json, plain_app, run_app
 from pmf.data.reading import AS_IT_IS, Reading
 from pmf.errors import InputError
@@ -285,6 +286,7 @@ def predict(
     print(f"{len(predictions):,} predictions written to {out}")
 
 
+app.command()(with_reading(split))
 add_lists(app)
 
 

@@ -5,14 +5,16 @@ from dataclasses import replace
 from importlib import resources
 from os import PathLike
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
 from pmf.data import movielens, stream
-from pmf.data.files import is_parquet_file, read_ratings, refuse_all_but
+from pmf.data.files import is_parquet_file, read_ratings, read_whole, refuse_all_but
 from pmf.data.frames import Duplicates, Encoded, checked, learnable
 from pmf.data.movielens import Dataset
 from pmf.data.reading import AS_IT_IS, Reading
+from pmf.data.stream import parquet_files
 from pmf.data.tables import refuse_tables
 from pmf.errors import InputError
 
@@ -41,6 +43,39 @@ def load(name_or_path: str | PathLike, reading: Reading = AS_IT_IS, times: bool 
 def unit_of(name: str) -> str:
     """What a rating of a data set is counted in: "stars" where films are rated, else "rating"."""
     return "stars" if name in NAMES else "rating"
+
+
+class Rows(NamedTuple):
+    """Ratings twice, row by row: `whole` as they are written, with all columns, and checked."""
+
+    whole: pd.DataFrame
+    ratings: pd.DataFrame
+    columns: dict[str, str]  # the ratings' columns: {name in `whole`: canonical name}
+
+
+def load_rows(
+    name_or_path: str | PathLike, reading: Reading = AS_IT_IS, times: bool = True
+) -> Rows:
+    """The rows of whatever `encoded` takes, to be written again. Raises `InputError` as `load`."""
+    name = _known(name_or_path, reading)
+    if name in NAMES:
+        ratings = load(name).ratings
+        return Rows(ratings, ratings, {column: column for column in map(str, ratings)})
+    files = parquet_files(Path(name)) if Path(name).is_dir() else (Path(name),)
+    wholes = {file: read_whole(file, reading) for file in files}
+    wholes = {file: whole for file, whole in wholes.items() if len(whole.frame)}
+    if not wholes:
+        raise InputError(f"{name}: no ratings")
+    frames = [whole.frame for whole in wholes.values()]
+    for frame in frames[1:]:
+        if list(frame) != list(frames[0]):
+            raise InputError(
+                f"{name}: its files have other columns, {list(frames[0])} and {list(frame)}; give "
+                "all the same"
+            )
+    tables = [checked(one.ratings, str(file), times=times) for file, one in wholes.items()]
+    whole, ratings = (pd.concat(parts, ignore_index=True) for parts in (frames, tables))
+    return Rows(whole, ratings, next(iter(wholes.values())).columns)
 
 
 def load_items(name_or_path: str | PathLike) -> pd.DataFrame:

@@ -4,13 +4,14 @@ import zipfile
 import zlib
 from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
 from pmf.atomic import TABLES, check_target, replacing_all
-from pmf.data.columns import REQUIRED, ROLES, UNTOLD
+from pmf.data.columns import REQUIRED
 from pmf.data.lines import AsUtf8, Stream
 from pmf.data.numeric import LONGEST, is_worthwhile, read_numbers
 from pmf.data.packed import PACKED, Packed
@@ -39,13 +40,51 @@ def read_ratings(
     return _read(path, Wanted(required, only_required, reading.columns), reading)
 
 
-def read_whole(path: Path, reading: Reading = AS_IT_IS) -> pd.DataFrame:
-    """All columns of a file of ratings under their own names, each field of a text as it is written.
+class Whole(NamedTuple):
+    """A file with all its columns, and which of them is which: `{its name: canonical name}`."""
 
-    Without a header those of ratings have their canonical names, the others numbers from 1. Raises
+    frame: pd.DataFrame
+    columns: dict[str, str]
+
+    @property
+    def ratings(self) -> pd.DataFrame:
+        """The columns of ratings under their canonical names, unchecked."""
+        return self.frame[list(self.columns)].rename(columns=self.columns)
+
+
+def read_whole(path: Path, reading: Reading = AS_IT_IS) -> Whole:
+    """All columns of a file of ratings under their own names, the fields of a text as written.
+
+    Without a header those of ratings get their canonical names, the others their numbers. Raises
     `InputError` as `read_ratings`.
     """
-    return _read(path, Wanted(REQUIRED, told=reading.columns, as_written=True), reading)
+    frame = _read(path, Wanted(REQUIRED, told=reading.columns, as_written=True), reading)
+    names, told = list(frame.columns), reading.columns
+    if names == (places := [str(place + 1) for place in range(len(names))]):
+        told = by_place(told, len(places))
+    columns = Wanted(REQUIRED, told=told).columns(names, str(path))
+    if names == places:
+        frame, columns = frame.rename(columns=columns), {one: one for one in columns.values()}
+    return Whole(frame, columns)
+
+
+def read_folds(path: Path) -> pd.DataFrame:
+    """A file that assigns pairs to folds: columns user_id, item_id (or the usual names) and fold.
+
+    Raises `InputError` as `read_ratings`.
+    """
+    pair = ("user_id", "item_id")
+    table = read_ratings(path, pair, only_required=True)
+    fold = _read(path, Wanted(pair, as_written=True), AS_IT_IS)
+    if "fold" not in fold:
+        raise InputError(f"{path}: no column fold; it says which part each pair is in")
+    numbers = pd.to_numeric(fold["fold"], errors="coerce")
+    if numbers.isna().any():
+        row = int(numbers.isna().to_numpy().argmax())
+        raise InputError(
+            f"{path}, row {row + 1}, column fold: {fold['fold'].iloc[row]!r} is no number"
+        )
+    return table.assign(fold=numbers)
 
 
 def _read(path: Path, wanted: Wanted, reading: Reading) -> pd.DataFrame:
@@ -118,11 +157,7 @@ def _read_text(
     names = None
     if not form.header:
         names = [str(place + 1) for place in range(width_of(first, form.separator, form.quoted))]
-        told = by_place(reading.columns, len(names))
-        if wanted.as_written:
-            role_of = {place: ROLES[role] for role, place in told.items()}
-            names, told = [role_of.get(name, name) for name in names], dict(UNTOLD)
-        wanted = wanted._replace(told=told)
+        wanted = wanted._replace(told=by_place(reading.columns, len(names)))
     return read_csv(stream, source, form.separator, names, wanted, quoted=form.quoted)
 
 

@@ -93,7 +93,7 @@ class Chosen(NamedTuple):
 
 
 def one_a_pair(table: pd.DataFrame, source: str, duplicates: Duplicates) -> Chosen | None:
-    """The rows of a `checked` table that `tidy` keeps, or None for all. Raises `InputError` as it."""
+    """The rows of a `checked` table that `tidy` keeps, or None for all. Raises what it raises."""
     return _one_a_pair(encode(table, source), duplicates, source, rows_of(source), _times(table))
 
 

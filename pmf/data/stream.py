@@ -78,7 +78,7 @@ def scan(path: Path, scale: tuple[float, float] | None = None, told: Columns = U
     `told` names columns (`pmf.data.columns`). Row numbers follow first appearance. Raises
     `InputError` with the messages of `pmf.data.frames.checked`, naming the file and the row in it.
     """
-    files = _files(path)
+    files = parquet_files(path)
     rows = np.array([_metadata(file).num_rows for file in files], np.int64)
     checks, users, items, palette = Checks(scale), _Seen(), _Seen(), Palette()
     for file, first, table in _batches(files, rows, 0, int(rows.sum()), told):
@@ -209,7 +209,7 @@ class _Seen:
         self.count[known] += np.bincount(codes, minlength=len(values))
 
 
-def _files(path: Path) -> tuple[Path, ...]:
+def parquet_files(path: Path) -> tuple[Path, ...]:
     """The Parquet files of a folder by path; hidden ones and those like _metadata are no data."""
     if path.is_file():
         return (path,)

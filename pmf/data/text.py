@@ -29,7 +29,8 @@ WRITTEN_OUT = {"rating": pa.string(), "timestamp": pa.string()}
 class Wanted(NamedTuple):
     """Which columns of ratings are read: those required, as they are told, and perhaps others.
 
-    `as_written`: every column of the file, under its own name, and text as it is written.
+    `as_written`: every column of the file, under its own name, and of a text as words (ids that
+    are whole numbers as such: they are written alike).
     """
 
     required: tuple[str, ...]
@@ -114,7 +115,8 @@ def _read(
         convert.column_types = {name: _TYPES[one] for name, one in columns.items() if one in _TYPES}
         if wanted.as_written:
             convert.include_columns = known
-            convert.column_types = dict.fromkeys(known, pa.string())
+            ids = {name: WORDS for name, one in columns.items() if one.endswith("_id")}
+            convert.column_types = dict.fromkeys(known, pa.string()) | ids
     table: pa.Table | None = None
     try:
         table = _table(stream, read, parse, convert, columns)
@@ -129,12 +131,11 @@ def _read(
         parse.newlines_in_values = True
         table = _table(stream, read, parse, convert, columns)
     assert table is not None
-    if wanted is not None and wanted.as_written:
-        return to_frame(table)
     for name in (name for name, one in columns.items() if one.endswith("_id")):
         at = table.column_names.index(name)
         table = table.set_column(at, name, numbers_if_exact(table[name]))
-    return to_frame(table).rename(columns=columns)
+    frame = to_frame(table)
+    return frame if wanted is not None and wanted.as_written else frame.rename(columns=columns)
 
 
 _TYPES = {"user_id": WORDS, "item_id": WORDS, "rating": pa.float64()}
