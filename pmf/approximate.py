@@ -25,7 +25,7 @@ MOST_SHARE = 0.1  # of the items; who wants more, seen ones included, is better 
 COMPARED = 16  # items that tell one model from another
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ItemIndex:
     """A model's items, ready to be searched: `recommend(model, ..., index=index)`.
 
@@ -35,6 +35,9 @@ class ItemIndex:
     table: Float[np.ndarray, "items d"]  # `pmf.candidates.item_table`, item by item
     graph: Any  # faiss.IndexHNSWFlat
     effort: int
+
+    def __repr__(self) -> str:
+        return f"ItemIndex({len(self.table):,} items, effort={self.effort})"
 
     def search(
         self, users: Float[np.ndarray, "b d"], seen: Pairs, n: int

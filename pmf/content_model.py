@@ -13,12 +13,13 @@ from pmf.content import content, marginal_noise, posterior_variance
 from pmf.data.features import ItemFeatures
 from pmf.data.tables import Table
 from pmf.featured import Task, fitted, make_task, nobody, searched
-from pmf.fit import LEAST_VARIANCE, Fitted, OnStep, residual_variance
+from pmf.fit import LEAST_VARIANCE, Fitted, OnStep, residual_variance, state_of
 from pmf.layout import by_rows
 from pmf.predictive import Prediction, predict_pairs
 from pmf.priors import IsotropicPrior, from_ridge
+from pmf.progress import both, progress_bar
 from pmf.run import Run, run
-from pmf.settings import ContentSettings, settings_of
+from pmf.settings import ContentSettings, in_words, settings_of, takes
 from pmf.tuning import Method, Search
 from pmf.types import Algorithm, Data, Prior, Terms
 from pmf.watch import Schedule
@@ -34,13 +35,14 @@ class Evidence(NamedTuple):
     prior: Prior
 
 
-@dataclass
+@takes(ContentSettings)
+@dataclass(eq=False, repr=False)  # a model is equal to itself alone
 class Content:
     """Content-based prediction: a ridge regression of each user's ratings on item features.
 
         Content().fit(ratings, pmf.item_features(data.items, data.tags)).predict(pairs)
 
-    Its settings are the fields of `pmf.settings.ContentSettings`, the model that of `pmf.content`.
+    The model is that of `pmf.content`.
     Raises `InputError` for bad settings and bad frames.
     """
 
@@ -53,12 +55,16 @@ class Content:
         self.settings = settings_of(ContentSettings, settings)
         self.fitted = self.features = self.evidence = None
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({in_words(self.settings)}), {state_of(self.fitted)}"
+
     def fit(
         self,
         ratings: Table,
         features: ItemFeatures,
         heldout: Table | None = None,
         on_step: OnStep = nobody,
+        progress: bool = False,
     ) -> "Content":
         """Fit to a frame of ratings; `heldout` ratings are watched only.
 
@@ -66,6 +72,9 @@ class Content:
         marginal likelihood of all.
         """
         terms = Terms(features.width, user_bias=True, item_bias=False)
+        if progress:
+            with progress_bar() as bar:
+                return self.fit(ratings, features, heldout, both(bar, on_step))
         task = make_task(self.settings, terms, ratings, features, heldout)
         search = self._search(task, on_step)
         prior = IsotropicPrior(**search.chosen)

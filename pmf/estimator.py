@@ -1,8 +1,8 @@
 """`PMF`: raw ids in, raw ids out. Thin: everything it does, it asks of other rooms."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -18,23 +18,26 @@ from pmf.data.frames import Encoded, checked, each_once, learnable
 from pmf.data.pairs import rated_by_user
 from pmf.data.reading import AS_IT_IS, Reading
 from pmf.data.tables import Table, is_path
+from pmf.data.workspace import work_folder
 from pmf.errors import InputError
 from pmf.extend import Which, extended
-from pmf.fit import Fitted, OnRecord, OnStep, fit_ratings
+from pmf.factors import biases, factors
+from pmf.fit import Fitted, OnRecord, OnStep, fit_ratings, state_of
 from pmf.predictive import Prediction, predict_pairs
-from pmf.settings import Method, Settings, make_settings
+from pmf.progress import both, progress_bar
+from pmf.settings import LostOptimizer, Method, Settings, in_words, make_settings, takes
 from pmf.types import Ratings
 from pmf.watch import Record
 
 
-@dataclass
+@takes(Settings)
+@dataclass(eq=False, repr=False)  # a model is equal to itself alone
 class PMF:
     """Probabilistic matrix factorization.
 
         PMF(rank=16, method="gibbs").fit(ratings).predict(pairs, interval=0.9)
 
-    Frames have columns user_id, item_id and rating (or the usual aliases). Further settings, with
-    their defaults, are the fields of `pmf.settings.Settings`.
+    Frames have columns user_id, item_id and rating (or the usual aliases).
 
     Raises `InputError` for bad settings and bad frames.
     """
@@ -46,6 +49,9 @@ class PMF:
         self.settings = make_settings({"rank": rank, "method": method, **settings})
         self.fitted = None
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({in_words(self.settings)}), {state_of(self.fitted)}"
+
     def fit(
         self,
         ratings: Table | str | Path,
@@ -55,6 +61,7 @@ class PMF:
         checkpoints: Checkpoints | None = None,
         on_record: OnRecord = lambda record: None,
         reading: Reading = AS_IT_IS,
+        progress: bool = False,
     ) -> "PMF":
         """Fit to a table of ratings, a data set by name, a file, or a folder of Parquet files.
 
@@ -66,17 +73,23 @@ class PMF:
         says how a file is to be read where its name does not say it.
 
         `heldout` ratings are watched: their RMSE is recorded at each step, and `heldout_prediction`
-        averages all kept draws. `on_step(phase, step, total)` is told of progress, `on_record` of
-        each step's `pmf.watch.Record`; `source` names the training frame in messages. With
+        averages all kept draws. `progress` shows a bar on a terminal or in a notebook (a fit is
+        silent without); `on_step(phase, step, total)` is told of it, `on_record` of each step's
+        `pmf.watch.Record`; `source` names the training frame in messages. With
         `checkpoints` (`pmf.checkpoint.Checkpoints`) a run that stopped can be resumed, bit for bit;
         after SIGINT or SIGTERM `Interrupted` is raised.
         """
         settings = self.settings
+        if isinstance(settings.optimizer, LostOptimizer):
+            settings.optimizer.init(None)
+        if progress:
+            with progress_bar() as bar:
+                rest = source, checkpoints, on_record, reading
+                return self.fit(ratings, heldout, both(bar, on_step), *rest)
         rules = settings.scale, settings.duplicates
         if is_path(ratings):
-            with TemporaryDirectory(prefix="pmf-", ignore_cleanup_errors=True) as folder:
-                work_folder = Path(folder) if settings.on_disk else None
-                encoded = catalogue.encoded(ratings, *rules, work_folder, reading)
+            with work_folder() if settings.on_disk else nullcontext() as folder:
+                encoded = catalogue.encoded(ratings, *rules, folder, reading)
                 return self._fit_encoded(encoded, heldout, on_step, checkpoints, on_record)
         if settings.on_disk:
             raise InputError("on_disk=True reads Parquet: fit a path, not a frame")
@@ -168,6 +181,33 @@ class PMF:
         """
         prediction = require_heldout(self.require_fitted().fit.heldout)
         return prediction._replace(mean=clipped(prediction.mean, self.settings))
+
+    @property
+    def mu(self) -> float:
+        """The global mean; of Gibbs its mean over kept draws, as in the frames below."""
+        return float(np.mean(stored(self.require_fitted()).draws.mu))
+
+    @property
+    def user_factors(self) -> pd.DataFrame:
+        """U: a row a user, by id, and a column a factor. Of Gibbs the mean over kept draws, which
+        turn against each other: see `pmf.factors`.
+        """
+        return factors(self.require_fitted(), "user")
+
+    @property
+    def item_factors(self) -> pd.DataFrame:
+        """V: the same of items."""
+        return factors(self.require_fitted(), "item")
+
+    @property
+    def user_biases(self) -> pd.DataFrame:
+        """b: a row a user, by id, with the column `bias`."""
+        return biases(self.require_fitted(), "user")
+
+    @property
+    def item_biases(self) -> pd.DataFrame:
+        """c: the same of items."""
+        return biases(self.require_fitted(), "item")
 
     @property
     def records(self) -> list[Record]:

@@ -52,8 +52,27 @@ class Fit(NamedTuple):
     compile_seconds: float
     stopped: str
 
+    def __repr__(self) -> str:
+        held = draws_in_words(self.draws)
+        return f"Fit({held}; {len(self.records)} steps: {self.stopped}; {self.search!r})"
 
-@dataclass
+    def __eq__(self, other: object) -> bool:
+        return self is other  # arrays have no truth value
+
+    def __ne__(self, other: object) -> bool:
+        return self is not other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+def draws_in_words(draws: Params) -> str:
+    """How many draws, and of what: for a `repr`."""
+    count, _, rank = draws.user.factor.shape
+    return f"{count:,} draw{'s' * (count != 1)} of rank {rank}"
+
+
+@dataclass(eq=False, repr=False)
 class Fitted:
     """A fit, and the raw ids that its rows stand for.
 
@@ -68,6 +87,20 @@ class Fitted:
     user_count: np.ndarray  # training ratings of each user, 0 for the unknown row
     item_count: np.ndarray
     rated: Rated | None = None  # the training ratings, where they are kept
+
+    def __repr__(self) -> str:
+        return f"Fitted({self.size_in_words}; {draws_in_words(self.fit.draws)})"
+
+    @property
+    def size_in_words(self) -> str:
+        """The numbers of ratings, users and items: for a `repr`."""
+        ratings, users, items = int(self.user_count.sum()), len(self.users), len(self.items)
+        return f"{ratings:,} ratings of {users:,} users and {items:,} items"
+
+
+def state_of(fitted: Fitted | None) -> str:
+    """Whether a model is fitted, and to how much: for its `repr`."""
+    return "not fitted" if fitted is None else f"fitted to {fitted.size_in_words}"
 
 
 class Watched(NamedTuple):

@@ -24,7 +24,7 @@ from pmf.data.ids import Ids, collected, factorize, with_gaps
 from pmf.data.pairs import rated_by_user
 from pmf.data.tables import Table, as_frame
 from pmf.errors import InputError
-from pmf.fit import Fit, Fitted
+from pmf.fit import Fit, Fitted, draws_in_words
 from pmf.model import parted
 from pmf.new_rows import (
     Given,
@@ -42,7 +42,7 @@ PAIRS = 1 << 12  # of one user, whose items' draws are gathered at a time
 SOURCE = "the new users' ratings"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Folded:
     """New users with the posterior of their rows given a fitted model's items.
 
@@ -56,6 +56,11 @@ class Folded:
     fitted: Fitted
     given: Given
     posterior: RowPosterior
+
+    def __repr__(self) -> str:
+        known = f"{draws_in_words(self.fitted.fit.draws)}, {len(self.fitted.items):,} items known"
+        users, ratings = len(self.fitted.users), int(self.fitted.user_count.sum())
+        return f"Folded({users:,} users with {ratings:,} ratings; {known})"
 
     @property
     def heldout_prediction(self) -> Prediction:

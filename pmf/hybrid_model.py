@@ -11,27 +11,30 @@ import pandas as pd
 from pmf.answers import Levels, answer, clipped, require, require_heldout, row_numbers
 from pmf.data.features import ItemFeatures
 from pmf.data.tables import Table
+from pmf.factors import biases, factors
 from pmf.featured import Task, fitted, make_task, nobody, searched
-from pmf.fit import Fitted, OnStep, residual_variance
+from pmf.fit import Fitted, OnStep, residual_variance, state_of
 from pmf.hybrid import hybrid, regress
 from pmf.layout import by_rows
 from pmf.model import joined, parted
 from pmf.predictive import Prediction, predict_pairs
 from pmf.priors import IsotropicPrior
+from pmf.progress import both, progress_bar
 from pmf.run import run
-from pmf.settings import HybridSettings, settings_of
+from pmf.settings import HybridSettings, in_words, settings_of, takes
 from pmf.tuning import ALS_SEARCH, Method, Search
 from pmf.types import Algorithm, Data, Side
 from pmf.watch import Record, Schedule
 
 
-@dataclass
+@takes(HybridSettings)
+@dataclass(eq=False, repr=False)  # a model is equal to itself alone
 class Hybrid:
     """Matrix factorization whose items' prior means are regressed on their features.
 
         Hybrid(rank=16).fit(ratings, pmf.item_features(data.items, data.tags)).predict(pairs)
 
-    Its settings are the fields of `pmf.settings.HybridSettings`, the model that of `pmf.hybrid`.
+    The model is that of `pmf.hybrid`.
     Raises `InputError` for bad settings and bad frames.
     """
 
@@ -44,18 +47,25 @@ class Hybrid:
         self.settings = settings_of(HybridSettings, {"rank": rank, **settings})
         self.fitted = self.features = self.regression = None
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({in_words(self.settings)}), {state_of(self.fitted)}"
+
     def fit(
         self,
         ratings: Table,
         features: ItemFeatures,
         heldout: Table | None = None,
         on_step: OnStep = nobody,
+        progress: bool = False,
     ) -> "Hybrid":
         """Fit to a frame of ratings; `heldout` ratings are watched: their RMSE at each step.
 
         With `prior="auto"` the prior and the regression's strength are chosen on held-out training
         ratings.
         """
+        if progress:
+            with progress_bar() as bar:
+                return self.fit(ratings, features, heldout, both(bar, on_step))
         settings = self.settings
         task = make_task(settings, settings.terms, ratings, features, heldout)
         search = self._search(task, on_step)
@@ -114,6 +124,31 @@ class Hybrid:
         """The predictive distribution of `fit`'s held-out ratings."""
         prediction = require_heldout(self.require_fitted().fit.heldout)
         return prediction._replace(mean=clipped(prediction.mean, self.settings))
+
+    @property
+    def mu(self) -> float:
+        """The global mean."""
+        return float(self.require_fitted().fit.draws.mu[0])
+
+    @property
+    def user_factors(self) -> pd.DataFrame:
+        """U: a row a user, by id, and a column a factor."""
+        return factors(self.require_fitted(), "user")
+
+    @property
+    def item_factors(self) -> pd.DataFrame:
+        """V: the same of items."""
+        return factors(self.require_fitted(), "item")
+
+    @property
+    def user_biases(self) -> pd.DataFrame:
+        """b: a row a user, by id, with the column `bias`."""
+        return biases(self.require_fitted(), "user")
+
+    @property
+    def item_biases(self) -> pd.DataFrame:
+        """c: the same of items."""
+        return biases(self.require_fitted(), "item")
 
     @property
     def records(self) -> list[Record]:

@@ -26,6 +26,9 @@ class Prediction(NamedTuple):
     mean: Float[np.ndarray, " n"]
     variance: Float[np.ndarray, " n"]
 
+    def __repr__(self) -> str:
+        return f"Prediction(mean and variance of {len(self.mean):,} pairs)"
+
 
 class Moments(NamedTuple):
     """Running mean and squared deviations over draws (Welford 1962)."""

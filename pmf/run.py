@@ -31,6 +31,10 @@ class Run(NamedTuple):
     compile_seconds: float
     stopped: str
 
+    def __repr__(self) -> str:
+        steps, density = len(self.records), self.log_posterior
+        return f"Run({steps} steps: {self.stopped}; log posterior {density:.6g})"
+
     @property
     def noise_variance(self) -> np.ndarray:
         """(s,): 1/tau of each draw."""

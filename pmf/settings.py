@@ -1,7 +1,10 @@
 """What can be chosen when a model is fitted. Every default of the package is here."""
 
 import difflib
-from typing import Annotated, Any, Literal, TypeVar
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -15,50 +18,101 @@ from pmf.types import Terms
 LARGEST = float(np.finfo(np.float32).max)
 
 Method = Literal["als", "map", "gibbs"]
+CONFIG = ConfigDict(
+    frozen=True, extra="forbid", arbitrary_types_allowed=True, use_attribute_docstrings=True
+)
 
 
 Prior = IsotropicPrior | Literal["auto"]  # auto: chosen on held-out training ratings
 
 
+@dataclass(frozen=True, repr=False)
+class LostOptimizer:
+    """What a model file knows of an optax transformation: its name. It is code, and not kept."""
+
+    name: str
+
+    def __repr__(self) -> str:
+        return f"<{self.name}, not kept in the file>"
+
+    def init(self, params: Any) -> Any:
+        """Raises `InputError`."""
+        raise InputError(
+            f"this model was fitted by an optimizer of your own ({self.name}), which its file "
+            "cannot hold; make a PMF with optimizer=... to fit again"
+        )
+
+    update = init
+
+
 class Settings(BaseModel):
     """The settings of `pmf.PMF`, checked. Unknown names and wrong types are `InputError`s."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = CONFIG
 
     # The model
     rank: Annotated[int, Field(ge=0)] = 16
+    """Width of the factors; 0 for biases only."""
     user_bias: bool = True
+    """A bias for each user."""
     item_bias: bool = True
-    mu: float | Literal["mean"] = "mean"  # the global mean: of the training ratings, or a number
-    scale: tuple[float, float] | None = None  # lowest and highest rating; others are refused
-    clip: bool = False  # predictions into `scale`
-    duplicates: Duplicates = "error"  # a pair rated twice: an error, the last, or the mean
-    store_ratings: bool = True  # keep what each user rated: lists leave it out, and are explained
+    """A bias for each item."""
+    mu: float | Literal["mean"] = "mean"
+    """The global mean: of the training ratings, or a number."""
+    scale: tuple[float, float] | None = None
+    """The lowest and the highest rating; others are refused."""
+    clip: bool = False
+    """Whether predictions are kept within `scale`."""
+    duplicates: Duplicates = "error"
+    """A pair rated twice: an error, the last (the newest, where there are times), or the mean."""
+    store_ratings: bool = True
+    """Keep what each user rated: lists leave it out, and are explained by it."""
 
     # The inference
     method: Method = "als"
-    num_steps: Annotated[int, Field(ge=1)] | None = None  # sweeps, updates or kept draws a chain
+    """The inference."""
+    num_steps: Annotated[int, Field(ge=1)] | None = None
+    """Sweeps (als), updates or epochs (map) at the most, or kept draws a chain (gibbs);
+    None: 100, 1000, 100."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    fused: bool | None = None  # ALS, Gibbs: the CPU kernel; None: where it is available
-    devices: Annotated[int, Field(ge=1)] | Literal["all"] = 1  # rows are sharded over so many
+    """Of every random choice."""
+    fused: bool | None = None
+    """ALS, Gibbs: the CPU kernel; None: where it is available."""
+    devices: Annotated[int, Field(ge=1)] | Literal["all"] = 1
+    """Rows are sharded over so many."""
 
     # ALS and MAP
     prior: Prior = "auto"
-    tolerance: Annotated[float, Field(ge=0)] | None = None  # relative change that ends a run
-    optimizer: Any = "adam"  # MAP: see `pmf.optimizers`; or an optax transformation
-    learning_rate: Annotated[float, Field(gt=0)] = 0.02  # of an optimizer without its own
-    batch_size: Annotated[int, Field(ge=1)] | Literal["auto", "full"] = "auto"  # MAP
-    on_disk: bool = False  # MAP: ratings stay in files and pass through in mini-batches
-    validation: Annotated[float, Field(ge=0, lt=1)] = 0.0  # training share for early stopping
-    patience: Annotated[int, Field(ge=1)] = 10  # steps without improvement on it
+    """ALS, MAP: precisions; "auto": chosen on held-out training ratings."""
+    tolerance: Annotated[float, Field(ge=0)] | None = None
+    """ALS, MAP: the relative change of the log posterior that ends a run; None: 1e-5, 1e-6."""
+    optimizer: Any = "adam"
+    """MAP: the name of one, with its arguments or without (`pmf.optimizers`), or an optax
+    transformation."""
+    learning_rate: Annotated[float, Field(gt=0)] = 0.02
+    """MAP: of an optimizer without its own."""
+    batch_size: Annotated[int, Field(ge=1)] | Literal["auto", "full"] = "auto"
+    """MAP: ratings an update; "auto": all of up to 2,000,000, else 65,536."""
+    on_disk: bool = False
+    """MAP: ratings stay in files and pass through in mini-batches."""
+    validation: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """ALS, MAP: the share of the training ratings that stops a run early."""
+    patience: Annotated[int, Field(ge=1)] = 10
+    """ALS, MAP: steps without improvement on it."""
 
     # Gibbs
     tau: Annotated[float, Field(gt=0)] | Literal["auto", "learn"] = "auto"
-    hyperprior: Literal["separate", "joint"] = "separate"  # of factors and bias
+    """Gibbs: the precision of a rating; "auto": chosen on held-out training ratings."""
+    hyperprior: Literal["separate", "joint"] = "separate"
+    """Gibbs: of factors and biases."""
     burn_in: Annotated[int, Field(ge=0)] = 100
+    """Gibbs: sweeps that are thrown away."""
     thin: Annotated[int, Field(ge=1)] = 2
+    """Gibbs: every so manyth sweep is kept."""
     num_chains: Annotated[int, Field(ge=1)] = 2
-    store_draws: bool = True  # False: predict only the held-out pairs given to `fit`
+    """Gibbs: independent chains."""
+    store_draws: bool = True
+    """Gibbs: False predicts only the held-out pairs given to `fit`."""
 
     @property
     def terms(self) -> Terms:
@@ -88,15 +142,23 @@ class Settings(BaseModel):
 class ContentSettings(BaseModel):
     """The settings of `pmf.Content`: users' ridge regressions on item features."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = CONFIG
 
     mu: float | Literal["mean"] = "mean"
+    """The global mean: of the training ratings, or a number."""
     scale: tuple[float, float] | None = None
+    """The lowest and the highest rating; others are refused."""
     clip: bool = False
+    """Whether predictions are kept within `scale`."""
     duplicates: Duplicates = "error"
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0  # of the choice of held-out ratings
+    """A pair rated twice: an error, the last (the newest, where there are times), or the mean."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Of the choice of held-out ratings."""
     fused: bool | None = None
-    prior: Prior = "auto"  # `user_factor` is the weights' precision; the items' have no part
+    """The CPU kernel; None: where it is available."""
+    prior: Prior = "auto"
+    """`user_factor` is the precision of the weights, the items' have no part; "auto": chosen on
+    held-out training ratings."""
 
     def model_post_init(self, context: Any) -> None:
         _check_scale(self.scale, self.clip)
@@ -105,21 +167,34 @@ class ContentSettings(BaseModel):
 class HybridSettings(BaseModel):
     """The settings of `pmf.Hybrid`: ALS whose items' prior means are regressed on features."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = CONFIG
 
     rank: Annotated[int, Field(ge=0)] = 16
+    """Width of the factors; 0 for biases only."""
     user_bias: bool = True
+    """A bias for each user."""
     item_bias: bool = True
+    """A bias for each item."""
     mu: float | Literal["mean"] = "mean"
+    """The global mean: of the training ratings, or a number."""
     scale: tuple[float, float] | None = None
+    """The lowest and the highest rating; others are refused."""
     clip: bool = False
+    """Whether predictions are kept within `scale`."""
     duplicates: Duplicates = "error"
+    """A pair rated twice: an error, the last (the newest, where there are times), or the mean."""
     num_steps: Annotated[int, Field(ge=1)] = 100
+    """Sweeps at the most."""
     tolerance: Annotated[float, Field(ge=0)] = 1e-5
+    """The relative change of the log posterior that ends a run."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Of every random choice."""
     fused: bool | None = None
+    """The CPU kernel; None: where it is available."""
     prior: Prior = "auto"
-    regression: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"  # see `pmf.hybrid`
+    """Precisions; "auto": chosen on held-out training ratings, with `regression`."""
+    regression: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
+    """How strongly the weights on features are held to 0: see `pmf.hybrid`."""
 
     @property
     def terms(self) -> Terms:
@@ -148,6 +223,56 @@ def _check_scale(scale: tuple[float, float] | None, clip: bool) -> None:
 
 
 Model = TypeVar("Model", bound=BaseModel)
+Documented = TypeVar("Documented", bound=type[Any])
+
+
+def takes(model: type[BaseModel]) -> Callable[[Documented], Documented]:
+    """A decorator of a class whose `**settings` are those of `model`: they are in its signature,
+    with their defaults, and in its docstring.
+    """
+
+    def document(cls: Documented) -> Documented:
+        construct: Any = vars(cls)["__init__"]
+        init, kinds = inspect.signature(construct), get_type_hints(model)
+        named = {n: p for n, p in init.parameters.items() if p.kind is not p.VAR_KEYWORD}
+        rest = [
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=field.default,
+                annotation=kinds[name],
+            )
+            for name, field in model.model_fields.items() if name not in named
+        ]  # fmt: skip
+        itself, *others = [*named.values(), *rest]
+        construct.__signature__ = init.replace(parameters=[itself, *others])
+        cls.__signature__ = init.replace(parameters=others)
+        lines = [
+            f"    {name}={field.default!r}: {' '.join((field.description or '').split())}"
+            for name, field in model.model_fields.items()
+        ]
+        text = inspect.cleandoc(cls.__doc__ or "")
+        cls.__doc__ = "\n".join([text, "", "Settings, with their defaults:", "", *lines])
+        return cls
+
+    return document
+
+
+def in_words(settings: BaseModel) -> str:
+    """Settings in one line: the rank and the method, and what differs from its default."""
+    shown = {
+        name: getattr(settings, name)
+        for name, field in type(settings).model_fields.items()
+        if name in ("rank", "method") or getattr(settings, name) != field.default
+    }
+    return ", ".join(f"{name}={_in_words(value)}" for name, value in shown.items())
+
+
+def _in_words(value: Any) -> str:
+    """A value's `repr`; of an optax transformation, a pair of functions, that is two addresses."""
+    return (
+        "<an optax transformation>"
+        if isinstance(value, tuple) and callable(value[0])
+        else repr(value)
+    )
 
 
 def make_settings(values: dict[str, Any]) -> Settings:

@@ -20,7 +20,7 @@ from pmf.fit import Fit, Fitted
 from pmf.leaves import digest, digest_of
 from pmf.optimizers import is_spec
 from pmf.plausible import check_fitted
-from pmf.settings import Settings, make_settings
+from pmf.settings import LostOptimizer, Settings, make_settings
 from pmf.tuning import Search, Trial
 from pmf.types import Gaussian, Params, Prior, Side
 from pmf.watch import Record
@@ -105,9 +105,25 @@ def _checksum(text: str, tensors: dict[str, np.ndarray]) -> str:
 
 def _as_json(settings: Settings) -> dict[str, Any]:
     values = settings.model_dump()
-    if not is_spec(values["optimizer"]):
-        values["optimizer"] = "adam"  # an optax object is code; a loaded model only predicts
+    if not is_spec(settings.optimizer):  # code, which no file holds
+        values["optimizer"] = {"optax transformation": _name_of(settings.optimizer)}
     return values
+
+
+def _name_of(optimizer: Any) -> str:
+    """What made an optax transformation: the update of optax.sgd's is one of optax's `chain`."""
+    if isinstance(optimizer, LostOptimizer):
+        return optimizer.name
+    update = optimizer.update
+    return f"{getattr(update, '__module__', '')}.{getattr(update, '__qualname__', type(update))}"
+
+
+def _as_settings(values: dict[str, Any]) -> Settings:
+    """The inverse of `_as_json`. Raises `InputError` for settings that are none."""
+    match values.get("optimizer"):
+        case {"optax transformation": str(name)}:
+            values = values | {"optimizer": LostOptimizer(name)}
+    return make_settings(values)
 
 
 def _pack(ids: Ids) -> dict[str, np.ndarray]:
@@ -181,7 +197,7 @@ def load(path: Path) -> tuple[Settings, Fitted]:
         raise InputError(f"{path}: damaged: its sha256 is not that of what was written")
     try:
         header = Header.model_validate(said)
-        settings = make_settings(header.settings)
+        settings = _as_settings(header.settings)
         return settings, check_fitted(settings, _rebuild(header, tensors))
     except (KeyError, ValueError) as error:
         raise InputError(f"{path}: damaged content ({one_line(error)})") from error

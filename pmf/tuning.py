@@ -43,6 +43,10 @@ class Search(NamedTuple):
     chosen: dict[str, float]
     trials: list[Trial]
 
+    def __repr__(self) -> str:
+        chosen = ", ".join(f"{name}={value:.4g}" for name, value in self.chosen.items())
+        return f"Search({chosen or 'nothing to choose'}; {len(self.trials)} trials)"
+
     @property
     def seconds(self) -> float:
         return sum(trial.seconds for trial in self.trials)

@@ -22,6 +22,9 @@ OPTIONS = {
 def launch(model: Path | None, data: str | None, port: int, address: str) -> int:
     """Serve the page until it is stopped; Streamlit's exit code.
 
+    This process becomes the server, so that whatever stops it stops the server: no signal, not even
+    SIGKILL, leaves one behind. Only Windows, which cannot do so, has a second process.
+
     Raises `InputError` without Streamlit, and for a model file that cannot be read.
     """
     if find_spec("streamlit") is None:
@@ -32,6 +35,8 @@ def launch(model: Path | None, data: str | None, port: int, address: str) -> int
     given = [f"--{name}={value}" for name, value in options.items()]
     command = [sys.executable, "-m", "streamlit", "run", str(PAGE), *given]
     print(f"pmf app: http://{address}:{port} (Ctrl-C stops it)", flush=True)
+    if os.name == "posix":
+        os.execve(sys.executable, command, told)
     try:
         return subprocess.run(command, env=told).returncode
     except KeyboardInterrupt:

@@ -48,6 +48,10 @@ class ItemFeatures(NamedTuple):
     mean: np.ndarray  # (p,)
     loadings: np.ndarray  # (p, d)
 
+    def __repr__(self) -> str:
+        names, numbers = self.loadings.shape
+        return f"ItemFeatures({len(self.items):,} items, {names:,} features in {numbers} numbers)"
+
     @property
     def width(self) -> int:
         """d, the numbers that a model is given of each item."""

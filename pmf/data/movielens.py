@@ -60,7 +60,10 @@ ARCHIVES = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+PARTS = "ratings", "items", "tags", "links"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Ratings `user_id, item_id, rating, timestamp`, and what is known of the items.
 
@@ -74,6 +77,10 @@ class Dataset:
     items: pd.DataFrame = field(default_factory=pd.DataFrame)
     tags: pd.DataFrame = field(default_factory=pd.DataFrame)
     links: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    def __repr__(self) -> str:
+        sizes = (f"{len(getattr(self, name)):,} {name}" for name in PARTS)
+        return f"Dataset({self.name}: {', '.join(sizes)})"
 
 
 def data_dir() -> Path:

@@ -38,6 +38,9 @@ class Split(NamedTuple):
     train: pd.DataFrame
     test: pd.DataFrame
 
+    def __repr__(self) -> str:
+        return f"Split(train: {len(self.train):,} ratings, test: {len(self.test):,})"
+
     @property
     def hash(self) -> str:
         """16 hex digits that change with any rating of either part, or with their order."""

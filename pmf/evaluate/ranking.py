@@ -57,6 +57,9 @@ class Ranking(NamedTuple):
     def __eq__(self, other: object) -> bool:
         return self is other  # frames have no truth value
 
+    def __ne__(self, other: object) -> bool:
+        return self is not other
+
     def __hash__(self) -> int:
         return id(self)
 

@@ -43,6 +43,9 @@ class Report(NamedTuple):
     def __eq__(self, other: object) -> bool:
         return self is other  # frames have no truth value
 
+    def __ne__(self, other: object) -> bool:
+        return self is not other
+
     def __hash__(self) -> int:
         return id(self)
 
