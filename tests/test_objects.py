@@ -56,6 +56,7 @@ def gibbs(frame) -> pmf.PMF:
         (lambda m, f: pmf.Content(clip=True, scale=(1, 5)), "clip=True), not fitted"),
         (lambda m, f: pmf.Hybrid(4), "Hybrid(rank=4), not fitted"),
         (lambda m, f: m.fitted, "1 draw of rank 3"),
+        (lambda m, f: m.fitted.items, "Ids(20: 'i16', "),
         (lambda m, f: m.fitted.fit, "5 steps: all 5 steps taken"),
         (lambda m, f: m.fitted.fit.search, "Search(tau=4"),
         (lambda m, f: pmf.fold_in(m, f[:9]), "users with 9 ratings"),
@@ -85,7 +86,8 @@ def test_models_compare_by_identity_and_never_raise(model, frame):
     folded, other = (pmf.fold_in(m, frame[:9]) for m in (model, twin))
     data = pmf.load_data("ml-small-2016")
     for one, two in (
-        (model, twin), (model.fitted, twin.fitted), (model.fitted.fit, twin.fitted.fit),
+        (model, twin), (model.fitted, twin.fitted), (model.fitted.users, twin.fitted.users),
+        (model.fitted.fit, twin.fitted.fit),
         (folded, other), (data, replace(data)), (pmf.Content(), pmf.Content()),
         (pmf.Hybrid(), pmf.Hybrid()),
     ):  # fmt: skip

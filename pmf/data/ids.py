@@ -72,7 +72,7 @@ def looked_up(table: pd.DataFrame, name: str, asked: pd.Series) -> pd.DataFrame:
     return table.reset_index(drop=True).reindex(row).set_axis(asked.index)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Ids:
     """The ids of one side, in row order. An id it does not know has code `len(ids)`.
 
@@ -86,6 +86,10 @@ class Ids:
         """A column's ids in its order. Raises `InputError` naming the first row that has none."""
         ids = _checked(column, source)
         return cls(ids.to_numpy(object if is_text(ids) else np.int64))
+
+    def __repr__(self) -> str:
+        some = ", ".join(map(shown, self.values[:3]))
+        return f"Ids({len(self):,}: {some}{', ...' * (len(self) > 3)})"
 
     def __len__(self) -> int:
         return len(self.values)
