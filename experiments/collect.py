@@ -21,9 +21,10 @@ import numpy as np
 import pandas as pd
 
 from experiments.config import Experiment
-from experiments.folders import manifest_of, read_table
+from experiments.folders import IDS, manifest_of, read_table
 from experiments.identity import Point, fields_of
 from experiments.tune import Found
+from pmf.data.canonical import canonical
 from pmf.errors import InputError
 from pmf.evaluate.scores import LEVELS
 
@@ -97,7 +98,10 @@ def _stacked(points: list[Point], folder: Path, name: str) -> pd.DataFrame:
             parts[point.id] = read_table(path)
     if not parts:
         return pd.DataFrame(columns=["id"])
-    return pd.concat(parts, names=["id"]).reset_index("id")
+    table = pd.concat(parts, names=["id"]).reset_index("id")
+    for name in IDS & set(table.columns):  # numbers in one run, words in another
+        table[name] = canonical(table[name])[0]
+    return table
 
 
 def _first(points: list[Point], folder: Path, name: str) -> pd.DataFrame | None:

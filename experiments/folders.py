@@ -24,8 +24,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
+from pmf.data.text import WORDS, numbers_if_exact
 from pmf.errors import InputError
 
+IDS = {"user_id", "item_id"}
 STUDIES = "studies"
 JOBS = ".jobs"
 
@@ -66,8 +68,13 @@ def _sync(path: Path) -> None:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """A CSV that pandas wrote, with the same floats bit for bit."""
-    return pa.csv.read_csv(path).to_pandas()
+    """A CSV that pandas wrote, with the same floats bit for bit, and ids: 007 is not 7."""
+    words = pa.csv.ConvertOptions(column_types={name: WORDS for name in IDS})
+    table = pa.csv.read_csv(path, convert_options=words)
+    for name in IDS & set(table.column_names):
+        at = table.column_names.index(name)
+        table = table.set_column(at, name, numbers_if_exact(table[name]))
+    return table.to_pandas()
 
 
 def checkpoints_of(folder: Path) -> Path:

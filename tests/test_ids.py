@@ -404,3 +404,68 @@ def test_titles_are_found_for_ids_of_any_kind(kind, tmp_path):
     assert kind == "leading zeros" or any(line["title"] for line in lists)
     told = pmf_command("explain", tmp_path / "m.pmf", "--user", user, "--item", item, *more[:2])
     assert "nan" not in told.lower().split()
+
+
+# --- folds, runs and the page ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["int8", "float", "text", "leading zeros", "numbers among text"])
+def test_folds_assign_the_same_ids_of_any_kind(kind, tmp_path, monkeypatch):
+    """A file of folds says 007 for 007, and a column of numbers is matched as text."""
+    from pmf.data.files import read_folds
+    from pmf.data.splits import assigned_folds
+
+    frame = ratings(kind)[["item", "user", "rating"]]
+    fold = np.arange(len(frame)) % 3
+    frame[::-1].assign(fold=fold[::-1], note="x").to_csv(tmp_path / "folds.csv", index=False)
+    assignments = [read_folds(tmp_path / "folds.csv")]
+    texts = {name: list(map(str, canonical(frame[name])[0])) for name in ("user", "item")}
+    assignments.append(frame.assign(**texts, fold=fold))
+    for assignment in assignments:
+        for j, split in enumerate(assigned_folds(frame, assignment)):
+            assert split.test["rating"].tolist() == frame["rating"][fold == j].tolist()
+    with pytest.raises(InputError, match="the folds assign 139 rows to 140 ratings"):
+        assigned_folds(frame, assignments[1][1:])
+
+
+def test_runs_know_their_users_by_all_their_letters(tmp_path):
+    """007 and 7 are two users of a run's table, and 7 the same user in two runs' tables."""
+    from types import SimpleNamespace
+
+    from experiments.collect import _stacked
+    from experiments.folders import read_table
+
+    for run, users in (("a", [7, 12]), ("b", ["007", "7"])):
+        (tmp_path / run).mkdir()
+        table = pd.DataFrame({"user_id": users, "n": [1, 2], "squared_error": [0.1, 1 / 3]})
+        table.to_csv(tmp_path / run / "users.csv", index=False)
+        assert read_table(tmp_path / run / "users.csv")["user_id"].tolist() == users
+    points = [SimpleNamespace(id=run) for run in "ab"]
+    both = _stacked(points, tmp_path, "users")
+    assert both["user_id"].tolist() == ["7", "12", "007", "7"]
+    assert both["squared_error"].iloc[1] == 1 / 3
+    assert _stacked(points[:1], tmp_path, "users")["user_id"].tolist() == [7, 12]
+
+
+@pytest.mark.parametrize("kind", ["int8", "digits", "leading zeros"])
+def test_the_page_knows_films_of_any_kind(kind):
+    """Titles of a data set under numbers, a model's ids, a visitor's file."""
+    pytest.importorskip("streamlit")
+    from pmf.app import person
+
+    make, text = KINDS[kind]
+    model = fit(ratings(kind))
+    items = pd.DataFrame({"item_id": range(20, 30), "title": [f"film {j}" for j in range(20, 30)]})
+    table = person.films(items, model)
+    titles = dict(zip(map(str, table["item_id"]), table["title"], strict=True))
+    known = {text(j): f"film {j}" for j in range(20, 30)} if kind != "leading zeros" else {}
+    assert all(titles[one] == known.get(one, one) for one in titles)
+    upload = pd.DataFrame({"item": [text(20), text(21), "0000", "x"], "rating": [3.0, 4, 2, 5]})
+    stars = person.uploaded(upload, table, (0.5, 5.0))
+    assert list(map(str, stars)) == [text(20), text(21)] and list(stars.values()) == [3.0, 4.0]
+    who = person.fold(model, stars)
+    assert who.fitted.user_count[0] == 2
+    found = person.listed(who, table, person.Filters(dismissed=frozenset([text(22), 23])), 99)
+    gone = {text(20), text(21), text(22)} | ({"23"} if kind != "leading zeros" else set())
+    assert set(map(str, found["item_id"])) == set(titles) - gone
+    assert len(person.reasons(who, found["item_id"][0], table)) == 6

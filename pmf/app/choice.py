@@ -49,8 +49,4 @@ def user(ids: np.ndarray) -> Any:
     if len(ids) <= MOST_CHOICES:
         return st.selectbox("A user of the training data", list(ids), index=None)
     text = st.text_input("A user of the training data, by id", placeholder=f"such as {ids[0]}")
-    typed = text.strip()
-    if ids.dtype.kind not in "iu":
-        return typed or None
-    known = typed.isdecimal() and len(typed) < 19
-    return int(typed) if known else -1 if typed else None
+    return text.strip() or None

@@ -28,7 +28,7 @@ def show() -> None:
         with column:
             st.subheader(name)
             _show_list(on_scale(lists[name], shown.scale))
-    _shared({name: set(found["item_id"]) for name, found in lists.items()})
+    _shared({name: set(found["item_id"].astype(str)) for name, found in lists.items()})
     _profile(ways["Content"])
     state.say_what_is_learnt_from()
 
@@ -41,17 +41,18 @@ def _show_list(found: pd.DataFrame) -> None:
 
 
 def _shared(lists: dict[str, set]) -> None:
-    """Where the lists agree."""
+    """Where the lists, of ids as text, agree."""
     st.subheader("Where they agree")
-    table = state.current().table.set_index("item_id")["title"]
+    table = state.current().table
+    title = table["title"].set_axis(table["item_id"].astype(str))
     rows = []
     for one, other in combinations(lists, 2):
         both = lists[one] & lists[other]
-        titles = ", ".join(sorted(str(table.get(item, item)) for item in both))
+        titles = ", ".join(sorted(str(title.get(item, item)) for item in both))
         rows.append({"ways": f"{one} and {other}", "of ten": len(both), "films": titles})
     everyone = set.intersection(*lists.values())
     rows.append({"ways": "all three", "of ten": len(everyone),
-                 "films": ", ".join(sorted(str(table.get(x, x)) for x in everyone))})  # fmt: skip
+                 "films": ", ".join(sorted(str(title.get(x, x)) for x in everyone))})  # fmt: skip
     st.dataframe(pd.DataFrame(rows), hide_index=True)
 
 

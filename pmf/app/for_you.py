@@ -10,6 +10,7 @@ import streamlit as st
 from pmf.app import choice, state
 from pmf.app.person import ME, Filters, genres_of, listed, on_scale, reasons, uploaded
 from pmf.app.text import as_csv, plain
+from pmf.data.ids import collected, looked_up
 from pmf.data.text import Wanted, read_csv
 from pmf.errors import InputError
 from pmf.fit import Fitted
@@ -31,8 +32,9 @@ def show() -> None:
 
 
 def _titles(items: list) -> list[str]:
-    title = state.current().table.set_index("item_id")["title"]
-    return [title.get(item, str(item)) for item in items]
+    found = looked_up(state.current().table, "item_id", collected(items, "films"))["title"]
+    return [title if is_known else str(item)
+            for title, is_known, item in zip(found, found.notna(), items, strict=True)]  # fmt: skip
 
 
 def _stars_given(item, key: str) -> None:
@@ -72,16 +74,16 @@ def _own_ratings() -> None:
     stars = state.stars()
     st.subheader(f"Your ratings: {len(stars)}")
     if stars:
-        frame = pd.DataFrame({"item_id": list(stars), "stars": list(stars.values())})
-        frame["title"] = _titles(list(stars))
+        items = list(stars)  # not in the table: ids beside an added row would become floats
+        frame = pd.DataFrame({"stars": list(stars.values()), "title": _titles(items)})
         low, high = state.current().scale
         number = st.column_config.NumberColumn("stars", min_value=low, max_value=high, step=0.5)
         edited = st.data_editor(
-            frame, column_config={"item_id": None, "stars": number}, disabled=["title"],
+            frame, column_config={"stars": number}, disabled=["title"],
             num_rows="dynamic", hide_index=True, key=f"editor-{hash(frozenset(stars.items()))}",
         )  # fmt: skip
-        kept = edited.dropna(subset=["item_id", "stars"])
-        changed = dict(zip(kept["item_id"], kept["stars"], strict=True))
+        kept = edited["stars"].loc[edited.index.isin(frame.index)].dropna()
+        changed = {items[int(row)]: value for row, value in zip(kept.index, kept, strict=True)}
         if changed != stars:
             st.session_state["stars"] = changed
             st.rerun()

@@ -13,6 +13,7 @@ from pmf.answers import Model
 from pmf.content_model import Content
 from pmf.data.columns import canonical_columns
 from pmf.data.frames import checked
+from pmf.data.ids import Ids, among, collected, looked_up
 from pmf.errors import InputError
 from pmf.folded import Folded, fold_in
 from pmf.lists import Rule, recommend
@@ -48,7 +49,10 @@ def films(items: pd.DataFrame, model: Model) -> pd.DataFrame:
         }
     )
     there = [name for name in COLUMNS if name in items]
-    table = known.merge(items[there], "left", on="item_id") if "item_id" in items else known
+    table = known
+    if "item_id" in items:
+        found = looked_up(items[there], "item_id", known["item_id"])
+        table = known.join(found.drop(columns="item_id"))
     for name in COLUMNS:
         if name not in table:
             table[name] = np.nan if name == "year" else ""
@@ -110,7 +114,8 @@ def on_scale(found: pd.DataFrame, scale: tuple[float, float]) -> pd.DataFrame:
 
 def allowed(table: pd.DataFrame, filters: Filters) -> pd.DataFrame:
     """The films that pass the filters."""
-    keep = (table["ratings"] >= filters.least_ratings) & ~table["item_id"].isin(filters.dismissed)
+    dismissed = collected(filters.dismissed, "dismissed films")
+    keep = (table["ratings"] >= filters.least_ratings) & ~among(table["item_id"], dismissed)
     if filters.genres:
         wanted = set(filters.genres)
         keep &= table["genres"].map(lambda text: bool(wanted & set(text.split("|"))))
@@ -167,5 +172,7 @@ def uploaded(frame: pd.DataFrame, table: pd.DataFrame, scale: tuple[float, float
     good = checked(frame, "the uploaded file", scale, times=False)
     if good["user_id"].nunique() > 1:
         raise InputError("the uploaded file has several users; keep one person's rows")
-    known = good[good["item_id"].isin(table["item_id"])]
-    return dict(zip(known["item_id"].tolist(), known["rating"].tolist(), strict=True))
+    items = Ids.of(table["item_id"], "the films")
+    row = items.codes(good["item_id"])
+    known = ~items.unknown(row)
+    return dict(zip(items.values[row[known]].tolist(), good["rating"][known].tolist(), strict=True))

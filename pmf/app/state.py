@@ -16,6 +16,7 @@ from pmf.app.launch import DATA, MODEL
 from pmf.app.person import Filters, Stars, films, fold
 from pmf.app.text import plain
 from pmf.data.catalogue import BUNDLED, load, load_items
+from pmf.data.ids import collected
 from pmf.data.movielens import Dataset
 from pmf.errors import InputError
 from pmf.fit import OnRecord
@@ -171,8 +172,10 @@ def person_of(shown: Shown) -> Folded:
     """This visitor as a user of a model. Ratings of films that it does not know teach it nothing,
     and are kept for another.
     """
-    known = set(shown.table["item_id"])
-    return fold(shown.model, {item: x for item, x in stars().items() if item in known})
+    items = shown.model.require_fitted().items
+    known = ~items.unknown(items.codes(collected(list(stars()), "your ratings")))
+    own = zip(stars().items(), known, strict=True)
+    return fold(shown.model, dict(rating for rating, is_known in own if is_known))
 
 
 def no_filters() -> Filters:

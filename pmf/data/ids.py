@@ -53,6 +53,12 @@ def joined(*parts: np.ndarray) -> np.ndarray:
     return np.concatenate([_as_text(part) for part in parts])
 
 
+def among(column: pd.Series, others: pd.Series) -> np.ndarray:
+    """Which ids of a column are among others. Raises `InputError` for what is no id in either."""
+    known = Ids(factorize(others, "the ids")[1])
+    return ~known.unknown(known.codes(column))
+
+
 def with_gaps(values: np.ndarray) -> pd.Series:
     """Ids as a column that others may be missing from, without becoming floats."""
     return pd.Series(values, dtype="Int64" if values.dtype == np.int64 else None)

@@ -21,6 +21,7 @@ import pandas as pd
 from pmf.data.checks import rows_of
 from pmf.data.columns import ALIASES, REQUIRED, canonical_columns
 from pmf.data.frames import pairs, select
+from pmf.data.ids import Ids, factorize
 from pmf.data.tables import Table, as_frame
 from pmf.data.times import moment, to_seconds, written
 from pmf.errors import InputError
@@ -85,14 +86,14 @@ def assigned_folds(frame: Table, assignment: Table) -> list[Split]:
     frame, assignment = as_frame(frame, SOURCE), as_frame(assignment, "the folds")
     if "fold" not in assignment:
         raise InputError("the folds: no column fold; it says which part each pair is in")
-    keys = ["user_id", "item_id"]
-    assigned = pairs(assignment, "the folds").assign(fold=assignment["fold"].to_numpy())
-    try:
-        fold = pairs(frame).merge(assigned, on=keys, how="left")["fold"]
-    except ValueError as error:
-        raise InputError(
-            f"the folds' ids are of another type than the ratings' ({error})"
-        ) from error
+    keys, assigned = pairs(frame), pairs(assignment, "the folds")
+    sides = {name: Ids(factorize(keys[name], SOURCE)[1]) for name in keys}
+    keys, assigned = (
+        pd.DataFrame({name: ids.codes(table[name]) for name, ids in sides.items()})
+        for table in (keys, assigned)
+    )
+    assigned["fold"] = assignment["fold"].to_numpy()
+    fold = keys.merge(assigned, on=[*sides], how="left")["fold"]
     if len(fold) != len(frame) or fold.isna().any():
         raise InputError(
             f"the folds assign {int(fold.notna().sum())} rows to {len(frame)} ratings; "
