@@ -49,7 +49,7 @@ SECTIONS = ("about", "data", "reading", "columns", "unit", "system", "split", "m
             "ranking", "comparison", "arm")  # fmt: skip
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 WHOLE_LISTS = ("map", "mrr")  # metrics of lists that are not cut off after k items
-MOST_RUNS = 100_000  # of an experiment; a larger grid is a slip
+MOST_RUNS = 10_000  # of an experiment; a larger grid is a slip
 
 
 class SplitConfig(BaseModel):

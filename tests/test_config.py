@@ -182,7 +182,7 @@ def test_a_grid_is_counted_without_being_made(arms):
     many[-1] = many[-1].replace("[0, ", "[1000, ")
     grid = read(arms, many)
     assert grid.count == 1000**3 + 1000**3 + 1000**4  # two arms have a rank of their own
-    with pytest.raises(InputError, match=r"runs; an experiment has at most 100,000"):
+    with pytest.raises(InputError, match=r"runs; an experiment has at most 10,000"):
         expand(grid)
     with pytest.raises(InputError, match="model.rank: Input should be a valid integer"):
         load(arms, [*many[1:], f"model.rank={thousand[:-1]}, 'deep']"])
