@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel
@@ -12,6 +13,7 @@ from experiments.grid import flattened
 from experiments.inputs import digest
 from experiments.naming import named
 from experiments.systems import code_of, label_of, system_named
+from pmf.errors import InputError
 
 
 class Point(NamedTuple):
@@ -26,9 +28,18 @@ class Point(NamedTuple):
 
 
 def identify(experiment: Experiment) -> list[Point]:
-    """The grid's runs with their identities. Reads the data."""
+    """The grid's runs with their identities. Reads the data.
+
+    Raises `InputError` where two are one: files of the same name and content in two folders.
+    """
     titles = _titles(experiment.runs)
-    return [identified(run, title) for run, title in zip(experiment.runs, titles, strict=True)]
+    points = [identified(run, title) for run, title in zip(experiment.runs, titles, strict=True)]
+    seen: dict[str, Point] = {}
+    for point in points:
+        if (other := seen.setdefault(point.id, point)) is not point:
+            both = f"{other.config.data} and {point.config.data}"
+            raise InputError(f"{experiment.name}: {both} are the same data; leave one out")
+    return points
 
 
 def identified(config: RunConfig, title: str = "") -> Point:
@@ -63,7 +74,11 @@ def trial_settings(config: RunConfig) -> BaseModel:
 
 
 def _named(config: RunConfig) -> dict[str, Any]:
-    return named(config) | {"system": label_of(config.system)}
+    """What an identity names. The content of files counts, and their names; no folder does."""
+    found = named(config) | {"system": label_of(config.system), "data": Path(config.data).name}
+    if config.split is not None:
+        found["split"] |= {"file": Path(config.split.file).name}
+    return found
 
 
 def _hash(content: dict[str, Any], data: str, code: str) -> str:
@@ -77,7 +92,7 @@ def searches_of(runs: Sequence[RunConfig]) -> list[RunConfig]:
     """A run of each search that these runs wait for; no data are read."""
     found: dict[str, RunConfig] = {}
     for run in runs:
-        if (study := study_of(run, "", code_of(run.system))) is not None:
+        if (study := study_of(run, run.data, code_of(run.system))) is not None:
             found.setdefault(study, run)
     return list(found.values())
 

@@ -13,6 +13,7 @@ from experiments.config import CONFIGS, RunConfig, SplitConfig, load
 from experiments.identity import identify
 from experiments.naming import named
 from experiments.systems import SYSTEMS
+from pmf.errors import InputError
 from pmf.priors import IsotropicPrior
 from pmf.settings import Settings, make_settings
 
@@ -91,13 +92,23 @@ def test_a_run_is_the_same_after_its_way_to_a_worker(tmp_path):
         assert pickle.loads(pickle.dumps(point)) == point
 
 
-def test_an_identity_knows_no_folder(tmp_path):
+def test_an_identity_knows_no_folder(tmp_path, monkeypatch):
+    """The same files elsewhere, or the same from elsewhere, are the same runs."""
+    toml = 'data = "ratings.csv"\n[split]\nkind = "assigned_folds"\nfile = "folds.csv"\n'
     ids = []
     for folder in (tmp_path / "a", tmp_path / "b"):
         folder.mkdir()
         write(folder)
+        table = pd.read_csv(folder / "ratings.csv")
+        table.assign(fold=table["user"] % 2)[["user", "item", "fold"]].to_csv(
+            folder / "folds.csv", index=False
+        )
         path = folder / "own.toml"
-        path.write_text('data = "ml-small-2016"\n[model]\nrank = 3\n'
-                        '[split]\nkind = "sample_records"\n')  # fmt: skip
-        ids.append(identify(load(path, []))[0].id)
-    assert ids[0] == ids[1]
+        path.write_text(toml)
+        for here in (tmp_path, folder):
+            monkeypatch.chdir(here)
+            ids.append(identify(load(path, []))[0].id)
+    assert len(set(ids)) == 1
+    path.write_text(toml.replace('"ratings.csv"', '["ratings.csv", "../a/ratings.csv"]'))
+    with pytest.raises(InputError, match="own: .* are the same data; leave one out"):
+        identify(load(path, []))
