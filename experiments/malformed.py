@@ -17,7 +17,7 @@ from zlib import crc32
 
 import numpy as np
 
-from experiments import hostile_models, hostile_parquet, hostile_zips
+from experiments import hostile_models, hostile_parquet, hostile_texts, hostile_zips
 from experiments.hostile_parquet import ROWS
 from experiments.mutations import BINARY, TEXT, spoil
 from pmf.data.frames import Encoded
@@ -77,18 +77,28 @@ def read_csv(folder: Path) -> None:
     encoded(path)
 
 
-def read_table(path: Path) -> None:
+def read_text(folder: Path) -> None:
+    """As a table, with what is to be said of the file."""
+    from pmf.data.reading import Reading
+
+    (path,) = folder.iterdir()
+    read_table(path, Reading(**hostile_texts.said_of(path.name)))
+
+
+def read_table(path: Path, reading: Any = None) -> None:
     """As ratings, and as pairs that a model of integers and one of words is asked for."""
     from pmf.data.catalogue import load
     from pmf.data.files import read_ratings
     from pmf.data.frames import pairs
     from pmf.data.ids import Ids
+    from pmf.data.reading import AS_IT_IS
 
-    asked = pairs(read_ratings(path, required=("user_id", "item_id")), str(path))
+    reading = reading or AS_IT_IS
+    asked = pairs(read_ratings(path, required=("user_id", "item_id"), reading=reading), str(path))
     for known in (np.arange(9), np.array(["1", "u2"], dtype=object)):
         for name in ("user_id", "item_id"):
             outcome(lambda name=name, known=known: Ids(known).codes(asked[name], str(path)))
-    load(path)
+    load(path, reading)
 
 
 @contextmanager
@@ -203,6 +213,7 @@ def read_parquet(folder: Path) -> None:
 
 READERS = {
     "csv": Reader(make_csv, read_csv),
+    "texts": Reader(hostile_texts.make, read_text),
     "colons": Reader(make_colons, read_colons),
     "parquet": Reader(hostile_parquet.make, read_parquet),
     "zip": Reader(hostile_zips.make, read_zip),

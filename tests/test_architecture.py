@@ -58,6 +58,7 @@ FLOORS = [
      "paper_figures.calibration", "paper_figures.pit", "paper_figures.strata",
      "paper_figures.scaling", "paper_figures.rivals",
      "paper_figures.factor_map"},
+    {"experiments.hostile_texts"},
     {"experiments.timing", "experiments.featured", "experiments.malformed",
      "paper_figures.rank", "paper_figures.ablation",
      "paper_figures.learning", "paper_figures.coldstart", "paper_figures.priors",

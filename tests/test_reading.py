@@ -99,6 +99,14 @@ def test_packed_files_are_read_and_damage_is_named(tmp_path, suffix):
         assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("encoding", ["utf8", "utf16", "ascii", "cp1252", "utf32"])
+def test_text_of_another_encoding_than_was_said_is_named(tmp_path, encoding):
+    content = b"user,item,rating\n1,\xff\xfe\x81,3\n2,a,3\n"
+    with pytest.raises(pmf.InputError, match=r"r.csv: .*encoding") as raised:
+        read(tmp_path, "r.csv", content, encoding=encoding)
+    assert "\n" not in str(raised.value)
+
+
 def test_packed_json_lines(tmp_path):
     table = read(tmp_path, "r.jsonl.bz2", bz2.compress(JSON.encode()))
     assert table["item_id"].tolist() == FRAME["item_id"].tolist()

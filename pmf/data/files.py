@@ -18,7 +18,7 @@ from pmf.data.packed import PACKED, Packed
 from pmf.data.parquet import DAMAGE, check_types, open_parquet, to_frame, unreadable
 from pmf.data.reading import AS_IT_IS, Form, Reading, by_place, form_of
 from pmf.data.records import READERS, is_netflix, read_netflix
-from pmf.data.text import LONGEST_HEADER, Wanted, read_csv, undecodable, width_of
+from pmf.data.text import LONGEST_HEADER, Wanted, read_csv, width_of
 from pmf.errors import InputError
 
 DELIMITED = ".csv", ".tsv", ".tab", ".txt", ".dat", ".inter"
@@ -141,8 +141,8 @@ def _read_text(
 ) -> pd.DataFrame:
     source = str(path)
     if not reading.is_utf8:
-        stream, is_plain = AsUtf8(stream, reading.encoding), False
-    first = _first_line(stream, source)
+        stream, is_plain = AsUtf8(stream, reading.encoding, source), False
+    first = _first_line(stream)
     if reading.separator is None and (kind in READERS or is_netflix(first)):
         reader = READERS.get(kind, read_netflix)
         named = (".jsonl", ".ndjson", ".json")
@@ -161,12 +161,9 @@ def _read_text(
     return read_csv(stream, source, form.separator, names, wanted, quoted=form.quoted)
 
 
-def _first_line(stream: Stream, source: str) -> bytes:
+def _first_line(stream: Stream) -> bytes:
     """The first line that is not empty, with its end. The stream is at its begin again."""
-    try:
-        head = stream.read(LONGEST_HEADER).removeprefix(b"\xef\xbb\xbf")
-    except UnicodeDecodeError as error:
-        raise undecodable(source, error) from error
+    head = stream.read(LONGEST_HEADER).removeprefix(b"\xef\xbb\xbf")
     stream.seek(0)
     return next((line for line in head.splitlines(keepends=True) if line.strip()), b"")
 

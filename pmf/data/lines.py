@@ -71,10 +71,10 @@ class _Filter:
 
 
 class AsUtf8(_Filter):
-    """Text of another encoding as UTF-8. Raises `UnicodeDecodeError` where it is none."""
+    """Text of another encoding as UTF-8. Raises `InputError` naming `source` where it is none."""
 
-    def __init__(self, stream: Stream, encoding: str):
-        self.encoding = encoding
+    def __init__(self, stream: Stream, encoding: str, source: str):
+        self.encoding, self.source = encoding, source
         super().__init__(stream)
 
     def restart(self) -> None:
@@ -87,7 +87,12 @@ class AsUtf8(_Filter):
             return None
         data = self.stream.read(BLOCK)
         self.ended = not data
-        return self.decoder.decode(data, final=self.ended).encode("utf8", "surrogatepass")
+        try:
+            return self.decoder.decode(data, final=self.ended).encode()
+        except UnicodeError as error:
+            raise InputError(
+                f"{self.source}: not of the encoding {self.encoding} ({error}); say another"
+            ) from error
 
 
 class Changed(_Filter):

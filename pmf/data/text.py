@@ -76,7 +76,7 @@ def read_csv(
     """
     try:
         if encoding.lower() not in ("utf8", "utf-8"):
-            stream = AsUtf8(stream, encoding)
+            stream = AsUtf8(stream, encoding, source)
         if separator == " " or len(separator.encode()) > 1:
             told = separator
             stream = Changed(stream, lambda: split_at(told), source)
@@ -85,7 +85,7 @@ def read_csv(
         return _read(watched or stream, watched, source, separator, names, wanted)
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         if isinstance(error, UnicodeDecodeError) or "UTF8" in str(error):
-            raise undecodable(source, error) from error
+            raise _undecodable(source, error) from error
         raise InputError(f"{source}: {one_line(error)}; correct the file") from error
 
 
@@ -207,7 +207,7 @@ def _rows(lines: Iterable[str], separator: str, quoted: bool) -> Iterator[list[s
     return csv.reader(lines, delimiter=separator, quoting=csv.QUOTE_NONE)
 
 
-def undecodable(source: str, error: UnicodeDecodeError | pa.ArrowInvalid) -> InputError:
+def _undecodable(source: str, error: UnicodeDecodeError | pa.ArrowInvalid) -> InputError:
     """What to raise for text of another encoding than was said."""
     return InputError(
         f"{source}: {one_line(error)}; say its encoding, as encoding='latin-1' (--encoding "
