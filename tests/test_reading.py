@@ -18,7 +18,7 @@ from scipy.io import mmwrite
 import pmf
 from pmf.data import lines, numeric, packed, text
 from pmf.data.catalogue import encoded, load
-from pmf.data.files import read_ratings
+from pmf.data.files import read_ratings, read_whole
 from pmf.data.quotes import Watched
 from pmf.data.reading import Reading
 
@@ -453,6 +453,14 @@ def test_the_fast_path_hears_what_is_said(tmp_path, said, monkeypatch):
         monkeypatch.setattr("pmf.data.files.read_csv", None)
     pd.testing.assert_frame_equal(read(tmp_path, "r.tsv", content, **said), exact,
                                   check_dtype=False)  # fmt: skip
+
+
+def test_a_file_with_all_its_columns_is_none_for_the_fast_path(tmp_path, monkeypatch):
+    monkeypatch.setattr(numeric, "LARGE", 0)
+    (tmp_path / "r.csv").write_text("userId,tag,item,rating\n" + "7,8,9,3\n" * 9)
+    whole = read_whole(tmp_path / "r.csv")
+    assert list(whole.frame) == ["userId", "tag", "item", "rating"]
+    assert whole.ratings["user_id"].tolist() == [7] * 9
 
 
 def test_unquoted_headers_keep_their_quotes_on_the_fast_path(tmp_path, monkeypatch):

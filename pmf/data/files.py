@@ -106,7 +106,8 @@ def _read(path: Path, wanted: Wanted, reading: Reading) -> pd.DataFrame:
             refuse_all_but(reading, ("columns",), str(path))
             return _read_parquet(path, wanted)
         with packed.open() if packed else path.open("rb") as stream:
-            return _read_text(stream, path, kind, wanted, reading, packed is None)
+            is_plain = packed is None and not wanted.as_written
+            return _read_text(stream, path, kind, wanted, reading, is_plain)
     except (*DAMAGE, zlib.error, zipfile.BadZipFile, NotImplementedError) as error:
         raise unreadable(path, error) from error
 
