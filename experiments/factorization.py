@@ -9,6 +9,7 @@ import pandas as pd
 from experiments.system import TRACE, Axis, OnStep, Outcome, Point, System
 from pmf import cpu, tuning
 from pmf.checkpoint import Checkpoints
+from pmf.data.ids import looked_up
 from pmf.data.movielens import Dataset
 from pmf.data.splits import Split
 from pmf.estimator import PMF
@@ -85,7 +86,8 @@ def item_map(fitted: Fitted, described: pd.DataFrame) -> pd.DataFrame | None:
     x, y = (one * np.sign(one[np.abs(one).argmax()]) for one in turn[:2] @ centred.T)
     counts = {"x": x, "y": y, "popularity": fitted.item_count[:-1]}
     table = pd.DataFrame({"item_id": fitted.items.values} | counts)
-    table = table.merge(described[["item_id", "title", "genres"]], on="item_id")
+    found = looked_up(described, "item_id", table["item_id"])[["title", "genres"]]
+    table = table.join(found)[found["title"].notna()]
     return table.sort_values("popularity", ascending=False, kind="stable")[:MAPPED]
 
 

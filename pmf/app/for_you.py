@@ -10,7 +10,7 @@ import streamlit as st
 from pmf.app import choice, state
 from pmf.app.person import ME, Filters, genres_of, listed, on_scale, reasons, uploaded
 from pmf.app.text import as_csv, plain
-from pmf.data.ids import collected, looked_up
+from pmf.data.ids import among, collected, looked_up
 from pmf.data.text import Wanted, read_csv
 from pmf.errors import InputError
 from pmf.fit import Fitted
@@ -57,7 +57,7 @@ def _rate() -> None:
 def _ask() -> None:
     person = state.person()
     asked = person.ask_next(ME, n=10, popular=QUESTIONS)
-    asked = asked[~asked["item_id"].isin(state.dismissed())]
+    asked = asked[~among(asked["item_id"], collected(state.dismissed(), "dismissed films"))]
     if asked.empty:
         return
     item = asked["item_id"].iloc[0]
