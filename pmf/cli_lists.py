@@ -29,8 +29,8 @@ RuleName = Annotated[
     Rule,
     typer.Option(
         "--rule",
-        help="What a list is ranked by: the expected rating; what it surely is, or may be, at "
-        "least; or one draw of the posterior.",
+        help="What a list is ranked by: the expected rating (mean), a standard deviation less "
+        "(lower) or more (upper), or one draw of the posterior (thompson).",
     ),
 ]
 Diversity = Annotated[
@@ -138,7 +138,8 @@ def explain(
 ) -> None:
     """What a prediction is made of: mean, biases, and each of the user's ratings.
 
-    The user is folded in from the ratings of the training; the parts add up to the prediction.
+    The user is folded in from the ratings of the training; the parts add up to the prediction,
+    before it is clipped to a scale.
     """
     import pmf
     from pmf.folded import ratings_of
