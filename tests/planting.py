@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 import xml.etree.ElementTree as ET
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,11 +74,15 @@ def complaints(mistake: Mistake) -> list[str]:
 
 def _exists(test: str) -> bool:
     file, _, name = test.partition("::")
+    return name.partition("[")[0] in _tests_of(file)
+
+
+@cache
+def _tests_of(file: str) -> set[str]:
     path = ROOT / file
     if not path.is_file():
-        return False
-    functions = {x.name for x in ast.parse(path.read_text()).body if isinstance(x, ast.FunctionDef)}
-    return name.partition("[")[0] in functions
+        return set()
+    return {x.name for x in ast.parse(path.read_text()).body if isinstance(x, ast.FunctionDef)}
 
 
 def copy_of_the_repository(folder: Path) -> None:
