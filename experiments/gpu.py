@@ -7,7 +7,7 @@
 
 Only the layout's shape matters to a sweep's time, so the rows are made on the device: heavy-tailed
 degrees, columns at random by popularity, no file and no host arrays. `--shrink 1000` tries the
-script on a small machine.
+script on a small machine. Without an accelerator nothing is measured unless `--cpu` asks for it.
 """
 
 import json
@@ -22,6 +22,7 @@ import typer
 
 from pmf.als import als
 from pmf.command import run_app
+from pmf.errors import InputError
 from pmf.gibbs import gibbs
 from pmf.layout import panel_numbers, widths
 from pmf.plan import default_hyperprior
@@ -181,9 +182,17 @@ def main(
     only: Annotated[
         list[str] | None, typer.Option(help="gram, als, gibbs or billion; repeatable.")
     ] = None,
-    shrink: Annotated[int, typer.Option(help="Divide every size by this.")] = 1,
+    shrink: Annotated[int, typer.Option(min=1, help="Divide every size by this.")] = 1,
+    cpu: Annotated[
+        bool, typer.Option("--cpu", help="Measure on the processor, where JAX finds nothing else.")
+    ] = False,
 ) -> None:
     """Measure sweeps on the device that JAX finds; one JSON object a line."""
+    if jax.default_backend() == "cpu" and not cpu:
+        raise InputError(
+            "JAX finds no accelerator here, and these sizes take hours and tens of GB on a "
+            "processor; install JAX for the card, or say --cpu, best with --shrink 1000"
+        )
     for row in table(only, shrink):
         print(json.dumps(row), flush=True)
 

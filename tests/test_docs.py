@@ -11,6 +11,7 @@ import shlex
 import subprocess
 import sys
 from html.parser import HTMLParser
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -36,6 +37,10 @@ COMMANDS = {
     "pmf ": pmf.cli.app,
     "python -m experiments ": experiments.__main__.app,
     "python -m paper_figures ": paper_figures.__main__.app,
+}
+COMMANDS |= {
+    f"python -m experiments.{name} ": import_module(f"experiments.{name}").app
+    for name in ("fuzz", "gpu", "kill", "kill_sweep", "speed")
 }
 SH = "import subprocess; subprocess.run({!r}, shell=True, check=True)"
 FILE = 'import pathlib; pathlib.Path({!r}).write_text({!r}, encoding="utf8")'
@@ -144,6 +149,7 @@ def test_a_command_that_is_shown_has_these_options(page, line):
     (start,) = (start for start in COMMANDS if line.startswith(start))
     command, words = typer.main.get_command(COMMANDS[start]), shlex.split(line, comments=True)
     words = words[len(start.split()) :]
+    words = words[: words.index(">")] if ">" in words else words  # what it prints goes to a file
     while words and hasattr(command, "commands") and not words[0].startswith("-"):
         command = command.commands[words.pop(0)]
     command.make_context(page, words)  # raises for an unknown option or a missing argument

@@ -5,12 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from experiments import speed, workers
+from experiments import gpu, speed, workers
 from experiments.gpu import als_at, gibbs_at, gram_error, sweeps
 from experiments.speed import Bench, Work, _line, compare, share_of_limits
+from pmf.errors import InputError
 
 SMALL = {"n": 2_000, "users": 60, "items": 200}
 
@@ -100,3 +103,13 @@ def test_unknown_work_is_named():
         text=True,
     )
     assert done.returncode == 2 and "lunch: say als" in done.stderr
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="there is an accelerator")
+def test_the_script_for_a_gpu_refuses_a_processor_unless_asked(monkeypatch):
+    """Catches a full size started where it takes hours."""
+    monkeypatch.setattr(gpu, "table", lambda only, shrink: iter([{"only": only, "shrink": shrink}]))
+    refused = CliRunner().invoke(gpu.app, ["--only", "als"])
+    assert isinstance(refused.exception, InputError) and "say --cpu" in str(refused.exception)
+    asked = CliRunner().invoke(gpu.app, ["--only", "als", "--cpu", "--shrink", "1000"])
+    assert json.loads(asked.output) == {"only": ["als"], "shrink": 1000}
