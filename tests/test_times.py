@@ -175,6 +175,17 @@ def test_files_of_dates_become_seconds(tmp_path, kind):
     assert len(load(path, times=False).ratings) == 4  # who does not ask for times needs none
 
 
+def test_who_needs_no_times_does_not_look_at_them(tmp_path):
+    """A day that nobody can read is no reason not to fit."""
+    bad = RATED.assign(time=["12/31/2004", None, "soon", "1"])
+    truth = as_dict(learnable(RATED))
+    bad.to_parquet(tmp_path / "r.parquet")
+    for found in (learnable(bad), learnable(bad, duplicates="mean"), encoded(tmp_path)):
+        assert as_dict(found) == truth
+    with pytest.raises(InputError, match="row 2, column timestamp: .* is missing"):
+        learnable(bad, duplicates="last")
+
+
 def twice(seed: int) -> pd.DataFrame:
     """Pairs rated up to six times, at days in no order, several of them at one."""
     rng = np.random.default_rng(seed)
