@@ -315,6 +315,30 @@ def test_a_column_that_had_a_gap_is_of_whole_numbers_in_files_too(reference, tmp
     assert load(path).ratings["user_id"].tolist() == ["1.0", "1.1", "1.0"]
 
 
+@pytest.mark.parametrize(
+    ("written", "ids"),
+    [
+        (["7", '"anon1"', '"007"'], ["7", "anon1", "007"]),
+        (['"anon1"', "7", "7.0"], ["anon1", "7", "7"]),
+        (["7", "8.0", "9007199254740993"], [7, 8, 2**53 + 1]),
+        (["18446744073709551615", "1", "2"], ["18446744073709551615", "1", "2"]),
+    ],
+)
+def test_ids_of_several_kinds_in_a_file_of_json(written, ids, tmp_path):
+    from pmf.data.catalogue import load
+
+    lines = [f'{{"user": {one}, "item": {j}, "rating": 3}}' for j, one in enumerate(written)]
+    (tmp_path / "r.jsonl").write_text("\n".join(lines))
+    assert load(tmp_path / "r.jsonl").ratings["user_id"].tolist() == ids
+    for odd in ("[7]", "null", '{"a": 1}', "true", "7.5"):
+        (tmp_path / "r.jsonl").write_text("\n".join([*lines, lines[0].replace(written[0], odd)]))
+        with pytest.raises(InputError, match="row 4, column user_id|Column"):
+            load(tmp_path / "r.jsonl")
+    (tmp_path / "r.jsonl").write_bytes("\n".join(lines).encode() + b'\n{"user": "\xff"}')
+    with pytest.raises(InputError):
+        load(tmp_path / "r.jsonl")
+
+
 def pmf_command(*arguments) -> str:
     """What the command prints, run in this process."""
     from typer.testing import CliRunner
@@ -469,3 +493,30 @@ def test_the_page_knows_films_of_any_kind(kind):
     gone = {text(20), text(21), text(22)} | ({"23"} if kind != "leading zeros" else set())
     assert set(map(str, found["item_id"])) == set(titles) - gone
     assert len(person.reasons(who, found["item_id"][0], table)) == 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "kind", ["int64", "float", "leading zeros", "numbers among text", "beyond int64", "UUIDs"]
+)
+def test_the_command_line_takes_ids_of_any_kind(kind, tmp_path, monkeypatch):
+    """From a file to a model, to predictions, scores, lists and reasons, all by the ids as text."""
+    import json
+
+    monkeypatch.chdir(tmp_path)
+    frame, text = ratings(kind), KINDS[kind][1]
+    frame[:110].to_csv("train.csv", index=False)
+    frame[110:].to_csv("test.csv", index=False)
+    prior = "tau=4,user_factor=2,item_factor=2,user_bias=4,item_bias=4"
+    pmf_command("fit", "train.csv", "--out", "m.pmf", "--rank", 1, "--steps", 3, "--prior", prior)
+    scores = json.loads(pmf_command("evaluate", "m.pmf", "test.csv", "--json"))
+    assert scores["unknown_users"] == scores["unknown_items"] == 0
+    assert scores["rmse"] == pytest.approx(pmf.report(fit(frame), frame[110:]).scores["rmse"], 1e-4)
+    pmf_command("predict", "m.pmf", "test.csv", "--out", "p.csv")
+    users = [text(int(one)) for one in ratings("int8")["user"]]
+    assert pd.read_csv("p.csv", dtype=str)["user_id"].tolist() == users[110:]
+    lists = json.loads(pmf_command("recommend", "m.pmf", "--user", users[0], "-n", 2, "--json"))
+    assert [str(line["user_id"]) for line in lists] == [users[0]] * 2
+    item = str(lists[0]["item_id"])
+    assert "prediction" in pmf_command("explain", "m.pmf", "--user", users[0], "--item", item)
+    assert pmf_command("similar", "m.pmf", "--item", item, "-n", 2).count("\n") == 3

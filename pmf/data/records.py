@@ -22,7 +22,8 @@ MATRIX = b"%%MatrixMarket"
 
 
 def read_json_lines(stream: Stream, source: str, wanted: Wanted) -> pd.DataFrame:
-    """An object a line. The first one has the columns, and says whether ids are words or numbers.
+    """An object a line. The first one has the columns. Where a later one has a value of another
+    kind, as an id in words among numbers, all are read by Python, which is slower.
 
     Raises `InputError` naming `source` and what is wrong.
     """
@@ -39,10 +40,26 @@ def read_json_lines(stream: Stream, source: str, wanted: Wanted) -> pd.DataFrame
     try:
         table = pa.json.read_json(stream, pa.json.ReadOptions(block_size=BLOCK), parse)
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-        raise InputError(f"{source}: {one_line(error)}; correct the file") from error
+        objects = None if wanted.as_written else _objects(stream)
+        if objects is None:
+            raise InputError(f"{source}: {one_line(error)}; correct the file") from error
+        values = {one: [each.get(name) for each in objects] for name, one in columns.items()}
+        return pd.DataFrame(values, dtype=object)
     if wanted.as_written:
         return to_frame(table)
     return to_frame(table.select(list(columns))).rename(columns=columns)
+
+
+def _objects(stream: Stream) -> list[dict] | None:
+    """All objects; None where a line is none."""
+    stream.seek(0)
+    text = b"".join(iter(lambda: stream.read(BLOCK), b""))
+    lines = text.removeprefix(b"\xef\xbb\xbf").splitlines()
+    try:
+        found = [json.loads(line.decode()) for line in lines if line.strip()]
+    except (ValueError, RecursionError):
+        return None
+    return found if all(isinstance(one, dict) for one in found) else None
 
 
 def _first_object(stream: Stream, source: str) -> dict:
