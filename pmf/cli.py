@@ -291,6 +291,7 @@ add_lists(app)
 
 
 @app.command("app")
+@with_reading
 def open_page(
     model: Annotated[
         Path | None, typer.Argument(help="A model file; without one a model is fitted.")
@@ -312,18 +313,22 @@ def open_page(
             metavar="HOST", help="The host of the page's address; 0.0.0.0 for other machines too."
         ),
     ] = "localhost",
+    reading: Reading = AS_IT_IS,
 ) -> None:
     """Open the movie recommender as a page in a browser."""
     from pmf.app.launch import launch
     from pmf.data.catalogue import load as load_data
     from pmf.data.catalogue import load_items
+    from pmf.data.files import refuse_all_but
     from pmf.estimator import load
 
     if model is not None:
         load(model)  # a damaged file is named here, not on the page
     if data is not None:
-        load_items(data) if model is not None else load_data(data)
-    raise typer.Exit(launch(model, data, port, address))
+        load_items(data) if model is not None else load_data(data, reading)
+    else:
+        refuse_all_but(reading, (), "pmf app without --data")
+    raise typer.Exit(launch(model, data, port, address, reading))
 
 
 def main() -> None:

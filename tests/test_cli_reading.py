@@ -15,7 +15,15 @@ from pmf.errors import InputError
 from pmf.estimator import load
 from pmf.settings import Settings
 
-READERS = {("fit",), ("evaluate",), ("predict",), ("fold-in",), ("data", "describe")}
+READERS = {
+    ("fit",),
+    ("evaluate",),
+    ("predict",),
+    ("fold-in",),
+    ("data", "describe"),
+    ("split",),
+    ("app",),
+}
 PRIOR = "tau=1,user_factor=1,item_factor=2,user_bias=3,item_bias=4"
 
 

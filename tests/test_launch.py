@@ -1,5 +1,6 @@
 """The page's process. Catches: a server that outlives the command that started it."""
 
+import json
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ import pytest
 
 import pmf
 from pmf.app import launch
+from pmf.data.reading import Reading
 
 pytest.importorskip("streamlit", reason="the page needs the extra app")
 PATIENCE = 120  # seconds
@@ -70,10 +72,12 @@ def test_the_command_becomes_the_server(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(launch.os, "execve", lambda *told: became.append(told) or sys.exit(0))
     monkeypatch.setattr(launch.subprocess, "run", lambda *told, **named: pytest.fail("a second"))
     with pytest.raises(SystemExit):
-        launch.launch(tmp_path / "m.pmf", "ml-100k", 8765, "0.0.0.0")
+        reading = Reading(separator=";", columns={"user": "who"})
+        launch.launch(tmp_path / "m.pmf", "ml-100k", 8765, "0.0.0.0", reading)
     ((program, command, environment),) = became
     assert program == command[0] == sys.executable and "--server.port=8765" in command
     assert "--server.address=0.0.0.0" in command
+    assert Reading(**json.loads(environment[launch.READING])) == reading
     assert environment[launch.MODEL] == str(tmp_path / "m.pmf")
     assert environment[launch.DATA] == "ml-100k"
     assert "http://0.0.0.0:8765" in capsys.readouterr().out

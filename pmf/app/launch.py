@@ -1,14 +1,17 @@
 """`pmf app`: start the page."""
 
+import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 
+from pmf.data.reading import AS_IT_IS, Reading
 from pmf.errors import InputError
 
-MODEL, DATA = "PMF_APP_MODEL", "PMF_APP_DATA"  # what the page is told
+MODEL, DATA, READING = "PMF_APP_MODEL", "PMF_APP_DATA", "PMF_APP_READING"  # what the page is told
 PAGE = Path(__file__).with_name("page.py")
 OPTIONS = {
     "browser.gatherUsageStats": "false",  # the page asks the network for nothing
@@ -19,7 +22,9 @@ OPTIONS = {
 }
 
 
-def launch(model: Path | None, data: str | None, port: int, address: str) -> int:
+def launch(
+    model: Path | None, data: str | None, port: int, address: str, reading: Reading = AS_IT_IS
+) -> int:
     """Serve the page until it is stopped; Streamlit's exit code.
 
     This process becomes the server, so that whatever stops it stops the server: no signal, not even
@@ -30,7 +35,7 @@ def launch(model: Path | None, data: str | None, port: int, address: str) -> int
     if find_spec("streamlit") is None:
         raise InputError("the page needs Streamlit: pip install 'pmf[app]'")
     told = os.environ | ({MODEL: str(model.resolve())} if model else {}) | (
-        {DATA: data} if data else {})  # fmt: skip
+        {DATA: data} if data else {}) | {READING: json.dumps(asdict(reading))}  # fmt: skip
     options = OPTIONS | {"server.port": str(port), "server.address": address}
     given = [f"--{name}={value}" for name, value in options.items()]
     command = [sys.executable, "-m", "streamlit", "run", str(PAGE), *given]

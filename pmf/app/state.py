@@ -1,6 +1,7 @@
 """What the page keeps: models and tables for all visitors, ratings for each one."""
 
 import hashlib
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +13,13 @@ import streamlit as st
 
 import pmf
 from pmf.answers import Model, known_range, rating_range
-from pmf.app.launch import DATA, MODEL
+from pmf.app.launch import DATA, MODEL, READING
 from pmf.app.person import Filters, Stars, films, fold
 from pmf.app.text import plain
 from pmf.data.catalogue import BUNDLED, load, load_items
 from pmf.data.ids import collected
 from pmf.data.movielens import Dataset
+from pmf.data.reading import Reading
 from pmf.errors import InputError
 from pmf.fit import OnRecord
 from pmf.folded import Folded
@@ -52,7 +54,8 @@ def dataset() -> Dataset:
 
     Somebody waits for those fits, and there may be several at a time.
     """
-    data = load(os.environ.get(DATA) or BUNDLED)
+    reading = Reading(**json.loads(os.environ.get(READING) or "{}"))
+    data = load(os.environ.get(DATA) or BUNDLED, reading)
     return replace(data, ratings=_of_random_users(data.ratings, MOST_RATINGS))
 
 

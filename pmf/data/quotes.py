@@ -34,9 +34,8 @@ class Watched:
         data = self.stream.read(size)
         text = self.tail + data  # a pair of bytes is looked at once, across reads too
         self.lines += _line_ends(text) - _line_ends(self.tail)
-        if QUOTE in data:
-            self.quotes += data.count(QUOTE)
         if QUOTE in text:
+            self.quotes += data.count(QUOTE)
             self.amid += self._amid(np.frombuffer(text, np.uint8))
         self.tail = text[-2:]
         return data
@@ -49,7 +48,7 @@ class Watched:
 
     def is_odd(self, rows: int) -> bool:
         """Whether quotes are not those of so many rows, the header one of them, a line each."""
-        lines = self.lines + (self.tail[-1:] not in (b"", b"\n", b"\r"))
+        lines = self.lines + (self.tail[-1:] not in (b"", b"\n", b"\r")) - (self.tail == b"\n\n")
         return bool(self.quotes) and (self.quotes % 2 == 1 or self.amid > 0 or lines > rows)
 
     def seek(self, begin: int) -> None:
@@ -67,9 +66,12 @@ class Watched:
 
 
 def _line_ends(text: bytes) -> int:
-    """Line ends, of blank lines not."""
-    ends = text.count(b"\n") - text.count(b"\n\n") - text.count(b"\n\r\n")
-    return ends + text.count(b"\r") - text.count(b"\r\n")
+    """Line ends, of blank lines too: one more than rows is a reason to look, not a mistake.
+
+    Two signs take several times as long to find as one, which most texts have not.
+    """
+    ends = text.count(b"\n")
+    return ends + text.count(b"\r") - text.count(b"\r\n") if b"\r" in text else ends
 
 
 class Places(NamedTuple):
