@@ -5,6 +5,8 @@ to nowhere; a page that asks the network for a script, a style, a font or a pict
 answers only behind a server; a table that breaks its numbers or hides its last column.
 """
 
+import ast
+import builtins
 import os
 import re
 import shlex
@@ -129,6 +131,37 @@ def test_a_page_runs_and_prints_what_it_shows(page, tmp_path):
     for expected, actual in zip(shown, printed, strict=True):
         assert same(expected, actual), f"{page.name} shows\n{expected}\nand prints\n{actual}"
     assert rest == "", "printed after the last output that is shown"
+
+
+def undefined(source: str) -> set[str]:
+    """Names that a program uses and nowhere binds."""
+    used, bound = set(), set(dir(builtins))
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Name(name, ast.Load()):
+                used.add(name)
+            case ast.Name(name) | ast.arg(name):
+                bound.add(name)
+            case ast.FunctionDef(name) | ast.ClassDef(name) | ast.ExceptHandler(name=name):
+                bound.add(name)
+            case ast.alias(name, other):
+                bound.add(other or name.split(".")[0])
+    return used - bound
+
+
+def test_undefined_names_are_found():
+    assert undefined("import a.b as c\nd = c(e)\nf = lambda g: len(g)") == {"e"}
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))], ids=lambda page: page.stem
+)
+def test_the_python_of_a_page_uses_what_it_has(page):
+    """Catches an example that a reader cannot run: no import, data from nowhere."""
+    found = blocks(page.read_text(encoding="utf8"))
+    assert (
+        undefined("\n".join(block.text for block in found if block.language == "python")) == set()
+    )
 
 
 def commands() -> list[tuple[str, str]]:
