@@ -1,6 +1,7 @@
 """Which test catches which mistake: each is planted, and the named tests must reject it.
 
-The table is `CAUGHT_BY`; `docs/correctness.md` prints it.
+The table is `CAUGHT_BY`; `docs/correctness.md` prints it. On demand, as `tests/mistakes/` is, which
+lists the same mistakes as changes of the text: here what does not see one is stated too.
 """
 
 import inspect
@@ -251,7 +252,7 @@ FUSED_CAUGHT_BY = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.mistakes
 @pytest.mark.parametrize(
     ("bug", "checks", "caught_by"),
     [(bug, CHECKS, names) for bug, names in CAUGHT_BY.items()]
@@ -264,7 +265,7 @@ def test_planted_bug_is_caught(bug, checks, caught_by, monkeypatch):
     assert caught == caught_by
 
 
-@pytest.mark.slow
+@pytest.mark.mistakes
 def test_unplanted_code_passes_the_quick_checks():
     """The checks above reject bugs, not the code."""
     assert not [name for name, check in CHECKS.items() if name != "joint distribution" and check()]
