@@ -222,3 +222,15 @@ def test_what_killed_fits_left_is_removed_and_nothing_else(tmp_path, monkeypatch
         PREFIX + "young",
         PREFIX + "linked",
     }
+
+
+def test_one_user_is_a_list_of_one_and_a_list_of_pairs_is_told_how_to_be_a_frame(model, frame):
+    alone = pmf.recommend(model, users=[1007], n=3)
+    for one in (1007, np.int64(1007), "1007"):
+        pd.testing.assert_frame_equal(pmf.recommend(model, users=one, n=3), alone)
+    for pairs in ([(1007, "i3")], [[1007, "i3"], [1008, "i4"]], ((1007, "i3"),)):
+        with pytest.raises(InputError) as told:
+            model.predict(pairs)
+        said = str(told.value)
+        conversion = said[said.index("pandas.DataFrame") :].replace("pandas", "pd")
+        assert len(model.predict(eval(conversion, {"pd": pd, "pairs": pairs}))) == len(pairs)

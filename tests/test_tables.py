@@ -61,6 +61,7 @@ def test_every_container_is_the_frame(name):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pmf.OverlapWarning")
 def test_a_model_takes_them_everywhere(fitted):
     """Fit, held-out ratings, prediction, evaluation, ranking, fold-in and extension."""
     new = FRAME.assign(user_id=7)[:2]

@@ -22,6 +22,7 @@ class ArrowStream(Protocol):
 Table: TypeAlias = pd.DataFrame | ArrowStream | Any  # Any: a scipy.sparse matrix
 
 NAMES = 'columns=["user_id", "item_id", "rating"]'
+PAIR_NAMES = 'columns=["user_id", "item_id"]'
 
 
 def as_frame(table: Table, source: str = "the frame") -> pd.DataFrame:
@@ -93,6 +94,8 @@ def _refusal(table: object) -> str:
             )
         case np.ndarray():
             return f"an array; say pandas.DataFrame(ratings, {NAMES})"
+        case [[_, _] | (_, _), *_]:
+            return f"a {type(table).__name__}; say pandas.DataFrame(pairs, {PAIR_NAMES})"
         case list() | tuple() | set():
             return f"a {type(table).__name__}; say pandas.DataFrame(ratings, {NAMES})"
     if hasattr(table, "collect"):
