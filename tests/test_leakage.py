@@ -125,6 +125,7 @@ SPLIT = Split(TABLE[:300].reset_index(drop=True), TABLE[300:].reset_index(drop=T
 DATASET = Dataset("", "", SPLIT.train)
 
 
+@pytest.mark.slow
 def test_watched_ratings_change_no_number():
     """Not when a run stops, and not what it has learnt: the same bits whatever they are."""
     train = SPLIT.train.assign(rating=SPLIT.train["user_id"] % 5 + 1.0)  # easily learnt
