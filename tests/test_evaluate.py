@@ -127,3 +127,70 @@ def test_points_alone_have_point_scores_alone():
     assert points.calibration.empty and points.pit.empty and len(whole.pit) == 20
     with pytest.raises(InputError, match="variance of 1 of 4 test ratings is not finite .*row 2"):
         evaluate(test, PREDICTION.mean, np.array([1.0, np.inf, 1.0, 1.0]), *counts)
+
+
+@pytest.fixture(scope="module")
+def many() -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """A test frame with its predictions, whose variances differ much."""
+    rng = np.random.default_rng(2)
+    users, items = rng.integers(0, 40, 600), rng.integers(0, 25, 600)
+    test = pd.DataFrame({"user_id": users, "item_id": items, "rating": rng.normal(3, 1, 600)})
+    return test, rng.normal(3, 0.5, 600), rng.gamma(2, 0.7, 600)
+
+
+def test_every_score_is_what_its_name_says(many):
+    test, mean, variance = many
+    found = evaluate(test, mean, variance, np.ones(600), np.ones(600)).scores
+    error, sd = test["rating"].to_numpy() - mean, np.sqrt(variance)
+    z, by_user = np.abs(error) / sd, pd.Series(error).groupby(test["user_id"])
+    truth = {
+        "n": 600,
+        "rmse": np.sqrt(np.mean(error**2)),
+        "mae": np.mean(np.abs(error)),
+        "log_density": -np.mean(scoringrules.logs_normal(test["rating"], mean, sd)),
+        "crps": np.mean(scoringrules.crps_normal(test["rating"], mean, sd)),
+        "coverage_50": np.mean(z < 0.6744897501960817),  # the quantiles of 75 % and 95 %
+        "coverage_90": np.mean(z < 1.6448536269514722),
+        "sharpness_90": np.mean(2 * 1.6448536269514722 * sd),
+        "user_rmse": np.mean(by_user.apply(lambda x: np.sqrt(np.mean(x**2)))),
+        "user_mae": np.mean(by_user.apply(lambda x: np.mean(np.abs(x)))),
+        "unknown_users": 0,
+        "unknown_items": 0,
+    }
+    assert found.keys() == truth.keys()
+    for name, value in truth.items():
+        assert found[name] == pytest.approx(value, rel=1e-9), name
+
+
+def test_a_curve_of_calibration_is_of_every_level(many):
+    test, mean, variance = many
+    table = evaluate(test, mean, variance, np.ones(600), np.ones(600)).calibration
+    assert table["nominal"].tolist() == pytest.approx(np.arange(1, 20) / 20)
+    for level, actual, width in table.itertuples(index=False):
+        low, high = scipy.stats.norm.interval(level, mean, np.sqrt(variance))
+        assert actual == np.mean(test["rating"].between(low, high))
+        assert width == pytest.approx(np.mean(high - low))
+
+
+def test_a_report_tells_users_from_items(many):
+    """Counts of a side stratify that side; sums are users'; each row keeps its own prediction."""
+    test, mean, variance = many
+    users = test["user_id"].map(lambda user: (0, 3, 30)[user % 3]).to_numpy()
+    items = test["item_id"].map(lambda item: (0, 0, 7, 600)[item % 4]).to_numpy()
+    found = evaluate(test, mean, variance, users, items)
+    assert found.scores["unknown_users"] == np.sum(users == 0)
+    assert found.scores["unknown_items"] == np.sum(items == 0)
+    for table, count in ((found.by_user_history, users), (found.by_item_popularity, items)):
+        assert table["n"].tolist() == [np.sum(count == x) for x in np.unique(count)]
+    sums = pd.Series((test["rating"] - mean) ** 2).groupby(test["user_id"]).sum()
+    assert found.users.set_index("user_id")["squared_error"].to_dict() == pytest.approx(
+        sums.to_dict()
+    )
+    rows = found.predictions
+    pd.testing.assert_frame_equal(rows[list(test)], test)
+    np.testing.assert_array_equal(rows["mean"], mean)
+    np.testing.assert_array_equal(rows["variance"], variance)
+    below = scipy.stats.norm.cdf(test["rating"], mean, np.sqrt(variance))
+    np.testing.assert_allclose(rows["pit"], below)
+    share = np.histogram(below, np.arange(21) / 20)[0] / 600
+    np.testing.assert_allclose(found.pit["share"], share)

@@ -4,59 +4,21 @@ Models are made of numbers chosen here; nothing is fitted. Catches: a part under
 though their sum be right; a question about what hardly anybody rated; a mean where a draw is due.
 """
 
-import jax
 import numpy as np
 import pandas as pd
 import pytest
+from handmade import COUNT, DRAWS, EXPONENT, ITEMS, RANK, USERS, D, made
 
 import pmf
 from pmf.app import person
 from pmf.data.features import item_features
-from pmf.data.frames import Ids
-from pmf.data.pairs import rated_by_user
+from pmf.data.ids import Ids
 from pmf.fit import Fit, Fitted
 from pmf.hybrid_model import Hybrid
-from pmf.settings import make_settings
 from pmf.tuning import Search
-from pmf.types import Gaussian, Params, Prior, Ratings, Side
+from pmf.types import Gaussian, Params, Prior, Side
 
-DRAWS, USERS, ITEMS, RANK = 3, 5, 6, 2
-D = RANK + 1
-EXPONENT = 0.5
 TITLES = [f"Film {j}" for j in range(ITEMS)]
-COUNT = np.array([40, 7, 90, 3, 25, 60, 0])  # ratings of each item, and of the unknown one
-
-
-def root(rng, n: int) -> np.ndarray:
-    x = 0.3 * rng.normal(size=(DRAWS, n, n))
-    return x @ np.swapaxes(x, 1, 2) + 2 * np.eye(n)
-
-
-def made(draws: int = DRAWS) -> pmf.PMF:
-    """A model with `draws` draws, all numbers of which differ, and whose user 0 rated items."""
-    rng = np.random.default_rng(7)
-
-    def side(n: int, bias: float) -> Side:
-        return Side(rng.normal(size=(DRAWS, n, RANK)), bias + 0.1 * rng.normal(size=(DRAWS, n, 1)))
-
-    def gaussian() -> Gaussian:
-        return Gaussian(rng.normal(size=(DRAWS, D)), root(rng, D), np.ones(DRAWS))
-
-    params = Params(side(USERS + 1, -0.7), side(ITEMS + 1, 0.4), 3 + rng.normal(size=DRAWS))
-    tau = np.array([1.7, 0.9, 2.5])
-    prior = Prior(tau, gaussian(), gaussian())
-    params, prior = jax.tree.map(lambda x: x[:draws], (params, prior))
-    search = Search({"user_exponent": EXPONENT, "item_exponent": 0.0}, [])
-    fit = Fit(params, prior, 1 / tau[:draws], [], None, 0.0, search, 0.0, "")
-    rated = Ratings(np.array([0, 0, 1]), np.array([2, 4, 0]), np.array([4.0, 1.5, 3.0]))
-    ids = Ids(np.arange(USERS)), Ids(np.array([f"m{j}" for j in range(ITEMS)], object))
-    model = pmf.PMF.__new__(pmf.PMF)
-    model.settings = make_settings({"rank": RANK})
-    users = np.array([2, 1, 0, 0, 0, 0])
-    model.fitted = Fitted(fit, *ids, users, COUNT, rated_by_user(rated, USERS + 1))
-    return model
-
-
 OWN = {"m1": 5.0, "m3": 2.0, "m4": 3.5, "m0": 1.0}
 
 

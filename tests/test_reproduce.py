@@ -13,8 +13,11 @@ from experiments.identity import identify
 from experiments.inputs import dataset, digest
 from experiments.leftovers import leftovers, remove, whole_experiment
 from experiments.reproduce import ELSEWHERE, changed, reproduce, text
+from experiments.runs import metrics
 from experiments.sweep import sweep_here
+from experiments.system import Outcome
 from experiments.tasks import Options, Show, tasks_of
+from experiments.tune import Found
 from pmf.errors import InputError
 
 SILENT = Show(lambda task: None, lambda *told: None, lambda task, failure: None)
@@ -133,3 +136,109 @@ def test_only_what_nobody_works_on_is_removed(tmp_path):
     assert whole_experiment(tmp_path, "one") == home
     with pytest.raises(InputError, match="no such experiment in .*there are one"):
         whole_experiment(tmp_path, "oen")
+
+
+# --- what is compared, without a fit --------------------------------------------------------------
+
+FOUND = Found({"factor": 3.0}, 0.9, 7, 1.5, 0.5)
+NOW = {"git_commit": "a", "cores": 2, "versions": {"jax": "1"}}
+
+
+class Again:
+    """A recorded run of numbers made here, and what comes out when it is made again."""
+
+    def __init__(self, tmp_path, monkeypatch, tuned: Found | None = FOUND):
+        config = load(write(tmp_path), ["split.fold=1", "model.method=als"])
+        (self.point,) = identify(config)
+        self.run = tmp_path / "runs" / self.point.id
+        self.run.mkdir(parents=True)
+        (self.run / "config.json").write_text(self.point.config.model_dump_json())
+        facts = {"data_sha256": self.point.data, "tuned": tuned and tuned._asdict(), **NOW}
+        (self.run / "manifest.json").write_text(json.dumps(facts))
+        rng = np.random.default_rng(0)
+        self.predictions = pd.DataFrame(
+            {"mean": rng.normal(3, 1, 50), "variance": rng.uniform(0.5, 1, 50)}
+        )
+        self.scores = {"rmse": 0.9, "mae": 0.7, "coverage_90": 0.88}
+        self.surroundings, self.given = dict(NOW), []
+        self.predictions.to_parquet(self.run / "predictions.parquet", index=False)
+        metrics(Outcome(), self).to_csv(self.run / "metrics.csv", index=False)
+        for name in ("predict", "scored", "surroundings"):
+            monkeypatch.setattr(f"experiments.reproduce.{name}", getattr(self, f"_{name}"))
+
+    def _predict(self, point, on_step, tuned):
+        self.given.append((point.id, tuned))
+        return None, Outcome()
+
+    def _scored(self, config, split, outcome):
+        return self
+
+    def _surroundings(self):
+        return self.surroundings
+
+    def moved(self, name: str, by: float) -> None:
+        """One number comes out otherwise: of the 8th prediction, or a score."""
+        if name in self.scores:
+            self.scores = self.scores | {name: self.scores[name] + by}
+        else:
+            self.predictions = self.predictions.copy()
+            self.predictions.loc[7, name] += by
+
+    def failed(self, tolerance: float | None = None) -> list[str]:
+        return [x.name for x in reproduce(self.run, quiet, tolerance).failed]
+
+
+@pytest.fixture
+def again(tmp_path, monkeypatch):
+    return Again(tmp_path, monkeypatch)
+
+
+def test_a_run_is_made_again_under_the_tuned_settings_that_it_recorded(again):
+    assert again.failed() == [] and again.given == [(again.point.id, FOUND)]
+
+
+def test_a_run_that_was_not_tuned_is_made_again_without(tmp_path, monkeypatch):
+    again = Again(tmp_path, monkeypatch, tuned=None)
+    assert again.failed() == [] and again.given == [(again.point.id, None)]
+
+
+@pytest.mark.parametrize("by", [1e-12, -1e-12, 1e-3])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("mean", "predicted mean"),
+        ("variance", "predicted variance"),
+        ("rmse", "rmse"),
+        ("coverage_90", "coverage_90"),
+    ],
+)
+def test_any_number_that_moves_is_a_difference(again, name, said, by):
+    again.moved(name, by)
+    assert again.failed() == [said]
+    (found,) = reproduce(again.run, quiet).failed
+    assert found.difference == pytest.approx(abs(by), rel=1e-3)
+    assert found.now - found.recorded == pytest.approx(by, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["mean", "variance", "rmse"])
+def test_a_tolerance_is_what_is_allowed_and_no_more(again, name):
+    again.moved(name, 2e-3)
+    assert again.failed(2.1e-3) == [] and len(again.failed(1.9e-3)) == 1
+
+
+def test_elsewhere_a_little_more_is_allowed_by_default_only(again):
+    again.moved("mean", 0.9e-5)
+    assert again.failed() == ["predicted mean"]
+    again.surroundings = NOW | {"cores": 4}
+    assert again.failed() == [] and again.failed(0.0) == ["predicted mean"]
+    again.moved("mean", 0.2e-5)
+    assert again.failed() == ["predicted mean"]
+
+
+def test_what_is_missing_or_too_much_is_a_difference(again):
+    again.predictions = again.predictions[:-1]
+    assert again.failed(9.0) == ["predicted mean", "predicted variance"]
+    again.predictions = again.predictions[["mean"]]
+    assert again.failed(9.0) == ["predicted mean", "predicted variance"]
+    again.scores = again.scores | {"rmse": np.nan}
+    assert again.failed(9.0)[0] == "rmse"
