@@ -171,6 +171,25 @@ def test_scores_along_a_setting(module, experiment, x, word, metrics):
         assert [read_number(label.get_text()) for label in axes.get_xticklabels()] == values
 
 
+def test_a_legend_names_each_look_as_it_is():
+    figure = rank.plot(table_of("compare", "scores"))
+    (legend,) = figure.legends
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert set(texts) == set(table_of("compare", "scores")["arm"])
+    for name, handle in zip(texts, legend.legend_handles, strict=True):
+        looks_of(name, handle)
+
+
+def test_a_cold_start_is_of_new_users_alone():
+    table = scrambled("coldstart", "scores")
+    other = table.assign(value=9.0, **{"split.kind": "sample_records"})
+    before, after = (
+        named_lines(coldstart.plot(one).axes[0]) for one in (table, pd.concat([table, other]))
+    )
+    for name, line in before.items():
+        np.testing.assert_array_equal(after[name].get_xydata(), line.get_xydata())
+
+
 def read_number(text: str) -> float:
     return float(text.rstrip("%")) / (100 if text.endswith("%") else 1)
 
@@ -552,6 +571,17 @@ def test_growth_is_in_its_panel_and_its_units():
                 half = truth[0, 0] / np.asarray(points.index)
                 assert any(np.allclose(z, half) for z in ideal)
     assert len(seen) == 5
+
+
+def test_growth_is_shown_at_the_largest_of_equal_slices():
+    """Of four ranks at a million ratings, four at ten million, and two at a hundred."""
+    at = [(1e6, k) for k in (8, 16, 32, 64)] + [(1e7, k) for k in (8, 16, 32, 64)]
+    at += [(1e8, 8), (1e8, 64)]
+    table = pd.DataFrame(at, columns=["model.ratings", "model.rank"])
+    table = table.assign(**{"metric": "sweep_seconds", "model.method": "als", "model.threads": 2})
+    table["value"] = table["model.ratings"] + table["model.rank"]
+    found = scaling.slices(table, "sweep_seconds", "model.rank")["ALS"]
+    assert found["mean"].tolist() == [1e7 + k for k in (8, 16, 32, 64)]
 
 
 # --- units ----------------------------------------------------------------------------------------

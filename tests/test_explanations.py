@@ -4,13 +4,17 @@ Models are made of numbers chosen here; nothing is fitted. Catches: a part under
 though their sum be right; a question about what hardly anybody rated; a mean where a draw is due.
 """
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 from handmade import COUNT, DRAWS, EXPONENT, ITEMS, RANK, USERS, D, made
+from typer.testing import CliRunner
 
 import pmf
 from pmf.app import person
+from pmf.cli import app
 from pmf.data.features import item_features
 from pmf.data.ids import Ids
 from pmf.fit import Fit, Fitted
@@ -118,6 +122,28 @@ def test_the_page_says_them_in_the_right_words(sampler):
     short = person.reasons(who, "m5", items, most=1)
     assert list(short["because"][4:]) == [told.index[4], "3 other ratings of yours"]
     assert short["stars"].iloc[-1] == pytest.approx(told.iloc[5:].sum(), rel=1e-6)
+
+
+def test_the_command_line_says_them_too(point, tmp_path):
+    """Of a user of the training, who is folded in by their own ratings."""
+    point.save(tmp_path / "m.pmf")
+    asked = ["explain", str(tmp_path / "m.pmf"), "--user", "0", "--item", "m5", "--json"]
+    rated = {"m2": 4.0, "m4": 1.5}
+    truth = Truth(point, rated).explained(5)
+    for count in (9, 1):
+        said = CliRunner().invoke(app, [*asked, "-n", str(count)])
+        assert said.exit_code == 0, said.output
+        lines = json.loads(said.stdout)
+        found = {line["item_id"] or line["part"]: line["contribution"] for line in lines}
+        assert found.pop("prediction") == pytest.approx(sum(truth.values()), rel=1e-4)
+        weightiest = max(rated, key=lambda item: abs(truth[item]))
+        if count == 1:
+            (other,) = set(rated) - {weightiest}
+            assert found.pop("1 other ratings") == pytest.approx(truth[other], rel=1e-4)
+        assert found == pytest.approx(
+            {part: truth[part] for part in truth if count == 9 or part in found}, rel=1e-4
+        )
+        assert weightiest in found and {"mean", "item bias", "user bias", "prior"} <= set(found)
 
 
 def test_the_pages_intervals_are_of_the_mean_and_of_a_rating(sampler):

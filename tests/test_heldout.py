@@ -94,6 +94,17 @@ def test_a_report_is_of_what_was_watched_and_counts_each_side(model, frames):
     assert users.mean() != items.mean()
 
 
+def test_a_report_of_what_was_watched_is_not_of_the_stored_draws(model, frames, monkeypatch):
+    """A sampler watches more draws than it may have stored."""
+    fit, held = model.require_fitted().fit, frames[1]
+    watched = fit.heldout._replace(mean=np.full(len(held), np.float32(3.0)))
+    monkeypatch.setattr(model.fitted, "fit", fit._replace(heldout=watched))
+    found = pmf.report(model, held, heldout=True)
+    error = held["rating"].to_numpy(float) - 3.0
+    assert found.scores["mae"] == pytest.approx(np.mean(np.abs(error)), rel=1e-6)
+    assert pmf.report(model, held).scores["mae"] < 0.9 * found.scores["mae"]
+
+
 def test_a_folded_users_predictions_are_within_the_scale(frames):
     model = FITTED["als"](*frames, scale=SCALE, clip=True)
     liked = pd.DataFrame({"user_id": "x", "item_id": [f"m{j}" for j in range(12)], "rating": 4.5})

@@ -14,7 +14,16 @@ from paper_figures.__main__ import app
 from paper_figures.estimates import Interval
 from paper_figures.formulas import DISPLAY, INLINE
 from paper_figures.sections import SECTIONS, in_order, section
-from paper_figures.tables import Cell, Grid, comparisons_grid, html, latex, markdown, scores_grid
+from paper_figures.tables import (
+    Cell,
+    Grid,
+    comparisons_grid,
+    html,
+    latex,
+    markdown,
+    run_ids,
+    scores_grid,
+)
 from pmf.errors import InputError
 
 
@@ -43,6 +52,61 @@ def test_a_table_has_the_means_the_intervals_and_the_best(experiments):
     assert nearest == {"Gibbs"}  # 91.8 % is nearer to 90 % than 76.5 %
     assert rows["Gibbs", "64"][-1].text == "−0.0150 ▲" and rows["ALS", "4"][-1].text == ""
     assert rows["MAP, Adam", "4"][-1].text == "+0.0010 ="
+
+
+def test_each_column_is_its_own_metric_and_has_its_own_best(experiments):
+    rng = np.random.default_rng(0)
+    tables = with_values(
+        experiments["compare"], lambda scores: scores.assign(value=rng.uniform(0.8, 1, len(scores)))
+    )
+    titles = {"RMSE": "rmse", "MAE": "mae", "log density": "log_density", "CRPS": "crps",
+              "90 % coverage": "coverage_90", "NDCG@10": "ndcg@10", "recall@10": "recall@10",
+              "fit (s)": "fit_seconds", "search (s)": "search_seconds"}  # fmt: skip
+    rounding = {"coverage_90": 5.1e-4, "fit_seconds": 5.1e-3, "search_seconds": 0.051}
+    grid = scores_grid(tables)
+    assert [title for title in grid.header if title in titles] == list(titles)
+    means = tables["scores"].groupby(["metric", "arm", "model.rank"])["value"].mean()
+    for title, metric in titles.items():
+        j = grid.header.index(title)
+        truth = means[metric]
+        shown = {(row[0].text, int(row[1].text)): row[j] for row in grid.rows}
+        for key, cell in shown.items():
+            said = cell.text.split(" ± ")[0]
+            value = float(said.rstrip("%")) / (100 if said.endswith("%") else 1)
+            assert value == pytest.approx(truth[key], abs=rounding.get(metric, 5.1e-5))
+        best = {key for key, cell in shown.items() if cell.best}
+        if metric.endswith("seconds"):
+            assert not best
+        elif metric == "coverage_90":  # neither the most nor the least
+            assert best == {(truth - 0.9).abs().idxmin()}
+        elif metric in ("rmse", "mae", "crps"):
+            assert best == {truth.idxmin()}
+        else:
+            assert best == {truth.idxmax()}
+
+
+def test_a_comparison_is_told_whole(experiments):
+    """Its own difference, its two ends, the adjusted p and the verdict's mark."""
+    tables = dict(experiments["compare"])
+    rows = tables["comparisons"].iloc[:3].assign(
+        difference=[-0.3, 0.2, 0.1], low=[-0.5, 0.1, -0.2], high=[-0.1, 0.4, 0.3],
+        p=[0.001, 0.002, 0.2], p_adjusted=[0.004, 0.006, 0.6], effect=[0.7, 0.8, 0.9],
+        n=[11, 12, 13], verdict=["better", "worse", "no difference shown"],
+    )  # fmt: skip
+    grid = comparisons_grid(tables | {"comparisons": rows})
+    told = [[cell.text for cell in row][3:] for row in grid.rows]
+    assert told == [
+        ["−0.3000", "−0.5000 to −0.1000", "0.004", "0.70", "11", "▲ better"],
+        ["+0.2000", "+0.1000 to +0.4000", "0.006", "0.80", "12", "▼ worse"],
+        ["+0.1000", "−0.2000 to +0.3000", "0.600", "0.90", "13", "= no difference shown"],
+    ]
+
+
+def test_runs_are_named_beside_their_own_system(experiments):
+    runs = experiments["compare"]["runs"]
+    for row in run_ids(experiments["compare"]).rows:
+        own = runs[(runs["arm"] == row[0].text) & (runs["model.rank"] == int(row[1].text))]
+        assert row[-1].text == ", ".join(own["id"])
 
 
 def test_comparisons_within_a_method_stay_there(experiments):
