@@ -172,6 +172,16 @@ def test_training_counts_are_those_of_the_pair():
     assert runs._training_count(split, "item_id").tolist() == [2, 1, 0, 2]
 
 
+def test_scores_count_what_each_side_had_in_training(experiment):
+    train = pd.DataFrame({"user_id": ["a", "a", "b"], "item_id": [1, 2, 2], "rating": 3.0})
+    test = pd.DataFrame({"user_id": ["b", "c", "c"], "item_id": [2, 1, 2], "rating": 4.0})
+    config = identify(experiment)[0].config
+    found = runs.scored(config, Split(train, test), Outcome(np.full(3, 3.0)))
+    assert (found.scores["unknown_users"], found.scores["unknown_items"]) == (2, 0)
+    assert found.by_user_history["stratum"].tolist() == ["0", "1-4"]
+    assert found.by_item_popularity["stratum"].tolist() == ["1-4"]
+
+
 @pytest.mark.slow
 def test_a_stopped_run_goes_on_in_the_middle(experiment, tmp_path):
     point, place = identify(experiment)[1], tmp_path / "runs" / "a"
