@@ -297,6 +297,7 @@ def test_content_names_each_feature():
     assert_parts(model.explain(1, 10), {"mean": 3.6, "user bias": -0.6} | parts)
     assert model.profile(1).to_dict() == pytest.approx(WEIGHTS)
     assert list(model.profile(1).index[:2]) == ["genre: Drama", "decade: 1990s"]
+    assert person.taste(model, model).to_dict() == pytest.approx(WEIGHTS)  # of the first user
 
 
 def test_hybrid_names_each_feature_and_what_is_beyond():

@@ -136,4 +136,6 @@ def test_tags_of_pairs_and_of_times_that_are_left_out():
     assert tags_of(without=pair(2, 1)) == ["b", "c"]
     assert tags_of(without=pair(1, 1)) == ["a", "c"]
     assert tags_of(without=pair(6, 2)) == ["a", "b"]
+    both = pd.concat([pair(1, 2), pair(6, 2)])
+    assert tags_of(without=both) == ["b"]  # not that of user 1 on item 1
     assert tags_of(without=pair(6, 1)) == ["a", "b", "c"] == tags_of(without=pair(1, 3))
