@@ -4,6 +4,18 @@ import atexit
 import os
 import shutil
 import tempfile
+from pathlib import Path
+
+
+def remove_left_behind() -> None:
+    """The folders of runs that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob("pmf-tests-*-*"):
+        try:
+            os.kill(int(folder.name.split("-")[2]), 0)  # asks whether the process is there
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except (PermissionError, ValueError):  # another's
+            continue
 
 
 def programs() -> str:
@@ -14,7 +26,9 @@ def programs() -> str:
     ends with the run, unless `PMF_TEST_PROGRAMS` names one to be kept.
     """
     if "PMF_TEST_PROGRAMS" not in os.environ:
-        os.environ["PMF_TEST_PROGRAMS"] = folder = tempfile.mkdtemp(prefix="pmf-tests-")
+        remove_left_behind()
+        folder = tempfile.mkdtemp(prefix=f"pmf-tests-{os.getpid()}-")
+        os.environ["PMF_TEST_PROGRAMS"] = folder
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return os.environ["PMF_TEST_PROGRAMS"]
 
