@@ -75,7 +75,8 @@ class Content:
         if progress:
             with progress_bar() as bar:
                 return self.fit(ratings, features, heldout, both(bar, on_step))
-        task = make_task(self.settings, terms, ratings, features, heldout)
+        # The items' features are given: all of the ratings' unit is in the users' weights.
+        task = make_task(self.settings, terms, ratings, features, heldout, share=1.0)
         search = self._search(task, on_step)
         prior = IsotropicPrior(**search.chosen)
         result, evidence = _regress(task, prior)
@@ -88,8 +89,12 @@ class Content:
             prior = from_ridge(prior.ridge, tau, prior.user_exponent, prior.item_exponent)
             search = search._replace(chosen=vars(prior))
             result, evidence = _regress(task, prior)
-        self.fitted = fitted(task, result, 1 / prior.tau, search)
-        self.features, self.evidence = features, evidence
+        users = task.problem.users
+        n = len(task.problem.ratings.value)
+        log_volume = task.scales.log_volume(n, (users * terms.rank, users), (0, 0))
+        self.fitted = fitted(task, result, 1 / prior.tau, search, log_volume)
+        in_unit = task.scales.row_priors(evidence.prior, terms.rank)
+        self.features, self.evidence = features, evidence._replace(prior=in_unit)
         if task.heldout is not None:
             watched = self.predict_rows(task.heldout.user, task.heldout.item)
             self.fitted.fit = self.fitted.fit._replace(heldout=watched)
@@ -97,7 +102,7 @@ class Content:
 
     def _search(self, task: Task, on_step: OnStep) -> Search:
         if isinstance(self.settings.prior, IsotropicPrior):
-            return Search(vars(self.settings.prior), [])
+            return Search(vars(task.scales.standardised_prior(self.settings.prior)), [])
         terms, mu = task.problem.terms, task.problem.mu
 
         def build(prior: IsotropicPrior, _regression: float, data: Data) -> Algorithm:

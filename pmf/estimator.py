@@ -111,7 +111,7 @@ class PMF:
         if heldout is not None:
             held = checked(heldout, "the held-out frame", settings.scale, times=False)
             user, item = users.codes(held["user_id"]), items.codes(held["item_id"])
-            watched = Ratings(user, item, held["rating"].to_numpy(np.float32))
+            watched = Ratings(user, item, held["rating"].to_numpy())
         fit = fit_ratings(
             settings,
             encoded.ratings,

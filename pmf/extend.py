@@ -36,7 +36,7 @@ def extended(fitted: Fitted, table: pd.DataFrame, which: Which, seed: int) -> Fi
     other = ids[OTHER[which]].codes(table[f"{OTHER[which]}_id"], source)
     known = known_alone(ids[OTHER[which]], other, source, OTHER[which])
     row, other = row[known], other[known]
-    value = table["rating"].to_numpy(np.float32)[known]
+    value = table["rating"].to_numpy()[known]
 
     posterior = posterior_of(
         given_by(fit, which), rated_by_user(Ratings(row, other, value), len(names))

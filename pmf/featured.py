@@ -11,18 +11,19 @@ import pandas as pd
 
 from pmf.data.checks import shown
 from pmf.data.coding import count_rows
-from pmf.data.compact import mean_and_std
 from pmf.data.features import ItemFeatures
 from pmf.data.frames import Encoded, checked, learnable
 from pmf.data.ids import Ids, joined
 from pmf.data.pairs import rated_by_user
 from pmf.data.tables import Table
 from pmf.errors import InputError
-from pmf.fit import Fit, Fitted, OnStep
+from pmf.fit import Fitted, OnStep, summed_up
+from pmf.rescale import Scales
 from pmf.run import Run
 from pmf.settings import ContentSettings, HybridSettings
 from pmf.tuning import Method, Problem, Search, choose_prior
 from pmf.types import Ratings, Terms
+from pmf.units import unit_of
 
 
 def nobody(phase: str, step: int, total: int) -> None:
@@ -34,8 +35,9 @@ class Task(NamedTuple):
 
     encoded: Encoded
     table: np.ndarray  # z of each item, and of the unknown one
-    problem: Problem
+    problem: Problem  # its ratings, and the held-out ones, are standardised
     heldout: Ratings | None
+    scales: Scales
 
 
 def make_task(
@@ -44,21 +46,26 @@ def make_task(
     ratings: Table,
     features: ItemFeatures,
     heldout: Table | None,
+    share: float = 0.5,
 ) -> Task:
-    """Frames to a task. Raises `InputError` for bad ones, and where no rated item has features."""
+    """Frames to a task; `share` is that of `pmf.rescale`.
+
+    Raises `InputError` for bad ones, and where no rated item has features."""
     rules = settings.scale, settings.duplicates
     encoded = learnable(ratings, "the training frame", *rules)
     items = _all_items(encoded.items, features.items)
     encoded = encoded._replace(items=items)
-    mu = mean_and_std(encoded.ratings.value)[0] if settings.mu == "mean" else settings.mu
-    shape = encoded.ratings, len(encoded.users) + 1, len(items) + 1
-    problem = Problem(*shape, terms, mu, settings.seed, settings.fused)
+    scales = Scales(unit_of(encoded.ratings.value, settings.mu), share)
+    train = scales.unit.standardised(encoded.ratings)
+    shape = train, len(encoded.users) + 1, len(items) + 1
+    problem = Problem(*shape, terms, 0.0, settings.seed, settings.fused)
     watched = None
     if heldout is not None:
         held = checked(heldout, "the held-out frame", settings.scale, times=False)
         codes = encoded.users.codes(held["user_id"]), items.codes(held["item_id"])
-        watched = Ratings(*codes, held["rating"].to_numpy(np.float32))
-    return Task(encoded, features.table(items), problem, watched)
+        own = Ratings(*codes, held["rating"].to_numpy())
+        watched = scales.unit.standardised(own, coded=False)
+    return Task(encoded, features.table(items), problem, watched, scales)
 
 
 def _all_items(rated: Ids, described: Ids) -> Ids:
@@ -82,17 +89,9 @@ def searched(task: Task, method: Method, on_step: OnStep) -> Search:
     return search
 
 
-def fitted(task: Task, result: Run, noise: float, search: Search) -> Fitted:
+def fitted(task: Task, result: Run, noise: float, search: Search, log_volume: float) -> Fitted:
     """A point method's run with the variance of its noise, and the ids that its rows stand for."""
-    watched = result.heldout
-    if watched is not None:
-        watched = watched._replace(variance=np.full_like(watched.variance, noise))
-    variance = np.full_like(result.noise_variance, noise)
-    seconds = result.compile_seconds + search.compile_seconds
-    fit = Fit(
-        result.draws, result.prior, variance, result.records, watched, result.log_posterior,
-        search, seconds, result.stopped,
-    )  # fmt: skip
+    fit = summed_up(result, search, task.scales, log_volume, noise)
     ratings, users, items = task.encoded
     counts = count_rows(ratings.user, len(users) + 1), count_rows(ratings.item, len(items) + 1)
     return Fitted(fit, users, items, *counts, rated_by_user(ratings, len(users) + 1))

@@ -1,4 +1,7 @@
-"""Settings and arrays to a fitted model: plan, run where it is asked to, and sum up."""
+"""Settings and arrays to a fitted model: plan, run where it is asked to, and sum up.
+
+All of it happens to standardised ratings (`pmf.units`); what comes out is in the ratings' own unit.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +16,7 @@ from jax.sharding import Mesh
 from pmf import tuning
 from pmf.checkpoint import CheckpointFolder, Checkpoints
 from pmf.data.coding import blocks
-from pmf.data.compact import mean_and_std
+from pmf.data.compact import decoded
 from pmf.data.ids import Ids
 from pmf.data.pairs import Rated
 from pmf.errors import InputError
@@ -22,15 +25,17 @@ from pmf.layout import by_rows, flat
 from pmf.placement import device_mesh, flat_on_mesh, place, rows_on_mesh
 from pmf.plan import Plan, plan_for
 from pmf.predictive import Prediction, predict_pairs
+from pmf.rescale import Scales
 from pmf.run import Run, run
 from pmf.settings import Settings
 from pmf.sharding import cut_of, form_of, on_mesh
 from pmf.streamed import on_host
 from pmf.tuning import Search, Trial
-from pmf.types import Params, Prior, Ratings
+from pmf.types import Params, Prior, Ratings, Terms
+from pmf.units import unit_of
 from pmf.watch import Record
 
-LEAST_VARIANCE = 1e-6  # of a training residual: perfectly fitted ratings leave a density finite
+LEAST_VARIANCE = 1e-6  # of a residual, standardised: perfectly fitted ratings leave it finite
 STORED_GB = 4.0  # of kept draws
 
 OnStep = Callable[[str, int, int], None]  # phase, step, total
@@ -130,42 +135,71 @@ def fit_ratings(
     """
     _check_size(settings, users, items)
     mesh = None if settings.devices == 1 else device_mesh(settings.devices)
-    mu = mean_and_std(ratings.value)[0] if settings.mu == "mean" else settings.mu
+    scales = Scales(unit_of(ratings.value, settings.mu))
 
     folder = None
     if checkpoints is not None:
         identity = fingerprint(settings, ratings, users, items, heldout)
         folder = CheckpointFolder(checkpoints, identity)
-    model = settings.terms, mu, settings.seed, settings.fused
-    choose = partial(_choose, tuning.Problem(ratings, users, items, *model), folder, on_step)
-    plan = plan_for(settings, mu, ratings, choose)
-    train, validation = ratings, None
+    train, validation = scales.unit.standardised(ratings), None
+    watched = heldout and scales.unit.standardised(heldout, coded=False)
+    model = settings.terms, 0.0, settings.seed, settings.fused
+    choose = partial(_choose, tuning.Problem(train, users, items, *model), folder, on_step)
+    plan = plan_for(settings, scales, len(ratings.value), choose)
     if plan.schedule.patience is not None:
-        train, validation = _part(ratings, settings.validation, settings.seed)
+        train, validation = _part(train, settings.validation, settings.seed)
+    log_volume = _log_volume(scales, settings.terms, users, items, len(train.value))
 
     def watch(record: Record, total: int) -> None:
         on_step(settings.method, record.step, total)
-        on_record(record)
+        on_record(scales.record(record, log_volume))
 
-    watched_by = Watched(heldout or validation, validation, settings.method, folder, watch)
+    watched_by = Watched(watched or validation, validation, settings.method, folder, watch)
     where = _run_here if mesh is None else partial(_run_on_mesh, mesh)
     result = where(settings, plan, train, users, items, watched_by)
-    noise, watched = result.noise_variance, result.heldout
-    if not plan.schedule.average:
-        noise = np.full_like(noise, residual_variance(result.draws, train))
-        if watched is not None:
-            watched = watched._replace(variance=np.full_like(watched.variance, noise[0]))
+    noise = None if plan.schedule.average else residual_variance(result.draws, train)
+    return summed_up(result, plan.search, scales, log_volume, noise)
+
+
+def summed_up(
+    result: Run, search: Search, scales: Scales, log_volume: float, noise: float | None
+) -> Fit:
+    """What a run on standardised ratings and the search before it left, in the ratings' own unit.
+
+    `noise` is a point method's residual variance, standardised; None takes each draw's 1/tau.
+    """
+    variance, heldout = result.noise_variance, result.heldout
+    if noise is not None:
+        variance = np.full_like(variance, noise)
+        heldout = heldout and heldout._replace(variance=np.full_like(heldout.variance, noise))
     return Fit(
-        result.draws,
-        result.prior,
-        noise,
-        result.records,
-        watched,
-        result.log_posterior,
-        plan.search,
-        result.compile_seconds + plan.search.compile_seconds,
+        scales.params(result.draws),
+        scales.row_priors(result.prior, result.draws.user.factor.shape[-1]),
+        variance * scales.unit.spread**2,
+        [scales.record(record, log_volume) for record in result.records],
+        heldout and scales.prediction(heldout),
+        result.log_posterior - log_volume,
+        _in_unit(search, scales),
+        result.compile_seconds + search.compile_seconds,
         result.stopped,
     )
+
+
+def _in_unit(search: Search, scales: Scales) -> Search:
+    spread = scales.unit.spread
+    trials = [
+        trial._replace(
+            rmse=trial.rmse * spread,
+            value={x: y / spread**2 if x == "tau" else y for x, y in trial.value.items()},
+        )
+        for trial in search.trials
+    ]
+    return Search(scales.chosen(search.chosen), trials)
+
+
+def _log_volume(scales: Scales, terms: Terms, users: int, items: int, n: int) -> float:
+    rank, user_bias, item_bias = terms
+    return scales.log_volume(n, (users * rank, users * user_bias), (items * rank, items * item_bias))
 
 
 def _choose(
@@ -208,6 +242,7 @@ def _run_on_mesh(
     watched: Watched,
 ) -> Run:
     """The same, rows sharded over devices; everything comes back in the original order."""
+    train = train._replace(value=decoded(train.value))
     counts = np.bincount(train.user, minlength=users), np.bincount(train.item, minlength=items)
     placement = place(*counts, mesh)
     if settings.method == "map":
@@ -247,7 +282,7 @@ def _part(ratings: Ratings, fraction: float, seed: int) -> tuple[Ratings, Rating
 
 
 def residual_variance(draws: Params, ratings: Ratings) -> float:
-    """The mean squared training residual: the noise that a point method is given."""
+    """The mean squared residual of standardised ratings: the noise that a point method is given."""
     draws, n, total = jax.tree.map(jnp.asarray, draws), len(ratings.value), 0.0
     for rows in blocks(n):
         pair = ratings.user[rows], ratings.item[rows]

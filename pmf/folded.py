@@ -221,7 +221,7 @@ def _encoded(model: Model, ratings: pd.DataFrame, users: Any, items: Ids) -> tup
             raise InputError(f"{SOURCE}: user {found!r} is not among `users`; name all of them")
     item = items.codes(table["item_id"], SOURCE)
     known = known_alone(items, item, SOURCE, "item")
-    value = table["rating"].to_numpy(np.float32)
+    value = table["rating"].to_numpy()
     return ids, Ratings(user[known], item[known], value[known])
 
 

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
@@ -81,18 +80,26 @@ class Hybrid:
             on_step=lambda record, total: on_step("hybrid", record.step, total),
         )  # fmt: skip
         noise = residual_variance(result.draws, train)
-        self.fitted = fitted(task, result, noise, search)
+        own = items + task.table.shape[1]  # B's rows have the unit of the items'
+        log_volume = task.scales.log_volume(
+            len(train.value),
+            (users * terms.rank, users * terms.user_bias),
+            (own * terms.rank, own * terms.item_bias),
+        )
+        self.fitted = fitted(task, result, noise, search, log_volume)
         # A step ends with B's update, so B is a function of the rated items' rows.
         item = joined(Side(*(jnp.asarray(x[0]) for x in result.draws.item)))
         rated = data.item_count > 0
         B = regress(jnp.asarray(task.table), item, rated, arrays.item, jnp.float32(strength))
-        self.features, self.regression = features, jax.device_get(parted(B, terms.rank))
+        self.features = features
+        self.regression = task.scales.side(parted(B, terms.rank), task.scales.item_factor)
         return self
 
     def _search(self, task: Task, on_step: OnStep) -> Search:
         settings, (terms, mu) = self.settings, task.problem[3:5]
         if isinstance(settings.prior, IsotropicPrior):
-            return Search(vars(settings.prior) | {"regression": settings.regression}, [])
+            prior = task.scales.standardised_prior(settings.prior)
+            return Search(vars(prior) | {"regression": settings.regression}, [])
 
         def build(prior: IsotropicPrior, regression: float, data: Data) -> Algorithm:
             return hybrid(prior.build(terms, data), terms, mu, task.table, regression)

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from pmf import cpu
+from pmf.data.compact import Coded, decoded
 from pmf.errors import InputError
 from pmf.types import CSR, Data, Ratings, Rows
 
@@ -111,13 +112,20 @@ def compressed(
 ) -> tuple[CSR, CSR]:
     """Both orientations as compressed rows. Ratings not `observed` keep their cells, as padding.
 
-    Values take a byte each where all are half steps: a third less to hold.
+    Values take a byte each where they come as `Coded`: a third less to hold.
 
     Raises `InputError` where a (user, item) pair repeats.
     """
-    from pmf.cpu.compress import compress, count_repeats, half_steps, transpose
+    from pmf.cpu.compress import compress, count_repeats, transpose
 
-    user, item, value = ratings._replace(value=half_steps(ratings.value))
+    user, item, value = ratings
+    levels = np.zeros(1, np.float32)  # of values that are no codes
+    if isinstance(value, Coded) and observed is None:
+        levels = np.zeros(256, np.float32)
+        levels[: len(value.table)] = value.table
+        value = value.code
+    else:  # no code stands for the zero of a padded cell
+        value = decoded(value)
     carried = value if observed is None else np.arange(len(value), dtype=np.int32)
     by_user = compress(user, item, carried, num_users)
     if repeats := count_repeats(*by_user[:2], num_items):
@@ -129,7 +137,7 @@ def compressed(
             held = observed[carried]
             col = np.where(held, col, np.int32(num_cols))
             values = np.where(held, value[carried], value.dtype.type(0))
-        return CSR(*map(jnp.asarray, (start, col, values, _shares(start))))
+        return CSR(*map(jnp.asarray, (start, col, values, _shares(start), levels)))
 
     by_item = transpose(*by_user, num_items)
     return finish(*by_user, num_items), finish(*by_item, num_users)
@@ -156,16 +164,16 @@ def by_rows(
     `fused` rows are for the CPU kernel; the default is where it is available. Raises `InputError`
     where a (user, item) pair repeats, or the kernel is asked for and missing.
     """
-    ratings = Ratings(*(np.asarray(x) for x in ratings))
+    user, item = np.asarray(ratings.user), np.asarray(ratings.item)
     if fused and not cpu.available():
         raise InputError("fused=True needs JAX on a CPU and numba: pip install 'pmf[fast]'")
     by_user: tuple[Rows, ...] | CSR
     by_item: tuple[Rows, ...] | CSR
     if cpu.available() and fused is not False:
-        by_user, by_item = compressed(ratings, num_users, num_items, observed)
+        whole = Ratings(user, item, ratings.value)
+        by_user, by_item = compressed(whole, num_users, num_items, observed)
     else:
-        shape = rank, observed, growth
-        user, item, value = ratings
+        shape, value = (rank, observed, growth), decoded(ratings.value)
         by_user = blocks(user, item, value, num_users, num_items, *shape)
         by_item = blocks(item, user, value, num_items, num_users, *shape)
     kept = slice(None) if observed is None else observed
@@ -174,14 +182,14 @@ def by_rows(
     else:
         counts = [
             np.bincount(row[kept], minlength=n)
-            for row, n in ((ratings.user, num_users), (ratings.item, num_items))
+            for row, n in ((user, num_users), (item, num_items))
         ]
     return Data(None, by_user, by_item, *(jnp.asarray(x, jnp.int32) for x in counts))
 
 
 def flat(ratings: Ratings, num_users: int, num_items: int) -> Data:
     """The one flat list that gradient methods need."""
-    user, item, value = (np.asarray(x) for x in ratings)
+    user, item, value = np.asarray(ratings.user), np.asarray(ratings.item), decoded(ratings.value)
     return Data(
         Ratings(jnp.asarray(user), jnp.asarray(item), jnp.asarray(value)),
         (),

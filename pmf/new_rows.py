@@ -88,7 +88,7 @@ def _panels(given: Given, rated: Rated) -> Iterator[tuple]:
             ratings = rated.of(rows)
             within = np.concatenate([np.arange(c) for c in count[rows]] or [np.zeros(0, int)])
             col, held = np.zeros((n, w), int), np.zeros((n, w), bool)
-            value = np.zeros((n, w), given.tau.dtype)
+            value = np.zeros((n, w))
             at = ratings.user, within.astype(int)
             col[at], held[at], value[at] = ratings.item, True, ratings.value
             x = given.features(col) * held[..., None]

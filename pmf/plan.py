@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from pmf import optimizers, tuning
@@ -12,10 +11,11 @@ from pmf.als import als
 from pmf.gibbs import Hyperprior, gibbs
 from pmf.gradient import gradient_map
 from pmf.priors import IsotropicPrior
+from pmf.rescale import Scales
 from pmf.settings import Settings
 from pmf.streamed import streamed_map
 from pmf.tuning import Search
-from pmf.types import Algorithm, Data, Ratings
+from pmf.types import Algorithm, Data
 from pmf.watch import Schedule
 from pmf.wishart import Gamma, NormalWishart
 
@@ -33,27 +33,32 @@ class Plan(NamedTuple):
     search: Search
 
 
-def plan_for(settings: Settings, mu: float, ratings: Ratings, choose: Choose) -> Plan:
-    """The plan of a method; `choose` runs the search for what the settings leave open."""
+def plan_for(settings: Settings, scales: Scales, num_ratings: int, choose: Choose) -> Plan:
+    """The plan of a method for so many standardised ratings.
+
+    `choose` runs the search for what the settings leave open; what they give is in the ratings' own
+    unit.
+    """
     build = _sampler if settings.method == "gibbs" else _point
-    return build(settings, mu, ratings, choose)
+    return build(settings, scales, num_ratings, choose)
 
 
-def _point(settings: Settings, mu: float, ratings: Ratings, choose: Choose) -> Plan:
+def _point(settings: Settings, scales: Scales, num_ratings: int, choose: Choose) -> Plan:
     """ALS or MAP under a prior that is given, or chosen."""
-    terms = settings.terms
+    terms, mu = settings.terms, 0.0
     match settings.prior:
         case "auto":
             search = choose(lambda problem: tuning.choose_prior(problem)[1])
             prior = IsotropicPrior(**search.chosen)
-        case prior:
+        case given:
+            prior = scales.standardised_prior(given)
             search = Search(vars(prior), [])
 
     def algorithm(data: Data) -> Algorithm:
         arrays = prior.build(terms, data)
         if settings.method == "als":
             return als(arrays, terms, mu)
-        size = _batch_size(settings, len(ratings.value))
+        size = _batch_size(settings, num_ratings)
         if settings.on_disk:
             return streamed_map(arrays, terms, mu, _optimizer(settings), size or MINI_BATCH)
         return gradient_map(arrays, terms, mu, _optimizer(settings), size)
@@ -65,7 +70,7 @@ def _point(settings: Settings, mu: float, ratings: Ratings, choose: Choose) -> P
     return Plan(algorithm, schedule, search)
 
 
-def _sampler(settings: Settings, mu: float, ratings: Ratings, choose: Choose) -> Plan:
+def _sampler(settings: Settings, scales: Scales, num_ratings: int, choose: Choose) -> Plan:
     """Gibbs with tau given, learnt, or chosen."""
     hyperprior, search = default_hyperprior(settings), Search({}, [])
     match settings.tau:
@@ -74,11 +79,10 @@ def _sampler(settings: Settings, mu: float, ratings: Ratings, choose: Choose) ->
             search = choose(lambda problem: tuning.choose_tau(problem, hyperprior, chains)[1])
             tau = search.chosen["tau"]
         case "learn":
-            variance = float(np.var(ratings.value)) or 1.0
-            tau = 1 / variance
-            hyperprior = hyperprior._replace(tau=Gamma(jnp.float32(1), jnp.float32(variance)))
-        case tau:
-            pass
+            tau = 1.0
+            hyperprior = hyperprior._replace(tau=Gamma(jnp.float32(1), jnp.float32(1)))
+        case given:
+            tau = given * scales.unit.spread**2
     schedule = Schedule(
         settings.steps,
         average=True,
@@ -87,11 +91,14 @@ def _sampler(settings: Settings, mu: float, ratings: Ratings, choose: Choose) ->
         num_chains=settings.num_chains,
         store_draws=settings.store_draws,
     )
-    return Plan(lambda data: gibbs(hyperprior, settings.terms, mu, tau), schedule, search)
+    return Plan(lambda data: gibbs(hyperprior, settings.terms, 0.0, tau), schedule, search)
 
 
 def default_hyperprior(settings: Settings) -> Hyperprior:
-    """mu0 = 0, beta0 = 2, W0 = I, nu0 = d: BPMF's own (ICML 2008, section 4.2), tau fixed."""
+    """mu0 = 0, beta0 = 2, W0 = I, nu0 = d: BPMF's own (ICML 2008, section 4.2), tau fixed.
+
+    W0 is that of standardised ratings.
+    """
 
     def normal_wishart(d: int) -> NormalWishart:
         unit = jnp.eye(d, dtype=jnp.float32)

@@ -9,7 +9,7 @@ from pmf.fit import Fitted
 from pmf.settings import Settings
 
 FLOATS = np.dtype(np.float32), np.dtype(np.float64)
-LARGEST = 1e12  # of any number: products of larger ones may be infinite
+LARGEST = 1e30  # of any number: products of larger ones may be infinite
 
 
 def check_fitted(settings: Settings, fitted: Fitted) -> Fitted:

@@ -96,8 +96,11 @@ def predict_pairs(
 ) -> Prediction:
     """The predictive distribution of any pairs from a stack of draws, in blocks of pairs.
 
-    A point estimate is a stack of one, with the variance of the noise that it is given.
+    A point estimate is a stack of one, with the variance of the noise that it is given. The mean is
+    float64: mu, one for all draws, may be so large that a float32 would not hold what is added.
     """
+    mu = float(np.mean(np.asarray(draws.mu), dtype=np.float64))
+    draws = draws._replace(mu=np.zeros_like(noise_variance))
     draws, noise = jax.tree.map(jnp.asarray, (draws, noise_variance))
     parts = [Prediction(np.empty(0, noise.dtype), np.empty(0, noise.dtype))]
     for begin in range(0, len(user), PAIRS):
@@ -107,7 +110,8 @@ def predict_pairs(
         fill = size - len(user[block])
         pair = (jnp.asarray(np.pad(x[block], (0, fill))) for x in (user, item))
         parts.append(summarise(observe(no_moments(size, noise.dtype), draws, noise, *pair)))
-    return Prediction(*(np.concatenate(x)[: len(user)] for x in zip(*parts, strict=True)))
+    mean, variance = (np.concatenate(x)[: len(user)] for x in zip(*parts, strict=True))
+    return Prediction(mu + mean.astype(np.float64), variance)
 
 
 def interval(prediction: Prediction, level: float) -> tuple[np.ndarray, np.ndarray]:

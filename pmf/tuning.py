@@ -224,13 +224,14 @@ def _pattern_search(loss: Callable[[Point], float], point: Point, axes: list[str
 def choose_tau(problem: Problem, hyperprior: Hyperprior, num_chains: int) -> tuple[float, Search]:
     """The rating precision with the least held-out RMSE of short Gibbs runs.
 
-    A downhill search over multiples of the ratings' own precision. tau is not simply learnt because
-    the Gaussian likelihood is misspecified for star ratings: a smaller tau than the learnt one
-    predicts better (and its intervals cover more than they claim).
+    A downhill search over multiples of the ratings' own precision, from 1 on: noise cannot vary
+    more than what it is a part of, and where nothing can be predicted the RMSE would not say so.
+    tau is not simply learnt because the Gaussian likelihood is misspecified for star ratings: a
+    smaller tau than the learnt one predicts better (and its intervals cover more than they claim).
     """
     holdouts = _holdouts(problem, 1)
     schedule = replace(GIBBS_SEARCH, num_chains=num_chains)
-    variance = float(np.var(problem.ratings.value)) or 1.0
+    variance = mean_and_std(problem.ratings.value)[1] ** 2 or 1.0
     seen: dict[int, Trial] = {}
 
     def loss(j: int) -> float:
@@ -242,7 +243,9 @@ def choose_tau(problem: Problem, hyperprior: Hyperprior, num_chains: int) -> tup
 
     best = TAU_START
     for direction in (1, -1):
-        while loss(best + direction) < loss(best) - LEAST_GAIN * variance**0.5:
+        while best + direction >= 0 and (
+            loss(best + direction) < loss(best) - LEAST_GAIN * variance**0.5
+        ):
             best += direction
     return seen[best].value["tau"], Search(seen[best].value, list(seen.values()))
 

@@ -52,15 +52,16 @@ class Rows(NamedTuple):
 class CSR(NamedTuple):
     """Compressed sparse rows: row j has the cells start[j] to start[j + 1], in any order.
 
-    A cell with `col` the number of columns is padding, as in `Rows`. Values of type uint8 are half
-    steps, as stars are given: 7 is 3.5. `share` cuts the rows into runs of about equal work,
-    share[k] to share[k + 1], which threads take in turn.
+    A cell with `col` the number of columns is padding, as in `Rows`. Values of type uint8 stand for
+    `levels`, as few ratings as stars are: value 7 is levels[7]. `share` cuts the rows into runs of
+    about equal work, share[k] to share[k + 1], which threads take in turn.
     """
 
     start: Int[Array, " n1"]
     col: Int[Array, " m"]
     value: Float[Array, " m"] | UInt8[Array, " m"]
     share: Int[Array, " s1"]
+    levels: Float[Array, " l"]
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["blocks"], meta_fields=["mesh"])

@@ -7,12 +7,6 @@ from numba import njit, prange
 _COMPILED = {"cache": True, "nogil": True}
 
 
-def half_steps(value: np.ndarray) -> np.ndarray:
-    """The values in half steps, a byte each, if that is exact for all; else as they are."""
-    steps, inexact = _half_steps(value)
-    return value if inexact else steps
-
-
 def compress(
     row: np.ndarray, col: np.ndarray, value: np.ndarray, num_rows: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -33,16 +27,6 @@ def transpose(
 def count_repeats(start: np.ndarray, col: np.ndarray, num_cols: int) -> int:
     """How many cells have their column's number before them in their row."""
     return _count_repeats(numba.get_num_threads(), start, col, num_cols)
-
-
-@njit(parallel=True, **_COMPILED)
-def _half_steps(value):
-    steps, inexact = np.empty(len(value), np.uint8), 0
-    for k in prange(len(value)):
-        doubled = 2 * value[k]
-        steps[k] = min(max(doubled, 0), 255)
-        inexact += steps[k] != doubled
-    return steps, inexact
 
 
 @njit(parallel=True, **_COMPILED)

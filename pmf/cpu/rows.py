@@ -95,18 +95,25 @@ def _factor_tile(P, inverse, D, i, size):
 
 
 @njit(**_COMPILED)
-def _gather(panel, table, col, value, first, count, stop, scale, d):
-    """Ratings first to first + count as panel rows (x, y)."""
+def _gather(panel, table, col, value, levels, first, count, stop, scale, d):
+    """Ratings first to first + count as panel rows (x, y). With one level, values are ratings."""
+    are_codes = len(levels) > 1
     for t in range(count):
         ahead = first + t + AHEAD
         if ahead < stop:
             prefetch_row(table, col[ahead])
         copy_row(table, col[first + t], panel, t)
-        panel[t, d] += scale * table.dtype.type(value[first + t])
+        rating = value[first + t]
+        if are_codes:
+            panel[t, d] += scale * table.dtype.type(levels[np.int64(rating)])
+        else:
+            panel[t, d] += scale * table.dtype.type(rating)
 
 
 @njit(**_COMPILED)
-def _update(row, start, col, value, table, prior, shift, weight, noise, scale, w, error, scratch):
+def _update(
+    row, start, col, value, levels, table, prior, shift, weight, noise, scale, w, error, scratch
+):
     """One row's new w and its squared error times tau."""
     panel, G, P, inverse, D, a = scratch
     d = noise.shape[1]
@@ -115,7 +122,7 @@ def _update(row, start, col, value, table, prior, shift, weight, noise, scale, w
     first, stop = start[row], start[row + 1]
     while first < stop:
         count = min(STRIP, stop - first)
-        _gather(panel, table, col, value, first, count, stop, scale, d)
+        _gather(panel, table, col, value, levels, first, count, stop, scale, d)
         _add_gram(G, panel, count)
         first += count
     for i in range(G.shape[0]):
@@ -140,7 +147,9 @@ def _update(row, start, col, value, table, prior, shift, weight, noise, scale, w
 
 
 @njit(parallel=True, **_COMPILED)
-def sweep(threads, start, col, value, share, table, prior, shift, weight, noise, scale, w, error):
+def sweep(
+    threads, start, col, value, share, levels, table, prior, shift, weight, noise, scale, w, error
+):
     """Update all rows: each thread takes shares of about equal work until none is left."""
     rows, columns = prior.shape
     counter = np.zeros(1, np.int64)
@@ -159,6 +168,6 @@ def sweep(threads, start, col, value, share, table, prior, shift, weight, noise,
                 break
             for row in range(share[k], share[k + 1]):
                 _update(
-                    row, start, col, value, table, prior, shift, weight, noise, scale, w, error,
-                    scratch,
+                    row, start, col, value, levels, table, prior, shift, weight, noise, scale,
+                    w, error, scratch,
                 )  # fmt: skip

@@ -79,12 +79,13 @@ def _handler(dtype, value_type):
                 _vector(given, 2, np.int32),
                 _vector(given, 3, value_type),
                 _vector(given, 4, np.int32),
-                _matrix(given, 5, dtype),
+                _vector(given, 5, np.float32),
                 _matrix(given, 6, dtype),
                 _matrix(given, 7, dtype),
-                _vector(given, 8, dtype),
-                _matrix(given, 9, dtype),
-                _vector(given, 10, dtype)[0],
+                _matrix(given, 8, dtype),
+                _vector(given, 9, dtype),
+                _matrix(given, 10, dtype),
+                _vector(given, 11, dtype)[0],
                 _matrix(results, 0, dtype),
                 _vector(results, 1, dtype),
             )
@@ -135,9 +136,8 @@ def update_rows(
     target = _target(noise.dtype.type, rows.value.dtype.type)
     call = jax.ffi.ffi_call(target, result, vmap_method="sequential")
     threads = np.full(1, numba.get_num_threads(), np.int32)
-    unit = scale / 2 if rows.value.dtype == np.uint8 else scale
     w, error = call(
-        threads, rows.start, rows.col, rows.value, rows.share,
-        signed, prior, jnp.atleast_2d(shift), weight, noise, unit[None],
+        threads, rows.start, rows.col, rows.value, rows.share, rows.levels,
+        signed, prior, jnp.atleast_2d(shift), weight, noise, scale[None],
     )  # fmt: skip
     return w, error / tau

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pmf.data.canonical import canonical, fault
+from pmf.data.compact import as_numbers
 from pmf.errors import InputError
 
 Place = Callable[[int], str]  # a row's number, from 0, to the words that name it
@@ -47,8 +48,7 @@ class Checks:
     """Ids are such, ratings are finite numbers within `scale` (lowest and highest)."""
 
     def __init__(self, scale: tuple[float, float] | None = None):
-        # As the ratings are: a bound of 0.7 is a rating of 0.7, whatever either is rounded to.
-        self.scale = scale and (np.float32(scale[0]), np.float32(scale[1]))
+        self.scale = scale
         self.ids = {name: Tally(name, "", fault) for name in ("user_id", "item_id")}
         self.finite = Tally("rating", "is not a finite number", _hint)
         low, high = scale or (-np.inf, np.inf)
@@ -62,11 +62,15 @@ class Checks:
             table[name] = ids
 
     def see_ratings(self, column: pd.Series, place: Place) -> pd.Series:
-        """The ratings of a batch as float32 numbers; a bad one may be NaN."""
-        numbers = as_float32(column)
+        """The ratings of a batch as numbers of 32 bits where these hold all, else of 64; a bad one
+        may be NaN.
+        """
+        numbers = as_floats(column)
         self.finite.see(~np.isfinite(numbers), column, place)
         if self.scale is not None:
-            self.inside.see(~numbers.between(*self.scale), numbers, place)
+            # As the ratings are: a bound of 0.7 is a rating of 0.7, whatever that is rounded to.
+            low, high = (numbers.dtype.type(bound) for bound in self.scale)
+            self.inside.see(~numbers.between(low, high), numbers, place)
         return numbers
 
     @property
@@ -85,8 +89,12 @@ class Checks:
             tally.settle()
 
 
-def as_float32(column: pd.Series) -> pd.Series:
-    """Ratings as numbers; NaN for what is none, as are times, yes and no, and complex numbers."""
+def as_floats(column: pd.Series) -> pd.Series:
+    """Ratings as numbers of 32 bits where these hold all exactly, else of 64.
+
+    NaN for what is none, as are times, yes and no, and complex numbers; what is too large for 32
+    bits is infinite.
+    """
     if column.dtype == np.float32:
         return column
     if isinstance(column.dtype, pd.CategoricalDtype):
@@ -97,9 +105,10 @@ def as_float32(column: pd.Series) -> pd.Series:
         column = column.mask(column.map(lambda value: isinstance(value, NO_RATINGS)))
     elif kind not in NUMBERS:
         return pd.Series(np.nan, column.index, np.float32, name=column.name)
-    # What is too large for a float32 is infinite; some NaNs, of a damaged file, signal.
-    with np.errstate(over="ignore", invalid="ignore"):
-        return pd.to_numeric(column, errors="coerce").astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):  # some NaNs, of a damaged file, signal
+        numbers = pd.to_numeric(column, errors="coerce").astype(np.float64)
+        numbers = numbers.mask(numbers.abs() > np.finfo(np.float32).max, np.inf)
+        return pd.Series(as_numbers(numbers.to_numpy()), column.index, name=column.name)
 
 
 NUMBERS = "integer", "floating", "mixed-integer-float", "decimal", "string", "empty"

@@ -1,6 +1,6 @@
-"""Ratings in fewer bytes: one or two each where that is exact, never rounded."""
+"""Ratings in the fewest bytes that hold them exactly: one, two, four or eight, never rounded."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -12,10 +12,10 @@ MOST = 256  # distinct values that a byte can tell apart
 
 @dataclass(frozen=True)
 class Coded:
-    """Float32 values of a small table, a byte each: `table[code]`. Reads like the array itself."""
+    """Values of a small table, a byte each: `table[code]`. Reads like the array itself."""
 
     code: np.ndarray  # (n,) uint8
-    table: np.ndarray  # (at most 256,) float32
+    table: np.ndarray  # (at most 256,) float32, or float64 where that is needed
 
     def __len__(self) -> int:
         return len(self.code)
@@ -24,10 +24,28 @@ class Coded:
         return self.table[self.code[rows]]
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
-        return self.table[self.code].astype(dtype or np.float32, copy=False)
+        return self.table[self.code].astype(dtype or self.table.dtype, copy=False)
 
 
-Values: TypeAlias = Coded | np.ndarray  # (n,); an array is float16 or float32
+@dataclass(frozen=True)
+class Mapped:
+    """A function of values that stay where they are, as on disk: `of(values[rows])`."""
+
+    values: np.ndarray  # (n,)
+    of: Callable[[np.ndarray], np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, rows) -> np.ndarray:
+        return self.of(self.values[rows])
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        array = self.of(np.asarray(self.values))
+        return array.astype(dtype or array.dtype, copy=False)
+
+
+Values: TypeAlias = Coded | Mapped | np.ndarray  # (n,) floating-point numbers
 
 
 class Palette:
@@ -35,25 +53,41 @@ class Palette:
 
     def __init__(self) -> None:
         # Bits, not numbers: -0.0 and 0.0 are two values.
-        self.bits: np.ndarray | None = np.empty(0, np.uint32)  # None: more than `MOST`
-        self.is_half = True
+        self.bits: np.ndarray | None = np.empty(0, np.uint64)  # None: more than `MOST`
+        self.is_half = self.is_single = True
 
     def see(self, values: np.ndarray) -> None:
-        """Add a batch of float32 values."""
-        if self.bits is not None:
-            bits = np.union1d(self.bits, values.view(np.uint32))
-            self.bits = bits if len(bits) <= MOST else None
-        with np.errstate(over="ignore"):
-            self.is_half &= bool(np.all(values.astype(np.float16) == values))
+        """Add a batch of numbers of 32 or 64 bits."""
+        for block in _blocks(values):
+            self.is_single = self.is_single and _is_exact(block, np.float32)
+            self.is_half = self.is_half and self.is_single and _is_exact(block, np.float16)
+            if self.bits is not None:
+                new = np.unique(_bits(block)).view(block.dtype).astype(np.float64)
+                bits = np.union1d(self.bits, _bits(new))
+                self.bits = bits if len(bits) <= MOST else None
 
-    def empty(self, make) -> Values:
+    def empty(self, make) -> "Coded | np.ndarray":
         """Room for the values: `make(dtype)` gives an array."""
+        single = np.float32 if self.is_single else np.float64
         if self.bits is not None:
-            return Coded(make(np.uint8), self.bits.view(np.float32))
-        return make(np.float16 if self.is_half else np.float32)
+            return Coded(make(np.uint8), self.bits.view(np.float64).astype(single))
+        return make(np.float16 if self.is_half else single)
 
 
-def stored(values: Values) -> tuple[np.ndarray, ...]:
+def _is_exact(values: np.ndarray, dtype) -> bool:
+    with np.errstate(over="ignore"):
+        return bool(np.all(values.astype(dtype) == values))
+
+
+def _bits(values: np.ndarray) -> np.ndarray:
+    return values.view(np.uint32 if values.dtype == np.float32 else np.uint64)
+
+
+def _blocks(values: Values) -> Iterator[np.ndarray]:
+    return (values[begin : begin + BLOCK] for begin in range(0, len(values), BLOCK))
+
+
+def stored(values: Coded | np.ndarray) -> tuple[np.ndarray, ...]:
     """The arrays that the values are kept in."""
     return (values.code, values.table) if isinstance(values, Coded) else (np.asarray(values),)
 
@@ -64,31 +98,59 @@ def decoded(values: Values) -> np.ndarray:
     return array.astype(np.promote_types(array.dtype, np.float32), copy=False)
 
 
+def as_numbers(values: np.ndarray) -> np.ndarray:
+    """Numbers of 64 bits as numbers of 32 where that is exact for all."""
+    is_single = all(_is_exact(block, np.float32) for block in _blocks(values))
+    return values.astype(np.float32) if is_single else values
+
+
+def mapped(values: Values, of: Callable[[np.ndarray], np.ndarray]) -> Values:
+    """A function of each value. Where they are few, or half steps as stars are, of those alone.
+
+    Values on disk stay there; others are replaced block by block.
+    """
+    if isinstance(values, Coded):
+        return Coded(values.code, of(values.table))
+    if isinstance(values, np.memmap):
+        return Mapped(values, of)
+    values = np.asarray(values)
+    code = np.empty(len(values), np.uint8)
+    for block, room in zip(_blocks(values), _blocks(code), strict=True):
+        with np.errstate(invalid="ignore"):
+            room[:] = np.clip(2 * block, 0, 255)
+        if not np.array_equal(room, 2 * block):
+            break
+    else:
+        return Coded(code, of(np.arange(256) / 2))
+    results = [of(block) for block in _blocks(values)]
+    return np.concatenate(results)
+
+
 def mean_and_std(values: Values) -> tuple[float, float]:
     """Mean and standard deviation in float64, decoding `BLOCK` values at a time."""
     n = len(values)
 
     def total(of: Callable[[np.ndarray], np.ndarray]) -> float:
-        blocks = (values[begin : begin + BLOCK] for begin in range(0, n, BLOCK))
-        return sum(float(np.sum(of(block.astype(np.float64)))) for block in blocks)
+        return sum(float(np.sum(of(block.astype(np.float64)))) for block in _blocks(values))
 
     mean = total(lambda x: x) / n
     return mean, float(np.sqrt(total(lambda x: (x - mean) ** 2) / n))
 
 
-def put(values: Values, rows: slice, new: np.ndarray) -> bool:
-    """Write float32 values into rows; whether they are there bit for bit."""
+def put(values: Coded | np.ndarray, rows: slice, new: np.ndarray) -> bool:
+    """Write numbers into rows; whether they are there bit for bit."""
     if isinstance(values, Coded):
-        bits = values.table.view(np.uint32)
-        values.code[rows] = np.searchsorted(bits, new.view(np.uint32)).clip(max=len(bits) - 1)
+        bits = _bits(values.table)
+        own = _bits(new.astype(values.table.dtype, copy=False))
+        values.code[rows] = np.searchsorted(bits, own).clip(max=len(bits) - 1)
     else:
         values[rows] = new
-    there = np.asarray(values[rows], np.float32)
-    return np.array_equal(there.view(np.uint32), new.view(np.uint32))
+    there = np.asarray(values[rows]).astype(new.dtype)
+    return np.array_equal(_bits(there), _bits(new))
 
 
-def compressed(values: np.ndarray) -> Values:
-    """Float32 values in the fewest bytes that hold each exactly: a code, float16, or themselves."""
+def compressed(values: np.ndarray) -> Coded | np.ndarray:
+    """Numbers in the fewest bytes that hold each exactly: a code, float16, or themselves."""
     palette = Palette()
     palette.see(values)
     room = palette.empty(lambda dtype: np.empty(len(values), dtype))

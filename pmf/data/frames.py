@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pmf.data.checks import Checks, Place, rows_of, shown
+from pmf.data.compact import as_numbers
 from pmf.data.coding import code_by_appearance, first_repeat, has_repeats
 from pmf.data.columns import REQUIRED, canonical_columns
 from pmf.data.ids import Ids, factorize
@@ -125,7 +126,7 @@ def encode(table: pd.DataFrame, source: str = "the frame") -> Encoded:
     with ThreadPoolExecutor(2) as pool:
         sides = (table[name] for name in ("user_id", "item_id"))
         (user, users), (item, items) = pool.map(lambda side: factorize(side, source), sides)
-    value = table["rating"].to_numpy(np.float32)
+    value = table["rating"].to_numpy()
     return Encoded(Ratings(user, item, value), Ids(users), Ids(items))
 
 
@@ -199,8 +200,8 @@ def _one_a_pair(
             rows = np.sort(last)
             return Chosen(rows, value[rows])
         case "mean":
-            mean = pd.Series(value).groupby(pair, sort=False).mean()
+            mean = pd.Series(value, dtype=np.float64).groupby(pair, sort=False).mean()
             rows = pd.Series(last, pair[last]).loc[mean.index].to_numpy()
-            return Chosen(rows, mean.to_numpy())
+            return Chosen(rows, as_numbers(mean.to_numpy()))
         case _:
             raise InputError(f"duplicates={duplicates!r}: say 'error', 'last' or 'mean'")

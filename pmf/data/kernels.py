@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit
 
 SKIP, INTEGER, DECIMAL = 0, 1, 2  # what a column of the text is read as
-NOT_PLAIN = -1
+NOT_PLAIN, ROUNDED = -1, -2  # in place of a number of lines
 
 LINE_END, RETURN, QUOTE, MINUS, POINT, ZERO = (np.uint64(ord(c)) for c in '\n\r"-.0')
 MOST_DIGITS = np.uint64(15)  # of a mantissa: below 2^53, so that one division rounds correctly
@@ -26,18 +26,19 @@ def count_lines(text, size):
 
 @njit(cache=True, nogil=True)
 def parse_lines(text, size, separator, kinds, integers, decimals, tens):
-    """Fill `integers` (a row a column, int64) and `decimals` (float32) from whole lines of `text`.
+    """Fill `integers` (a row a column, int64) and `decimals` (floats) from whole lines of `text`.
 
     The last of the `size` bytes is a line end: nothing else keeps the loops within `text`.
 
-    The number of lines, or `NOT_PLAIN` at the first byte outside the grammar: as many fields as
+    The number of lines, `ROUNDED` where `decimals` do not hold all numbers as float64 would, or
+    `NOT_PLAIN` at the first byte outside the grammar: as many fields as
     `kinds`, integers of at most 15 digits without plus or leading zero, decimals likewise with an
     optional point, no quote, no blank, no byte above 127.
     """
     one, zero, ten = np.uint64(1), np.uint64(ZERO), np.uint64(10)
     at, stop = np.uint64(0), np.uint64(size)  # unsigned: no test for an index from the end
     last = len(kinds) - 1
-    line = 0
+    line = rounded = 0
     while at < stop:
         if line == integers.shape[1]:  # the file has changed since its lines were counted
             return NOT_PLAIN
@@ -83,6 +84,7 @@ def parse_lines(text, size, separator, kinds, integers, decimals, tens):
                             return NOT_PLAIN
                     value = np.float64(number) / tens[places]
                     decimals[line] = -value if negative else value
+                    rounded += abs(np.float64(decimals[line])) != value
                 if negative and number == 0:
                     return NOT_PLAIN
             if column == last:
@@ -94,7 +96,7 @@ def parse_lines(text, size, separator, kinds, integers, decimals, tens):
                 return NOT_PLAIN
             at += one
         line += 1
-    return line
+    return ROUNDED if rounded else line
 
 
 @njit(cache=True, nogil=True)

@@ -24,7 +24,7 @@ class Numbers(NamedTuple):
     """A row of `integers` for each column read as such, in the text's order, and the decimals."""
 
     integers: np.ndarray  # (i, n) int64
-    decimals: np.ndarray  # (n,) float32
+    decimals: np.ndarray  # (n,) float32, or float64 where that is needed
 
 
 def is_worthwhile(num_bytes: int) -> bool:
@@ -52,13 +52,16 @@ def read_numbers(path: Path, begin: int, separator: str, kinds: str) -> Numbers 
     with path.open("rb", buffering=0) as file, ThreadPoolExecutor(num_threads()) as pool:
         read = partial(_read, file.fileno(), size)
         lines = list(pool.map(partial(_count, read), starts))
-        result = Numbers(
-            np.empty((kinds.count("i"), sum(lines)), np.int64),
-            np.empty(sum(lines) if "d" in kinds else 0, np.float32),
-        )
-        parse = partial(_parse, read, ord(separator), codes, result)
-        plain = all(pool.map(parse, starts, lines, accumulate(lines[:-1], initial=0)))
-    return result if plain else None
+        for dtype in (np.float32, np.float64):
+            result = Numbers(
+                np.empty((kinds.count("i"), sum(lines)), np.int64),
+                np.empty(sum(lines) if "d" in kinds else 0, dtype),
+            )
+            parse = partial(_parse, read, ord(separator), codes, result)
+            found = list(pool.map(parse, starts, lines, accumulate(lines[:-1], initial=0)))
+            if kernels.ROUNDED not in found or kernels.NOT_PLAIN in found:
+                break
+    return result if found == lines else None
 
 
 def _read(handle: int, size: int, start: int) -> tuple[bytes, int]:
@@ -86,8 +89,10 @@ def _parse(
     start: int,
     lines: int,
     first: int,
-) -> bool:
-    """Fill the `lines` from line `first` on with those that begin in a block; whether plain.
+) -> int:
+    """Fill the `lines` from line `first` on with those that begin in a block.
+
+    Returns how many these were, or what kept them from being read (`pmf.data.kernels`).
 
     The loops are not checked for the array's bounds: they stop at line ends, so the text has to end
     with one.
@@ -98,11 +103,10 @@ def _parse(
     begin = text.find(b"\n") + 1
     end = text.find(b"\n", length) + 1
     if end < begin:  # a line longer than `LONGEST`, whose end is not in the text
-        return False
+        return kernels.NOT_PLAIN
     rows = slice(first, first + lines)
     decimals = result.decimals[rows]
-    found = kernels.parse_lines(
+    return kernels.parse_lines(
         np.frombuffer(text, np.uint8)[begin:], end - begin, separator, codes,
         result.integers[:, rows], decimals, kernels.TENS,
     )  # fmt: skip
-    return found == lines

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from pmf.data.compact import Values, compressed
+from pmf.data.compact import Values, compressed, decoded
 from pmf.types import Ratings
 
 USERS = 1 << 14  # whose pairs are looked at together
@@ -53,7 +53,7 @@ class Rated(NamedTuple):
     def of(self, users: np.ndarray) -> Ratings:
         """The ratings of some users; `user` is each one's place in `users`."""
         place, cell = self.pairs.cells(users)
-        return Ratings(place, self.pairs.item[cell], np.asarray(self.value[cell], np.float32))
+        return Ratings(place, self.pairs.item[cell], decoded(self.value[cell]))
 
 
 def by_user(user: np.ndarray, item: np.ndarray, num_users: int) -> Pairs:
@@ -67,7 +67,7 @@ def rated_by_user(ratings: Ratings, num_users: int) -> Rated:
     order = _order(ratings.user)
     start = np.searchsorted(ratings.user[order], np.arange(num_users + 1))
     pairs = Pairs(start, np.asarray(ratings.item[order], np.int32))
-    return Rated(pairs, compressed(np.asarray(ratings.value[order], np.float32)))
+    return Rated(pairs, compressed(decoded(ratings.value[order])))
 
 
 def _order(user: np.ndarray) -> np.ndarray | slice:

@@ -20,7 +20,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
-from pmf.data.checks import Checks, as_float32
+from pmf.data.checks import Checks, as_floats
 from pmf.data.columns import REQUIRED, UNTOLD, Columns, canonical_columns
 from pmf.data.compact import Palette, Values, put
 from pmf.data.frames import Duplicates, Encoded, distinct
@@ -113,7 +113,7 @@ def encoded_blocks(
         item = scanned.items.codes(table["item_id"], source)
         if scanned.users.unknown(user).any() or scanned.items.unknown(item).any():
             raise _changed(source)
-        value = as_float32(table["rating"]).to_numpy()
+        value = as_floats(table["rating"]).to_numpy()
         yield int(start[file]) + first, Ratings(user, item, value)
 
 
@@ -128,7 +128,8 @@ def read(scanned: Scan, duplicates: Duplicates = "error", folder: Path | None = 
     n = scanned.num_ratings
     if folder is None:
         user, item = np.empty(n, np.int32), np.empty(n, np.int32)
-        value: Values = np.empty(n, np.float32)
+        single = scanned.palette.is_single
+        value: Values = np.empty(n, np.float32 if single else np.float64)
     else:
         user, item = (_mapped(folder / name, n, np.int32) for name in ("user.npy", "item.npy"))
         value = scanned.palette.empty(partial(_mapped, folder / "value.npy", n))
