@@ -176,7 +176,7 @@ class Content:
 
 
 def _regress(task: Task, isotropic: IsotropicPrior) -> tuple[Run, Evidence]:
-    ratings, users, items, terms, mu, seed, fused = task.problem
+    ratings, users, items, _, terms, mu, seed, fused = task.problem
     data = by_rows(ratings, users, items, terms.rank, fused=fused)
     prior = isotropic.build(terms, data)
     algorithm = content(prior, mu, task.table)

@@ -18,6 +18,7 @@ from pmf.data.pairs import rated_by_user
 from pmf.data.tables import Table
 from pmf.errors import InputError
 from pmf.fit import Fitted, OnStep, summed_up
+from pmf.lots import row_numbers
 from pmf.rescale import Scales
 from pmf.run import Run
 from pmf.settings import ContentSettings, HybridSettings
@@ -58,7 +59,8 @@ def make_task(
     scales = Scales(unit_of(encoded.ratings.value, settings.mu), share)
     train = scales.unit.standardised(encoded.ratings)
     shape = train, len(encoded.users) + 1, len(items) + 1
-    problem = Problem(*shape, terms, 0.0, settings.seed, settings.fused)
+    numbers = row_numbers(*shape)
+    problem = Problem(*shape, numbers, terms, 0.0, settings.seed, settings.fused)
     watched = None
     if heldout is not None:
         held = checked(heldout, "the held-out frame", settings.scale, times=False)

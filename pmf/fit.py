@@ -22,6 +22,7 @@ from pmf.data.pairs import Rated
 from pmf.errors import InputError
 from pmf.fingerprint import fingerprint
 from pmf.layout import by_rows, flat
+from pmf.lots import RowNumbers, chances, row_numbers
 from pmf.placement import device_mesh, flat_on_mesh, place, rows_on_mesh
 from pmf.plan import Plan, plan_for
 from pmf.predictive import Prediction, predict_pairs
@@ -144,10 +145,12 @@ def fit_ratings(
     train, validation = scales.unit.standardised(ratings), None
     watched = heldout and scales.unit.standardised(heldout, coded=False)
     model = settings.terms, 0.0, settings.seed, settings.fused
-    choose = partial(_choose, tuning.Problem(train, users, items, *model), folder, on_step)
+    numbers = row_numbers(train, users, items)
+    problem = tuning.Problem(train, users, items, numbers, *model)
+    choose = partial(_choose, problem, folder, on_step)
     plan = plan_for(settings, scales, len(ratings.value), choose)
     if plan.schedule.patience is not None:
-        train, validation = _part(train, settings.validation, settings.seed)
+        train, validation = _part(train, settings.validation, chances(train, numbers, settings.seed))
     log_volume = _log_volume(scales, settings.terms, users, items, len(train.value))
 
     def watch(record: Record, total: int) -> None:
@@ -156,7 +159,7 @@ def fit_ratings(
 
     watched_by = Watched(watched or validation, validation, settings.method, folder, watch)
     where = _run_here if mesh is None else partial(_run_on_mesh, mesh)
-    result = where(settings, plan, train, users, items, watched_by)
+    result = where(settings, plan, train, numbers, watched_by)
     noise = None if plan.schedule.average else residual_variance(result.draws, train)
     return summed_up(result, plan.search, scales, log_volume, noise)
 
@@ -221,14 +224,15 @@ def _choose(
 
 
 def _run_here(
-    settings: Settings, plan: Plan, train: Ratings, users: int, items: int, watched: Watched
+    settings: Settings, plan: Plan, train: Ratings, numbers: RowNumbers, watched: Watched
 ) -> Run:
     """On JAX's default device."""
-    shape = train, users, items
+    shape = train, len(numbers.user), len(numbers.item)
     if settings.method == "map":
         data = on_host(*shape) if settings.on_disk else flat(*shape)
     else:
         data = by_rows(*shape, settings.rank, fused=settings.fused)
+    data = numbers.given_to(data)
     return run(plan.algorithm(data), settings.seed, data, plan.schedule, *watched)
 
 
@@ -237,14 +241,14 @@ def _run_on_mesh(
     settings: Settings,
     plan: Plan,
     train: Ratings,
-    users: int,
-    items: int,
+    numbers: RowNumbers,
     watched: Watched,
 ) -> Run:
     """The same, rows sharded over devices; everything comes back in the original order."""
     train = train._replace(value=decoded(train.value))
-    counts = np.bincount(train.user, minlength=users), np.bincount(train.item, minlength=items)
-    placement = place(*counts, mesh)
+    sides = (train.user, numbers.user), (train.item, numbers.item)
+    counts = (np.bincount(row, minlength=len(number)) for row, number in sides)
+    placement = place(*counts, mesh, numbers)
     if settings.method == "map":
         data = flat_on_mesh(placement, train)
     else:
@@ -274,8 +278,8 @@ def _check_size(settings: Settings, users: int, items: int) -> None:
         )
 
 
-def _part(ratings: Ratings, fraction: float, seed: int) -> tuple[Ratings, Ratings]:
-    held = np.random.default_rng(seed).random(len(ratings.value)) < fraction
+def _part(ratings: Ratings, fraction: float, chance: np.ndarray) -> tuple[Ratings, Ratings]:
+    held = chance < fraction
     if held.all() or not held.any():
         raise InputError(f"validation={fraction} of {len(held)} ratings leaves a part without any")
     return Ratings(*(x[~held] for x in ratings)), Ratings(*(x[held] for x in ratings))

@@ -70,8 +70,8 @@ class Hybrid:
         search = self._search(task, on_step)
         chosen = dict(search.chosen)
         strength, prior = chosen.pop("regression"), IsotropicPrior(**chosen)
-        train, users, items, terms, mu, seed, fused = task.problem
-        data = by_rows(train, users, items, terms.rank, fused=fused)
+        train, users, items, numbers, terms, mu, seed, fused = task.problem
+        data = numbers.given_to(by_rows(train, users, items, terms.rank, fused=fused))
         arrays = prior.build(terms, data)
         algorithm = hybrid(arrays, terms, mu, task.table, strength)
         schedule = Schedule(settings.num_steps, tolerance=settings.tolerance)
@@ -96,7 +96,7 @@ class Hybrid:
         return self
 
     def _search(self, task: Task, on_step: OnStep) -> Search:
-        settings, (terms, mu) = self.settings, task.problem[3:5]
+        settings, terms, mu = self.settings, task.problem.terms, task.problem.mu
         if isinstance(settings.prior, IsotropicPrior):
             prior = task.scales.standardised_prior(settings.prior)
             return Search(vars(prior) | {"regression": settings.regression}, [])

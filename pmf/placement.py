@@ -15,6 +15,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from pmf.errors import InputError
 from pmf.layout import blocks, room
+from pmf.lots import RowNumbers
 from pmf.types import Data, Ratings, Sharded
 
 AXIS = "rows"
@@ -52,6 +53,11 @@ class Deal:
         row[self.place] = np.arange(len(row), dtype=row.dtype)
         return row
 
+    @property
+    def original(self) -> np.ndarray:
+        """(n,): the rows' original numbers, in that order."""
+        return np.arange(len(self.place), dtype=self.place.dtype)
+
     def owner(self, row: np.ndarray) -> np.ndarray:
         """The device that owns each of these rows."""
         return self.place[row] // self.share
@@ -81,15 +87,25 @@ class Placement:
     mesh: Mesh
     user: Deal
     item: Deal
+    numbers: RowNumbers
 
     def placed(self, ratings: Ratings) -> Ratings:
         """The same ratings by places."""
         return Ratings(self.user.place[ratings.user], self.item.place[ratings.item], ratings.value)
 
 
-def place(user_count: np.ndarray, item_count: np.ndarray, mesh: Mesh) -> Placement:
-    """The placement of rows with these numbers of ratings, over all processes."""
-    return Placement(mesh, deal(user_count, mesh.size), deal(item_count, mesh.size))
+def place(
+    user_count: np.ndarray,
+    item_count: np.ndarray,
+    mesh: Mesh,
+    numbers: RowNumbers | None = None,
+) -> Placement:
+    """The placement of rows with these numbers of ratings, over all processes.
+
+    Rows draw by `numbers`, or by the original ones.
+    """
+    user, item = deal(user_count, mesh.size), deal(item_count, mesh.size)
+    return Placement(mesh, user, item, numbers or RowNumbers(user.original, item.original))
 
 
 def own_devices(mesh: Mesh) -> list[int]:
@@ -128,7 +144,8 @@ def flat_on_mesh(placement: Placement, ratings: Ratings, start: int = 0) -> Data
 def _data(placement: Placement, ratings, by_user, by_item) -> Data:
     mesh, sides = placement.mesh, (placement.user, placement.item)
     counts = (_cut(mesh, side.count[side.row].astype(np.int32), len(side.row)) for side in sides)
-    rows = (_cut(mesh, side.row, len(side.row)) for side in sides)
+    numbers = zip(placement.numbers, sides, strict=True)
+    rows = (_cut(mesh, number[side.row], len(side.row)) for number, side in numbers)
     return Data(ratings, by_user, by_item, *counts, *rows)
 
 

@@ -12,6 +12,7 @@ from pmf.data.compact import decoded, mean_and_std
 from pmf.errors import InputError, NotFiniteError
 from pmf.gibbs import Hyperprior, gibbs
 from pmf.layout import by_rows
+from pmf.lots import RowNumbers, chances
 from pmf.priors import IsotropicPrior, Ridge, from_ridge
 from pmf.run import Run, run
 from pmf.types import Algorithm, Data, Ratings, Terms
@@ -62,6 +63,7 @@ class Problem(NamedTuple):
     ratings: Ratings
     users: int
     items: int
+    numbers: RowNumbers
     terms: Terms
     mu: float
     seed: int
@@ -70,9 +72,8 @@ class Problem(NamedTuple):
 
 def _holdouts(problem: Problem, number: int) -> list[tuple[Data, Ratings]]:
     """Disjoint tenths of the training ratings held out in turn, all in the shapes of the whole."""
-    rng = np.random.default_rng(problem.seed)
-    ratings = _subsample(problem.ratings, problem.users, rng)
-    part = rng.random(len(ratings.value))
+    ratings = _subsample(problem)
+    part = chances(ratings, problem.numbers, problem.seed)
     parts = []
     for j in range(number):
         held = (part >= j * HELD_OUT) & (part < (j + 1) * HELD_OUT)
@@ -83,15 +84,18 @@ def _holdouts(problem: Problem, number: int) -> list[tuple[Data, Ratings]]:
             )
         shape = ratings, problem.users, problem.items, problem.terms.rank
         data = by_rows(*shape, observed=~held, fused=problem.fused)
-        parts.append((data, Ratings(*(x[held] for x in ratings))))
+        parts.append((problem.numbers.given_to(data), Ratings(*(x[held] for x in ratings))))
     return parts
 
 
-def _subsample(ratings: Ratings, users: int, rng: np.random.Generator) -> Ratings:
+def _subsample(problem: Problem) -> Ratings:
     """All ratings of random users, MOST_RATINGS at the most: a user's history stays whole."""
+    ratings, users = problem.ratings, problem.users
     if len(ratings.value) <= MOST_RATINGS:
         return ratings._replace(value=decoded(ratings.value))
-    order = rng.permutation(users)
+    # The users in the order of their numbers, shuffled.
+    shuffled = np.random.default_rng(problem.seed).permutation(users)
+    order = np.argsort(problem.numbers.user)[shuffled]
     total = np.cumsum(count_rows(ratings.user, users)[order])
     chosen = np.zeros(users, bool)
     chosen[order[: max(1, np.searchsorted(total, MOST_RATINGS))]] = True
