@@ -150,7 +150,9 @@ def fit_ratings(
     choose = partial(_choose, problem, folder, on_step)
     plan = plan_for(settings, scales, len(ratings.value), choose)
     if plan.schedule.patience is not None:
-        train, validation = _part(train, settings.validation, chances(train, numbers, settings.seed))
+        train, validation = _part(
+            train, settings.validation, chances(train, numbers, settings.seed)
+        )
     log_volume = _log_volume(scales, settings.terms, users, items, len(train.value))
 
     def watch(record: Record, total: int) -> None:
@@ -202,7 +204,9 @@ def _in_unit(search: Search, scales: Scales) -> Search:
 
 def _log_volume(scales: Scales, terms: Terms, users: int, items: int, n: int) -> float:
     rank, user_bias, item_bias = terms
-    return scales.log_volume(n, (users * rank, users * user_bias), (items * rank, items * item_bias))
+    return scales.log_volume(
+        n, (users * rank, users * user_bias), (items * rank, items * item_bias)
+    )
 
 
 def _choose(

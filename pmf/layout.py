@@ -181,8 +181,7 @@ def by_rows(
         counts = [np.diff(rows.start) for rows in (by_user, by_item)]
     else:
         counts = [
-            np.bincount(row[kept], minlength=n)
-            for row, n in ((user, num_users), (item, num_items))
+            np.bincount(row[kept], minlength=n) for row, n in ((user, num_users), (item, num_items))
         ]
     return Data(None, by_user, by_item, *(jnp.asarray(x, jnp.int32) for x in counts))
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
+from pmf.data.compact import compressed
 from pmf.data.synthetic import movielens_shaped
 from pmf.errors import InputError
 from pmf.layout import by_rows, widths
@@ -52,24 +53,27 @@ def test_repeated_pair_is_refused(fused):
 
 
 def stars(rows):
-    """Values of compressed rows, which hold half steps."""
-    assert rows.value.dtype == np.uint8
-    return np.asarray(rows.value) / 2
+    """The ratings that the values of compressed rows stand for."""
+    value = np.asarray(rows.value)
+    return rows.levels[value] if value.dtype == np.uint8 else value
 
 
+@pytest.mark.parametrize("coded", [False, True])
 @pytest.mark.parametrize("shuffled", [False, True])
-def test_compressed_rows_are_scipys(shuffled):
+def test_compressed_rows_are_scipys(shuffled, coded):
     ratings = movielens_shaped(0, n=5000, users=90, items=300)
     if shuffled:
         order = np.random.default_rng(0).permutation(5000)
         ratings = Ratings(*(x[order] for x in ratings))
-    data = by_rows(ratings, 91, 305, rank=4, fused=True)
     user, item, value = ratings
+    given = ratings._replace(value=compressed(value)) if coded else ratings
+    data = by_rows(given, 91, 305, rank=4, fused=True)
     for rows, truth in (
         (data.by_user, csr_array((value, (user, item)), (91, 305))),
         (data.by_item, csr_array((value, (item, user)), (305, 91))),
     ):
         np.testing.assert_array_equal(rows.start, truth.indptr)
+        assert rows.value.dtype == (np.uint8 if coded else value.dtype)
         mine = csr_array((stars(rows), rows.col, rows.start), truth.shape)
         assert (mine != truth).nnz == 0 and len(rows.col) == truth.nnz
         assert rows.share[0] == 0 and rows.share[-1] == truth.shape[0]
@@ -79,7 +83,8 @@ def test_compressed_rows_are_scipys(shuffled):
 def test_compressed_subset_keeps_shapes_and_pads_the_rest():
     ratings = movielens_shaped(0, n=2000, users=60, items=200)
     observed = np.random.default_rng(0).random(2000) < 0.8
-    rows = by_rows(ratings, 60, 200, 4, observed, fused=True).by_item
+    given = ratings._replace(value=compressed(ratings.value))
+    rows = by_rows(given, 60, 200, 4, observed, fused=True).by_item
     owner = np.repeat(np.arange(200), np.diff(rows.start))
     held = np.asarray(rows.col) < 60
     found = zip(np.asarray(rows.col)[held], owner[held], stars(rows)[held], strict=True)

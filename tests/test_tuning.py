@@ -7,6 +7,7 @@ import pytest
 
 from pmf import tuning
 from pmf.data.synthetic import from_model
+from pmf.lots import row_numbers
 from pmf.plan import default_hyperprior
 from pmf.settings import make_settings
 from pmf.tuning import Point, Problem, choose_prior, choose_tau
@@ -20,7 +21,8 @@ def problem(terms: Terms, bias_variance: float, tau: float, n: int = 4000) -> Pr
 
     prior = Prior(jnp.float32(tau), gaussian(terms.rank), gaussian(terms.rank))
     made = from_model(jax.random.key(0), prior, terms, 3.0, 80, 100, n).ratings
-    return Problem(Ratings(*(np.asarray(x) for x in made)), 80, 100, terms, 3.0, seed=0)
+    ratings = Ratings(*(np.asarray(x) for x in made))
+    return Problem(ratings, 80, 100, row_numbers(ratings, 80, 100), terms, 3.0, seed=0)
 
 
 def test_pattern_search_finds_the_bottom_of_a_bowl():
