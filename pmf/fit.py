@@ -251,8 +251,8 @@ def _run_on_mesh(
     """The same, rows sharded over devices; everything comes back in the original order."""
     train = train._replace(value=decoded(train.value))
     sides = (train.user, numbers.user), (train.item, numbers.item)
-    counts = (np.bincount(row, minlength=len(number)) for row, number in sides)
-    placement = place(*counts, mesh, numbers)
+    users, items = (np.bincount(row, minlength=len(number)) for row, number in sides)
+    placement = place(users, items, mesh, numbers)
     if settings.method == "map":
         data = flat_on_mesh(placement, train)
     else:

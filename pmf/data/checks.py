@@ -69,8 +69,8 @@ class Checks:
         self.finite.see(~np.isfinite(numbers), column, place)
         if self.scale is not None:
             # As the ratings are: a bound of 0.7 is a rating of 0.7, whatever that is rounded to.
-            low, high = (numbers.dtype.type(bound) for bound in self.scale)
-            self.inside.see(~numbers.between(low, high), numbers, place)
+            low, high = np.asarray(self.scale, numbers.dtype)
+            self.inside.see((numbers < low) | (numbers > high), numbers, place)
         return numbers
 
     @property

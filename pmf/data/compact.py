@@ -45,7 +45,8 @@ class Mapped:
         return array.astype(dtype or array.dtype, copy=False)
 
 
-Values: TypeAlias = Coded | Mapped | np.ndarray  # (n,) floating-point numbers
+Stored: TypeAlias = Coded | np.ndarray  # (n,) floating-point numbers
+Values: TypeAlias = Stored | Mapped
 
 
 class Palette:
@@ -66,7 +67,7 @@ class Palette:
                 bits = np.union1d(self.bits, _bits(new))
                 self.bits = bits if len(bits) <= MOST else None
 
-    def empty(self, make) -> "Coded | np.ndarray":
+    def empty(self, make) -> Stored:
         """Room for the values: `make(dtype)` gives an array."""
         single = np.float32 if self.is_single else np.float64
         if self.bits is not None:
@@ -87,7 +88,7 @@ def _blocks(values: Values) -> Iterator[np.ndarray]:
     return (values[begin : begin + BLOCK] for begin in range(0, len(values), BLOCK))
 
 
-def stored(values: Coded | np.ndarray) -> tuple[np.ndarray, ...]:
+def stored(values: Stored) -> tuple[np.ndarray, ...]:
     """The arrays that the values are kept in."""
     return (values.code, values.table) if isinstance(values, Coded) else (np.asarray(values),)
 
@@ -137,7 +138,7 @@ def mean_and_std(values: Values) -> tuple[float, float]:
     return mean, float(np.sqrt(total(lambda x: (x - mean) ** 2) / n))
 
 
-def put(values: Coded | np.ndarray, rows: slice, new: np.ndarray) -> bool:
+def put(values: Stored, rows: slice, new: np.ndarray) -> bool:
     """Write numbers into rows; whether they are there bit for bit."""
     if isinstance(values, Coded):
         bits = _bits(values.table)
@@ -149,7 +150,7 @@ def put(values: Coded | np.ndarray, rows: slice, new: np.ndarray) -> bool:
     return np.array_equal(_bits(there), _bits(new))
 
 
-def compressed(values: np.ndarray) -> Coded | np.ndarray:
+def compressed(values: np.ndarray) -> Stored:
     """Numbers in the fewest bytes that hold each exactly: a code, float16, or themselves."""
     palette = Palette()
     palette.see(values)

@@ -9,10 +9,10 @@ import pandas as pd
 from pmf.data.checks import Checks, Place, rows_of, shown
 from pmf.data.coding import code_by_appearance, first_repeat, has_repeats
 from pmf.data.columns import REQUIRED, canonical_columns
+from pmf.data.compact import as_numbers
 from pmf.data.ids import Ids, factorize
 from pmf.data.tables import Table, as_frame
 from pmf.data.times import to_seconds
-from pmf.data.compact import as_numbers
 from pmf.errors import InputError
 from pmf.types import Ratings
 

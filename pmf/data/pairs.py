@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from pmf.data.compact import Values, compressed, decoded
+from pmf.data.compact import Stored, compressed, decoded
 from pmf.types import Ratings
 
 USERS = 1 << 14  # whose pairs are looked at together
@@ -48,7 +48,7 @@ class Rated(NamedTuple):
     """
 
     pairs: Pairs
-    value: Values
+    value: Stored
 
     def of(self, users: np.ndarray) -> Ratings:
         """The ratings of some users; `user` is each one's place in `users`."""

@@ -22,7 +22,7 @@ import pyarrow.parquet
 
 from pmf.data.checks import Checks, as_floats
 from pmf.data.columns import REQUIRED, UNTOLD, Columns, canonical_columns
-from pmf.data.compact import Palette, Values, put
+from pmf.data.compact import Palette, Stored, put
 from pmf.data.frames import Duplicates, Encoded, distinct
 from pmf.data.ids import Ids, factorize, joined
 from pmf.data.parquet import (
@@ -129,7 +129,7 @@ def read(scanned: Scan, duplicates: Duplicates = "error", folder: Path | None = 
     if folder is None:
         user, item = np.empty(n, np.int32), np.empty(n, np.int32)
         single = scanned.palette.is_single
-        value: Values = np.empty(n, np.float32 if single else np.float64)
+        value: Stored = np.empty(n, np.float32 if single else np.float64)
     else:
         user, item = (_mapped(folder / name, n, np.int32) for name in ("user.npy", "item.npy"))
         value = scanned.palette.empty(partial(_mapped, folder / "value.npy", n))
