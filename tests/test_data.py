@@ -459,8 +459,8 @@ def outcome_of(read) -> tuple:
         frame = read()
     except InputError as error:
         return (str(error),)
-    assert frame["rating"].dtype == np.float32
-    columns = {name: (frame[name].dtype.kind, repr(frame[name].tolist())) for name in frame}
+    assert frame["rating"].dtype.kind == "f"
+    columns = {name: (frame[name].dtype.str, repr(frame[name].tolist())) for name in frame}
     return columns, np.signbit(frame["rating"]).tolist()
 
 

@@ -223,12 +223,16 @@ def test_memory_is_bounded_by_the_batch_not_by_the_data(tmp_path, monkeypatch):
         (np.arange(3000), np.float32, None),  # 2049 is no float16
         (np.append(np.arange(300), 1e6), np.float32, None),  # beyond float16's range
         (np.append(np.arange(300), np.nan), np.float32, None),
+        (np.arange(3000) / 10, np.float64, None),
     ],
 )
-def test_ratings_are_coded_exactly_or_not_at_all(values, kind, size):
-    values = np.random.default_rng(0).permutation(np.tile(values, 3)).astype(np.float32)
+@pytest.mark.parametrize("given", [np.float32, np.float64])
+def test_ratings_are_coded_exactly_or_not_at_all(values, kind, size, given):
+    if np.isnan(values).any() or kind == np.float64:  # as exact as they were given
+        kind = given
+    values = np.random.default_rng(0).permutation(np.tile(values, 3)).astype(given)
     coded = compressed(values)
-    np.testing.assert_array_equal(np.asarray(coded).astype(np.float32), values)
+    np.testing.assert_array_equal(np.asarray(coded), values)
     assert np.array_equal(np.signbit(coded), np.signbit(values))
     if isinstance(coded, Coded):
         assert coded.code.dtype == kind and len(coded.table) == size

@@ -69,7 +69,7 @@ class Checks:
         self.finite.see(~np.isfinite(numbers), column, place)
         if self.scale is not None:
             # As the ratings are: a bound of 0.7 is a rating of 0.7, whatever that is rounded to.
-            low, high = np.asarray(self.scale, numbers.dtype)
+            low, high = np.asarray(self.scale, numbers.to_numpy().dtype)
             self.inside.see((numbers < low) | (numbers > high), numbers, place)
         return numbers
 

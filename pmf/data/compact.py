@@ -60,8 +60,8 @@ class Palette:
     def see(self, values: np.ndarray) -> None:
         """Add a batch of numbers of 32 or 64 bits."""
         for block in _blocks(values):
-            self.is_single = self.is_single and _is_exact(block, np.float32)
-            self.is_half = self.is_half and self.is_single and _is_exact(block, np.float16)
+            self.is_single &= block.dtype == np.float32 or _is_exact(block, np.float32)
+            self.is_half &= self.is_single and _is_exact(block, np.float16)
             if self.bits is not None:
                 new = np.unique(_bits(block)).view(block.dtype).astype(np.float64)
                 bits = np.union1d(self.bits, _bits(new))
