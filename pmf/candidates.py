@@ -26,22 +26,23 @@ Seen: TypeAlias = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]  # -> pl
 
 
 def scorer(draws: Params, items: np.ndarray) -> Score:
-    """The posterior mean of the rating of every one of `items`, for blocks of users.
+    """How far from mu the posterior mean of every one of `items` is, for blocks of users.
 
-        E[r_ui | R] = 1/S sum_s (mu_s + b_us + c_is)  +  [U_u1 .. U_uS] [V_i1 .. V_iS]^T / S
+        E[r_ui | R] - mu = 1/S sum_s (b_us + c_is)  +  [U_u1 .. U_uS] [V_i1 .. V_iS]^T / S
 
-    One matrix product, however many draws; a point estimate is a stack of one. `items` are row
-    numbers, one a column of the scores, in that order. Holds one copy of the items' draws.
+    One matrix product, however many draws; a point estimate is a stack of one. mu changes no order,
+    and may be so large that a float32 would not hold what is added. `items` are row numbers, one a
+    column of the scores, in that order. Holds one copy of the items' draws.
     """
     table = jnp.asarray(item_table(draws.item, items))
-    return lambda users: products(user_table(draws.user, draws.mu, users), table)
+    return lambda users: products(user_table(draws.user, users), table)
 
 
-def user_table(user: Side, mu: Float[Array, " s"], rows: np.ndarray) -> np.ndarray:
-    """A row (U_u1/S .. U_uS/S, mu + b_u, 1) a user: times an `item_table`, the posterior means."""
+def user_table(user: Side, rows: np.ndarray) -> np.ndarray:
+    """A row (U_u1/S .. U_uS/S, b_u, 1) a user: times an `item_table`, the means less mu."""
     table = item_table(user, rows)
-    table[:-2] /= len(mu)
-    table[-2], table[-1] = table[-1] + np.asarray(mu).mean(), 1
+    table[:-2] /= len(user.factor)
+    table[-2], table[-1] = table[-1], 1
     return table.T
 
 

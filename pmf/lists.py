@@ -240,12 +240,13 @@ def _frame(model: Model, names: np.ndarray, rows, items, lists, scores) -> pd.Da
     fitted = model.require_fitted()
     place, rank = np.nonzero(lists >= 0)
     user, item = rows[place], items[lists[place, rank]]
+    score = scores[place, rank] + np.mean(stored(fitted).draws.mu, dtype=np.float64)
     return pd.DataFrame(
         {
             "user_id": names[place],
             "item_id": fitted.items.values[item],
             "rank": rank + 1,
-            "score": clipped(scores[place, rank], model.settings),
+            "score": clipped(score, model.settings),
             "std": np.sqrt(model.predict_rows(user, item).variance),
         }
     )

@@ -1,4 +1,7 @@
-"""What a list is ranked by: scores of items for blocks of users, by the rules of `recommend`."""
+"""What a list is ranked by: scores of items for blocks of users, by the rules of `recommend`.
+
+Scores are counted from mu, which is the same for all.
+"""
 
 from typing import Literal
 
@@ -39,11 +42,11 @@ def expected_users(fitted: Fitted, rows: np.ndarray) -> np.ndarray:
     of somebody of whom nothing is known.
     """
     draws, prior = stored(fitted).draws, fitted.fit.prior.user
-    table = user_table(draws.user, draws.mu, rows)
+    table = user_table(draws.user, rows)
     strangers = rows == len(fitted.users)
     if strangers.any():
         mean = parted(np.asarray(prior.mean)[:, None], draws.user.factor.shape[-1])
-        table[strangers] = user_table(mean, draws.mu, np.zeros(1, int))
+        table[strangers] = user_table(mean, np.zeros(1, int))
     return table
 
 
@@ -66,11 +69,10 @@ def posterior_draws(model: Model, rule: str, seed: int) -> Params:
 
 def _bound_scorer(draws: Params, items: np.ndarray, z: float) -> Score:
     item = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[:, items]), draws.item)
-    mu = jnp.asarray(draws.mu)
 
     def score(rows: np.ndarray) -> Array:
         user = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[:, rows]), draws.user)
-        return _bound(user.factor, user.bias.sum(-1) + mu[:, None], *item, z)
+        return _bound(user.factor, user.bias.sum(-1), *item, z)
 
     return score
 
@@ -102,7 +104,7 @@ def _bound(
 def _one_draw_each(
     draws: Params, items: np.ndarray, rows: np.ndarray, chosen: np.ndarray
 ) -> np.ndarray:
-    scores = np.empty((len(rows), len(items)), np.asarray(draws.mu).dtype)
+    scores = np.empty((len(rows), len(items)), draws.item.factor.dtype)
     for s in np.unique(chosen):
         scores[chosen == s] = scorer(one_draw(draws, s), items)(rows[chosen == s])
     return scores

@@ -25,7 +25,7 @@ class Unit(NamedTuple):
     spread: float
 
     def standardised(self, ratings: Ratings, coded: bool = True) -> Ratings:
-        """The ratings as z: float32 numbers, rounded once; if `coded`, a byte each where that does."""
+        """The ratings as z, float32 numbers rounded once; `coded`, a byte each if that will do."""
         value = mapped(ratings.value, self._standard)
         return ratings._replace(value=value if coded else decoded(value))
 
