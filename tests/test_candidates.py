@@ -20,7 +20,7 @@ def test_scores_are_the_mean_over_draws(terms):
     users, items = np.array([4, 0, 8, 8]), np.array([5, 2, 7])
     pairs = (jnp.asarray(x.ravel(), jnp.int32) for x in np.meshgrid(users, items, indexing="ij"))
     pair = tuple(pairs)
-    truth = np.mean([predict(params, *pair) for params in draws], 0).reshape(4, 3)
+    truth = np.mean([predict(params, *pair) - params.mu for params in draws], 0).reshape(4, 3)
     found = candidates.scorer(stack, items)(users)
     np.testing.assert_allclose(found, truth, rtol=1e-12)
 
