@@ -100,7 +100,7 @@ def predict_pairs(
     float64: mu, one for all draws, may be so large that a float32 would not hold what is added.
     """
     mu = float(np.mean(np.asarray(draws.mu), dtype=np.float64))
-    draws = draws._replace(mu=np.zeros_like(noise_variance))
+    draws = draws._replace(mu=(np.asarray(draws.mu) - mu).astype(noise_variance.dtype))
     draws, noise = jax.tree.map(jnp.asarray, (draws, noise_variance))
     parts = [Prediction(np.empty(0, noise.dtype), np.empty(0, noise.dtype))]
     for begin in range(0, len(user), PAIRS):

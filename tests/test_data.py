@@ -460,7 +460,7 @@ def outcome_of(read) -> tuple:
     except InputError as error:
         return (str(error),)
     assert frame["rating"].dtype.kind == "f"
-    columns = {name: (frame[name].dtype.str, repr(frame[name].tolist())) for name in frame}
+    columns = {name: (str(frame[name].dtype), repr(frame[name].tolist())) for name in frame}
     return columns, np.signbit(frame["rating"]).tolist()
 
 

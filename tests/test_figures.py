@@ -173,12 +173,12 @@ def test_seeds_are_averaged_before_the_interval_over_folds():
 
 def test_several_splits_are_several_draws_whatever_the_seeds_of_the_fit():
     """Splits by seed are units as folds are; without either the fit's seeds are."""
-    table = pd.DataFrame({"a": "x", "split.seed": [0, 0, 1, 1], "model.seed": [0, 1] * 2,
-                          "value": [1.0, 3.0, 2.0, 8.0]})  # fmt: skip
+    table = pd.DataFrame({"a": "x", "split.seed": [0, 0, 1, 1, 2, 2], "model.seed": [0, 1] * 3,
+                          "value": [1.0, 3.0, 2.0, 8.0, 7.0, 9.0]})  # fmt: skip
     (found,) = over_folds(table, ["a"]).itertuples()
-    half = 12.706204736432095 * 1.5  # t with 1 degree of freedom; the means are 2 and 5
-    assert (found.mean, found.n) == (3.5, 2)
-    np.testing.assert_allclose([found.low, found.high], [3.5 - half, 3.5 + half])
+    half = 4.302652729911275 * 3 / 3**0.5  # t with 2 degrees of freedom; the means are 2, 5 and 8
+    assert (found.mean, found.n) == (5.0, 3)
+    np.testing.assert_allclose([found.low, found.high], [5 - half, 5 + half])
     (found,) = over_folds(table[table["split.seed"] == 0], ["a"]).itertuples()
     assert (found.mean, found.n) == (2.0, 2)
 

@@ -234,5 +234,5 @@ def test_sampled_items_have_no_training_rating():
     assert not train & test and len(test) == round(0.2 * frame["item_id"].nunique())
     assert len(split.train) + len(split.test) == len(frame)
     assert split.hash == sample_items(frame, 0.2, seed=3).hash != sample_items(frame, 0.2, 4).hash
-    with pytest.raises(InputError, match="a share of the items"):
+    with pytest.raises(InputError, match="between 0 and 1"):
         sample_items(frame, 1.0, seed=0)

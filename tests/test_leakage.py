@@ -21,6 +21,7 @@ from pmf import fit as fitting
 from pmf import tuning
 from pmf.data.movielens import Dataset
 from pmf.data.splits import Split
+from pmf.lots import row_numbers
 from pmf.tuning import Method, Problem, choose_prior
 from pmf.types import Ratings, Terms
 from pmf.watch import Schedule
@@ -65,7 +66,8 @@ def test_a_candidate_is_judged_by_its_last_step():
     pair = rng.permutation(9 * 8)[:60]
     user, item = (pair // 8).astype(np.int32), (pair % 8).astype(np.int32)
     terms, algorithm = Terms(1, False, False), scripted([3.0, 0.5, 2.0])
-    task = Problem(Ratings(user, item, np.zeros(60, np.float32)), 9, 8, terms, 0.0, 0)
+    train = Ratings(user, item, np.zeros(60, np.float32))
+    task = Problem(train, 9, 8, row_numbers(train, 9, 8), terms, 0.0, 0)
     method = Method(lambda *prior: algorithm, Schedule(num_steps=3))
     search = choose_prior(task, method)[1]
     assert [trial.rmse for trial in search.trials] == pytest.approx([2.0] * len(search.trials))

@@ -72,15 +72,26 @@ def test_separate_hyperpriors_own_factors_and_bias_and_a_joint_one_both(kind, us
         assert all(one.dof > d - 1 for one, d in zip(side, columns, strict=True))  # proper
 
 
+def test_the_default_hyperprior_is_bpmfs_own():
+    """Salakhutdinov & Mnih (ICML 2008), section 4.2: mu0 = 0, beta0 = 2, W0 = I, nu0 = d."""
+    hyperprior = given(plan, "gibbs", method="gibbs")["hyperprior"]
+    for factors, bias in (hyperprior.user, hyperprior.item):
+        for one, d in ((factors, 3), (bias, 1)):
+            assert (one.strength, one.dof) == (2, d)
+            np.testing.assert_array_equal(one.mean, np.zeros(d))
+            np.testing.assert_array_equal(one.scale_inv, np.eye(d))
+
+
 def test_the_default_hyperprior_is_separate():
     assert pmf.PMF().settings.hyperprior == "separate"
 
 
 def test_tau_is_kept_or_learnt():
     found = given(plan, "gibbs", method="gibbs", tau=2.5, item_bias=False)
-    assert found["tau"] == 2.5 and found["hyperprior"].tau is None
+    assert found["tau"] == pytest.approx(2.5 * TABLE["rating"].var(ddof=0))  # standardised
+    assert found["hyperprior"].tau is None
     assert found["terms"] == Terms(3, True, False)
-    assert given(plan, "gibbs", method="gibbs", tau="learn")["hyperprior"].tau
+    assert given(plan, "gibbs", method="gibbs", tau="learn")["hyperprior"].tau == (1, 1)
 
 
 @pytest.mark.parametrize(("method", "algorithm"), [("als", "als"), ("map", "gradient_map")])

@@ -68,6 +68,15 @@ def test_patience_returns_the_first_of_equally_good_steps():
     assert len(result.records) == 4 and "step 2" in result.stopped
 
 
+def test_a_change_is_small_relative_to_the_number_of_ratings():
+    """40 of them here, of 8 or 9 users: steps of 0.003 are calm at a tolerance of 1e-4."""
+    values = 0.003 * np.arange(8)
+    result = run(scripted(values), 0, small_data(), Schedule(num_steps=8, tolerance=1e-4))
+    assert "less than 0.0001" in result.stopped
+    result = run(scripted(values), 0, small_data(), Schedule(num_steps=8, tolerance=5e-5))
+    assert result.stopped == "all 8 steps taken"
+
+
 def test_tolerance_needs_three_calm_steps():
     values = [500.0, 400.0, 400.0, 399.0, 399.0, 399.0, 399.0, 0.0]
     result = run(scripted(values), 0, small_data(), Schedule(num_steps=8, tolerance=1e-6))

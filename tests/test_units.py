@@ -179,7 +179,10 @@ def test_noise_is_no_more_than_the_ratings_vary_where_nothing_can_be_predicted()
     item, rating = rng.integers(0, 50, 200), rng.integers(1, 6, 200).astype(float)
     frame = pd.DataFrame({"user_id": np.arange(200), "item_id": item, "rating": rating})
     model = pmf.PMF(rank=2, method="gibbs", burn_in=20, num_steps=30).fit(frame)
-    assert 0.9 * rating.std() < model.predict(frame)["std"].mean() < 1.4 * rating.std()
+    other = frame.assign(item_id=rng.permutation(item))
+    assert 0.8 * rating.std() < model.predict(other)["std"].mean() < 1.4 * rating.std()
+    for trial in model.fitted.fit.search.trials:
+        assert trial.value["tau"] * rating.var() > 0.999
 
 
 # --- the pieces -----------------------------------------------------------------------------------
