@@ -34,23 +34,32 @@ def _load(path: str):
     return user, item, value, int(users), int(items)
 
 
+def _standardised(user: np.ndarray, item: np.ndarray, value: np.ndarray):
+    """Ratings as a fit works on them."""
+    from pmf.types import Ratings
+    from pmf.units import unit_of
+
+    return unit_of(value).standardised(Ratings(user, item, value))
+
+
 def our_als(path: str, rank: int, fused: bool = True) -> dict[str, Any]:
     """Seconds of each sweep by the package's own driver."""
     from pmf.als import als
     from pmf.layout import by_rows
     from pmf.priors import Ridge, from_ridge
     from pmf.run import run
-    from pmf.types import Ratings, Terms
+    from pmf.types import Terms
     from pmf.watch import Schedule
 
     user, item, value, *size = _load(path)
     terms, begin = Terms(rank), time.perf_counter()
-    data = by_rows(Ratings(user, item, value), *size, rank, fused=fused)
-    layout, count, mu = time.perf_counter() - begin, len(value), float(value.mean())
-    del user, item, value  # the rows are all that a sweep reads; cmfrec reads its matrix
+    ratings = _standardised(user, item, value)
+    data = by_rows(ratings, *size, rank, fused=fused)
+    layout, count = time.perf_counter() - begin, len(value)
+    del user, item, value, ratings  # the rows are all that a sweep reads; cmfrec reads its matrix
     prior = from_ridge(Ridge(5.0, 5.0, 5.0, 5.0), tau=1.0).build(terms, data)
     steps = 6 if count > 3_000_000 else 40
-    result = run(als(prior, terms, mu), 0, data, Schedule(num_steps=steps))
+    result = run(als(prior, terms, 0.0), 0, data, Schedule(num_steps=steps))
     seconds = np.diff([record.seconds for record in result.records]).tolist()
     times = {"layout_s": layout, "compile_s": result.compile_seconds}
     return {"seconds": seconds, "peak_gb": peak_bytes() / 1e9, **times}
@@ -93,15 +102,15 @@ def our_gibbs(path: str, rank: int, fused: bool = True) -> dict[str, Any]:
     from pmf.plan import default_hyperprior
     from pmf.run import run
     from pmf.settings import make_settings
-    from pmf.types import Ratings, Terms
+    from pmf.types import Terms
     from pmf.watch import Schedule
 
     user, item, value, *size = _load(path)
-    data = by_rows(Ratings(user, item, value), *size, rank, fused=fused)
+    data = by_rows(_standardised(user, item, value), *size, rank, fused=fused)
     hyperprior = default_hyperprior(make_settings({"rank": rank, "method": "gibbs"}))
     sweeps, warm = (300, 10) if len(value) < 3_000_000 else (8, 2)
     schedule = Schedule(num_steps=1, average=True, burn_in=sweeps - 1, store_draws=False)
-    sampler = gibbs(hyperprior, Terms(rank), float(value.mean()), 1.5)
+    sampler = gibbs(hyperprior, Terms(rank), 0.0, 1.5)
     result = run(sampler, 0, data, schedule)
     seconds = np.diff([record.seconds for record in result.records])[warm:]
     memory = {"peak_gb": peak_bytes() / 1e9, "compile_s": result.compile_seconds}
@@ -137,7 +146,8 @@ def our_ingest(path: str, rank: int) -> dict[str, Any]:
     begin = time.perf_counter()
     encoded = read_encoded(path)
     read = time.perf_counter() - begin
-    data = by_rows(encoded.ratings, len(encoded.users), len(encoded.items), 16)
+    ratings = _standardised(*encoded.ratings)
+    data = by_rows(ratings, len(encoded.users), len(encoded.items), 16)
     seconds = time.perf_counter() - begin
     count = int(data.user_count.sum())
     return {"seconds": [seconds], "peak_gb": peak_bytes() / 1e9, "read_s": read, "ratings": count}

@@ -81,9 +81,9 @@ class Data(NamedTuple):
     """The ratings in the order that an algorithm works in, and how many each row has.
 
     ALS and Gibbs work by rows, `by_user` and `by_item`, and need no flat `ratings`; a gradient
-    method is the reverse. Rows are padded blocks, or compressed where the fused kernel runs. Where
-    they are not in their original order, `user_row` and `item_row` are their original numbers: a
-    row's random numbers belong to those.
+    method is the reverse. Rows are padded blocks, or compressed where the fused kernel runs.
+    `user_row` and `item_row` are the numbers that rows' random numbers are drawn by (`pmf.lots`),
+    where these are not their places.
     """
 
     ratings: Ratings | None
