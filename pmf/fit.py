@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 from pmf import tuning
 from pmf.checkpoint import CheckpointFolder, Checkpoints
 from pmf.data.coding import blocks
-from pmf.data.compact import decoded
+from pmf.data.compact import decoded, mean_and_std
 from pmf.data.ids import Ids
 from pmf.data.pairs import Rated
 from pmf.errors import InputError
@@ -37,6 +37,7 @@ from pmf.units import unit_of
 from pmf.watch import Record
 
 LEAST_VARIANCE = 1e-6  # of a residual, standardised: perfectly fitted ratings leave it finite
+WORSE = 1.1  # times the squared error at the start; some of it may be the start's random factors
 STORED_GB = 4.0  # of kept draws
 
 OnStep = Callable[[str, int, int], None]  # phase, step, total
@@ -163,6 +164,8 @@ def fit_ratings(
     where = _run_here if mesh is None else partial(_run_on_mesh, mesh)
     result = where(settings, plan, train, numbers, watched_by)
     noise = None if plan.schedule.average else residual_variance(result.draws, train)
+    if noise is not None:
+        _check_gain(noise, train, settings)
     return summed_up(result, plan.search, scales, log_volume, noise)
 
 
@@ -200,6 +203,17 @@ def _in_unit(search: Search, scales: Scales) -> Search:
         for trial in search.trials
     ]
     return Search(scales.chosen(search.chosen), trials)
+
+
+def _check_gain(noise: float, train: Ratings, settings: Settings) -> None:
+    """Raise `InputError` where a fit ended worse than it began, at about mu for every pair."""
+    mean, std = mean_and_std(train.value)
+    begin = mean**2 + std**2
+    if noise > WORSE * max(begin, LEAST_VARIANCE):
+        raise InputError(
+            f"{settings.method}: the residuals' standard deviation is {(noise / begin) ** 0.5:.3g} "
+            "times what it was at the start; a smaller learning rate may help"
+        )
 
 
 def _log_volume(scales: Scales, terms: Terms, users: int, items: int, n: int) -> float:

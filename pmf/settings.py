@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from pmf import optimizers
 from pmf.data.frames import Duplicates
@@ -57,7 +57,7 @@ class Settings(BaseModel):
     """A bias for each user."""
     item_bias: bool = True
     """A bias for each item."""
-    mu: float | Literal["mean"] = "mean"
+    mu: FiniteFloat | Literal["mean"] = "mean"
     """The global mean: of the training ratings, or a number."""
     scale: tuple[float, float] | None = None
     """The lowest and the highest rating; others are refused."""
@@ -144,7 +144,7 @@ class ContentSettings(BaseModel):
 
     model_config = CONFIG
 
-    mu: float | Literal["mean"] = "mean"
+    mu: FiniteFloat | Literal["mean"] = "mean"
     """The global mean: of the training ratings, or a number."""
     scale: tuple[float, float] | None = None
     """The lowest and the highest rating; others are refused."""
@@ -175,7 +175,7 @@ class HybridSettings(BaseModel):
     """A bias for each user."""
     item_bias: bool = True
     """A bias for each item."""
-    mu: float | Literal["mean"] = "mean"
+    mu: FiniteFloat | Literal["mean"] = "mean"
     """The global mean: of the training ratings, or a number."""
     scale: tuple[float, float] | None = None
     """The lowest and the highest rating; others are refused."""

@@ -260,6 +260,7 @@ def test_loading_names_what_is_wrong(fitted, tmp_path):
     [
         ({"rnk": 3}, "rnk: unknown setting; did you mean rank?"),
         ({"rank": -1}, "rank"),
+        ({"mu": float("nan")}, "mu.float: Input should be a finite number"),
         ({"method": "sgd"}, "method"),
         ({"tau": "guess"}, "tau"),
         ({"clip": True}, "clip needs a scale"),
@@ -274,6 +275,14 @@ def test_loading_names_what_is_wrong(fitted, tmp_path):
 def test_settings_are_checked(settings, message):
     with pytest.raises(InputError, match=message.replace("?", r"\?")):
         pmf.PMF(**settings)
+
+
+def test_an_end_worse_than_the_start_is_an_error(frame):
+    with pytest.raises(InputError, match="times what it was at the start; a smaller learning rate"):
+        pmf.PMF(rank=2, method="map", prior=PRIOR, learning_rate=1e3, num_steps=20).fit(frame)
+    # Nothing is gained, but nothing lost: factors stay where they start.
+    strong = pmf.IsotropicPrior(1.0, 1e9, 1e9, 1e9, 1e9)
+    assert pmf.PMF(rank=2, prior=strong, num_steps=1).fit(frame).records
 
 
 def test_misuse_is_told_plainly(frame):
