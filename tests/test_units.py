@@ -20,7 +20,7 @@ from pmf.types import Ratings
 from pmf.units import Unit, unit_of
 
 USERS, ITEMS = 40, 30
-UNITS = [(20.0, 0.0), (1e-6, 0.0), (1e6, -1e3), (0.37, 1e3), (1e-6, 1e3), (1e-3, -1e3)]
+UNITS = [(1e-6, 1e3), (1e6, -1e3), (20.0, 0.0), (1e-6, 0.0), (0.37, 1e3), (1e-3, -1e3)]
 METHODS = {
     "als": {},
     "als, stopped early": {"validation": 0.2, "patience": 2},
@@ -62,8 +62,11 @@ def agree(found: pd.DataFrame, told: pd.DataFrame, a: float, b: float) -> None:
     np.testing.assert_allclose(found["std"] / a, told["std"], rtol=ROUNDING)
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize(("a", "b"), UNITS)
+@pytest.mark.parametrize(
+    ("a", "b", "method"),
+    [(*unit, "als") for unit in UNITS]
+    + [(*unit, method) for method in METHODS for unit in UNITS[:2] if method != "als"],
+)
 def test_predictions_follow_the_unit(method, a, b):
     train, test = (in_unit(part, a, b) for part in stars())
     model = pmf.PMF(rank=2, **METHODS[method]).fit(train, heldout=test)
@@ -93,7 +96,8 @@ def test_lists_and_new_users_follow_the_unit(a, b):
 
 
 @pytest.mark.parametrize("kind", [pmf.Content, pmf.Hybrid])
-@pytest.mark.parametrize(("a", "b"), [(1e6, -1e3), (1e-6, 1e3)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("a", "b"), [(1e6, -1e3)])
 def test_models_with_features_follow_the_unit(kind, a, b):
     warm, later, _ = planted_frame()[:3]
     features = item_features(MOVIES)
