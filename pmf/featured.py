@@ -51,7 +51,8 @@ def make_task(
 ) -> Task:
     """Frames to a task; `share` is that of `pmf.rescale`.
 
-    Raises `InputError` for bad ones, and where no rated item has features."""
+    Raises `InputError` for bad ones, and where no rated item has features.
+    """
     rules = settings.scale, settings.duplicates
     encoded = learnable(ratings, "the training frame", *rules)
     items = _all_items(encoded.items, features.items)

@@ -208,8 +208,8 @@ def _in_unit(search: Search, scales: Scales) -> Search:
 def _check_gain(noise: float, train: Ratings, settings: Settings) -> None:
     """Raise `InputError` where a fit ended worse than it began, at about mu for every pair."""
     mean, std = mean_and_std(train.value)
-    begin = mean**2 + std**2
-    if noise > WORSE * max(begin, LEAST_VARIANCE):
+    begin = max(mean**2 + std**2, LEAST_VARIANCE)
+    if noise > WORSE * begin:
         raise InputError(
             f"{settings.method}: the residuals' standard deviation is {(noise / begin) ** 0.5:.3g} "
             "times what it was at the start; a smaller learning rate may help"
