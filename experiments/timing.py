@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from experiments.speed import Bench, shape_of
+from benchmarks.speed import Bench, shape_of
 from experiments.system import OnStep, Outcome, System
 
 

@@ -45,25 +45,21 @@ FLOORS = [
     {"pmf.cli"},
     {"experiments.located",
      "experiments.system", "experiments.grid", "experiments.folders", "experiments.cores",
-     "experiments.table", "experiments.mutations",
-     "experiments.latency",
-     "experiments.workers", "experiments.gpu", "experiments.kill", "experiments.kill_sweep",
-     "experiments.scaling_devices", "experiments.peers", "experiments.rivals",
+     "experiments.table", "experiments.peers", "experiments.rivals",
+     "benchmarks.workers", "benchmarks.latency", "benchmarks.gpu", "benchmarks.scaling_devices",
      "paper_figures.style", "paper_figures.runs", "paper_figures.estimates",
      "paper_figures.labels", "paper_figures.formulas"},
     {"experiments.factorization", "experiments.own", "experiments.peer",
-     "experiments.leftovers", "experiments.speed",
-     "experiments.hostile_models", "experiments.hostile_parquet", "experiments.hostile_zips",
+     "experiments.leftovers", "benchmarks.speed",
      "paper_figures.lines", "paper_figures.wording", "paper_figures.convergence",
      "paper_figures.calibration", "paper_figures.pit", "paper_figures.strata",
      "paper_figures.scaling", "paper_figures.rivals",
      "paper_figures.factor_map"},
-    {"experiments.hostile_texts"},
-    {"experiments.timing", "experiments.featured", "experiments.malformed",
+    {"experiments.timing", "experiments.featured",
      "paper_figures.rank", "paper_figures.ablation",
      "paper_figures.learning", "paper_figures.coldstart", "paper_figures.priors",
      "paper_figures.temporal", "paper_figures.variance", "paper_figures.content"},
-    {"experiments.systems", "experiments.fuzz", "paper_figures.build", "paper_figures.tables",
+    {"experiments.systems", "paper_figures.build", "paper_figures.tables",
      "paper_figures.findings"},
     {"experiments.config", "paper_figures.sections"},
     {"experiments.inputs", "paper_figures.report", "paper_figures.docs"},
@@ -82,7 +78,7 @@ FLOORS = [
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 SOURCES = sorted(
     path
-    for folder in ("pmf", "experiments", "paper_figures")
+    for folder in ("pmf", "benchmarks", "experiments", "paper_figures")
     for path in (ROOT / folder).rglob("*.py")
     if path.name != "__init__.py" and "bundled" not in path.parts
 )
@@ -93,21 +89,26 @@ def room_of(path: Path) -> str:
 
 
 def imports(path: Path) -> set[str]:
-    found = set()
+    found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         if isinstance(node, ast.ImportFrom) and node.module:
             found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
-    return found & set(FLOOR)
+    return found
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=room_of)
 def test_imports_run_downward(path):
     room = room_of(path)
     assert room in FLOOR, f"{room} has no floor"
-    upward = {other for other in imports(path) if FLOOR[other] >= FLOOR[room]}
+    upward = {other for other in imports(path) & set(FLOOR) if FLOOR[other] >= FLOOR[room]}
     assert not upward
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=room_of)
+def test_nothing_needs_the_tests(path):
+    assert not {name for name in imports(path) if name.split(".")[0] == "tests"}
 
 
 def test_every_room_on_a_floor_exists():

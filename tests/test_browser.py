@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.latency import chromium, served
+from benchmarks.latency import chromium, served
 
 pytestmark = [
     pytest.mark.slow,

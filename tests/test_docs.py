@@ -21,10 +21,7 @@ from typing import NamedTuple
 import pytest
 import typer
 
-import experiments.__main__
-import paper_figures.__main__
-import pmf.cli
-from experiments.latency import chromium
+from benchmarks.latency import chromium
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -35,15 +32,7 @@ UNITS = 2  # of the last digit shown: what another processor's rounding may move
 NEEDED = ("mkdocs", "material", "mkdocstrings", "mkdocstrings_handlers", "math_core")
 SILENT = {"NO_MKDOCS_2_WARNING": "1"}  # mkdocs.yml says what it would say
 PATIENCE = 90_000  # milliseconds
-COMMANDS = {
-    "pmf ": pmf.cli.app,
-    "python -m experiments ": experiments.__main__.app,
-    "python -m paper_figures ": paper_figures.__main__.app,
-}
-COMMANDS |= {
-    f"python -m experiments.{name} ": import_module(f"experiments.{name}").app
-    for name in ("fuzz", "gpu", "kill", "kill_sweep", "speed")
-}
+COMMAND = re.compile(r"(pmf|python -m (experiments|benchmarks|paper_figures|tests)[\w.]*) ")
 SH = "import subprocess; subprocess.run({!r}, shell=True, check=True)"
 FILE = 'import pathlib; pathlib.Path({!r}).write_text({!r}, encoding="utf8")'
 
@@ -173,14 +162,24 @@ def commands() -> list[tuple[str, str]]:
         if block.language == "sh"
         for line in block.text.splitlines()
         for part in line.split("&&")
-        if part.strip().startswith(tuple(COMMANDS))
+        if COMMAND.match(part.strip())
     ]
+
+
+def app(start: str) -> typer.Typer:
+    """What runs a command that begins so."""
+    name = {
+        "pmf": "pmf.cli",
+        "python -m experiments": "experiments.__main__",
+        "python -m paper_figures": "paper_figures.__main__",
+    }
+    return import_module(name.get(start) or start.split()[-1]).app
 
 
 @pytest.mark.parametrize(("page", "line"), commands())
 def test_a_command_that_is_shown_has_these_options(page, line):
-    (start,) = (start for start in COMMANDS if line.startswith(start))
-    command, words = typer.main.get_command(COMMANDS[start]), shlex.split(line, comments=True)
+    start = COMMAND.match(line)[1]
+    command, words = typer.main.get_command(app(start)), shlex.split(line, comments=True)
     words = words[len(start.split()) :]
     words = words[: words.index(">")] if ">" in words else words  # what it prints goes to a file
     while words and hasattr(command, "commands") and not words[0].startswith("-"):

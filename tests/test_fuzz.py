@@ -15,14 +15,14 @@ import pyarrow.parquet
 import pytest
 
 import pmf
-from experiments.fuzz import judge, make_input
-from experiments.hostile_models import changed, good_files, written
-from experiments.hostile_zips import ATTACKS, good_entries
-from experiments.hostile_zips import packed as zipped
-from experiments.malformed import READERS, Reader
 from pmf.data import kernels, movielens, numeric, packed
 from pmf.data.catalogue import encoded, load
 from pmf.errors import InputError
+from tests.robustness.fuzz import judge, make_input
+from tests.robustness.hostile_models import changed, good_files, written
+from tests.robustness.hostile_zips import ATTACKS, good_entries
+from tests.robustness.hostile_zips import packed as zipped
+from tests.robustness.malformed import READERS, Reader
 
 SEED, INPUTS = 0, 200
 GOOD = b"user,item,rating\n1,7,1\n2,8,2.5\n"
@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.mark.parametrize("name", READERS)
 def test_readers_end_with_a_result_or_an_input_error(name, tmp_path):
-    """The same as `python -m experiments.fuzz`, in this process."""
+    """The same as `python -m tests.robustness.fuzz`, in this process."""
     verdicts = {
         number: judge(READERS[name], make_input(name, READERS[name], SEED, number), tmp_path)
         for number in range(INPUTS)
@@ -98,8 +98,8 @@ def test_planted_bugs_are_failures(failure, verdict, tmp_path):
 
 PLANTED = """
 import os, time
-from experiments import fuzz
-from experiments.malformed import READERS, Reader
+from tests.robustness import fuzz
+from tests.robustness.malformed import READERS, Reader
 
 def read(folder):
     match int((folder / "number").read_bytes()):

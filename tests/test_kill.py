@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.kill import in_a_write, same
 from pmf import PMF, store
 from pmf.data.synthetic import movielens_shaped
+from tests.robustness.kill import in_a_write, same
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.kill_sweep import differences, live, make
+from tests.robustness.kill_sweep import differences, live, make
 
 
 def tables(folder, value=0.5, seconds=1.0, mean=3.0):

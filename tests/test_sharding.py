@@ -15,7 +15,7 @@ import pytest
 from meshes import BUILDS, FITS, FRAME, ITEMS, TERMS, USERS, compiled, steps, tailed_ratings
 from problems import ALL_TERMS
 
-from experiments.scaling_devices import collectives
+from benchmarks.scaling_devices import collectives
 from pmf import PMF, Checkpoints, InputError, gibbs, placement, report, sharding
 from pmf.layout import by_rows, flat
 from pmf.placement import Placement, deal, device_mesh, flat_on_mesh, place, rows_on_mesh

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from experiments import gpu, speed, workers
-from experiments.gpu import als_at, gibbs_at, gram_error, sweeps
-from experiments.speed import Bench, Work, _line, compare, share_of_limits
+from benchmarks import gpu, speed, workers
+from benchmarks.gpu import als_at, gibbs_at, gram_error, sweeps
+from benchmarks.speed import Bench, Work, _line, compare, share_of_limits
 from pmf.errors import InputError
 
 SMALL = {"n": 2_000, "users": 60, "items": 200}
@@ -98,7 +98,7 @@ def test_gram_error_is_that_of_single_precision():
 
 def test_unknown_work_is_named():
     done = subprocess.run(
-        [sys.executable, "-m", "experiments.speed", "--only", "lunch"],
+        [sys.executable, "-m", "benchmarks.speed", "--only", "lunch"],
         capture_output=True,
         text=True,
     )

@@ -1,4 +1,4 @@
-"""`python -m experiments.gpu`: sweeps on one accelerator, as JSON lines. Needs no network.
+"""`python -m benchmarks.gpu`: sweeps on one accelerator, as JSON lines. Needs no network.
 
     als       a sweep shaped like MovieLens 25M, ranks 64 and 128
     gibbs     the same at rank 64, hyperparameters drawn

@@ -9,7 +9,7 @@ from io import BytesIO
 from random import Random
 from typing import Any
 
-from experiments.mutations import BINARY, TEXT, spoil
+from tests.robustness.mutations import BINARY, TEXT, spoil
 
 FOLDER = "ml-25m"
 BOMB = 300 << 20  # bytes that deflate takes to a thousandth

@@ -1,9 +1,9 @@
-"""`python -m experiments.fuzz`: malformed files to every reader, in processes with limits.
+"""`python -m tests.robustness.fuzz`: malformed files to every reader, in processes with limits.
 
 A reader must end with a valid result or an `InputError` that names the file, leave nothing behind,
 and need neither much memory nor much time. Anything else is a failure: another exception, a
 warning, a crash, a hang. It is reported with its number, and `--replay NUMBER` makes it again.
-Exit code 1 where there is one. `experiments.malformed` has the readers and their inputs.
+Exit code 1 where there is one. `tests.robustness.malformed` has the readers and their inputs.
 """
 
 import json
@@ -26,10 +26,10 @@ from typing import Annotated, NamedTuple
 import pyarrow as pa
 import typer
 
-from experiments.malformed import READERS, Files, Reader
-from experiments.workers import peak_bytes
+from benchmarks.workers import peak_bytes
 from pmf.cli import run_app
 from pmf.errors import InputError
+from tests.robustness.malformed import READERS, Files, Reader
 
 ROOM = 4 << 30  # bytes of address space for a worker beyond what it has when it starts
 GROWTH = 256 << 20  # bytes that one input may add to a worker's memory

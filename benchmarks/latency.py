@@ -1,4 +1,4 @@
-"""`python -m experiments.latency MODEL`: how long one person waits for a model's answers.
+"""`python -m benchmarks.latency MODEL`: how long one person waits for a model's answers.
 
 The person has rated twenty films. Each answer is timed once cold (with its compilation) and then
 many times, for another person each. `--page` opens the model's page in a headless Chromium too, and

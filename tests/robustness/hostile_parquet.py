@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
-from experiments.mutations import BINARY, spoil
+from tests.robustness.mutations import BINARY, spoil
 
 ROWS = [
     (user, item, 0.5 * (1 + (7 * user + 3 * item) % 10), 1_147_880_044 + user)

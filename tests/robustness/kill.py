@@ -1,4 +1,4 @@
-"""`python -m experiments.kill`: fits killed at random moments, resumed, compared bit for bit.
+"""`python -m tests.robustness.kill`: fits killed at random moments, resumed, compared bit for bit.
 
 Every fit is a process that writes a checkpoint after every step. It is killed (SIGKILL) at a moment
 uniform over what is left of its life after its first step, most of which is spent in writing
@@ -77,9 +77,9 @@ def live(
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
-    command = [sys.executable, "-m", "experiments.kill", "--worker", method, "--folder", folder]
+    command = [sys.executable, "-m", "tests.robustness.kill", "--worker", method]
     process = subprocess.Popen(
-        [*command] if kept else [*command, "--without"],
+        [*command, "--folder", folder, *([] if kept else ["--without"])],
         bufsize=0,  # or lines that `readline` took too many of would be lost
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""`python -m experiments.kill_sweep`: sweeps killed at random moments, resumed, compared.
+"""`python -m tests.robustness.kill_sweep`: sweeps killed at random moments, resumed, compared.
 
 The sweep has two arms, a search for each and folds; it writes a checkpoint as often as it can. Its
 process is killed (SIGKILL, which its workers do not survive) at a moment uniform over most of an

@@ -1,4 +1,4 @@
-"""`python -m experiments.speed`: our sweeps against the rivals', side by side in one run.
+"""`python -m benchmarks.speed`: our sweeps against the rivals', side by side in one run.
 
 Each measurement is a process of its own, ours and the rival's in turn, so that neither sees the
 other's memory or threads; times are free of compilation. Needs the extra `peers`;
@@ -11,7 +11,7 @@ other's memory or threads; times are free of compilation. Needs the extra `peers
     lists    the ten best unseen items of all users of MovieLens 25M, against implicit
     growth   sweep time and memory against ratings, 1 to 25 million, and the fitted exponent
     compile  seconds of compilation, first process and second
-    gpu      `python -m experiments.gpu`, where JAX has a GPU
+    gpu      `python -m benchmarks.gpu`, where JAX has a GPU
 """
 
 import json
@@ -225,7 +225,7 @@ def _rows(bench: Bench, name: str, rank: int | None, repeats: int):
         case "compile":
             yield from compilation(bench)
         case "gpu":
-            from experiments.gpu import table
+            from benchmarks.gpu import table
 
             yield from table()
         case _:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from experiments import hostile_zips
-from experiments.hostile_parquet import ROWS
-from experiments.mutations import BINARY, TEXT, spoil
+from tests.robustness import hostile_zips
+from tests.robustness.hostile_parquet import ROWS
+from tests.robustness.mutations import BINARY, TEXT, spoil
 
 Said = dict[str, Any]  # of a `pmf.Reading`
 

@@ -17,11 +17,11 @@ from zlib import crc32
 
 import numpy as np
 
-from experiments import hostile_models, hostile_parquet, hostile_texts, hostile_zips
-from experiments.hostile_parquet import ROWS
-from experiments.mutations import BINARY, TEXT, spoil
 from pmf.data.frames import Encoded
 from pmf.errors import InputError
+from tests.robustness import hostile_models, hostile_parquet, hostile_texts, hostile_zips
+from tests.robustness.hostile_parquet import ROWS
+from tests.robustness.mutations import BINARY, TEXT, spoil
 
 Files = dict[str, bytes]  # by their paths in a folder
 

@@ -1,6 +1,6 @@
-"""What `experiments.speed` measures: one function a measurement, run in a process of its own.
+"""What `benchmarks.speed` measures: one function a measurement, run in a process of its own.
 
-    python experiments/workers.py NAME PATH RANK      prints one JSON object
+    python benchmarks/workers.py NAME PATH RANK      prints one JSON object
 
 Each returns `seconds`, a list free of compilation and set-up, and what else it saw.
 """

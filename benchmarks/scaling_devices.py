@@ -1,4 +1,4 @@
-"""`python -m experiments.scaling_devices`: what sharding costs, measured and on paper.
+"""`python -m benchmarks.scaling_devices`: what sharding costs, measured and on paper.
 
     measure  weak scaling on virtual CPU devices: each has the same share of a set that grows
     model    memory, traffic and time of a sweep on accelerators, from stated bandwidths
@@ -117,7 +117,7 @@ def measure(
     for method in ("als", "gibbs"):
         alone = None
         for devices in (1, 2, 4, 8):
-            command = [sys.executable, "-m", "experiments.scaling_devices", "measure"]
+            command = [sys.executable, "-m", "benchmarks.scaling_devices", "measure"]
             command += ["--only", f"{method}:{devices}", "--rank", str(rank)]
             done = subprocess.run(
                 [*command, "--sweeps", str(sweeps)], capture_output=True, text=True,

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.mutations import BINARY, TEXT, spoil
+from tests.robustness.mutations import BINARY, TEXT, spoil
 
 ODD_VALUES: tuple[Any, ...] = (
     None, True, "", "x", "nan", -1, 0, 10**30, 10**400, 2**63, 1.5, float("nan"), float("inf"), [],

@@ -1,4 +1,4 @@
-"""Ways to spoil bytes: pure functions of a generator and good bytes. `experiments.fuzz` uses them.
+"""Ways to spoil bytes: pure functions of a generator and good bytes. `fuzz` uses them.
 
 Half know nothing of the format; the others know that it is text, or binary with sizes in it.
 """
