@@ -17,7 +17,8 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 LISTS = ROOT / "tests" / "mistakes"
 NEEDED = ("pmf", "benchmarks", "experiments", "paper_figures", "tests", "configs", "docs",
-          "README.md", "mkdocs.yml", "CITATION.cff", "LICENSE", "pyproject.toml")  # fmt: skip
+          "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "mkdocs.yml", "CITATION.cff",
+          "LICENSE", "pyproject.toml")  # fmt: skip
 TIMEOUT = 1800  # seconds for one mistake: for hangs, which a mistake may well cause
 FAILED, NOT_RUN = 1, (2, 3, 4, 5)  # pytest's exit codes
 

@@ -25,6 +25,7 @@ from benchmarks.latency import chromium
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
+ROOT_PAGES = [ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG")]
 PAGES = [DOCS / "tutorial.md", *sorted((DOCS / "howto").glob("*.md"))]
 FENCE = re.compile(r'^```(\w+)(?: title="([^"\n]*)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 MARK = "--- end of a block ---"
@@ -143,7 +144,7 @@ def test_undefined_names_are_found():
 
 
 @pytest.mark.parametrize(
-    "page", [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))], ids=lambda page: page.stem
+    "page", [*ROOT_PAGES, *sorted(DOCS.rglob("*.md"))], ids=lambda page: page.stem
 )
 def test_the_python_of_a_page_uses_what_it_has(page):
     """Catches an example that a reader cannot run: no import, data from nowhere."""
@@ -157,7 +158,7 @@ def commands() -> list[tuple[str, str]]:
     """Every line of a shell block that calls a command of this project, and its page."""
     return [
         (page.name, part.strip())
-        for page in [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+        for page in [*ROOT_PAGES, *sorted(DOCS.rglob("*.md"))]
         for block in blocks(page.read_text(encoding="utf8"))
         if block.language == "sh"
         for line in block.text.splitlines()
@@ -185,6 +186,13 @@ def test_a_command_that_is_shown_has_these_options(page, line):
     while words and hasattr(command, "commands") and not words[0].startswith("-"):
         command = command.commands[words.pop(0)]
     command.make_context(page, words)  # raises for an unknown option or a missing argument
+
+
+@pytest.mark.parametrize("page", ROOT_PAGES, ids=lambda page: page.stem)
+def test_the_links_of_a_page_lead_somewhere(page):
+    """Of those beside the site, whose builder checks its own. Catches a file that has moved."""
+    links = re.findall(r"\]\(([^)\s#]+)", page.read_text(encoding="utf8"))
+    assert [link for link in links if "://" not in link and not (ROOT / link).exists()] == []
 
 
 class Requests(HTMLParser):

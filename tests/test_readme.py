@@ -41,6 +41,9 @@ def test_every_citation_is_of_this_version():
         assert entry["version"] == cff["version"] == pmf.__version__
         assert entry["title"].replace("{", "").replace("}", "") == cff["title"].strip('"')
         assert entry["date"] == cff["date-released"]
+    changes = (root / "CHANGELOG.md").read_text(encoding="utf8")
+    newest = re.findall(r"^## \[(\d.*?)\] - (.*)$", changes, re.M)[0]
+    assert newest == (cff["version"], cff["date-released"])
 
 
 @pytest.mark.slow
