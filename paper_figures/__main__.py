@@ -1,5 +1,10 @@
 """`python -m paper_figures`: figures, tables, a report and the docs, from results tables."""
 
+from pmf.start import start
+
+if __name__ == "__main__":
+    start()  # signals are heard before anything heavy is imported
+
 from pathlib import Path
 from typing import Annotated, NamedTuple
 

@@ -1,5 +1,15 @@
-"""`python -m pmf` is the command `pmf`."""
+"""The command `pmf`, also as `python -m pmf`."""
 
-from pmf.cli import main
+from pmf.start import start
 
-main()
+
+def main() -> None:
+    """Signals are heard before anything heavy is imported."""
+    start()
+    from pmf.cli import main as run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

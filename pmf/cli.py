@@ -148,10 +148,11 @@ def fit(
     With --checkpoints, SIGINT and SIGTERM end the fit after the step and a checkpoint.
     """
     from pmf.checkpoint import Checkpoints
+    from pmf.data.catalogue import files_of
     from pmf.estimator import PMF
     from pmf.progress import progress_bar
 
-    check_target(out)
+    check_target(out, reads=files_of(train))
     check_method(method, tau, prior)
     kept = None
     if checkpoints is not None:
@@ -278,7 +279,7 @@ def predict(
     from pmf.data.files import read_ratings, write_table
     from pmf.estimator import load
 
-    check_target(out, TABLES)
+    check_target(out, TABLES, [model, pairs])
     table = read_ratings(pairs, required=("user_id", "item_id"), reading=reading)
     levels = interval[0] if len(interval) == 1 else interval
     predictions = load(model).predict(table, interval=levels, source=str(pairs))

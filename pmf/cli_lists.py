@@ -77,7 +77,7 @@ def recommend(
         raise InputError("say for whom: --user ID, or --all for everyone")
     if everyone and out is None and not in_json:
         raise InputError("--all makes many lists: write them by --out FILE, or print --json")
-    _check_out(out, in_json)
+    _check_out(out, in_json, model, titles)
     fitted = pmf.load(model)
     users = [*map(_id, user)] if user else None
     lists = pmf.recommend(
@@ -118,7 +118,7 @@ def fold_in(
     """The best items for new users, from their ratings alone and without a refit."""
     import pmf
 
-    _check_out(out, in_json)
+    _check_out(out, in_json, model, titles, ratings)
     new = pmf.fold_in(pmf.load(model), pmf.load_data(ratings, reading, times=False).ratings)
     _give(pmf.recommend(new, n=count, rule=rule, diversity=diversity), titles, in_json, out)
 
@@ -176,12 +176,15 @@ def _titled(table: pd.DataFrame, titles: str | None) -> pd.DataFrame:
     return table.assign(title=looked_up(items, "item_id", table["item_id"])["title"])
 
 
-def _check_out(out: Path | None, in_json: bool) -> None:
-    """Before the work."""
-    if out is not None:
-        check_target(out, TABLES)
-        if in_json:
-            raise InputError("--out and --json: say one of them")
+def _check_out(out: Path | None, in_json: bool, *reads: Path | str | None) -> None:
+    """Before the work, of which `reads` are the model, files and data sets."""
+    if out is None:
+        return
+    if in_json:
+        raise InputError("--out and --json: say one of them")
+    from pmf.data.catalogue import files_of
+
+    check_target(out, TABLES, [file for one in reads if one is not None for file in files_of(one)])
 
 
 def _give(lists: pd.DataFrame, titles: str | None, in_json: bool, out: Path | None) -> None:

@@ -5,6 +5,8 @@ Exit code 0, or 2 with one line on standard error for bad input.
 
 import json
 import math
+import os
+import signal
 import sys
 import warnings
 from typing import Any
@@ -14,6 +16,8 @@ from typer.core import TyperCommand, TyperGroup
 
 from pmf.compilation import keep_compiled
 from pmf.errors import InputError, Interrupted, NotFiniteError
+from pmf.interrupt import raising, say_last
+from pmf.start import start
 
 SetOrFile = "A data set's name (see pmf data list), or a file such as a CSV, TSV or Parquet file."
 UsageError: Any = typer.BadParameter.__mro__[1]  # every complaint about arguments derives from it
@@ -71,26 +75,49 @@ def plain_app(text: str, completion: bool = False) -> typer.Typer:
 def run_app(command: typer.Typer) -> None:
     """Run a command; turn what users can mend into one line and exit code 2.
 
-    A run that wrote a checkpoint at a signal exits with 128 + the signal: 130 or 143.
+    SIGINT and SIGTERM end it with one line and 128 + the signal, 130 or 143: after a checkpoint,
+    where a run writes them.
     """
+    start()
     warnings.showwarning = _show_warning
     keep_compiled()
+    code = _run(command)
+    _give_up_output()
+    sys.exit(code)
+
+
+def _run(command: typer.Typer) -> int:
+    """The exit code of a command that has said what there is to say."""
     try:
-        code = command(standalone_mode=False)
+        with raising():
+            code = command(standalone_mode=False)
+            sys.stdout.flush()  # here a full disk is an error like others
     except UsageError as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error.format_message())
-            sys.exit(0)
-        code = _say(f"error: {error.format_message()}")
+            return 0
+        return _say(f"error: {error.format_message()}")
+    except BrokenPipeError:  # whoever reads what it prints has seen enough
+        return 128 + signal.SIGPIPE
     except (InputError, OSError) as error:
-        code = _say(f"error: {error}")
+        return _say(f"error: {error}")
+    except MemoryError as error:
+        return _say(f"error: not enough memory: {error or 'nothing is left'}", code=1)
     except NotFiniteError as error:
-        code = _say(f"error: {error}", code=1)
+        return _say(f"error: {error}", code=1)
     except Interrupted as error:
-        code = _say(str(error), code=128 + error.signum)
+        return _say(str(error), code=128 + error.signum)
     except (KeyboardInterrupt, typer.Abort):
-        code = _say("interrupted", code=130)
-    sys.exit(code if isinstance(code, int) else 0)
+        return _say("interrupted", code=130)
+    return code if isinstance(code, int) else 0
+
+
+def _give_up_output() -> None:
+    """What cannot be printed is dropped, or Python says so once more at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def as_json(value: Any) -> str:
@@ -110,9 +137,9 @@ def _without_nan(value: Any) -> Any:
 
 
 def _show_warning(message: Warning | str, *rest: object, **named: object) -> None:
-    _say(f"warning: {message}")
+    print(" ".join(f"warning: {message}".split()), file=sys.stderr)
 
 
 def _say(line: str, code: int = 2) -> int:
-    print(" ".join(line.split()), file=sys.stderr)
+    say_last(" ".join(line.split()))
     return code

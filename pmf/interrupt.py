@@ -1,12 +1,142 @@
-"""SIGINT and SIGTERM as a question that a loop asks between two steps."""
+"""SIGINT and SIGTERM: what a command does then, and a question that a loop asks between two steps.
 
+Imports nothing heavy: `hear` comes before everything that takes time.
+"""
+
+import _thread
+import os
+import shutil
 import signal
+import sys
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pmf.errors import Interrupted
 
 SIGNALS = signal.SIGINT, signal.SIGTERM
+WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+AGAIN = 0.05  # seconds until what a callback swallowed is sent once more
+
+_passing: set[Path] = set()  # files and folders that do not outlive the process
+
+
+@dataclass
+class _Hearing:
+    """What this process does at the next signal, and what it has heard and said."""
+
+    process: int = 0  # whose signals these are: not a forked child's
+    inside: bool = False  # the command is at work
+    raises: bool = False  # the next signal is raised; else it ends the process at once
+    came: int | None = None
+    said: bool = False  # the last word
+
+
+_hearing = _Hearing()
+
+
+@contextmanager
+def passing(path: Path) -> Iterator[None]:
+    """A file or folder that is removed afterwards, and by a signal that ends the process at once.
+
+    Known before it is made: no signal falls in between.
+    """
+    _passing.add(path)
+    try:
+        yield
+    finally:
+        _remove(path)
+        _passing.discard(path)
+
+
+def hear() -> None:
+    """From now on SIGINT and SIGTERM end this process with one word and 128 + the signal.
+
+    For commands alone: the library leaves signals as they are. What the process ignores already,
+    as under `nohup`, stays so.
+    """
+    _hearing.process = os.getpid()
+    for number in SIGNALS:
+        if signal.getsignal(number) not in (None, signal.SIG_IGN):
+            signal.signal(number, _heard)
+    sys.unraisablehook = _unraisable
+
+
+@contextmanager
+def raising() -> Iterator[None]:
+    """Within, the first signal is raised as `Interrupted`, so that what was begun is undone.
+
+    A second one ends the process at once, and leaves no half-written file either. Whatever a signal
+    became on its way (an import that it broke says so in its own way) is `Interrupted` again.
+    """
+    _hearing.inside = _hearing.raises = True
+    try:
+        yield
+    except BaseException as error:
+        if _hearing.came is None or isinstance(error, Interrupted):
+            raise
+        raise _interrupted(_hearing.came) from None
+    finally:
+        _hearing.inside = _hearing.raises = False
+        _remove_passing()
+
+
+def say_last(line: str) -> None:
+    """One line on standard error, which no signal says once more."""
+    with suppress(OSError):
+        os.write(2, f"{line}\n".encode(errors="backslashreplace"))
+    _hearing.said = True
+
+
+def _heard(signum: int, frame: object) -> None:
+    if os.getpid() != _hearing.process:
+        os._exit(128 + signum)
+    _hearing.came = signum
+    if _hearing.raises:
+        _hearing.raises = False
+        raise _interrupted(signum)
+    _remove_passing()
+    if not _hearing.said:
+        say_last(WORDS[signal.Signals(signum)])
+    os._exit(128 + signum)
+
+
+def _interrupted(signum: int) -> Interrupted:
+    return Interrupted(WORDS[signal.Signals(signum)], signum)
+
+
+def _unraisable(unraisable: Any) -> None:
+    """A signal that was raised in a callback, where Python drops it, is sent once more."""
+    error = unraisable.exc_value
+    if isinstance(error, Interrupted):
+        _hearing.raises = _hearing.inside
+        # Of `threading`, which may be what was interrupted, nothing.
+        _thread.start_new_thread(_send_again, (error.signum,))
+    else:
+        sys.__unraisablehook__(unraisable)
+
+
+def _send_again(signum: int) -> None:
+    time.sleep(AGAIN)
+    _thread.interrupt_main(signal.Signals(signum))
+
+
+def _remove_passing() -> None:
+    for path in list(_passing):
+        _remove(path)
+        _passing.discard(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
 
 
 @dataclass

@@ -20,7 +20,7 @@ import pytest
 import pmf
 from pmf import settings
 from pmf.data import splits
-from pmf.data.workspace import PREFIX, work_folder
+from pmf.data.workspace import MARK, PREFIX, work_folder
 from pmf.errors import InputError
 from pmf.predictive import Prediction
 
@@ -199,29 +199,28 @@ def test_only_a_fit_on_disk_makes_a_folder_and_it_goes(frame, tmp_path, monkeypa
 
 def test_what_killed_fits_left_is_removed_and_nothing_else(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    old = time.time() - 86_400
-    names = {
-        PREFIX + "abandoned": False, PREFIX + "held": True, "pmf-ab_c1234": False,
-        "pmf-rival-ab_c1234": True, "pmf-full1234": True, "other": True,
+    old = time.time() - 86_401
+    stays = {
+        "deserted": False, "empty123": False, "held1234": True, "foreign1": True, "backup": True,
     }  # fmt: skip
-    for name in names:
-        (tmp_path / name).mkdir()
-    for name in (PREFIX + "abandoned", "pmf-full1234"):
-        (tmp_path / name / "ratings").write_bytes(b"1")
-    (tmp_path / (PREFIX + "linked")).symlink_to(tmp_path / "other")
-    for name in names:
-        os.utime(tmp_path / name, (old, old))
-    (tmp_path / (PREFIX + "young")).mkdir()
-    holder = os.open(tmp_path / (PREFIX + "held"), os.O_RDONLY)
+    for name in stays:
+        (tmp_path / (PREFIX + name)).mkdir()
+    for name in ("deserted", "held1234", "backup"):
+        (tmp_path / (PREFIX + name) / MARK).touch()
+    (tmp_path / (PREFIX + "foreign1") / "thesis.txt").write_text("mine")
+    (tmp_path / "other").mkdir()
+    (tmp_path / (PREFIX + "linked12")).symlink_to(tmp_path / "other")
+    for path in tmp_path.iterdir():
+        os.utime(path, (old, old))
+    (tmp_path / (PREFIX + "young123")).mkdir()
+    holder = os.open(tmp_path / (PREFIX + "held1234"), os.O_RDONLY)
     fcntl.flock(holder, fcntl.LOCK_EX)
     with work_folder() as one, work_folder() as two:
         assert one.is_dir() and two.is_dir() and one != two
     os.close(holder)
     left = {path.name for path in tmp_path.iterdir()}
-    assert left == {n for n, stays in names.items() if stays} | {
-        PREFIX + "young",
-        PREFIX + "linked",
-    }
+    kept = {PREFIX + name for name, kept in stays.items() if kept}
+    assert left == kept | {"other", PREFIX + "young123", PREFIX + "linked12"}
 
 
 def test_one_user_is_a_list_of_one_and_a_list_of_pairs_is_told_how_to_be_a_frame(model, frame):

@@ -40,6 +40,14 @@ def load(name_or_path: str | PathLike, reading: Reading = AS_IT_IS, times: bool 
     return replace(dataset, ratings=checked(dataset.ratings, dataset.source, times=times))
 
 
+def files_of(name_or_path: str | PathLike) -> list[Path]:
+    """Where `load` reads: a file or folder, or that of a data set; nothing for a bundled one."""
+    name = str(name_or_path)
+    if name in movielens.ARCHIVES:
+        return [path for path in [movielens.find(name)] if path]
+    return [] if name == BUNDLED else [Path(name)]
+
+
 def unit_of(name: str) -> str:
     """What a rating of a data set is counted in: "stars" where films are rated, else "rating"."""
     return "stars" if name in NAMES else "rating"

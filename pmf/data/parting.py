@@ -10,7 +10,7 @@ import pandas as pd
 
 from pmf.atomic import TABLES, check_target
 from pmf.data import splits
-from pmf.data.catalogue import Rows, load_rows
+from pmf.data.catalogue import Rows, files_of, load_rows
 from pmf.data.files import read_folds, write_tables
 from pmf.data.frames import Duplicates, one_a_pair
 from pmf.data.reading import AS_IT_IS, Reading
@@ -112,14 +112,9 @@ def part(
 
 
 def _check_outputs(data: str, rule: Rule, train: Path, test: Path) -> None:
-    read = [path for path in (Path(data), rule.settings.get("folds")) if path and path.exists()]
+    folds = rule.settings.get("folds")
     for path in (train, test):
-        check_target(path, TABLES)
-        for source in read:
-            if source.is_dir() and path.resolve().is_relative_to(source.resolve()):
-                raise InputError(f"{path}: it is in the folder that is read; name another")
-            if path.exists() and path.samefile(source):
-                raise InputError(f"{path}: it is what is read; name another")
+        check_target(path, TABLES, [*files_of(data), *([folds] if folds else [])])
     if train.resolve() == test.resolve() or (
         train.exists() and test.exists() and train.samefile(test)
     ):

@@ -3,56 +3,46 @@
 A process holds a lock on its folder, which the system lets go whenever and however it ends.
 """
 
-import os
 import re
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # Windows, which lets nobody remove what is in use
-    fcntl = None  # type: ignore[assignment]
+from pmf.interrupt import passing
+from pmf.living import held, is_left
 
 PREFIX = "pmf-ratings-"
-ONCE = re.compile(r"pmf-[a-z0-9_]{8}")  # of earlier versions: one for each file that was fitted
-LEAST_AGE = 3600.0  # seconds: a younger one may be about to be locked
+NAME = re.compile(rf"{PREFIX}[a-z0-9_]{{8}}")
+MARK = ".pmf-ratings"  # a file inside: the folder is ours
 
 
 @contextmanager
 def work_folder() -> Iterator[Path]:
     """A folder that is gone afterwards."""
     remove_left(Path(tempfile.gettempdir()))
-    with tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as name:
-        with _held(Path(name)):
-            yield Path(name)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    with passing(folder), held(folder):
+        (folder / MARK).touch()
+        yield folder
 
 
 def remove_left(parent: Path) -> None:
-    """Remove the old folders in `parent` that no process holds, and empty ones of old kind."""
-    for folder in parent.glob("pmf-*"):
-        with suppress(OSError):  # gone by now, or another user's
-            if folder.is_symlink() or time.time() - folder.stat().st_mtime < LEAST_AGE:
-                continue
-            if ONCE.fullmatch(folder.name):
-                folder.rmdir()
-            elif folder.name.startswith(PREFIX):
-                with _held(folder):
-                    shutil.rmtree(folder)
+    """Remove what `left_in` finds."""
+    for folder in left_in(parent):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """A lock on a folder. Raises `OSError` where another process has it."""
-    if fcntl is None:
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(handle)
+def left_in(parent: Path) -> list[Path]:
+    """The folders in `parent` that killed processes left more than a day ago."""
+    found = sorted(parent.glob(f"{PREFIX}*"))
+    return [one for one in found if NAME.fullmatch(one.name) and _is_ours(one) and is_left(one)]
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder has our mark in it, or nothing yet."""
+    with suppress(OSError):  # gone by now, or another user's
+        names = [path.name for path in folder.iterdir()] if folder.is_dir() else ["no folder"]
+        return MARK in names or not names
+    return False

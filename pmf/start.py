@@ -1,0 +1,29 @@
+"""How every command of this project starts, before anything heavy is imported."""
+
+import os
+import sys
+from io import TextIOWrapper
+
+from pmf.interrupt import hear
+
+
+def start() -> None:
+    """Hear signals, and have standard streams to which everything can be written."""
+    hear()
+    _open_closed()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # what its encoding has not, as `\\xe9`
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _open_closed() -> None:
+    """A closed standard stream leads nowhere: not to the other one, nor into the next file that is
+    opened and gets its number.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this
+            # By name: what is opened by number is a raw file no less.
+            setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))
