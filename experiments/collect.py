@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.config import Experiment
-from experiments.folders import IDS, manifest_of, read_table
+from experiments.folders import IDS, Run, opened
 from experiments.identity import Point, fields_of
 from experiments.tune import Found
 from pmf.data.canonical import canonical
@@ -40,74 +40,64 @@ def collect(
 ) -> Tables:
     """The tables of an experiment from the folder of its runs.
 
-    Raises `InputError` where a run of the grid is missing or a table does not fit the grid.
+    Raises `InputError` where a run of the grid is missing or not as it was written, or a table does
+    not fit the grid.
     """
-    missing = [point.id for point in points if not (folder / point.id).is_dir()]
+    missing = [point.id for point in points if not (folder / point.id).exists()]
     if missing:
         raise InputError(
             f"{folder / missing[0]}: {len(missing)} of {len(points)} runs of {experiment.name} are "
             "missing; run it first"
         )
-    runs = pd.DataFrame([_line(point, folder / point.id) for point in points])
+    made = [opened(folder / point.id, "tuned", "error") for point in points]
+    runs = pd.DataFrame([_line(*pair) for pair in zip(points, made, strict=True)])
     if experiment.unit:
         runs["unit"] = experiment.unit
-    metrics = _stacked(points, folder, "metrics")
+    metrics = _stacked(made, "metrics")
     is_end = metrics["split"].isin(["final", "cost"])
     tables = {
         "runs": runs,
         "scores": metrics[is_end][["id", "metric", "value"]],
         "trace": thinned(metrics[~is_end][["id", "step", "seconds", "metric", "value"]]),
-        **{name: _stacked(points, folder, name) for name in ("calibration", "pit", "strata")},
+        **{name: _stacked(made, name) for name in ("calibration", "pit", "strata")},
     }
-    if (items := _first(points, folder, "items")) is not None:
-        tables["items"] = items
+    having = [run for run in made if "items.csv" in run.facts["files"]]
+    if having:
+        tables["items"] = _stacked(having[:1], "items")
     if compare is not None:
-        tables["comparisons"] = compare(user_errors(points, folder))
+        tables["comparisons"] = compare(user_errors(points, made))
     _check(tables, points)
     return {name: table.reset_index(drop=True) for name, table in tables.items()}
 
 
-def user_errors(points: list[Point], folder: Path) -> pd.DataFrame:
+def user_errors(points: list[Point], runs: list[Run]) -> pd.DataFrame:
     """Each user's sums of errors in each run, with the run's fields: what pairs of arms share.
 
     Columns `id, user_id, n`, the sums of `pmf.evaluate.scores.user_sums`, and those of `runs`.
     """
     fields = pd.DataFrame([{"id": point.id, **fields_of(point.config)} for point in points])
-    return _stacked(points, folder, "users").merge(fields, on="id", validate="many_to_one")
+    return _stacked(runs, "users").merge(fields, on="id", validate="many_to_one")
 
 
-def _line(point: Point, run: Path) -> dict:
+def _line(point: Point, run: Run) -> dict:
     """A run's line in `runs`."""
-    facts = manifest_of(run, "id", "tuned", "error")
-    if facts["id"] != point.id:
-        raise InputError(f"{run}: this is run {facts['id']}; remove the folder and run again")
-    tuned = {}
-    if facts["tuned"]:
-        found = Found(**facts["tuned"])
+    tuned, found = {}, run.facts["tuned"] and Found(**run.facts["tuned"])
+    if found:
         tuned = {f"tuned.{name}": value for name, value in found.point.items()}
         tuned |= {"tuned.rmse": found.rmse, "tuned.trials": found.trials}
-    return {"id": point.id, **fields_of(point.config), **tuned, "error": facts["error"]}
+    return {"id": point.id, **fields_of(point.config), **tuned, "error": run.facts["error"]}
 
 
-def _stacked(points: list[Point], folder: Path, name: str) -> pd.DataFrame:
+def _stacked(runs: list[Run], name: str) -> pd.DataFrame:
     """One file of all runs that have it, under one another, `id` first."""
-    parts = {}
-    for point in points:
-        path = folder / point.id / f"{name}.csv"
-        if path.is_file():
-            parts[point.id] = read_table(path)
+    tables = {run.folder.name: run.table(name) for run in runs}
+    parts = {run: table for run, table in tables.items() if table is not None}
     if not parts:
         return pd.DataFrame(columns=["id"])
     table = pd.concat(parts, names=["id"]).reset_index("id")
     for name in IDS & set(table.columns):  # numbers in one run, words in another
         table[name] = canonical(table[name])[0]
     return table
-
-
-def _first(points: list[Point], folder: Path, name: str) -> pd.DataFrame | None:
-    """A file of the first run that has it."""
-    having = [point for point in points if (folder / point.id / f"{name}.csv").is_file()]
-    return _stacked(having[:1], folder, name) if having else None
 
 
 def thinned(trace: pd.DataFrame, most: int = MOST_STEPS) -> pd.DataFrame:

@@ -10,7 +10,6 @@ In `runs/EXPERIMENT/`, ID being a run's:
     .jobs/            what a cluster's jobs said
 """
 
-import json
 import os
 import re
 import shutil
@@ -18,18 +17,22 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
+from experiments.sealed import Facts, check_files, digests, read_json, write_json
 from pmf.data.text import WORDS, numbers_if_exact
 from pmf.errors import InputError
 
 IDS = {"user_id", "item_id"}
+MANIFEST = "manifest.json"
+PREDICTIONS = "predictions.parquet"
 STUDIES = "studies"
 JOBS = ".jobs"
+ID = "[0-9a-f]{1,12}"  # of a run or a search, or the beginning of it
 
 
 def make(folder: Path) -> None:
@@ -87,30 +90,56 @@ def find_run(runs_dir: Path, run_id: str) -> Path:
 
     Raises `InputError` where there is none, or more than one, or it is no identity.
     """
-    if not re.fullmatch("[0-9a-f]{1,12}", run_id):
+    if not re.fullmatch(ID, run_id):
         raise InputError(f"{run_id}: not an identity, which has up to 12 digits 0 to 9, a to f")
-    found = sorted(path.parent for path in runs_dir.glob(f"*/{run_id}*/config.json"))
+    known = [path for path in sorted(runs_dir.glob("*/*")) if re.fullmatch(ID, path.name)]
+    found = [path for path in known if path.name.startswith(run_id)]
     if len({path.name for path in found}) == 1:
         return found[0]
     if found:
         raise InputError(f"{run_id}: {len(found)} runs begin so: {', '.join(map(str, found))}")
-    total = len(list(runs_dir.glob("*/*/config.json")))
-    raise InputError(f"{run_id}: no such run among the {total} in {runs_dir}/")
+    raise InputError(f"{run_id}: no such run among the {len(known)} in {runs_dir}/")
 
 
-def manifest_of(run: Path, *needed: str) -> dict[str, Any]:
-    """The facts of a finished run. Raises `InputError` where one that is needed is missing."""
-    path = run / "manifest.json"
-    try:
-        facts = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a run's manifest ({error})") from error
-    if missing := [name for name in needed if name not in facts]:
+class Run(NamedTuple):
+    """A finished run, every file of it as it was written; the manifest's `files` names them."""
+
+    folder: Path
+    facts: Facts
+
+    def table(self, name: str) -> pd.DataFrame | None:
+        """One of its CSV files, or None where the run has none."""
+        file = f"{name}.csv"
+        return read_table(self.folder / file) if file in self.facts["files"] else None
+
+    def predictions(self) -> pd.DataFrame:
+        """Each test rating's; none of a run that broke."""
+        if PREDICTIONS not in self.facts["files"]:
+            return pd.DataFrame()
+        return pd.read_parquet(self.folder / PREDICTIONS, page_checksum_verification=True)
+
+
+def opened(folder: Path, *needed: str) -> Run:
+    """A finished run. Raises `InputError` naming the file that is not as it was written.
+
+    Also where one of the facts that are `needed` is missing, or the folder is another run's.
+    """
+    path, remedy = folder / MANIFEST, f"remove {folder} and run {folder.parent.name} again"
+    facts = read_json(path, remedy)
+    if missing := [name for name in ("id", "files", *needed) if name not in facts]:
         raise InputError(
-            f"{path}: made by another version, without {', '.join(missing)}; remove {run} and run "
-            "its experiment again"
+            f"{path}: made by another version, without {', '.join(missing)}; {remedy}"
         )
-    return facts
+    if facts["id"] != folder.name:
+        raise InputError(f"{path}: it is of run {facts['id']}; {remedy}")
+    check_files(folder, facts["files"], remedy)
+    return Run(folder, facts)
+
+
+def write_manifest(folder: Path, facts: Facts) -> None:
+    """Seal a run folder: these facts, and the sha256 of every file that is in it."""
+    files = digests([path for path in folder.iterdir() if path.name != MANIFEST])
+    write_json(folder / MANIFEST, facts | {"files": files})
 
 
 @contextmanager

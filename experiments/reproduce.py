@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.config import resolve
-from experiments.folders import manifest_of, read_table
+from experiments.folders import Run, opened
 from experiments.identity import identified
 from experiments.manifest import surroundings
 from experiments.runs import metrics, predict, scored
@@ -46,10 +46,11 @@ def reproduce(run: Path, on_step: OnStep, tolerance: float | None = None) -> Ver
 
     Every final score and every prediction is compared, times are not. Without a `tolerance` the
     same bits are expected where machine, versions and code are the same, and differences of up to
-    1e-5 elsewhere. Raises `InputError` where the data, or a system's own file, are not the run's.
+    1e-5 elsewhere. Raises `InputError` where the data, or a system's own file, are not the run's, or
+    a file of the run is not as it was written.
     """
-    recorded = manifest_of(run, "data_sha256", "tuned", "versions")
-    asked = json.loads((run / "config.json").read_text())
+    made = opened(run, "data_sha256", "tuned", "versions")
+    recorded, asked = made.facts, json.loads((run / "config.json").read_text())
     check_code(asked["system"], recorded.get("system_sha256", ""))
     config = resolve(asked, str(run / "config.json"))
     point = identified(config)
@@ -64,9 +65,9 @@ def reproduce(run: Path, on_step: OnStep, tolerance: float | None = None) -> Ver
     changes = changed(recorded, surroundings())
     if tolerance is None:
         tolerance = ELSEWHERE if changes else 0.0
-    differences = _scores(run, metrics(outcome, report))
+    differences = _scores(made, metrics(outcome, report))
     if report is not None:
-        differences += _predictions(run, report.predictions)
+        differences += _predictions(made, report.predictions)
     return Verdict(changes, tolerance, differences)
 
 
@@ -81,8 +82,9 @@ def changed(recorded: dict[str, Any], now: dict[str, Any]) -> list[str]:
     ]
 
 
-def _scores(run: Path, now: pd.DataFrame) -> list[Difference]:
-    before = read_table(run / "metrics.csv")
+def _scores(run: Run, now: pd.DataFrame) -> list[Difference]:
+    before = run.table("metrics")
+    assert before is not None  # every run has it
     ours, theirs = (
         table[table["split"] == "final"].set_index("metric")["value"] for table in (before, now)
     )
@@ -99,8 +101,8 @@ def _distance(one: Any, two: Any) -> float:
     return float(np.nanmax(np.abs(a - b), initial=0.0))
 
 
-def _predictions(run: Path, now: pd.DataFrame) -> list[Difference]:
-    before = pd.read_parquet(run / "predictions.parquet")
+def _predictions(run: Run, now: pd.DataFrame) -> list[Difference]:
+    before = run.predictions()
     found = []
     for name in [column for column in ("mean", "variance") if column in before or column in now]:
         if name not in before or name not in now or len(before) != len(now):

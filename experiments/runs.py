@@ -1,24 +1,30 @@
 """One run: a resolved configuration to a run folder.
 
-A run folder holds `config.json`, `manifest.json` and `metrics.csv` (step, seconds, split, metric,
-value); where the system predicts also `predictions.parquet`, `users.csv` and `strata.csv`, and
-where it gives a variance `calibration.csv` and `pit.csv`; of factors, `items.csv`. It is written
-beside its place and renamed: a folder that is there is whole. While it runs, checkpoints lie in a
-hidden folder beside that place.
+A run folder holds `config.json`, `manifest.json`, which has the sha256 of every other file, and
+`metrics.csv` (step, seconds, split, metric, value); where the system predicts also
+`predictions.parquet`, `users.csv` and `strata.csv`, and where it gives a variance `calibration.csv`
+and `pit.csv`; of factors, `items.csv`. It is written beside its place and renamed: a folder that is
+there is whole. While it runs, checkpoints lie in a hidden folder beside that place.
 """
 
 import json
 import shutil
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel
 
 from experiments.config import RunConfig
-from experiments.folders import appearing, checkpoints_of, locked, make
+from experiments.folders import (
+    PREDICTIONS,
+    appearing,
+    checkpoints_of,
+    locked,
+    make,
+    write_manifest,
+)
 from experiments.identity import Point
 from experiments.inputs import dataset, split_data
 from experiments.manifest import manifest
@@ -115,10 +121,12 @@ def _write(
     folder: Path, point: Point, tuned: Found | None, split: Split | None, outcome: Outcome
 ) -> None:
     report = scored(point.config, split, outcome)
-    _write_json(folder / "config.json", point.config.model_dump(mode="json"))
+    config = json.dumps(point.config.model_dump(mode="json"), indent=2)
+    (folder / "config.json").write_text(config)
     metrics(outcome, report).to_csv(folder / "metrics.csv", index=False)
     if report is not None:
-        report.predictions.to_parquet(folder / "predictions.parquet", index=False)
+        predictions = folder / PREDICTIONS
+        report.predictions.to_parquet(predictions, index=False, write_page_checksum=True)
         for name, table in tables_of(report).items():
             table.to_csv(folder / f"{name}.csv", index=False)
     if outcome.items is not None:
@@ -128,13 +136,8 @@ def _write(
         "noise": outcome.noise,
         "error": outcome.error,
     }
-    _write_json(
-        folder / "manifest.json", manifest(point, split) | facts | outcome.facts | outcome.costs
-    )
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2))
+    # The last file: it seals the others.
+    write_manifest(folder, outcome.facts | outcome.costs | manifest(point, split) | facts)
 
 
 def tables_of(report: Report) -> dict[str, pd.DataFrame]:

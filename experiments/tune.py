@@ -3,12 +3,12 @@
 What is proposed is a pure function of the trials so far: the first is the package's own start, and
 each later one comes from a TPE sampler (Bergstra et al., "Algorithms for hyper-parameter
 optimization", NIPS 2011) that is seeded by its number and fed the finished trials. A sampler that
-lives through a whole search would go on otherwise after a restart. A trial enters the journal when
-it is finished, so a search that was killed goes on after its last one, with the same trials as if
-it had never stopped.
+lives through a whole search would go on otherwise after a restart. A trial enters the journal, as a
+sealed line, when it is finished, so a search that was killed goes on after its last one, with the
+same trials as if it had never stopped.
 """
 
-import json
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,12 +18,14 @@ from experiments import folders
 from experiments.config import RunConfig
 from experiments.identity import Point, trial_settings
 from experiments.inputs import dataset, split_data
+from experiments.sealed import read_json, sealed, unsealed, write_json
 from experiments.system import Axis, OnStep
 from experiments.systems import system_named
 from pmf.atomic import replacing
 from pmf.data.splits import Split, sample_records
 from pmf.errors import InputError, NotFiniteError
 
+AGAIN = "remove it, and the search starts again"
 STARTUP = 5  # trials at random before TPE has something to go by
 
 
@@ -37,14 +39,27 @@ class Found(NamedTuple):
     compile_seconds: float
 
 
+class Told(NamedTuple):
+    """A finished trial: the candidate, its RMSE on the validation part, and its costs."""
+
+    point: dict[str, float]
+    rmse: float
+    costs: dict[str, float]
+
+
 def result_file(folder: Path, study: str) -> Path:
     """Where a finished search of an experiment's folder is."""
     return folder / folders.STUDIES / f"{study}.json"
 
 
 def found(folder: Path, study: str) -> Found:
-    """The result of a finished search."""
-    return Found(**json.loads(result_file(folder, study).read_text()))
+    """The result of a finished search. Raises `InputError` where it is not what was written."""
+    path = result_file(folder, study)
+    remedy = f"remove it, and {folder.name} searches again"
+    facts = read_json(path, remedy)
+    if facts.get("study") != study:
+        raise InputError(f"{path}: it is of search {facts.get('study')}; {remedy}")
+    return Found(**{name: facts[name] for name in Found._fields})
 
 
 def search(point: Point, folder: Path, on_step: OnStep) -> None:
@@ -59,7 +74,7 @@ def search(point: Point, folder: Path, on_step: OnStep) -> None:
     with folders.locked(target.with_name(f".{point.study}.lock")):
         best = _run_trials(point.config, target.with_suffix(".journal"), on_step)
         with replacing(target) as temporary:
-            temporary.write_text(json.dumps(best._asdict(), indent=2))
+            write_json(temporary, {"study": point.study, **best._asdict()})
 
 
 def _run_trials(config: RunConfig, journal: Path, on_step: OnStep) -> Found:
@@ -69,18 +84,19 @@ def _run_trials(config: RunConfig, journal: Path, on_step: OnStep) -> Found:
     space = system.space(config.model)
     train = split_data(dataset(config.data, config.reading).ratings, config.split).train
     parts = sample_records(train, tuning.fraction, tuning.seed)
-    study = _opened(journal)
-    while (done := len(study.trials)) < tuning.trials:
-        proposed = propose(study.trials, space, tuning.seed)
+    trials = [_trial(told.point, space, *told[1:]) for told in read_journal(journal)]
+    while (done := len(trials)) < tuning.trials:
+        proposed = propose(trials, space, tuning.seed)
         rmse, costs = _try(config, proposed, parts, train)
-        study.add_trial(_trial(proposed, space, rmse, costs))
+        write_trial(journal, done, Told(proposed, rmse, costs))
+        trials.append(_trial(proposed, space, rmse, costs))
         on_step("tuning", done + 1, tuning.trials)
-    best = study.best_trial
+    best = min(trials, key=lambda trial: trial.value)
     spent = {
-        name: sum(trial.user_attrs.get(name, 0.0) for trial in study.trials)
+        name: sum(trial.user_attrs.get(name, 0.0) for trial in trials)
         for name in ("fit_seconds", "compile_seconds")
     }
-    return Found(best.params, best.values[0], len(study.trials), *spent.values())
+    return Found(best.params, best.value, len(trials), *spent.values())
 
 
 def _try(
@@ -132,33 +148,52 @@ def _trial(
     )
 
 
-def _opened(journal: Path) -> Any:
-    """The study in a journal, mended after a kill. The caller holds the search's lock."""
-    optuna = _optuna()
-    mend(journal)
-    # A killed process leaves Optuna's own lock, which it would wait for.
-    journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)
-    backend = optuna.storages.journal.JournalFileBackend(str(journal))
-    storage = optuna.storages.JournalStorage(backend)
-    return optuna.create_study(storage=storage, study_name=journal.stem, load_if_exists=True)
+def write_trial(journal: Path, number: int, told: Told) -> None:
+    """Add a finished trial as the journal's last line. The caller holds the search's lock."""
+    facts = {"study": journal.stem, "number": number, **told._asdict()}
+    try:
+        with journal.open("a", encoding="ascii") as stream:
+            stream.write(f"{sealed(facts)}\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise InputError(f"cannot write {journal}: {error.strerror}") from error
 
 
-def mend(journal: Path) -> None:
-    """Cut a journal off after its last whole line: a write may have been killed in its middle."""
+def read_journal(journal: Path) -> list[Told]:
+    """The finished trials of a search. The caller holds its lock.
+
+    A last line without its end, whose writing was killed, is cut off. Raises `InputError` naming
+    another that is not what was written.
+    """
     if not journal.exists():
-        return
-    whole = 0
-    for line in journal.read_bytes().splitlines(keepends=True):
-        try:
-            json.loads(line)
-        except ValueError:
-            break
-        if not line.endswith(b"\n"):
-            break
-        whole += len(line)
-    if whole < journal.stat().st_size:
+        return []
+    *lines, rest = _bytes_of(journal).split(b"\n")
+    told = [_read_trial(journal, number, line) for number, line in enumerate(lines)]
+    if rest:
         with journal.open("rb+") as stream:
-            stream.truncate(whole)
+            stream.truncate(journal.stat().st_size - len(rest))
+    return told
+
+
+def _bytes_of(journal: Path) -> bytes:
+    try:
+        return journal.read_bytes()
+    except OSError as error:
+        raise InputError(f"{journal}: cannot be read ({error.strerror}); {AGAIN}") from error
+
+
+def _read_trial(journal: Path, number: int, line: bytes) -> Told:
+    try:
+        facts = unsealed(line)
+    except ValueError as error:
+        raise InputError(f"{journal}: line {number + 1}: {error}; {AGAIN}") from error
+    if (facts["study"], facts["number"]) != (journal.stem, number):
+        raise InputError(
+            f"{journal}: line {number + 1}: it is trial {facts['number']} of search "
+            f"{facts['study']}; {AGAIN}"
+        )
+    return Told(**{name: facts[name] for name in Told._fields})
 
 
 def _optuna() -> Any:

@@ -13,6 +13,7 @@ from pmf.data import movielens, stream
 from pmf.data.files import is_parquet_file, read_ratings, read_whole, refuse_all_but
 from pmf.data.frames import Duplicates, Encoded, checked, learnable
 from pmf.data.movielens import Dataset
+from pmf.data.parquet import DAMAGE, unreadable
 from pmf.data.reading import AS_IT_IS, Reading
 from pmf.data.stream import parquet_files
 from pmf.data.tables import refuse_tables
@@ -148,7 +149,10 @@ def _bundled() -> Dataset:
     folder = resources.files("pmf.data") / "bundled"
 
     def table(file: str) -> pd.DataFrame:
-        with (folder / file).open("rb") as stream:
-            return pd.read_parquet(stream)
+        try:
+            with (folder / file).open("rb") as stream:
+                return pd.read_parquet(stream, page_checksum_verification=True)
+        except DAMAGE as error:
+            raise unreadable(Path(str(folder / file)), error) from error
 
     return Dataset(BUNDLED, str(folder), table("ratings.parquet"), table("movies.parquet"))

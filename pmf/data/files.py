@@ -206,6 +206,6 @@ def write_tables(frames: dict[Path, pd.DataFrame]) -> None:
     with replacing_all([*frames]) as temporaries:
         for temporary, (path, frame) in zip(temporaries, frames.items(), strict=True):
             if path.suffix.lower() == ".parquet":
-                frame.to_parquet(temporary, index=False)
+                frame.to_parquet(temporary, index=False, write_page_checksum=True)
             else:
                 frame.to_csv(temporary, index=False)

@@ -26,7 +26,11 @@ def main() -> None:
     assert movies.shape == (9_066, 4)
     for name, frame in (("ratings", ratings), ("movies", movies)):
         frame.reset_index(drop=True).to_parquet(
-            FOLDER / f"{name}.parquet", compression="zstd", compression_level=19, index=False
+            FOLDER / f"{name}.parquet",
+            compression="zstd",
+            compression_level=19,
+            index=False,
+            write_page_checksum=True,
         )
 
 
