@@ -116,6 +116,7 @@ def run(
     """
     from experiments import tasks as work
     from experiments.estimate import Costs
+    from experiments.folders import in_turn, make
     from experiments.identity import identify
     from experiments.plan import planned
 
@@ -125,22 +126,26 @@ def run(
     todo = work.tasks_of(points, folder)
     if dry_run:
         print(planned(experiment, points, todo, folder, Costs([RESULTS / experiment.name, folder])))
-    kept = points if replace else _members(config, override, points, folder, folder)
+    if not replace:
+        _members(config, override, points, folder, folder)  # refuses before the work
     if dry_run:
         return 0
     options = work.Options(folder, resume, checkpoint_minutes)
     work.check_resumable(todo, options)
+    make(folder)
     there = len(points) - sum(not task.is_search for task in todo)
     if there:
         print(f"{experiment.name}: {there} of {len(points)} runs are there", file=sys.stderr)
     failures = _sweep(experiment.name, todo, options, jobs, cluster, cluster_set or [])
     if failures:
         return _report(failures, len(points))
-    if len(kept) > len(points):
-        others = f"{len(kept) - len(points)} runs that they held before"
-        print(f"{folder}: its tables keep {others}", file=sys.stderr)
     figures = figures_dir / experiment.name if figures_dir else folder
-    _show(experiment, kept, folder, None if no_figures else figures)
+    with in_turn(folder):
+        kept = points if replace else _members(config, override, points, folder, folder)
+        if len(kept) > len(points):
+            others = f"{len(kept) - len(points)} runs that they held before"
+            print(f"{folder}: its tables keep {others}", file=sys.stderr)
+        _show(experiment, kept, folder, None if no_figures else figures)
     return 0
 
 
@@ -227,14 +232,17 @@ def collect(
     replace: Replace = False,
 ) -> None:
     """Write an experiment's tables to experiments/results/, where they are tracked."""
+    from experiments.folders import in_turn, make
     from experiments.identity import identify
     from experiments.outputs import write_tables
 
     experiment = _loaded(config, override)
     points, folder = identify(experiment), RESULTS / experiment.name
     runs = runs_dir / experiment.name
-    kept = points if replace else _members(config, override, points, folder, runs)
-    write_tables(experiment, kept, runs, folder)
+    make(folder)
+    with in_turn(folder):
+        kept = points if replace else _members(config, override, points, folder, runs)
+        write_tables(experiment, kept, runs, folder)
     print(f"{len(kept)} runs collected in {folder}")
 
 
@@ -255,7 +263,7 @@ def reproduce(
     from experiments import cores, folders
 
     folder = folders.find_run(runs_dir, run_id)
-    recorded = folders.manifest_of(folder, "cores")
+    recorded = folders.opened(folder, "cores").facts
     with cores.narrowed(cores.available()[: recorded["cores"]]):  # before they are counted
         from experiments import reproduce as again
         from pmf.progress import progress_bar
@@ -276,19 +284,24 @@ def clean(
 ) -> None:
     """Remove what interrupted sweeps left: checkpoints, unfinished runs and searches, locks.
 
-    Nothing that a process works on is touched, nor any finished run, except with --runs.
+    Nothing that a process works on is touched, nor any finished run, except with --runs. What has
+    a name of this program but holds anything else is left, and said.
     """
     from experiments import leftovers
 
-    paths = leftovers.leftovers(runs_dir)
     if runs is not None:
-        paths = [leftovers.whole_experiment(runs_dir, runs)]
-        if not yes and not typer.confirm(f"Remove {paths[0]}/ with all its runs?"):
+        found = leftovers.whole_experiment(runs_dir, runs)
+        if not yes and not typer.confirm(f"Remove {runs_dir / runs}/ with all its runs?"):
             raise typer.Abort
-    leftovers.remove(paths)
-    for path in paths:
+    else:
+        found = leftovers.leftovers(runs_dir)
+    leftovers.remove(found.ours)
+    removed = [thing.path for thing in found.ours if not thing.path.exists()]
+    for path in removed:
         print(f"removed {path}")
-    print(f"{len(paths)} removed" if paths else f"nothing to remove in {runs_dir}/")
+    for path in found.left:
+        print(f"left {path}: it is not, or not all, of this program")
+    print(f"{len(removed)} removed" if removed else f"nothing to remove in {runs_dir}/")
 
 
 if __name__ == "__main__":

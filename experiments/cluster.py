@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from experiments.folders import JOBS
+from experiments.folders import JOBS, MADE, MADE_BY, make
 from experiments.sweep import Slots
-from experiments.tasks import Failure, Options, Task, attempt
+from experiments.tasks import Failure, Options, Result, Task, attempt
 from pmf.errors import InputError
 
 POLL = 0.5  # seconds between looks at the jobs
@@ -20,7 +20,7 @@ class Job(NamedTuple):
     task: Task
     options: Options
 
-    def __call__(self) -> Failure | None:
+    def __call__(self) -> Result:
         return attempt(self.task, self.options, lambda phase, step, total: None)
 
     def checkpoint(self) -> Any:
@@ -44,7 +44,7 @@ def cluster(kind: str, parameters: list[str], options: Options) -> Iterator[Slot
         executor.update_parameters(name=f"pmf-{task.key}")
         jobs[slot] = task, executor.submit(Job(task, options))
 
-    def finished() -> list[tuple[int, Failure | None]]:
+    def finished() -> list[tuple[int, Result]]:
         time.sleep(POLL)
         done = [slot for slot, (_, job) in jobs.items() if job.done()]
         return [(slot, _result(*jobs.pop(slot))) for slot in done]
@@ -56,7 +56,7 @@ def cluster(kind: str, parameters: list[str], options: Options) -> Iterator[Slot
             job.cancel(check=False)
 
 
-def _result(task: Task, job: Any) -> Failure | None:
+def _result(task: Task, job: Any) -> Result:
     from submitit.core.utils import FailedJobError, UncompletedJobError
 
     try:
@@ -72,6 +72,8 @@ def _executor(kind: str, parameters: list[str], options: Options) -> Any:
     except ImportError as error:
         raise InputError("--cluster needs submitit: pip install 'pmf[cluster]'") from error
     given = dict(_parameter(text) for text in parameters)
+    make(options.folder / JOBS)
+    (options.folder / JOBS / MADE_BY).write_text(MADE)
     try:
         executor = submitit.AutoExecutor(options.folder / JOBS, cluster=kind)
         executor.update_parameters(**DEFAULTS | given)

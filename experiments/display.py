@@ -79,7 +79,14 @@ def _lines(name: str, tasks: list[Task], slots: int) -> Show:
         line = ", ".join(filter(None, (what, left)))
         print(f"{name} {count}/{total}: {task.title}: {line}", file=sys.stderr, flush=True)
 
-    return Show(clock.start, lambda key, phase, step, total: None, finished)
+    def held(task: Task, holder: str) -> None:
+        print(f"{name}: {_left_to(task, holder)}", file=sys.stderr, flush=True)
+
+    return Show(clock.start, lambda key, phase, step, total: None, finished, held)
+
+
+def _left_to(task: Task, holder: str) -> str:
+    return f"{task.title} is left to {holder}; its result is waited for"
 
 
 @contextmanager
@@ -109,4 +116,9 @@ def _bars(name: str, tasks: list[Task], slots: int, console: Console) -> Iterato
                 console.print(f"{task.title} FAILED: {failure.message}", markup=False)
             progress.update(whole, advance=1, note=in_words(clock.seconds_left()))
 
-        yield Show(started, stepped, finished)
+        def held(task: Task, holder: str) -> None:
+            if task.key in bars:
+                progress.remove_task(bars.pop(task.key))
+            console.print(_left_to(task, holder), markup=False)
+
+        yield Show(started, stepped, finished, held)

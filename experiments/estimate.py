@@ -7,6 +7,7 @@ import pandas as pd
 
 from experiments.config import RunConfig
 from experiments.identity import named_fields
+from experiments.sources import tables_in
 
 # Runs that differ in these alone take as long.
 ALIKE = ("split.fold", "split.seed", "model.seed", "model.repeat", "tuning.seed")
@@ -75,7 +76,7 @@ class Costs:
 def _lines(folder: Path) -> list[tuple[Words, Cost]]:
     """The settings of each run in a folder's tables, and what it took."""
     paths = [folder / f"{name}.csv" for name in ("runs", "scores")]
-    if not all(path.is_file() for path in paths):
+    if not {*paths} <= {*tables_in(folder)}:
         return []
     runs = pd.read_csv(paths[0], dtype=str, keep_default_na=False)
     scores = pd.read_csv(paths[1], dtype={"id": str})

@@ -14,8 +14,9 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,24 +24,33 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
-from experiments.sealed import Facts, check_files, digests, read_json, write_json
+from experiments.sealed import SEAL, Facts, check_files, digests, read_json, write_json
 from pmf.data.text import WORDS, numbers_if_exact
 from pmf.errors import InputError
+from pmf.locks import Busy, only_writer
 
 IDS = {"user_id", "item_id"}
 MANIFEST = "manifest.json"
 PREDICTIONS = "predictions.parquet"
 STUDIES = "studies"
 JOBS = ".jobs"
-ID = "[0-9a-f]{1,12}"  # of a run or a search, or the beginning of it
+TABLES_LOCK = ".tables.lock"
+POLL = 0.3  # seconds between looks at what other processes do
+ID = "[0-9a-f]{12}"  # of a run or a search
+MADE_BY = ".made-by"  # in folders that `clean` may remove
+MADE = "`python -m experiments` made this folder, and `clean` removes it\n"
 
 
 def make(folder: Path) -> None:
-    """Make a folder, or raise `InputError` saying why not."""
+    """Make a folder, if need be, and write to it. Raises `InputError` where that cannot be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
     except OSError as error:
-        raise InputError(f"cannot make {folder} ({error.strerror})") from error
+        raise InputError(
+            f"{folder}: cannot be written ({error.strerror}); mend that, or choose another folder"
+        ) from error
 
 
 @contextmanager
@@ -51,7 +61,9 @@ def appearing(folder: Path) -> Iterator[Path]:
     """
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
+        (temporary / MADE_BY).write_text(MADE)
         yield temporary
+        (temporary / MADE_BY).unlink()
         for written in temporary.iterdir():
             _sync(written)
         _sync(temporary)
@@ -90,7 +102,7 @@ def find_run(runs_dir: Path, run_id: str) -> Path:
 
     Raises `InputError` where there is none, or more than one, or it is no identity.
     """
-    if not re.fullmatch(ID, run_id):
+    if not re.fullmatch("[0-9a-f]{1,12}", run_id):
         raise InputError(f"{run_id}: not an identity, which has up to 12 digits 0 to 9, a to f")
     known = [path for path in sorted(runs_dir.glob("*/*")) if re.fullmatch(ID, path.name)]
     found = [path for path in known if path.name.startswith(run_id)]
@@ -124,58 +136,54 @@ def opened(folder: Path, *needed: str) -> Run:
 
     Also where one of the facts that are `needed` is missing, or the folder is another run's.
     """
-    path, remedy = folder / MANIFEST, f"remove {folder} and run {folder.parent.name} again"
+    path, remedy = folder / MANIFEST, _again(folder)
     facts = read_json(path, remedy)
     if missing := [name for name in ("id", "files", *needed) if name not in facts]:
-        raise InputError(
-            f"{path}: made by another version, without {', '.join(missing)}; {remedy}"
-        )
+        raise InputError(f"{path}: made by another version, without {', '.join(missing)}; {remedy}")
     if facts["id"] != folder.name:
         raise InputError(f"{path}: it is of run {facts['id']}; {remedy}")
     check_files(folder, facts["files"], remedy)
     return Run(folder, facts)
 
 
+def seal_of(folder: Path) -> str:
+    """The seal of a finished run's manifest: of all that the run is."""
+    return read_json(folder / MANIFEST, _again(folder))[SEAL]
+
+
+def _again(folder: Path) -> str:
+    return f"remove {folder} and run {folder.parent.name} again"
+
+
 def write_manifest(folder: Path, facts: Facts) -> None:
     """Seal a run folder: these facts, and the sha256 of every file that is in it."""
-    files = digests([path for path in folder.iterdir() if path.name != MANIFEST])
+    files = digests([path for path in folder.iterdir() if path.name not in (MANIFEST, MADE_BY)])
     write_json(folder / MANIFEST, facts | {"files": files})
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a lock file, which goes with the process however it ends.
+def lock_of(place: Path) -> Path:
+    """The lock of a run's folder, or of a search's result."""
+    return place.with_name(f".{place.stem}.lock")
 
-    Raises `InputError` where another process holds it.
+
+def only_one(place: Path) -> AbstractContextManager[None]:
+    """Be the only process that makes a run's folder or a search's result.
+
+    Raises `Busy` where another is. Whoever has the lock looks again whether there is something to
+    do: another may have been here.
     """
-    import fcntl
-
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            is_ours = os.path.samestat(os.fstat(handle), path.stat())
-        except OSError:
-            is_ours = False
-        if not is_ours:  # held, or removed by the one who held it
-            raise InputError(
-                f"another process works on {path.with_suffix('').name.lstrip('.')} in "
-                f"{path.parent}; wait for it, or choose another --runs-dir"
-            )
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
-    finally:
-        os.close(handle)
+    what = "search" if place.parent.name == STUDIES else "run"
+    return only_writer(place.parent, f"{what} {place.stem}", lock_of(place).name)
 
 
-def is_locked(path: Path) -> bool:
-    """Whether a process holds this lock file."""
-    if not path.exists():
-        return False
-    try:
-        with locked(path):
-            return False
-    except InputError:
-        return True
+@contextmanager
+def in_turn(folder: Path) -> Iterator[None]:
+    """Write the tables of a folder when no other process does: that is waited for."""
+    with ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(only_writer(folder, "tables", TABLES_LOCK))
+                break
+            except Busy:
+                time.sleep(POLL)
+        yield

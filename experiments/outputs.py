@@ -9,10 +9,13 @@ import pandas as pd
 from experiments.collect import Tables, collect
 from experiments.comparisons import comparisons
 from experiments.config import Experiment
+from experiments.folders import seal_of
 from experiments.identity import Point
-from pmf.data.files import write_table
+from experiments.sources import SOURCES, read_sources, write_sources
+from pmf.data.files import write_tables as write_files
 from pmf.errors import InputError
 
+WRITTEN = (".csv", ".png", ".pdf", ".tex", ".md")
 SHOWN = 3  # runs that a message names
 
 
@@ -46,8 +49,11 @@ def members(
 
 def _held(out: Path) -> set[str]:
     """The runs in the tables of a folder."""
+    if (sources := read_sources(out)) is not None:
+        return set(sources["runs"])
     path = out / "runs.csv"
-    if not path.is_file():
+    if not path.exists():
+        _check_empty(out)
         return set()
     try:
         return set(pd.read_csv(path, usecols=["id"], dtype=str)["id"])
@@ -55,14 +61,28 @@ def _held(out: Path) -> set[str]:
         raise InputError(f"{path}: cannot be read ({error}); remove it and run again") from error
 
 
+def _check_empty(out: Path) -> None:
+    """Raise `InputError` where a folder without tables of runs has what they could replace."""
+    for path in sorted(out.glob("[!.]*.*")):
+        if path.suffix in WRITTEN:
+            raise InputError(
+                f"{path}: not of this experiment, whose tables and figures go there; move it away, "
+                "or choose another --runs-dir"
+            )
+
+
 def write_tables(experiment: Experiment, points: list[Point], runs: Path, out: Path) -> Tables:
-    """The tables of these runs from their folders, as CSV files; and as they are."""
+    """The tables of these runs from their folders, as CSV files; and as they are.
+
+    The folder `out` is there, and no other process writes to it.
+    """
     chosen = experiment.comparison
     compare = partial(comparisons, config=chosen) if chosen else None
     tables = collect(experiment, points, runs, compare)
-    out.mkdir(parents=True, exist_ok=True)
-    for name, table in tables.items():
-        write_table(table, out / f"{name}.csv")
+    files = {out / f"{name}.csv": table for name, table in tables.items()}
+    (out / SOURCES).unlink(missing_ok=True)  # a kill leaves tables that nothing is said of
+    write_files(files)
+    write_sources(out, {point.id: seal_of(runs / point.id) for point in points}, [*files])
     return tables
 
 

@@ -16,12 +16,12 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple
 
 from experiments.cores import available, narrowed, share
+from experiments.folders import POLL
 from experiments.sweep import Slots
-from experiments.tasks import Failure, Options, Show, Task, attempt
+from experiments.tasks import Failure, Options, Result, Show, Task, attempt
 from pmf.errors import Interrupted
 from pmf.interrupt import signals_noted
 
-POLL = 0.3  # seconds between looks at whether a signal came
 BETWEEN_STEPS = 0.2  # seconds between two messages of progress
 # A compiled program takes memory maps, some hundreds a task; Linux gives a process 65,530.
 MOST_TASKS = 32
@@ -52,7 +52,7 @@ def pool(jobs: int, options: Options, show: Show) -> Iterator[Slots]:
             busy[slot] = task
             workers[slot].connection.send(task)
 
-        def finished() -> list[tuple[int, Failure | None]]:
+        def finished() -> list[tuple[int, Result]]:
             by_connection = {workers[slot].connection: slot for slot in busy}
             ended = []
             for connection in wait(list(by_connection), POLL):
@@ -76,7 +76,7 @@ def pool(jobs: int, options: Options, show: Show) -> Iterator[Slots]:
 
 def _heard(
     slot: int, workers: dict[int, Worker], busy: dict[int, Task], show: Show
-) -> list[tuple[int, Failure | None]]:
+) -> list[tuple[int, Result]]:
     """One message of a worker; or that there will be none, because its process has ended."""
     worker, task = workers[slot], busy[slot]
     try:
@@ -91,9 +91,9 @@ def _heard(
         case (phase, step, total):
             show.stepped(task.key, phase, step, total)
             return []
-        case [failure]:
+        case [result]:
             del busy[slot]
-            return [(slot, failure)]
+            return [(slot, result)]
         case other:
             raise ValueError(f"{other!r}: no message of a worker")
 

@@ -46,8 +46,8 @@ def reproduce(run: Path, on_step: OnStep, tolerance: float | None = None) -> Ver
 
     Every final score and every prediction is compared, times are not. Without a `tolerance` the
     same bits are expected where machine, versions and code are the same, and differences of up to
-    1e-5 elsewhere. Raises `InputError` where the data, or a system's own file, are not the run's, or
-    a file of the run is not as it was written.
+    1e-5 elsewhere. Raises `InputError` where the data, or a system's own file, are not the run's,
+    or a file of the run is not as it was written.
     """
     made = opened(run, "data_sha256", "tuned", "versions")
     recorded, asked = made.facts, json.loads((run / "config.json").read_text())

@@ -21,8 +21,8 @@ from experiments.folders import (
     PREDICTIONS,
     appearing,
     checkpoints_of,
-    locked,
     make,
+    only_one,
     write_manifest,
 )
 from experiments.identity import Point
@@ -49,11 +49,14 @@ def execute(
 
     A run that was stopped leaves checkpoints; `resume` goes on from them, if there are any. They
     are removed once the run folder is written. `tuned` is what the search found that the run
-    waited for.
+    waited for. Nothing is done where another process has written the folder meanwhile; raises
+    `Busy` where one is about to.
     """
     make(folder.parent)
     working = checkpoints_of(folder)
-    with locked(folder.with_name(f".{folder.name}.lock")):
+    with only_one(folder):
+        if folder.exists():
+            return
         try:
             kept = Checkpoints(working, every_minutes=every_minutes, resume=resume)
             split, outcome = predict(point, on_step, tuned, kept)

@@ -1,42 +1,51 @@
 """A sweep over a grid: one task after another here, or several at once elsewhere.
 
-One failing task does not end the others; what waits for it fails with it.
+One failing task does not end the others; what waits for it fails with it. What another process
+works on is left to it, and looked at again: its result is there then, or it has gone.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple
 
-from experiments.tasks import Failure, Options, Show, Task, attempt
+from experiments.folders import POLL
+from experiments.tasks import Elsewhere, Failure, Options, Result, Show, Task, attempt
 
 
 class Slots(NamedTuple):
-    """Somewhere else to do tasks: `start(slot, task)`, and `wait()` for what has ended meanwhile.
+    """Somewhere to do tasks: `start(slot, task)`, and `wait()` for what has ended meanwhile.
 
-    `wait` gives the slots that are free again, each with its task's failure or None, and returns
-    now and then without any.
+    `wait` gives the slots that are free again, each with its task's result, and returns now and
+    then without any.
     """
 
     start: Callable[[int, Task], None]
-    wait: Callable[[], list[tuple[int, Failure | None]]]
+    wait: Callable[[], list[tuple[int, Result]]]
 
 
 def sweep_here(tasks: list[Task], options: Options, show: Show) -> list[Failure]:
     """Do the tasks in this process, one after another; what failed."""
-    failures: dict[str, Failure] = {}
-    for task in tasks:
-        failure = _blocked(task, failures)
-        if failure is None:
-            show.started(task)
-            failure = attempt(task, options, _watcher(task, show))
-        if failure is not None:
-            failures[task.key] = failure
-        show.finished(task, failure)
-    return list(failures.values())
+    return sweep_in(_here(options, show), 1, tasks, show)
 
 
-def _watcher(task: Task, show: Show) -> Callable[[str, int, int], None]:
-    return lambda phase, step, total: show.stepped(task.key, phase, step, total)
+@contextmanager
+def _here(options: Options, show: Show) -> Iterator[Slots]:
+    """This process as one slot: what is started is done."""
+    ended: list[tuple[int, Result]] = []
+
+    def start(slot: int, task: Task) -> None:
+        def on_step(phase: str, step: int, total: int) -> None:
+            show.stepped(task.key, phase, step, total)
+
+        ended.append((slot, attempt(task, options, on_step)))
+
+    def wait() -> list[tuple[int, Result]]:
+        if not ended:
+            time.sleep(POLL)
+        return [ended.pop() for _ in range(len(ended))]
+
+    yield Slots(start, wait)
 
 
 def sweep_in(
@@ -45,34 +54,48 @@ def sweep_in(
     """Do the tasks in `count` slots, each as soon as what it needs is done; what failed."""
     failures: dict[str, Failure] = {}
     pending, running = list(tasks), dict[int, Task]()
+    told: set[str] = set()  # of tasks that another process works on
+
+    def finished(task: Task, result: Result) -> None:
+        if isinstance(result, Elsewhere):
+            pending.append(task)
+            show.held(task, result.holder)
+            return
+        if result is not None:
+            failures[task.key] = result
+        show.finished(task, result)
+
     with slots as (start, wait):
         while pending or running:
             for task in list(pending):
                 failure = _blocked(task, failures)
                 if failure is not None:
                     pending.remove(task)
-                    failures[task.key] = failure
-                    show.finished(task, failure)
-            for slot in (slot for slot in range(count) if slot not in running):
-                ready = _next_ready(pending, running)
-                if ready is None:
-                    break
+                    finished(task, failure)
+            free = [slot for slot in range(count) if slot not in running]
+            for slot, ready in zip(free, _ready(pending, running, show, told), strict=False):
                 pending.remove(ready)
                 running[slot] = ready
                 show.started(ready)
                 start(slot, ready)
-            for slot, failure in wait() if running else []:
-                task = running.pop(slot)
-                if failure is not None:
-                    failures[task.key] = failure
-                show.finished(task, failure)
+            for slot, result in wait() if pending or running else []:
+                finished(running.pop(slot), result)
     return list(failures.values())
 
 
-def _next_ready(pending: list[Task], running: dict[int, Task]) -> Task | None:
-    """The first task that waits for nothing which is pending or running."""
+def _ready(
+    pending: list[Task], running: dict[int, Task], show: Show, told: set[str]
+) -> Iterator[Task]:
+    """The tasks that wait for nothing which is pending or running, nor for another process."""
     undone = {task.key for task in (*pending, *running.values())}
-    return next((task for task in pending if task.needs not in undone), None)
+    for task in list(pending):
+        if task.needs in undone:
+            continue
+        if (holder := task.holder) is None:
+            yield task
+        elif task.key not in told:
+            told.add(task.key)
+            show.held(task, holder)
 
 
 def _blocked(task: Task, failures: dict[str, Failure]) -> Failure | None:

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from experiments import tune
-from experiments.folders import checkpoints_of
+from experiments.folders import checkpoints_of, lock_of, opened
 from experiments.identity import Point
 from experiments.runs import execute
 from experiments.system import OnStep
 from experiments.systems import check_code
 from pmf.checkpoint import holds_checkpoints
 from pmf.errors import InputError, NotFiniteError
+from pmf.locks import Busy, holder_of
 
 
 class Options(NamedTuple):
@@ -30,6 +31,12 @@ class Task(NamedTuple):
     is_search: bool
     needs: str | None
     point: Point
+    place: Path  # the run's folder, or the search's result
+
+    @property
+    def holder(self) -> str | None:
+        """The process that works on it, if there is one."""
+        return holder_of(lock_of(self.place))
 
     @property
     def title(self) -> str:
@@ -45,38 +52,56 @@ class Failure(NamedTuple):
     details: str = ""
 
 
+class Elsewhere(NamedTuple):
+    """What became of a task that another process works on: it is looked at again."""
+
+    holder: str
+
+
+Result = Failure | Elsewhere | None  # None: it is done
+
+
 class Show(NamedTuple):
     """Who watches a sweep is told of a task's key, and what became of it."""
 
     started: Callable[[Task], None]
     stepped: Callable[[str, str, int, int], None]  # key, phase, step, total
     finished: Callable[[Task, Failure | None], None]
+    held: Callable[[Task, str], None] = lambda task, holder: None  # by another process
 
 
 def tasks_of(points: list[Point], folder: Path) -> list[Task]:
     """What is left to do: each search once, before the first run that waits for it.
 
-    A finished run needs nothing; nor does a finished search.
+    A finished run needs nothing; nor does a finished search. Raises `InputError` naming a file of
+    either that is not as it was written.
     """
     tasks: dict[str, Task] = {}
     for point in points:
-        if (folder / point.id).is_dir():
+        place, study = folder / point.id, point.study
+        if place.exists():
+            opened(place)
             continue
-        study = point.study
-        if study is not None and tune.result_file(folder, study).is_file():
+        if study is not None and tune.result_file(folder, study).exists():
+            tune.found(folder, study)
             study = None
         if study is not None and study not in tasks:
-            tasks[study] = Task(study, True, None, point)
-        tasks[point.id] = Task(point.id, False, study, point)
+            tasks[study] = Task(study, True, None, point, tune.result_file(folder, study))
+        tasks[point.id] = Task(point.id, False, study, point, place)
     return list(tasks.values())
 
 
 def check_resumable(tasks: list[Task], options: Options) -> None:
-    """Raise `InputError` where runs left checkpoints and nobody said what to do with them."""
+    """Raise `InputError` where runs left checkpoints and nobody said what to do with them.
+
+    Those of a run that another process works on are not left.
+    """
     left = [
         task.key
         for task in tasks
-        if not task.is_search and holds_checkpoints(checkpoints_of(options.folder / task.key))
+        if not task.is_search
+        and holds_checkpoints(checkpoints_of(task.place))
+        and task.holder is None
     ]
     if left and not options.resume:
         few = ", ".join(left[:3]) + ", ..." * (len(left) > 3)
@@ -94,13 +119,15 @@ def perform(task: Task, options: Options, on_step: OnStep) -> None:
         tune.search(point, folder, on_step)
         return
     found = tune.found(folder, point.study) if point.study else None
-    execute(point, folder / point.id, on_step, options.resume, found, options.checkpoint_minutes)
+    execute(point, task.place, on_step, options.resume, found, options.checkpoint_minutes)
 
 
-def attempt(task: Task, options: Options, on_step: OnStep) -> Failure | None:
+def attempt(task: Task, options: Options, on_step: OnStep) -> Result:
     """Do one task; a failure is returned, so that it does not end the others."""
     try:
         perform(task, options, on_step)
+    except Busy as error:
+        return Elsewhere(error.holder)
     except (InputError, NotFiniteError, OSError) as error:
         return Failure(task.title, str(error))
     except Exception as error:

@@ -66,12 +66,15 @@ def search(point: Point, folder: Path, on_step: OnStep) -> None:
     """Run or finish the search that a run waits for; its result is written when it is whole.
 
     Where no trial could be evaluated it is the first, with an infinite RMSE: the run then says what
-    is wrong.
+    is wrong. Nothing is done where another process has finished it meanwhile; raises `Busy` where
+    one works on it.
     """
     assert point.study is not None and point.config.tuning is not None
     target = result_file(folder, point.study)
     folders.make(target.parent)
-    with folders.locked(target.with_name(f".{point.study}.lock")):
+    with folders.only_one(target):
+        if target.exists():
+            return
         best = _run_trials(point.config, target.with_suffix(".journal"), on_step)
         with replacing(target) as temporary:
             write_json(temporary, {"study": point.study, **best._asdict()})

@@ -6,6 +6,7 @@ from types import ModuleType
 import pandas as pd
 from matplotlib.figure import Figure
 
+from experiments.sources import tables_in
 from paper_figures import (
     ablation,
     calibration,
@@ -56,14 +57,15 @@ def read(folder: Path) -> Tables:
     """The tables of an experiment by name, each merged with `runs` where it has an `id`.
 
     A run that broke has a line in `scores` without a metric. Each line says in `unit` what ratings
-    are counted in. Raises `InputError` where `runs` or `scores` is missing.
+    are counted in. Raises `InputError` where `runs` or `scores` is missing, or a table is not what
+    was written beside its `sources.json`.
     """
     for name in ("runs", "scores"):
         if not (folder / f"{name}.csv").is_file():
             raise InputError(
                 f"{folder / name}.csv: no such results table; run and collect the experiment first"
             )
-    raw = {path.stem: _read(path) for path in sorted(folder.glob("*.csv"))}
+    raw = {path.stem: _read(path) for path in tables_in(folder)}
     runs = raw["runs"] = raw["runs"].assign(unit=lambda runs: units(runs))
     broken = runs.loc[text(runs, "error") != "", ["id"]]
     raw["scores"] = pd.concat([raw["scores"], broken], ignore_index=True)

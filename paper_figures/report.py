@@ -13,6 +13,7 @@ from typing import Any
 import jinja2
 from matplotlib.figure import Figure
 
+from experiments.sources import SOURCES
 from paper_figures.build import Tables, draw, one_map, read, suiting
 from paper_figures.estimates import LEVEL
 from paper_figures.formulas import DISPLAY, INLINE, image
@@ -56,7 +57,8 @@ def read_all(results: Path) -> dict[str, Tables]:
 
     Raises `InputError` where there is none, or one lacks its runs.
     """
-    names = [path.parent.name for path in results.glob("*/scores.csv")]
+    signs = ("scores.csv", SOURCES)
+    names = {path.parent.name for sign in signs for path in results.glob(f"*/{sign}")}
     if not names:
         raise InputError(f"{results}: no results tables; run and collect an experiment first")
     return {name: read(results / name) for name in in_order(names)}

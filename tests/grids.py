@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from experiments.folders import write_manifest
+
 TOML = """
 data = "{data}"
 [split]
@@ -51,6 +53,12 @@ def write(folder: Path, toml: str = TOML, name: str = "tiny") -> Path:
     path = folder / f"{name}.toml"
     path.write_text(toml.format(data=folder / "ratings.csv"))
     return path
+
+
+def finish(run: Path) -> None:
+    """A finished run's folder, and nothing in it but what says so."""
+    run.mkdir(parents=True)
+    write_manifest(run, {"id": run.name})
 
 
 def quiet(phase: str, step: int, total: int) -> None:

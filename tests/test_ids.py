@@ -454,21 +454,19 @@ def test_folds_assign_the_same_ids_of_any_kind(kind, tmp_path, monkeypatch):
 
 def test_runs_know_their_users_by_all_their_letters(tmp_path):
     """007 and 7 are two users of a run's table, and 7 the same user in two runs' tables."""
-    from types import SimpleNamespace
-
     from experiments.collect import _stacked
-    from experiments.folders import read_table
+    from experiments.folders import Run, read_table
 
     for run, users in (("a", [7, 12]), ("b", ["007", "7"])):
         (tmp_path / run).mkdir()
         table = pd.DataFrame({"user_id": users, "n": [1, 2], "squared_error": [0.1, 1 / 3]})
         table.to_csv(tmp_path / run / "users.csv", index=False)
         assert read_table(tmp_path / run / "users.csv")["user_id"].tolist() == users
-    points = [SimpleNamespace(id=run) for run in "ab"]
-    both = _stacked(points, tmp_path, "users")
+    runs = [Run(tmp_path / run, {"files": {"users.csv": ""}}) for run in "ab"]
+    both = _stacked(runs, "users")
     assert both["user_id"].tolist() == ["7", "12", "007", "7"]
     assert both["squared_error"].iloc[1] == 1 / 3
-    assert _stacked(points[:1], tmp_path, "users")["user_id"].tolist() == [7, 12]
+    assert _stacked(runs[:1], "users")["user_id"].tolist() == [7, 12]
 
 
 @pytest.mark.parametrize("kind", ["int8", "digits", "leading zeros"])

@@ -4,7 +4,7 @@ a score that is configured and not shown, an estimate of other runs."""
 import numpy as np
 import pandas as pd
 import pytest
-from grids import ARMS, write
+from grids import ARMS, finish, write
 from typer.testing import CliRunner
 
 from experiments import __main__ as command
@@ -157,7 +157,7 @@ def test_tables_figures_and_latex_are_in_the_folder_of_the_runs(config):
 def test_no_figures_are_drawn_unasked(config):
     assert "\nfigure" not in run(config, "--no-figures", "--set", "split.fold=1")
     names = {path.suffix for path in (config.parent / "runs" / "points").iterdir()}
-    assert names == {"", ".csv", ".tex", ".md"}
+    assert names == {"", ".csv", ".json", ".tex", ".md"}
 
 
 def test_the_printed_table_has_what_is_configured(config):
@@ -263,7 +263,7 @@ def test_every_configuration_says_what_it_asks_and_about_how_long_it_takes(path)
 def test_a_plan_says_all_that_is_to_do(tmp_path):
     experiment = load(write(tmp_path, ARMS, "arms"), [])
     points = identify(experiment)
-    (tmp_path / points[0].id).mkdir()
+    finish(tmp_path / points[0].id)
     said = planned(experiment, points, tasks_of(points, tmp_path), tmp_path, Costs([]))
     assert said.splitlines()[0].startswith(f"{points[0].id}  there")
     assert said.endswith(f"arms: 6 runs, 1 there in {tmp_path}/; to do: 5 runs after 2 searches "

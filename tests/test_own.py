@@ -10,7 +10,7 @@ from grids import quiet, write
 
 from experiments import own
 from experiments.config import load
-from experiments.folders import manifest_of
+from experiments.folders import opened
 from experiments.identity import fields_of, identify
 from experiments.reproduce import reproduce
 from experiments.sweep import sweep_here
@@ -58,7 +58,7 @@ def made(config, tmp_path):
 
 def test_a_system_in_a_file_makes_runs_that_are_reproduced(made, tmp_path):
     for run, level in zip(made, (2.5, 3.5), strict=True):
-        facts = manifest_of(run)
+        facts = opened(run).facts
         assert facts["system_sha256"] == own.sha256(f"{tmp_path / 'mine.py'}:SYSTEM")
         assert reproduce(run, quiet).failed == []
         assert json.loads((run / "config.json").read_text())["model"] == {"level": level}

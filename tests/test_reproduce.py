@@ -8,7 +8,7 @@ import pytest
 from grids import ARMS, quiet, write
 
 from experiments.config import load
-from experiments.folders import find_run, locked
+from experiments.folders import find_run, only_one, write_manifest
 from experiments.identity import identify
 from experiments.inputs import dataset, digest
 from experiments.leftovers import leftovers, remove, whole_experiment
@@ -59,24 +59,26 @@ def test_other_numbers_and_other_versions_are_named(run):
     table = pd.read_parquet(run / "predictions.parquet")
     table.loc[3, "mean"] = np.nextafter(table.loc[3, "mean"], 9)
     table.to_parquet(run / "predictions.parquet", index=False)
+    manifest = json.loads((run / "manifest.json").read_text())
+    write_manifest(run, manifest)
     verdict = reproduce(run, quiet)
     assert [x.name for x in verdict.failed] == ["predicted mean"]
     assert text(verdict).endswith("DIFFERENT: predicted mean")
-    manifest = json.loads((run / "manifest.json").read_text())
     manifest["versions"]["jax"] = "0.1"
-    (run / "manifest.json").write_text(json.dumps(manifest))
+    write_manifest(run, manifest)
     verdict = reproduce(run, quiet)
     assert verdict.tolerance == ELSEWHERE and not verdict.failed
     assert [x.split()[0] for x in verdict.surroundings] == ["jax"]
     assert "not as it was: jax was 0.1, is" in text(verdict)
     metrics = (run / "metrics.csv").read_text().replace("final,coverage_90", "final,coverage")
     (run / "metrics.csv").write_text(metrics)
+    write_manifest(run, manifest)
     assert {x.name for x in reproduce(run, quiet, 9.0).failed} == {"coverage", "coverage_90"}
 
 
 def test_a_run_is_reproduced_on_its_data_only(run, monkeypatch):
     manifest = json.loads((run / "manifest.json").read_text())
-    (run / "manifest.json").write_text(json.dumps(manifest | {"data_sha256": "0" * 64}))
+    write_manifest(run, manifest | {"data_sha256": "0" * 64})
     with pytest.raises(InputError, match="a run can only be reproduced on its data"):
         reproduce(run, quiet)
     dataset.cache_clear()
@@ -86,11 +88,14 @@ def test_a_run_is_reproduced_on_its_data_only(run, monkeypatch):
 def test_a_manifest_of_another_version_is_refused(run):
     path = run / "manifest.json"
     facts = json.loads(path.read_text())
-    path.write_text(json.dumps({name: x for name, x in facts.items() if name != "tuned"}))
-    with pytest.raises(InputError, match=r"(?s)manifest\.json: made by .*without tuned; remove"):
+    write_manifest(run, {name: x for name, x in facts.items() if name != "tuned"})
+    with pytest.raises(InputError, match=r"manifest\.json: made by .*without tuned; remove"):
+        reproduce(run, quiet)
+    path.write_text(json.dumps({name: x for name, x in facts.items() if name != "sha256"}))
+    with pytest.raises(InputError, match=r"manifest\.json: without a seal, damaged or made by"):
         reproduce(run, quiet)
     path.write_text("{")
-    with pytest.raises(InputError, match=r"manifest\.json: not a run's manifest"):
+    with pytest.raises(InputError, match=r"manifest\.json: damaged, no JSON; remove"):
         reproduce(run, quiet)
 
 
@@ -102,11 +107,11 @@ def test_the_surroundings_are_compared_by_name():
 
 
 def test_a_run_is_found_by_the_beginning_of_its_name(tmp_path):
-    for name in ("one/abc1", "two/abd2", "two/abd3", "one/abd2"):
+    first, second, third = (f"{begin:0<12}" for begin in ("abc1", "abd2", "abd3"))
+    for name in (f"one/{first}", f"two/{second}", f"two/{third}", f"one/{second}", "one/abc"):
         (tmp_path / name).mkdir(parents=True)
-        (tmp_path / name / "config.json").touch()
-    assert find_run(tmp_path, "abc") == tmp_path / "one" / "abc1"
-    assert find_run(tmp_path, "abd2") == tmp_path / "one" / "abd2"  # the same run twice
+    assert find_run(tmp_path, "abc") == tmp_path / "one" / first
+    assert find_run(tmp_path, "abd2") == tmp_path / "one" / second  # the same run twice
     with pytest.raises(InputError, match="3 runs begin so"):
         find_run(tmp_path, "abd")
     with pytest.raises(InputError, match="no such run among the 4"):
@@ -114,26 +119,28 @@ def test_a_run_is_found_by_the_beginning_of_its_name(tmp_path):
 
 
 def test_only_what_nobody_works_on_is_removed(tmp_path):
-    home = tmp_path / "one"
-    places = [".a.checkpoints/steps/1", ".a.x1y2", ".b.checkpoints/steps/1", "c", "studies"]
-    for name in places:
+    home, (a, b, c, d, e, f) = tmp_path / "one", (letter * 12 for letter in "abcdef")
+    for name in (f".{a}.checkpoints/steps/00000001", f".{a}.x1y2z3w4", f".{b}.checkpoints/steps",
+                 c, "studies"):  # fmt: skip
         (home / name).mkdir(parents=True)
-    for name in ("d.json", "d.journal", "e.journal", "f.journal", ".e.lock"):
+    for name in (f"{d}.json", f"{d}.journal", f"{e}.journal", f"{f}.journal", f".{e}.lock"):
         (home / "studies" / name).touch()
-    (home / ".a.lock").touch()  # of a process that was killed
-    with locked(home / ".b.lock"), locked(home / "studies" / ".f.lock"):
+    (home / f".{a}.lock").write_text("pmf lock: process 1 on host\n")  # which was killed
+    with only_one(home / b), only_one(home / "studies" / f"{f}.json"):
         found = leftovers(tmp_path)
-        with pytest.raises(InputError, match="a process works on b, f"):
+        with pytest.raises(InputError, match=f"a process works on {b}, {f}"):
             whole_experiment(tmp_path, "one")
-    # (asking for a stale lock removes it)
-    assert {str(path.relative_to(home)) for path in found} == {
-        ".a.checkpoints",
-        ".a.x1y2",
-        "studies/e.journal",
+    assert not found.left
+    assert {str(thing.path.relative_to(home)) for thing in found.ours} == {
+        f".{a}.checkpoints",
+        f".{a}.x1y2z3w4",
+        f".{a}.lock",
+        f"studies/.{e}.lock",
+        f"studies/{e}.journal",
     }
-    remove(found)
-    assert (home / "c").is_dir() and (home / "studies" / "d.journal").exists()
-    assert whole_experiment(tmp_path, "one") == home
+    remove(found.ours)
+    assert (home / c).is_dir() and (home / "studies" / f"{d}.journal").exists()
+    assert not leftovers(tmp_path).ours[2:]  # b and f, now that nobody works on them
     with pytest.raises(InputError, match="no such experiment in .*there are one"):
         whole_experiment(tmp_path, "oen")
 
@@ -154,7 +161,6 @@ class Again:
         self.run.mkdir(parents=True)
         (self.run / "config.json").write_text(self.point.config.model_dump_json())
         facts = {"data_sha256": self.point.data, "tuned": tuned and tuned._asdict(), **NOW}
-        (self.run / "manifest.json").write_text(json.dumps(facts))
         rng = np.random.default_rng(0)
         self.predictions = pd.DataFrame(
             {"mean": rng.normal(3, 1, 50), "variance": rng.uniform(0.5, 1, 50)}
@@ -163,6 +169,7 @@ class Again:
         self.surroundings, self.given = dict(NOW), []
         self.predictions.to_parquet(self.run / "predictions.parquet", index=False)
         metrics(Outcome(), self).to_csv(self.run / "metrics.csv", index=False)
+        write_manifest(self.run, facts | {"id": self.point.id})
         for name in ("predict", "scored", "surroundings"):
             monkeypatch.setattr(f"experiments.reproduce.{name}", getattr(self, f"_{name}"))
 

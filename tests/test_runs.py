@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from experiments import runs
 from experiments.collect import collect, thinned
 from experiments.config import RankingConfig, load
+from experiments.folders import write_manifest
 from experiments.identity import identify
 from experiments.runs import execute
 from experiments.system import Outcome
@@ -81,12 +82,24 @@ def test_run_folders_become_tables_and_figures(experiment, tmp_path):
     lines = copy.read_text()
     for spoilt in (lines + lines.splitlines()[-1] + "\n", lines.splitlines()[0] + "\n"):
         copy.write_text(spoilt)
+        with pytest.raises(InputError, match=f"{copy}: not what was written; remove .* run runs"):
+            collect(experiment, points, folder)
+        write_manifest(copy.parent, opened_anyway(copy.parent))
         with pytest.raises(InputError, match=f"scores: none, or one twice, of {points[1].id}"):
             collect(experiment, points, folder)
     copy.write_text(lines)
+    write_manifest(copy.parent, opened_anyway(copy.parent))
     (folder / points[0].id / "pit.csv").unlink()
+    with pytest.raises(InputError, match=r"pit\.csv: cannot be read \(No such file"):
+        collect(experiment, points, folder)
+    write_manifest(folder / points[0].id, opened_anyway(folder / points[0].id))
     with pytest.raises(InputError, match="pit: not 20 rows for each of 4 runs"):
         collect(experiment, points, folder)
+
+
+def opened_anyway(run) -> dict:
+    """What a manifest says, whatever became of the files."""
+    return json.loads((run / "manifest.json").read_text())
 
 
 def fake(outcome: Outcome, monkeypatch) -> None:

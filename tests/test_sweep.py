@@ -12,23 +12,25 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from grids import ARMS, TOML, write
+from grids import ARMS, TOML, finish, write
 
 from experiments import tune
 from experiments.config import load
 from experiments.cores import available, narrowed, share
 from experiments.display import Clock, display, in_words
 from experiments.identity import identify
+from experiments.sealed import write_json
 from experiments.sweep import Slots, sweep_here, sweep_in
 from experiments.tasks import Failure, Options, Show, Task, check_resumable, tasks_of
 from pmf.errors import InputError
 
+FOUND = tune.Found({"factor": 3.0}, 0.9, 7, 1.5, 0.5)
 SILENT = Show(lambda task: None, lambda *told: None, lambda task, failure: None)
 LITTLE = ["split.fold=1", 'model.method="als"']
 
 
 def task(key: str, needs: str | None = None) -> Task:
-    return Task(key, needs is None, needs, None)  # type: ignore[arg-type]
+    return Task(key, needs is None, needs, None, Path("none", key))  # type: ignore[arg-type]
 
 
 @contextmanager
@@ -83,10 +85,16 @@ def test_finished_runs_and_searches_are_skipped(tmp_path):
     assert [x.needs for x in tasks[-3:]] == [None, points[-1].study, points[-1].study]
     place = tune.result_file(tmp_path, points[-1].study)
     place.parent.mkdir()
-    place.touch()
-    (tmp_path / points[0].id).mkdir()
+    write_json(place, {"study": points[-1].study, **FOUND._asdict()})
+    finish(tmp_path / points[0].id)
     keys = [x.key for x in tasks_of(points, tmp_path)]
     assert keys == [points[1].id, points[2].study, *(p.id for p in points[2:])]
+    place.write_text(place.read_text().replace("0.9", "0.8"))
+    with pytest.raises(InputError, match=f"{place}: not what was written; remove it, and .* searc"):
+        tasks_of(points, tmp_path)
+    place.write_text("{}")
+    with pytest.raises(InputError, match=f"{place}: without a seal, damaged or made by another"):
+        tasks_of(points, tmp_path)
 
 
 def test_interrupted_runs_are_named_before_any_work(tmp_path):

@@ -2,7 +2,6 @@
 
 import json
 import multiprocessing
-import time
 
 import numpy as np
 import pandas as pd
@@ -12,7 +11,7 @@ from grids import ARMS, quiet, write
 from experiments import factorization, tune
 from experiments.config import load
 from experiments.factorization import PRIOR_AXES, TAU_AXIS, for_trials, space, tuned
-from experiments.folders import locked
+from experiments.folders import only_one
 from experiments.identity import identify
 from experiments.inputs import dataset, split_data
 from experiments.runs import settings_of
@@ -20,7 +19,8 @@ from experiments.system import Axis, Outcome
 from experiments.systems import SYSTEMS
 from pmf import tuning
 from pmf.data.splits import sample_records
-from pmf.errors import InputError, NotFiniteError
+from pmf.errors import NotFiniteError
+from pmf.locks import Busy
 from pmf.settings import make_settings
 
 SPACE = {"a": Axis(1.0, 100.0, 10.0), "b": Axis(0.0, 1.0, 0.5, log=False)}
@@ -129,11 +129,9 @@ def test_a_killed_search_goes_on_with_the_same_trials(point, tmp_path, monkeypat
         spy(monkeypatch, after)
         with pytest.raises(KeyboardInterrupt):
             tune.search(point, tmp_path / "two", quiet)
-        with journal.open("ab") as stream:  # killed in a write, and while Optuna held its lock
-            stream.write(b'{"op_code":4,"worker')
-        journal.with_name(f"{journal.name}.lock").touch()
+        with journal.open("ab") as stream:  # killed in a write
+            stream.write(b'{"study": "ab')
     seen = spy(monkeypatch)
-    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("it waits for a dead process"))
     tune.search(point, tmp_path / "two", quiet)
     assert len(seen) == 1
     one, two = (tune.found(tmp_path / name, point.study) for name in ("one", "two"))
@@ -180,8 +178,8 @@ def test_candidates_that_are_not_finite_lose(is_error, point, tmp_path, monkeypa
     assert json.loads(tune.result_file(tmp_path, point.study).read_text())["trials"] == 3
 
 
-def _hold(path, ready, done):
-    with locked(path):
+def _hold(place, ready, done):
+    with only_one(place):
         ready.set()
         done.wait()
 
@@ -191,14 +189,13 @@ def test_one_process_at_a_time_works_on_a_search(point, tmp_path):
     place.parent.mkdir()
     context = multiprocessing.get_context("spawn")
     ready, done = context.Event(), context.Event()
-    lock = place.with_name(f".{point.study}.lock")
-    other = context.Process(target=_hold, args=(lock, ready, done), daemon=True)
+    other = context.Process(target=_hold, args=(place, ready, done), daemon=True)
     other.start()
     assert ready.wait(120)
-    with pytest.raises(InputError, match="another process works on"):
+    with pytest.raises(Busy, match=f"process {other.pid} on .*search {point.study}"):
         tune.search(point, tmp_path, quiet)
     other.kill()  # the lock goes with its holder
     other.join()
-    with locked(lock):
+    with only_one(place):
         pass
-    assert not lock.exists()
+    assert list(place.parent.iterdir()) == []
