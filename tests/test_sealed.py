@@ -139,9 +139,7 @@ def test_a_table_that_was_changed_by_hand_is_noticed(tables):
         read_all(tables.parent)
     path.write_text(text)
     (tables / SOURCES).write_text("null")
-    with pytest.raises(
-        InputError, match=f"{SOURCES}: without a seal.*; remove it, and run or"
-    ):
+    with pytest.raises(InputError, match=f"{SOURCES}: without a seal.*; remove it, and run or"):
         read(tables)
     (tables / SOURCES).unlink()  # as of tables that a person, or an older version, made
     assert "pit" in read(tables) and read_sources(tables) is None
