@@ -25,6 +25,7 @@ from pmf.cli_settings import (
 )
 from pmf.cli_split import split
 from pmf.command import SetOrFile, as_json, plain_app, run_app
+from pmf.compilation import kept_in
 from pmf.data.reading import AS_IT_IS, Reading
 from pmf.errors import InputError
 
@@ -62,7 +63,6 @@ def doctor() -> None:
     """Versions, devices, and the data sets found."""
     import jax
 
-    from pmf import cpu
     from pmf.data.catalogue import BUNDLED, NAMES
     from pmf.data.movielens import data_dir, find
 
@@ -82,11 +82,23 @@ def doctor() -> None:
     if jax.__version__.startswith("0.10."):
         print("warning: jax 0.10 can dead-lock in batched Cholesky solves; install another version")
     print(f"devices          {', '.join(str(device) for device in jax.devices())}")
-    kernel = "in use" if cpu.available() else "not in use (CPU only; pip install 'pmf[fast]')"
-    print(f"fused kernel     {kernel}")
+    print(f"fused kernel     {_kernel()}")
+    print(f"compiled         {kept_in() or 'not kept: no folder can be written'}")
     print(f"data folder      {data_dir()} (set PMF_DATA_DIR to change it)")
     found = [name for name in NAMES if name != BUNDLED and find(name)]
     print(f"data found       {', '.join([BUNDLED + ' (bundled)', *found])}")
+
+
+def _kernel() -> str:
+    from pmf import cpu
+
+    reason = cpu.why_not()
+    if reason is not None:
+        return f"not in use: {reason}"
+    from pmf.cpu import kept
+
+    where = kept.folder()
+    return f"in use, kept in {where}" if where else "in use, not kept: no folder can be written"
 
 
 @app.command()

@@ -14,7 +14,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from pmf.compilation import keep_compiled
+from pmf.compilation import FAULTS, drop_damaged, keep_compiled
 from pmf.errors import InputError, Interrupted, NotFiniteError
 from pmf.interrupt import raising, say_last
 from pmf.start import start
@@ -137,6 +137,9 @@ def _without_nan(value: Any) -> Any:
 
 
 def _show_warning(message: Warning | str, *rest: object, **named: object) -> None:
+    if str(message).startswith(FAULTS):
+        drop_damaged()  # the program is compiled, and kept again
+        return
     print(" ".join(f"warning: {message}".split()), file=sys.stderr)
 
 

@@ -7,23 +7,28 @@ import hashlib
 import os
 import platform
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 
 LEAST_SECONDS = 0.1  # programs that compile faster are not worth a file
+FOLDER = "JAX_COMPILATION_CACHE_DIR"
+FAULTS = ("Error reading persistent compilation", "Error writing persistent compilation")
 
 
 def keep_compiled() -> None:
-    """Let JAX keep what it compiles, unless the user has told it where to (or "" for nowhere)."""
+    """Let JAX keep what it compiles where that is possible, unless the user has told it where to
+    (or "" for nowhere).
+    """
     # XLA takes two of LLVM's tuning hints for missing instructions whenever it reads a program back
     # and says so in screens of text on standard error; what really fails raises.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    options: dict[str, Any] = {
-        "jax_compilation_cache_dir": str(cache_dir()),
-        "jax_persistent_cache_min_compile_time_secs": LEAST_SECONDS,
-    }
+    options: dict[str, Any] = {"jax_persistent_cache_min_compile_time_secs": LEAST_SECONDS}
+    folder = cache_dir()
+    if is_writable(folder):
+        options["jax_compilation_cache_dir"] = str(folder)
     for name, value in options.items():
         if name.upper() in os.environ:
             continue
@@ -43,3 +48,37 @@ def cache_dir() -> Path:
         flags = platform.processor()
     kind = f"{platform.machine()}-{hashlib.sha256(flags.encode()).hexdigest()[:8]}"
     return platformdirs.user_cache_path("pmf") / "compiled" / kind
+
+
+def is_writable(folder: Path) -> bool:
+    """Whether files can be written to a folder, once it is made.
+
+    Not where a user without a home has none: its path then begins with "~".
+    """
+    there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    return folder.is_absolute() and there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+
+
+def kept_in() -> str | None:
+    """Where `keep_compiled` has programs kept; None where they are not."""
+    return os.environ.get(FOLDER) or None
+
+
+def drop_damaged() -> None:
+    """Remove the programs that a full disk has cut: JAX passes them over, and replaces none."""
+    for path in Path(kept_in() or os.devnull).glob("*-cache"):
+        if not _is_whole(path):
+            with suppress(OSError):
+                path.unlink()
+
+
+def _is_whole(path: Path) -> bool:
+    from jax._src.compilation_cache import decompress_executable
+
+    try:
+        decompress_executable(path.read_bytes())
+    except OSError:  # gone, or another user's
+        return True
+    except Exception:  # of one of three libraries
+        return False
+    return True

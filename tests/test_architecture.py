@@ -7,6 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
+    {"pmf.cpu.kept"},
     {"pmf.errors", "pmf.types", "pmf.progress", "pmf.compilation", "pmf.leaves", "pmf.living",
      "pmf.cpu.simd", "pmf.cpu.compress", "pmf.data.kernels", "pmf.data.compact"},
     {"experiments.document", "experiments.naming", "experiments.sealed",

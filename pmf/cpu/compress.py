@@ -2,9 +2,11 @@
 
 import numba
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
-_COMPILED = {"cache": True, "nogil": True}
+from pmf.cpu.kept import compiled
+
+_COMPILED = {"nogil": True}
 
 
 def compress(
@@ -29,7 +31,7 @@ def count_repeats(start: np.ndarray, col: np.ndarray, num_cols: int) -> int:
     return _count_repeats(numba.get_num_threads(), start, col, num_cols)
 
 
-@njit(parallel=True, **_COMPILED)
+@compiled(parallel=True, **_COMPILED)
 def _ascends(row):
     falls = 0
     for k in prange(1, len(row)):
@@ -37,7 +39,7 @@ def _ascends(row):
     return falls == 0
 
 
-@njit(parallel=True, **_COMPILED)
+@compiled(parallel=True, **_COMPILED)
 def _group(threads, key, other, value, num_keys):
     """A stable counting sort by key: each thread counts, then places, one run of the ratings."""
     edges = np.linspace(0, len(key), threads + 1).astype(np.int64)
@@ -60,7 +62,7 @@ def _group(threads, key, other, value, num_keys):
     return start, others, values
 
 
-@njit(parallel=True, **_COMPILED)
+@compiled(parallel=True, **_COMPILED)
 def _count_repeats(threads, start, col, num_cols):
     rows = len(start) - 1
     repeats = 0

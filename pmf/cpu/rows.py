@@ -8,8 +8,9 @@ cache; the only traffic is the gather.
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
+from pmf.cpu.kept import compiled
 from pmf.cpu.simd import (
     TILE,
     VECTOR_BYTES,
@@ -27,7 +28,7 @@ from pmf.cpu.simd import (
 
 AHEAD = 16  # ratings whose rows are on their way from memory
 STRIP = 64  # ratings gathered at a time: their panel and the Gram matrix fill the L1 cache
-_COMPILED = {"cache": True, "nogil": True, "error_model": "numpy"}
+_COMPILED = {"nogil": True, "error_model": "numpy"}
 
 
 def padded(d: int, itemsize: int) -> tuple[int, int]:
@@ -35,12 +36,12 @@ def padded(d: int, itemsize: int) -> tuple[int, int]:
     return -(-(d + 1) // TILE) * TILE, -(-(d + 1) // lanes(itemsize)) * lanes(itemsize)
 
 
-@njit(**_COMPILED)
+@compiled(**_COMPILED)
 def _lanes(A):
     return VECTOR_BYTES // A.itemsize
 
 
-@njit(**_COMPILED)
+@compiled(**_COMPILED)
 def _add_gram(G, panel, count):
     """The upper triangle of G += panel^T panel, by register tiles."""
     rows, columns = G.shape
@@ -54,7 +55,7 @@ def _add_gram(G, panel, count):
             add_outer_1(G, panel, i, j, count)
 
 
-@njit(**_COMPILED)
+@compiled(**_COMPILED)
 def _factor(P, inverse, D, d):
     """P (d rows) becomes its upper Cholesky factor, P = U^T U; the columns beyond d, inv(U)^T P.
 
@@ -76,7 +77,7 @@ def _factor(P, inverse, D, d):
             solve_tile(P, D, inverse, i, j)
 
 
-@njit(**_COMPILED)
+@compiled(**_COMPILED)
 def _factor_tile(P, inverse, D, i, size):
     """The factor of the tile on the diagonal into D; rows beyond `size` are those of a unit."""
     D[:] = 0
@@ -94,7 +95,7 @@ def _factor_tile(P, inverse, D, i, size):
                 D[s, c] -= D[r, s] * D[r, c]
 
 
-@njit(**_COMPILED)
+@compiled(**_COMPILED)
 def _gather(panel, table, col, value, levels, first, count, stop, scale, d):
     """Ratings first to first + count as panel rows (x, y). With one level, values are ratings."""
     are_codes = len(levels) > 1
@@ -110,7 +111,7 @@ def _gather(panel, table, col, value, levels, first, count, stop, scale, d):
             panel[t, d] += scale * table.dtype.type(rating)
 
 
-@njit(**_COMPILED)
+@compiled(**_COMPILED)
 def _update(
     row, start, col, value, levels, table, prior, shift, weight, noise, scale, w, error, scratch
 ):
@@ -146,7 +147,7 @@ def _update(
     error[row] = max(squares, 0.0)  # rounding may take a perfect fit below zero
 
 
-@njit(parallel=True, **_COMPILED)
+@compiled(parallel=True, **_COMPILED)
 def sweep(
     threads, start, col, value, share, levels, table, prior, shift, weight, noise, scale, w, error
 ):

@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import numba
 import numpy as np
 from jaxtyping import Array, Float
-from numba import carray, cfunc, njit, types
+from numba import carray, types
 from numba.extending import intrinsic
 
+from pmf.cpu.kept import callback, compiled
 from pmf.cpu.rows import padded, sweep
 from pmf.types import CSR
 
@@ -36,19 +37,19 @@ def _pointer(typing, address, dtype):
     return types.CPointer(dtype.instance_type)(types.int64, dtype), generate
 
 
-@njit(cache=True)
+@compiled()
 def _words(address):
     return _pointer(address, np.int64)
 
 
-@njit(cache=True)
+@compiled()
 def _vector(buffers, k, dtype):
     """Buffer k as an array (n,)."""
     buffer = _words(_words(buffers)[k])
     return carray(_pointer(buffer[BUFFER_DATA], dtype), (_words(buffer[BUFFER_DIMENSIONS])[0],))
 
 
-@njit(cache=True)
+@compiled()
 def _matrix(buffers, k, dtype):
     """Buffer k as an array (n, d)."""
     buffer = _words(_words(buffers)[k])
@@ -56,7 +57,7 @@ def _matrix(buffers, k, dtype):
     return carray(_pointer(buffer[BUFFER_DATA], dtype), (n, d))
 
 
-@njit(cache=True)
+@compiled()
 def _is_query(frame):
     """Whether XLA only asks for the interface's version, and the answer."""
     extension = _words(frame)[FRAME_EXTENSION]
@@ -69,7 +70,7 @@ def _is_query(frame):
 
 
 def _handler(dtype, value_type):
-    @cfunc(types.int64(types.int64), cache=True)
+    @callback(types.int64(types.int64))
     def handler(frame):
         if not _is_query(frame):
             given, results = _words(frame)[FRAME_ARGUMENTS], _words(frame)[FRAME_RESULTS]

@@ -4,7 +4,8 @@ Everything here has a plain path elsewhere that gives the same result, or the sa
 """
 
 import numpy as np
-from numba import njit
+
+from pmf.cpu.kept import compiled
 
 SKIP, INTEGER, DECIMAL = 0, 1, 2  # what a column of the text is read as
 NOT_PLAIN, ROUNDED = -1, -2  # in place of a number of lines
@@ -15,7 +16,7 @@ MOST_DIGITS = np.uint64(15)  # of a mantissa: below 2^53, so that one division r
 TENS = np.array([10.0**k for k in range(16)])
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def count_lines(text, size):
     """Line ends among the first `size` bytes."""
     lines = 0
@@ -24,7 +25,7 @@ def count_lines(text, size):
     return lines
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def parse_lines(text, size, separator, kinds, integers, decimals, tens):
     """Fill `integers` (a row a column, int64) and `decimals` (floats) from whole lines of `text`.
 
@@ -99,7 +100,7 @@ def parse_lines(text, size, separator, kinds, integers, decimals, tens):
     return ROUNDED if rounded else line
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def code_integers(ids, low, codes, code_of, values):
     """Codes in order of first appearance, and `values` they stand for; how many there are.
 
@@ -118,7 +119,7 @@ def code_integers(ids, low, codes, code_of, values):
     return found
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def repeats_in_runs(user, item, last_user):
     """Whether an item repeats within a run of one user; -1 where a user has several runs.
 

@@ -8,12 +8,13 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from importlib.util import find_spec
 from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from pmf.cpu import fault
 
 LARGE = 1 << 25  # bytes of a file, or of a column, that repay the import of the compiler
 BLOCK = 1 << 21  # bytes of text a task: about a core's L2 cache
@@ -29,7 +30,7 @@ class Numbers(NamedTuple):
 
 def is_worthwhile(num_bytes: int) -> bool:
     """Whether so many bytes repay compiled loops, and the compiler is there."""
-    return num_bytes >= LARGE and find_spec("numba") is not None and hasattr(os, "pread")
+    return num_bytes >= LARGE and fault() is None and hasattr(os, "pread")
 
 
 def num_threads() -> int:
