@@ -12,7 +12,7 @@ from experiments import cores
 from experiments.identity import Point
 from pmf.data.splits import Split
 
-PACKAGES = ("pmf", "jax", "jaxlib", "numpy", "scipy", "pandas", "optax", "orbax-checkpoint")
+PACKAGES = ("pmf", "jax", "jaxlib", "numpy", "scipy", "pandas", "optax")
 
 
 def manifest(point: Point, split: Split | None) -> dict[str, Any]:

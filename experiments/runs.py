@@ -8,7 +8,6 @@ there is whole. While it runs, checkpoints lie in a hidden folder beside that pl
 """
 
 import json
-import shutil
 import warnings
 from pathlib import Path
 
@@ -32,7 +31,7 @@ from experiments.system import TRACE, OnStep, Outcome
 from experiments.systems import system_named
 from experiments.tune import Found
 from pmf.answers import UnknownIdWarning
-from pmf.checkpoint import Checkpoints, holds_checkpoints
+from pmf.checkpoint import Checkpoints, holds_checkpoints, remove_checkpoints
 from pmf.data.splits import Split
 from pmf.evaluate.report import Report, evaluate
 
@@ -64,7 +63,7 @@ def execute(
                 _write(temporary, point, tuned, split, outcome)
         finally:
             if folder.is_dir() or not holds_checkpoints(working):
-                shutil.rmtree(working, ignore_errors=True)
+                remove_checkpoints(working)
 
 
 def predict(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pmf.errors import InputError
 from pmf.interrupt import passing
-from pmf.living import held, is_left
+from pmf.living import DAY, held, is_left
 
 TABLES = (".csv", ".parquet")  # kinds of tables that are written
 PART = re.compile(r"(\..*\.[0-9a-f]{8})([0-9a-f]{8})\.part", re.DOTALL)
@@ -63,27 +63,28 @@ def replacing_all(paths: Sequence[Path]) -> Iterator[list[Path]]:
         temporaries = [parts.enter_context(_part_of(place)) for place in places]
         yield temporaries
         for temporary in temporaries:
-            with temporary.open("rb") as written:
-                os.fsync(written.fileno())
+            _sync(temporary)
             # The folder's mode has the umask in it, which only a change of it would tell.
             temporary.chmod(temporary.parent.stat().st_mode & 0o666)
         for temporary, place in zip(temporaries, places, strict=True):
             temporary.replace(place)
+        for folder in {place.parent for place in places}:
+            _sync(folder)
 
 
-def left_in(folder: Path) -> list[Path]:
-    """What killed processes left half-written in a folder more than a day ago."""
+def left_in(folder: Path, age: float = DAY) -> list[Path]:
+    """What killed processes left half-written in a folder at least `age` seconds ago."""
     with suppress(OSError), os.scandir(folder) as entries:
         names = [entry.name for entry in entries if entry.name.endswith(".part")]
-        return [folder / name for name in sorted(names) if _is_ours(folder / name)]
+        return [folder / name for name in sorted(names) if _is_ours(folder / name, age)]
     return []
 
 
-def _is_ours(path: Path) -> bool:
+def _is_ours(path: Path, age: float) -> bool:
     """Whether a hidden folder's name has our seal, and no living process works in it."""
     match = PART.fullmatch(path.name)
     is_sealed = match is not None and match[2] == _seal(match[1])
-    return is_sealed and path.is_dir() and is_left(path)
+    return is_sealed and path.is_dir() and is_left(path, age)
 
 
 @contextmanager
@@ -132,6 +133,15 @@ def _part_of(place: Path) -> Iterator[Path]:
         with held(folder):
             (folder / place.name).touch()
             yield folder / place.name
+
+
+def _sync(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk: a power cut takes neither back."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _seal(name: str) -> str:

@@ -1,42 +1,35 @@
 """Checkpoints of a run: a folder from which the run goes on bit for bit.
 
-    FOLDER/run.json          what run it is (its fingerprint), and the prior that was chosen for it
-    FOLDER/steps/00000120/   one checkpoint, by Orbax: the arrays, and a JSON of everything else
-    FOLDER/draws/...         kept draws, each written once; later checkpoints refer to them
+    FOLDER/00000120-0f3a90b17c55d2e8.pmf-state   a checkpoint: all that the run knew after step 120
+    FOLDER/00000120-88c1e2d90a7b6f34.pmf-draws   the draws kept since the checkpoint before it
+    FOLDER/.pmf.lock                             while a fit writes there
 
-A checkpoint is written beside its place and renamed, and the last few are kept. Every array, file
-and JSON is checked against a sha256 when it is read: one that a crash or a bad disk has spoilt is
-never loaded. Draws are not part of a checkpoint because writing all of them again each time would
-cost the square of their number; a file of draws that no checkpoint refers to, left by a crash,
-is removed.
+Each file is sealed (`pmf.sealed`): one that a crash or a bad disk has spoilt is never loaded, and
+what else lies in the folder stays. The last few checkpoints are kept. Draws are not part of one
+because writing all of them again each time would cost the square of their number: later checkpoints
+refer to their files. Of a job of several processes the first one writes.
 """
 
-import json
-import shutil
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
-from pmf.atomic import replacing
+from pmf import sealed
 from pmf.errors import InputError
-from pmf.leaves import Named, digest, digest_of, put_together, seal, take_apart, unseal
+from pmf.leaves import Named, put_together, take_apart
+from pmf.locks import only_writer
+from pmf.sealed import DAMAGE, Facts, step_of
 
-FORMAT = 1
+FORMAT = 2
 PROGRAM = "programs that steps compile to"
-# What Orbax and TensorStore raise for a file that is missing, cut short or altered, or a full disk.
-STORAGE_ERRORS = (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError)
-
-Facts = dict[str, Any]  # what JSON can hold
-Files = list[list[str]]  # of draws: name and sha256
+STATE, DRAWS, PROBE = ".pmf-state", ".pmf-draws", ".pmf-probe"
 
 
 @dataclass(frozen=True)
@@ -62,8 +55,54 @@ class Checkpoints:
 
 
 def holds_checkpoints(folder: Path) -> bool:
-    """Whether there is any, whole or not."""
-    return any((folder / "steps").glob("*"))
+    """Whether there is any, whole or not, of a run that took a step."""
+    return any(step_of(path) for path in sealed.named(folder, STATE))
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Remove what fits wrote to a folder, and the folder itself where nothing else is in it.
+
+    Raises `Busy` where one is writing.
+    """
+    if folder.is_dir():
+        with only_writer(folder, "removal"):
+            sealed.remove(sealed.named(folder))
+            sealed.remove_unfinished(folder)
+        with suppress(OSError):
+            folder.rmdir()
+
+
+@contextmanager
+def claimed(checkpoints: Checkpoints | None) -> Iterator[None]:
+    """Make the folder, and be the only one who writes to it: before the work.
+
+    Raises `InputError` where it cannot be written, another process writes to it, or it holds
+    checkpoints that nobody asked to resume.
+    """
+    if checkpoints is None:
+        yield
+        return
+    folder = Path(checkpoints.folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot keep checkpoints in {folder} ({error.strerror})") from error
+    with only_writer(folder, "fit") if _is_first() else nullcontext():
+        if (folder / "steps").is_dir() and (folder / "run.json").is_file():
+            raise InputError(
+                f"{folder} holds the checkpoints of an earlier pmf, which this one cannot read; "
+                "name another folder, or resume with that version"
+            )
+        if not checkpoints.resume and holds_checkpoints(folder):
+            raise InputError(
+                f"{folder} holds the checkpoints of a run; resume it, or remove the folder to "
+                "start again"
+            )
+        if _is_first():
+            sealed.write(folder, 0, PROBE, {}, {})
+            sealed.remove(sealed.named(folder, PROBE))
+            sealed.remove_unfinished(folder)
+        yield
 
 
 class Checkpoint(NamedTuple):
@@ -75,52 +114,117 @@ class Checkpoint(NamedTuple):
 
 
 class CheckpointFolder:
-    """One run's folder. `fingerprint` names everything that fixes the run's numbers.
+    """One run's folder, `claimed`. `fingerprint` names everything that fixes the run's numbers.
 
-    Raises `InputError` where the folder cannot be written, holds checkpoints that nobody asked to
-    resume, or belongs to another run.
+    With `resume`, the newest whole checkpoint is read; each that is damaged gives a warning.
+    Raises `InputError` where none is whole, or it is of another run.
     """
 
     def __init__(self, checkpoints: Checkpoints, fingerprint: Facts):
         self.plan, self.fingerprint = checkpoints, {"checkpoint format": FORMAT, **fingerprint}
         self.path = Path(checkpoints.folder)
-        self.written: Files = []  # of all draws so far
         self.last_time = time.monotonic()
-        try:
-            for name in ("steps", "draws"):
-                (self.path / name).mkdir(parents=True, exist_ok=True)
-            if not checkpoints.resume and holds_checkpoints(self.path):
-                raise InputError(
-                    f"{self.path} holds the checkpoints of a run; resume it, or remove the folder "
-                    "to start again"
-                )
-        except OSError as error:
-            raise InputError(
-                f"cannot keep checkpoints in {self.path} ({error.strerror})"
-            ) from error
-        self.notes: Facts = self._read_notes() if checkpoints.resume else {}
-        self.note({})
+        self.found = self._newest_whole() if checkpoints.resume else None
+        self.notes: Facts = self.found.content["notes"] if self.found else {}
+        self.draws: list[str] = self.found.content["draws"] if self.found else []  # names of files
+        if _is_first():  # the run writes again what is later, and damaged ones would be in its way
+            sealed.remove(self._later())
 
     def note(self, facts: Facts) -> None:
-        """Keep facts beside the checkpoints from now on: they are in `notes` after a resume."""
+        """Keep facts with the checkpoints, before the first: they are in `notes` after a resume."""
         self.notes |= facts
-        content = {"fingerprint": self.fingerprint, "notes": self.notes}
-        with replacing(self.path / "run.json") as temporary:
-            temporary.write_text(json.dumps(seal(content)))
+        self._save_state(0, {}, {})
 
-    def _read_notes(self) -> Facts:
-        path = self.path / "run.json"
-        if not path.exists():
-            return {}
+    def due(self, step: int) -> bool:
+        """Whether a checkpoint is to be written after `step`."""
+        steps, minutes = self.plan.every_steps, self.plan.every_minutes
+        passed = time.monotonic() - self.last_time
+        return bool((steps and step % steps == 0) or (minutes and passed >= 60 * minutes))
+
+    def save(self, step: int, arrays: Any, facts: Facts, draws: list[Any]) -> None:
+        """Write a checkpoint: after it returns, a resumed run goes on from it.
+
+        `draws` are those kept since the last one: pytrees alike, with a leading axis of draws.
+        Raises `InputError` where the system refuses, as for a full disk; the last one is intact.
+        """
+        if draws:
+            parts = [take_apart(draw) for draw in draws]
+            stack = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+            self._write(step, DRAWS, {}, stack)
+        self._save_state(step, facts, take_apart(arrays))
+        self.last_time = time.monotonic()
+
+    def _save_state(self, step: int, facts: Facts, arrays: Named) -> None:
+        content = {
+            "fingerprint": self.fingerprint,
+            "notes": self.notes,
+            "draws": self.draws,
+            "facts": facts,
+        }
+        self._write(step, STATE, content, arrays)
+        if _is_first():
+            states = filter(sealed.is_ours, sealed.named(self.path, STATE))
+            sealed.remove(list(states)[self.plan.keep :])
+
+    def _write(self, step: int, kind: str, content: Facts, arrays: Named) -> None:
+        if not _is_first():
+            return
         try:
-            content = unseal(json.loads(path.read_text()))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            warnings.warn(
-                f"{path} is damaged ({error}); what it noted is found again", stacklevel=2
+            path = sealed.write(self.path, step, kind, content, arrays)
+        except InputError as error:
+            raise InputError(
+                f"{error}; free some space or mend the folder, and resume: the checkpoints before "
+                "are whole"
+            ) from error
+        if kind == DRAWS:
+            self.draws.append(path.name)
+
+    def load(self, program: str | None, arrays_like: Any, draw_like: Any) -> Checkpoint | None:
+        """The checkpoint that was found, or None where the run is to start.
+
+        `program` completes the fingerprint: a digest of the compiled step, where there is one that
+        must be the same. The trees of the result have the structure, types and placement of
+        `arrays_like` and `draw_like`. Raises `InputError` where it is of another program, or the
+        processes of a job found different ones.
+        """
+        if program is not None:
+            self.fingerprint[PROGRAM] = program
+        found, self.found = self.found, None  # which frees it
+        step = step_of(found.path) if found else 0
+        if (on_all(step), on_all(-step)) != (step, -step):
+            raise InputError(
+                f"{self.path}: the job's processes do not all see the same checkpoints"
             )
-            return {}
+        if found is None or step == 0:
+            return None
+        self._check_same(found.content["fingerprint"])
+        tree, names = jax.tree.structure(draw_like), take_apart(draw_like)
+        draws = [jax.tree.unflatten(tree, [part[name] for name in names]) for part in found.draws]
+        return Checkpoint(put_together(arrays_like, found.arrays), found.content["facts"], draws)
+
+    def _newest_whole(self) -> "_Read | None":
+        damaged: list[int] = []
+        for path in sealed.named(self.path, STATE):
+            try:
+                return self._read_state(path)
+            except _OtherRun:
+                raise
+            except DAMAGE as error:
+                message = f"{path}: this checkpoint is damaged ({_line(error)})"
+                warnings.warn(message, stacklevel=2)
+                damaged.append(step_of(path))
+        if any(damaged):
+            raise InputError(
+                f"{self.path}: every checkpoint is damaged; remove the folder to start again"
+            )
+        return None
+
+    def _read_state(self, path: Path) -> "_Read":
+        content, arrays = sealed.read(path)
         self._check_same(content["fingerprint"])
-        return content["notes"]
+        return _Read(
+            path, content, arrays, [sealed.read(self.path / x)[1] for x in content["draws"]]
+        )
 
     def _check_same(self, found: Facts) -> None:
         names = [name for name in self.fingerprint if found.get(name) != self.fingerprint[name]]
@@ -134,150 +238,40 @@ class CheckpointFolder:
                 "folder"
             )
 
-    def due(self, step: int) -> bool:
-        """Whether a checkpoint is to be written after `step`."""
-        steps, minutes = self.plan.every_steps, self.plan.every_minutes
-        passed = time.monotonic() - self.last_time
-        return bool((steps and step % steps == 0) or (minutes and passed >= 60 * minutes))
-
-    def save(self, step: int, arrays: Any, facts: Facts, draws: list[Any]) -> None:
-        """Write a checkpoint: after it returns, `load` finds it.
-
-        `draws` are those kept since the last one: pytrees alike, with a leading axis of draws.
-        Raises `InputError` where the system refuses, as for a full disk; the last one is intact.
-        """
-        if draws:
-            self._save_draws(step, draws)
-        named = take_apart(arrays)
-        content = {
-            "fingerprint": self.fingerprint,
-            "arrays": {name: digest(array) for name, array in named.items()},
-            "draws": self.written,
-            "facts": facts,
-        }
-        # Orbax refuses arrays of no size; `put_together` needs none.
-        self._save_step(step, {n: x for n, x in named.items() if x.size}, seal(content))
-        self.last_time = time.monotonic()
-
-    def _save_draws(self, step: int, draws: list[Any]) -> None:
-        parts = [take_apart(draw) for draw in draws]
-        content = save({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
-        path = self.path / "draws" / f"{step:08d}.safetensors"
-        with replacing(path) as temporary:
-            temporary.write_bytes(content)
-        self.written.append([path.name, digest_of(content)])
-
-    def _save_step(self, step: int, named: Named, content: dict[str, str]) -> None:
-        import orbax.checkpoint as ocp  # heavy, and not every run has checkpoints
-
-        items = ocp.args.Composite(
-            arrays=ocp.args.PyTreeSave(named), content=ocp.args.JsonSave(content)
-        )
-        try:
-            with self._steps() as steps:
-                steps.save(step, args=items)
-        except STORAGE_ERRORS as error:
-            for unfinished in (self.path / "steps").glob("*.orbax-checkpoint-tmp*"):
-                shutil.rmtree(unfinished, ignore_errors=True)
-            raise InputError(
-                f"cannot write a checkpoint of step {step} to {self.path}: {_line(error)}; free "
-                "some space or mend the folder, and resume"
-            ) from error
-
-    @contextmanager
-    def _steps(self) -> Iterator[Any]:
-        """Orbax's manager for one operation; opening it removes what a crash left half-written."""
-        import orbax.checkpoint as ocp
-
-        options = ocp.CheckpointManagerOptions(
-            max_to_keep=self.plan.keep,
-            step_format_fixed_length=8,
-            cleanup_tmp_directories=True,
-            enable_async_checkpointing=False,
-        )
-        with ocp.CheckpointManager((self.path / "steps").absolute(), options=options) as manager:
-            yield manager
-
-    def load(self, program: str | None, arrays_like: Any, draw_like: Any) -> Checkpoint | None:
-        """The newest whole checkpoint, or None in an empty folder.
-
-        `program` completes the fingerprint: a digest of the compiled step, where there is one that
-        must be the same. The trees of the result
-        have the structure, types and placement of `arrays_like` and `draw_like`. A damaged
-        checkpoint is removed with a warning, and the one before it is tried. Raises `InputError`
-        where none is left, or they are of another run.
-        """
-        if program is not None:
-            self.fingerprint[PROGRAM] = program
-        found = self._newest_whole(arrays_like, draw_like) if self.plan.resume else None
-        self.written = found.content["draws"] if found else []
-        kept = {name for name, _ in self.written}
-        for file in (self.path / "draws").iterdir():
-            if file.name not in kept:  # later than the checkpoint: the run makes them again
-                file.unlink()
-        if found is None:
-            return None
-        return Checkpoint(
-            put_together(arrays_like, found.arrays), found.content["facts"], found.draws
-        )
-
-    def _newest_whole(self, arrays_like: Any, draw_like: Any) -> "_Read | None":
-        damaged: list[int] = []
-        with self._steps() as steps:
-            for step in sorted(steps.all_steps(), reverse=True):
-                try:
-                    found = self._read_step(steps, step, arrays_like, draw_like)
-                except _OtherRun:
-                    raise
-                except STORAGE_ERRORS as error:
-                    message = f"{self.path}: the checkpoint of step {step} is damaged"
-                    warnings.warn(f"{message} ({_line(error)})", stacklevel=2)
-                    damaged.append(step)
-                    continue
-                for later in damaged:  # the run will write them again
-                    steps.delete(later)
-                return found
-        if damaged:
-            raise InputError(
-                f"{self.path}: every checkpoint is damaged; remove the folder to start again"
-            )
-        return None
-
-    def _read_step(self, steps: Any, step: int, arrays_like: Any, draw_like: Any) -> "_Read":
-        import orbax.checkpoint as ocp
-
-        only = ocp.args.Composite(content=ocp.args.JsonRestore())
-        content = unseal(steps.restore(step, args=only).content)
-        self._check_same(content["fingerprint"])
-        arrays: Named = {}
-        for name in (name for name, array in take_apart(arrays_like).items() if array.size):
-            # One at a time: where one fails, TensorStore has no others under way to complain about.
-            only = {name: ocp.RestoreArgs(np.ndarray)}
-            some = ocp.args.PyTreeRestore(only, only, partial_restore=True)
-            arrays |= steps.restore(step, args=ocp.args.Composite(arrays=some)).arrays
-            if digest(arrays[name]) != content["arrays"][name]:
-                raise ValueError(f"{name} is not what was written")
-        draws = [self._read_draws(name, sha256, draw_like) for name, sha256 in content["draws"]]
-        return _Read(arrays, content, draws)
-
-    def _read_draws(self, name: str, sha256: str, like: Any) -> Any:
-        content = (self.path / "draws" / name).read_bytes()
-        if digest_of(content) != sha256:
-            raise ValueError(f"{name} is not what was written")
-        draws = load(content)
-        return jax.tree.unflatten(jax.tree.structure(like), [draws[n] for n in take_apart(like)])
+    def _later(self) -> list[Path]:
+        """What the run has yet to write: all but the checkpoint found, older ones, and draws."""
+        states = sealed.named(self.path, STATE)
+        if self.found is not None:
+            states = states[: states.index(self.found.path)]
+        return states + [
+            path for path in sealed.named(self.path, DRAWS) if path.name not in self.draws
+        ]
 
 
 class _Read(NamedTuple):
     """A checkpoint's parts, every one as it was written."""
 
-    arrays: Named
+    path: Path
     content: Facts
-    draws: list[Any]
+    arrays: Named
+    draws: list[Named]
 
 
 class _OtherRun(InputError):
     """The checkpoints are whole, but of another run: nothing to fall back from."""
+
+
+def on_all(number: int) -> int:
+    """The largest number that any process of a job says."""
+    if jax.process_count() == 1:
+        return number
+    from jax.experimental.multihost_utils import process_allgather
+
+    return int(process_allgather(np.array(number)).max())
+
+
+def _is_first() -> bool:
+    return jax.process_index() == 0
 
 
 def _change(name: str, before: Any, now: Any) -> str:
@@ -288,6 +282,6 @@ def _change(name: str, before: Any, now: Any) -> str:
 
 
 def _line(error: Exception) -> str:
-    """An error's first line, not Orbax's essay."""
+    """The beginning of what an error says."""
     text = str(error).strip().splitlines()
     return text[0][:200] if text else type(error).__name__

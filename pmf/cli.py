@@ -67,17 +67,7 @@ def doctor() -> None:
     from pmf.data.movielens import data_dir, find
 
     print(f"python           {platform.python_version()} on {platform.platform()}")
-    for package in (
-        "pmf",
-        "jax",
-        "jaxlib",
-        "numpy",
-        "scipy",
-        "pandas",
-        "pyarrow",
-        "optax",
-        "orbax-checkpoint",
-    ):
+    for package in ("pmf", "jax", "jaxlib", "numpy", "scipy", "pandas", "pyarrow", "optax"):
         print(f"{package:<16} {metadata.version(package)}")
     if jax.__version__.startswith("0.10."):
         print("warning: jax 0.10 can dead-lock in batched Cholesky solves; install another version")

@@ -10,7 +10,7 @@ import pandas as pd
 
 from pmf import store
 from pmf.answers import Levels, answer, clipped, require, require_heldout, row_numbers, stored
-from pmf.checkpoint import Checkpoints
+from pmf.checkpoint import Checkpoints, claimed
 from pmf.data import catalogue
 from pmf.data.coding import count_rows
 from pmf.data.files import refuse_all_but
@@ -87,15 +87,16 @@ class PMF:
                 rest = source, checkpoints, on_record, reading
                 return self.fit(ratings, heldout, both(bar, on_step), *rest)
         rules = settings.scale, settings.duplicates
-        if is_path(ratings):
-            with work_folder() if settings.on_disk else nullcontext() as folder:
-                encoded = catalogue.encoded(ratings, *rules, folder, reading)
-                return self._fit_encoded(encoded, heldout, on_step, checkpoints, on_record)
-        if settings.on_disk:
-            raise InputError("on_disk=True reads Parquet: fit a path, not a frame")
-        refuse_all_but(reading, (), source)
-        encoded = learnable(ratings, source, *rules)
-        return self._fit_encoded(encoded, heldout, on_step, checkpoints, on_record)
+        with claimed(checkpoints):  # before the ratings are read
+            if is_path(ratings):
+                with work_folder() if settings.on_disk else nullcontext() as folder:
+                    encoded = catalogue.encoded(ratings, *rules, folder, reading)
+                    return self._fit_encoded(encoded, heldout, on_step, checkpoints, on_record)
+            if settings.on_disk:
+                raise InputError("on_disk=True reads Parquet: fit a path, not a frame")
+            refuse_all_but(reading, (), source)
+            encoded = learnable(ratings, source, *rules)
+            return self._fit_encoded(encoded, heldout, on_step, checkpoints, on_record)
 
     def _fit_encoded(
         self,

@@ -1,7 +1,6 @@
-"""Pytrees as named host arrays, and back; digests that tell whether what is read was written."""
+"""Pytrees as named host arrays, and back; digests of arrays and bytes."""
 
 import hashlib
-import json
 from typing import Any
 
 import jax
@@ -9,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 Named = dict[str, np.ndarray]
+Part = bytes | memoryview
 
 
 def take_apart(tree: Any) -> Named:
@@ -19,20 +19,18 @@ def take_apart(tree: Any) -> Named:
 
 def put_together(like: Any, arrays: Named) -> Any:
     """The inverse: a pytree with the structure of `like`, its leaves of the type and in the place
-    of `like`'s. Arrays of no size may be missing.
+    of `like`'s.
     """
     leaves, tree = jax.tree_util.tree_flatten_with_path(like)
-    pairs = [(leaf, arrays.get(jax.tree_util.keystr(path))) for path, leaf in leaves]
-    return jax.tree.unflatten(tree, [_placed(leaf, array) for leaf, array in pairs])
+    placed = [_placed(leaf, arrays[jax.tree_util.keystr(path)]) for path, leaf in leaves]
+    return jax.tree.unflatten(tree, placed)
 
 
 def _on_host(leaf: Any) -> np.ndarray:
     return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
 
 
-def _placed(like: Any, array: np.ndarray | None) -> Any:
-    if array is None:
-        return like
+def _placed(like: Any, array: np.ndarray) -> Any:
     if _is_key(like):
         return jax.random.wrap_key_data(jnp.asarray(array), impl=jax.random.key_impl(like))
     if isinstance(like, jax.Array):
@@ -46,26 +44,18 @@ def _is_key(leaf: Any) -> bool:
 
 def digest(*arrays: np.ndarray) -> str:
     """sha256 of the arrays' types, shapes and bytes."""
+    parts = [(f"{array.dtype} {array.shape}".encode(), bytes_of(array)) for array in arrays]
+    return digest_of(*(part for pair in parts for part in pair))
+
+
+def digest_of(*parts: Part) -> str:
+    """sha256 of bytes."""
     total = hashlib.sha256()
-    for array in arrays:
-        total.update(f"{array.dtype} {array.shape}".encode())
-        total.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    for part in parts:
+        total.update(part)
     return total.hexdigest()
 
 
-def digest_of(content: bytes) -> str:
-    """sha256 of bytes."""
-    return hashlib.sha256(content).hexdigest()
-
-
-def seal(content: dict[str, Any]) -> dict[str, str]:
-    """A JSON text and its digest. Floats come back bit for bit, NaN and infinity too."""
-    text = json.dumps(content, sort_keys=True)
-    return {"sha256": digest_of(text.encode()), "content": text}
-
-
-def unseal(box: dict[str, str]) -> dict[str, Any]:
-    """What `seal` was given. Raises `ValueError` where the text is another."""
-    if digest_of(box["content"].encode()) != box["sha256"]:
-        raise ValueError("its text is not what was written")
-    return json.loads(box["content"])
+def bytes_of(array: np.ndarray) -> Part:
+    """An array's bytes, without a copy where they lie in order."""
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from pmf.checkpoint import CheckpointFolder
+from pmf.checkpoint import CheckpointFolder, on_all
 from pmf.errors import Interrupted, NotFiniteError
 from pmf.interrupt import Caught, signals_noted
 from pmf.leaves import digest_of
@@ -137,8 +137,10 @@ def _keep(
     progress: Progress, folder: CheckpointFolder, caught: Caught, name: str, form: Form
 ) -> None:
     """A checkpoint if one is due, or a signal came: then it is the last thing done."""
-    signum = caught.signum  # once: one that comes from here on waits for the next step
-    if signum or folder.due(progress.step):
+    # Asked once: a signal that comes from here on waits for the next step. A number of none is 1.
+    asked = on_all(caught.signum or int(folder.due(progress.step)))
+    signum = asked if asked > 1 else None
+    if asked:
         best = progress.best
         facts = {
             "records": progress.records,

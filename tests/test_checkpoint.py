@@ -1,6 +1,7 @@
 """Checkpoints. Catches: a resumed run that differs in one bit, a damaged or foreign checkpoint that
 is loaded, a signal that loses work, draws written again and again."""
 
+import errno
 import os
 import resource
 import shutil
@@ -20,18 +21,29 @@ import pandas as pd
 import pytest
 from problems import random_prior, small_data, small_ratings
 from safetensors.numpy import load_file
+from test_atomic import killed_parts
 
 import pmf
 from pmf import fingerprint, tuning
 from pmf.als import als
-from pmf.checkpoint import CheckpointFolder, Checkpoints
+from pmf.checkpoint import (
+    DRAWS,
+    STATE,
+    CheckpointFolder,
+    Checkpoints,
+    claimed,
+    holds_checkpoints,
+    remove_checkpoints,
+)
 from pmf.data.synthetic import movielens_shaped
 from pmf.errors import InputError, Interrupted
 from pmf.gibbs import gibbs
 from pmf.gradient import gradient_map
 from pmf.interrupt import signals_noted
+from pmf.locks import LOCK, Busy
 from pmf.plan import default_hyperprior
 from pmf.run import Run, run
+from pmf.sealed import named, read, step_of, write
 from pmf.settings import Settings
 from pmf.tuning import Search, Trial
 from pmf.types import Ratings, Terms
@@ -143,14 +155,19 @@ def folder_at(path: Path, resume: bool = True, keep: int = 3, **identity) -> Che
     return CheckpointFolder(Checkpoints(path, resume=resume, keep=keep), identity)
 
 
-def filled(path: Path, steps: int = 3) -> CheckpointFolder:
+def filled(path: Path, steps: int = 3, keep: int = 3) -> CheckpointFolder:
     """Checkpoint j holds w = arange * j and j draws."""
-    folder = folder_at(path, resume=False)
+    path.mkdir(exist_ok=True)
+    folder = folder_at(path, resume=False, keep=keep)
     assert folder.load("program", ARRAYS, draw(0)) is None
     for step in range(1, steps + 1):
-        arrays = {**ARRAYS, "w": ARRAYS["w"] * step}
-        folder.save(step, arrays, {"step": step, "nan": float("nan")}, [draw(step)])
+        save(folder, step)
     return folder
+
+
+def save(folder: CheckpointFolder, step: int) -> None:
+    arrays = {**ARRAYS, "w": ARRAYS["w"] * step}
+    folder.save(step, arrays, {"step": step, "nan": float("nan")}, [draw(step)])
 
 
 def draw(step: int):
@@ -159,6 +176,21 @@ def draw(step: int):
 
 def loaded(path: Path):
     return folder_at(path).load("program", ARRAYS, draw(0))
+
+
+def states(path: Path) -> list[int]:
+    return sorted(map(step_of, named(path, STATE)))
+
+
+def state(path: Path, step: int) -> Path:
+    """The file of the checkpoint of a step."""
+    (found,) = path.glob(f"{step:08d}-*{STATE}")
+    return found
+
+
+def draws(path: Path, step: int) -> Path:
+    (found,) = path.glob(f"{step:08d}-*{DRAWS}")
+    return found
 
 
 def assert_is_checkpoint(found, step: int) -> None:
@@ -172,18 +204,17 @@ def assert_is_checkpoint(found, step: int) -> None:
 
 def test_the_last_few_are_kept_and_each_draw_is_written_once(tmp_path):
     filled(tmp_path, steps=5)
-    assert sorted(path.name for path in (tmp_path / "steps").iterdir()) == [
-        "00000003", "00000004", "00000005",
-    ]  # fmt: skip
-    files = sorted((tmp_path / "draws").iterdir())
-    assert [load_file(path)["['U']"].tolist() for path in files] == [
+    assert states(tmp_path) == [3, 4, 5]
+    files = sorted(tmp_path.glob(f"*{DRAWS}"))
+    assert [read(path)[1]["['U']"].tolist() for path in files] == [
         [[float(step)] * 50] for step in range(1, 6)
     ]
+    assert len(list(tmp_path.iterdir())) == 8
     assert_is_checkpoint(loaded(tmp_path), 5)
 
 
 def test_an_empty_folder_starts_the_run(tmp_path):
-    assert loaded(tmp_path / "new") is None
+    assert loaded(tmp_path) is None
 
 
 def cut(path: Path) -> None:
@@ -196,93 +227,174 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("damage", [cut, flip, Path.unlink])
-def test_a_damaged_checkpoint_is_never_loaded(damage, tmp_path):
-    """Whichever of its files is hurt: it loads as it was written, or the one before it does."""
-    filled(tmp_path / "good")
-    newest = tmp_path / "good" / "steps" / "00000003"
-    files = [path for path in newest.rglob("*") if path.is_file() and path.stat().st_size]
-    fell_back = 0
-    for path in [*files, tmp_path / "good" / "draws" / "00000003.safetensors"]:
-        shutil.rmtree(tmp_path / "bad", ignore_errors=True)
-        shutil.copytree(tmp_path / "good", tmp_path / "bad")
-        damage(tmp_path / "bad" / path.relative_to(tmp_path / "good"))
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            found = loaded(tmp_path / "bad")
-        assert_is_checkpoint(found, 3 if not caught else 2)
-        fell_back += bool(caught)
-        for warning in caught:
-            assert "the checkpoint of step 3 is damaged" in str(warning.message)
-    assert fell_back >= 3  # the arrays, the facts, the draws
+def null(path: Path) -> None:
+    path.write_text("null\n")
 
 
-def test_an_array_that_is_not_what_was_written_is_damaged(tmp_path, monkeypatch):
-    """Whatever the storage itself has noticed of it."""
-    folder = filled(tmp_path)
-    with monkeypatch.context() as patch:
-        patch.setattr("pmf.checkpoint.digest", lambda *arrays: "0" * 64)
-        folder.save(4, ARRAYS, {"step": 4, "nan": np.nan}, [draw(4)])
-    with pytest.warns(UserWarning, match="step 4 is damaged .*is not what was written"):
+def folder_in_place(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGES = [cut, flip, null, Path.unlink, folder_in_place]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("which", [state, draws])
+def test_a_damaged_checkpoint_is_never_loaded(damage, which, tmp_path):
+    """The one before it is; the step is then written again, and is the newest whole one."""
+    filled(tmp_path)
+    path = which(tmp_path, 3)
+    damage(path)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        folder = folder_at(tmp_path)
+    assert_is_checkpoint(folder.load("program", ARRAYS, draw(0)), 2)
+    if (which, damage) != (state, Path.unlink):  # which nothing tells
+        (warning,) = caught
+        assert "00000003-" in str(warning.message) and "damaged" in str(warning.message)
+    save(folder, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         assert_is_checkpoint(loaded(tmp_path), 3)
 
 
-def test_after_a_fallback_the_step_is_written_again(tmp_path):
-    filled(tmp_path)
-    cut(tmp_path / "draws" / "00000003.safetensors")
-    folder = folder_at(tmp_path)
-    with pytest.warns(UserWarning, match="step 3 is damaged"):
-        folder.load("program", ARRAYS, draw(0))
-    folder.save(3, {**ARRAYS, "w": ARRAYS["w"] * 3}, {"step": 3, "nan": np.nan}, [draw(3)])
-    assert_is_checkpoint(loaded(tmp_path), 3)
+@pytest.mark.parametrize("keep", [1, 3])
+def test_damage_that_stays_takes_no_whole_checkpoints_place(keep, tmp_path):
+    """A file without our mark is not removed, and must not count among those that are kept."""
+    filled(tmp_path, keep=keep)
+    path = tmp_path / f"{9:08d}-{'0' * 16}{STATE}"
+    null(path)
+    with pytest.warns(UserWarning, match="damaged"):
+        folder = folder_at(tmp_path, keep=keep)
+    save(folder, 4)
+    save(folder, 5)
+    with pytest.warns(UserWarning, match="damaged"):
+        found = folder_at(tmp_path).load("program", ARRAYS, draw(0))
+    assert found.facts["step"] == 5 and path.read_text() == "null\n"
 
 
 def test_nothing_whole_is_an_error_and_stays_one(tmp_path):
     filled(tmp_path)
-    cut(tmp_path / "draws" / "00000001.safetensors")  # which all three refer to
+    cut(draws(tmp_path, 1))  # which all three refer to
+    before = sorted(tmp_path.iterdir())
     for _ in range(2):
         with pytest.warns(UserWarning), pytest.raises(InputError, match="every checkpoint is dam"):
             loaded(tmp_path)
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_draws_after_the_last_checkpoint_are_removed(tmp_path):
+    """And what a process that was killed had begun to write; nothing that is somebody else's."""
     filled(tmp_path)
-    (tmp_path / "draws" / "00000009.safetensors").write_bytes(b"of a run that died")
-    assert_is_checkpoint(loaded(tmp_path), 3)
-    assert not (tmp_path / "draws" / "00000009.safetensors").exists()
+    foreign = ["mine.csv", ".env", f"{9:08d}-{'0' * 16}{DRAWS}", ".git", "m.pmf"]
+    for name in foreign[:3]:
+        (tmp_path / name).write_text("mine")
+    (tmp_path / foreign[3]).mkdir()
+    later = write(tmp_path, 9, DRAWS, {}, {})
+    begun = killed_parts(tmp_path)
+    before = set(tmp_path.iterdir())
+    plan = Checkpoints(tmp_path, resume=True)
+    with claimed(plan):
+        assert_is_checkpoint(CheckpointFolder(plan, {}).load("program", ARRAYS, draw(0)), 3)
+    assert set(tmp_path.iterdir()) == before - {later, begun}
+    remove_checkpoints(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(foreign)
+
+
+def test_an_emptied_folder_goes_with_its_checkpoints(tmp_path):
+    filled(tmp_path / "kept")
+    remove_checkpoints(tmp_path / "kept")
+    assert list(tmp_path.iterdir()) == []
+    remove_checkpoints(tmp_path / "kept")  # nothing to do
+
+
+def test_notes_come_back_with_every_checkpoint(tmp_path):
+    folder = folder_at(tmp_path, resume=False)
+    folder.note({"search": [1, 2]})
+    assert not holds_checkpoints(tmp_path)  # of a step: nothing is lost by starting again
+    found = folder_at(tmp_path)
+    assert found.notes == {"search": [1, 2]} and found.load("program", ARRAYS, draw(0)) is None
+    for step in range(1, 5):  # the note's own file is no more among those that are kept
+        save(folder, step)
+    assert states(tmp_path) == [2, 3, 4] and folder_at(tmp_path).notes == {"search": [1, 2]}
 
 
 def test_a_damaged_note_is_found_again(tmp_path):
     folder_at(tmp_path).note({"search": [1, 2]})
-    assert folder_at(tmp_path).notes == {"search": [1, 2]}
-    cut(tmp_path / "run.json")
-    with pytest.warns(UserWarning, match="run.json is damaged"):
+    cut(state(tmp_path, 0))
+    with pytest.warns(UserWarning, match="00000000-.* is damaged"):
         assert folder_at(tmp_path).notes == {}
+
+
+def test_the_notes_of_another_run_do_not_stay(tmp_path):
+    folder_at(tmp_path, seed=1).note({"search": [1, 2]})
+    folder_at(tmp_path, resume=False, seed=2).note({"search": [3, 4]})
+    assert folder_at(tmp_path, seed=2).notes == {"search": [3, 4]}
 
 
 def test_a_full_disk_leaves_the_last_checkpoint(tmp_path):
     """A limit on the size of files stands for a full disk: writes fail in the middle."""
     folder = filled(tmp_path)
-    rng = np.random.default_rng(0)
+    before = sorted(tmp_path.iterdir())
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    large = {"U": rng.normal(size=(1, 100_000))}
-    for arrays, draws in (({"w": rng.normal(size=100_000)}, []), (ARRAYS, [large])):
+    large = {"U": np.ones((1, 100_000))}
+    for arrays, kept in (({"w": np.ones(100_000)}, []), (ARRAYS, [large])):
         try:
             resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
-            with pytest.raises(InputError, match=r"cannot write .*00000004|checkpoint of step 4"):
-                folder.save(4, arrays, {}, draws)
+            with pytest.raises(InputError, match="cannot write .*00000004-.*: File too large; fr"):
+                folder.save(4, arrays, {}, kept)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        assert len(list((tmp_path / "steps").iterdir())) == 3
-        assert len(list((tmp_path / "draws").iterdir())) == 3
+        assert sorted(tmp_path.iterdir()) == before
     assert_is_checkpoint(loaded(tmp_path), 3)
+
+
+# What is seen before the work.
+
+
+def fit_at(path: Path, **plan):
+    """A fit that fails the test where it reads its ratings."""
+    with pytest.raises(InputError) as caught:
+        pmf.PMF().fit(path / "none.csv", checkpoints=Checkpoints(path, **plan))
+    assert "none.csv" not in str(caught.value).removeprefix(str(path))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
 
 
 def test_a_folder_that_cannot_be_one(tmp_path):
     (tmp_path / "file").write_text("")
-    for path in (tmp_path / "file", tmp_path / "file" / "folder"):
-        with pytest.raises(InputError, match="cannot keep checkpoints in .*file"):
-            folder_at(path)
+    assert fit_at(tmp_path / "file").startswith(f"cannot keep checkpoints in {tmp_path / 'file'} (")
+    assert "(Not a directory)" in fit_at(tmp_path / "file" / "folder")
+    assert "(File name too long)" in fit_at(tmp_path / ("x" * 256))
+
+
+def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
+    def refuse(path, *rest):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("os.open", refuse)
+    assert fit_at(tmp_path) == f"cannot lock {tmp_path / LOCK}: Read-only file system"
+
+
+def test_a_path_that_leaves_no_room_for_names(tmp_path):
+    long = tmp_path
+    while len(str(long)) < 3800:
+        long = long / ("x" * 200)
+    long = long / ("x" * (4060 - len(str(long))))  # a path may have 4095 bytes
+    assert "File name too long" in fit_at(long)
+
+
+def test_two_fits_do_not_share_a_folder(frame, tmp_path):
+    plan = Checkpoints(tmp_path, resume=True)
+    with claimed(plan), pytest.raises(Busy, match=f"{tmp_path}: process {os.getpid()} on .*fit"):
+        pmf.PMF(**SETTINGS).fit(frame, checkpoints=plan)
+
+
+def test_checkpoints_of_an_earlier_kind_are_not_overlooked(tmp_path):
+    (tmp_path / "steps" / "00000004").mkdir(parents=True)
+    (tmp_path / "run.json").write_text("{}")
+    assert "of an earlier pmf, which this one cannot read" in fit_at(tmp_path, resume=True)
 
 
 @pytest.mark.parametrize("wrong", [{"every_steps": 0}, {"every_minutes": -1.0}, {"keep": 0}])
@@ -364,7 +476,7 @@ def test_a_fit_on_disk_goes_on_bit_for_bit(frame, tmp_path):
         ({"heldout": 1}, "the held-out ratings differ"),
         ({"pmf": "9.9"}, r"pmf version was '[\d.]+', is '9.9'"),
         ({"jax": "0.99"}, r"jax version was '[\d.]+', is '0.99'"),
-        ({"format": 2}, "checkpoint format was 1, is 2"),
+        ({"format": 3}, "checkpoint format was 2, is 3"),
     ],
     ids=lambda x: next(iter(x)) if isinstance(x, dict) else "",
 )
@@ -453,7 +565,7 @@ def test_a_signal_lets_the_step_finish_and_writes_a_checkpoint(signum, at, tmp_p
         whole("als", CheckpointFolder(plan, {}), signal_at(at, signum))
     assert caught.value.signum == signum
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
-    assert [path.name for path in (tmp_path / "steps").iterdir()] == [f"{at:08d}"]
+    assert states(tmp_path) == [at]
     assert_same_bits(whole("als"), whole("als", CheckpointFolder(plan, {}), crash_at(at)))
 
 
@@ -477,14 +589,14 @@ def test_a_signal_just_before_the_checkpoint_waits_for_the_next(tmp_path, monkey
     monkeypatch.setattr(folder, "due", due)
     with pytest.raises(Interrupted, match="after step 3"):
         whole("als", folder)
-    assert [path.name for path in (tmp_path / "steps").iterdir()] == ["00000003"]
+    assert states(tmp_path) == [3]
 
 
 def test_a_second_signal_stops_at_once(tmp_path):
     folder = CheckpointFolder(Checkpoints(tmp_path), {})
     with pytest.raises(KeyboardInterrupt) as caught:
         whole("als", folder, signal_at(2, signal.SIGTERM, signal.SIGINT))
-    assert caught.type is KeyboardInterrupt and not list((tmp_path / "steps").iterdir())
+    assert caught.type is KeyboardInterrupt and not list(tmp_path.iterdir())
 
 
 def test_without_checkpoints_signals_do_what_they_did():

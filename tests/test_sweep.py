@@ -22,6 +22,8 @@ from experiments.identity import identify
 from experiments.sealed import write_json
 from experiments.sweep import Slots, sweep_here, sweep_in
 from experiments.tasks import Failure, Options, Show, Task, check_resumable, tasks_of
+from pmf import sealed
+from pmf.checkpoint import STATE
 from pmf.errors import InputError
 
 FOUND = tune.Found({"factor": 3.0}, 0.9, 7, 1.5, 0.5)
@@ -99,7 +101,9 @@ def test_finished_runs_and_searches_are_skipped(tmp_path):
 
 def test_interrupted_runs_are_named_before_any_work(tmp_path):
     tasks = tasks_of(identify(load(write(tmp_path), [])), tmp_path)
-    (tmp_path / f".{tasks[1].key}.checkpoints" / "steps" / "1").mkdir(parents=True)
+    working = tmp_path / f".{tasks[1].key}.checkpoints"
+    working.mkdir()
+    sealed.write(working, 1, STATE, {}, {})
     with pytest.raises(InputError, match=f"1 interrupted runs .*{tasks[1].key}.*--resume"):
         check_resumable(tasks, Options(tmp_path))
     check_resumable(tasks, Options(tmp_path, resume=True))
@@ -165,8 +169,8 @@ def command(config: Path, *more: str, **environment) -> subprocess.Popen:
 
 def steps(folder: Path) -> dict[str, int]:
     """The newest checkpoint of each unfinished run."""
-    found = sorted(folder.glob(".*.checkpoints/steps/0*"))
-    return {path.parent.parent.name: int(path.name) for path in found if path.name.isdigit()}
+    found = sorted(folder.glob(f".*.checkpoints/0*{STATE}"))
+    return {path.parent.name: sealed.step_of(path) for path in found}
 
 
 def children(process: subprocess.Popen) -> list[Path]:

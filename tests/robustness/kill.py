@@ -19,6 +19,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 import typer
 
+from pmf.atomic import left_in
 from pmf.command import run_app
 
 KILLS_A_FIT = 5
@@ -107,7 +108,7 @@ def live(
 
 def in_a_write(folder: Path) -> bool:
     """Whether something unfinished lies there: the process died while it wrote."""
-    return any(folder.rglob("*orbax-checkpoint-tmp*")) or any(folder.rglob(".*.safetensors.*"))
+    return bool(left_in(folder / "kept", age=0))
 
 
 def same(one: Path, two: Path) -> bool:
