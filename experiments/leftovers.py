@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 from experiments.folders import ID, JOBS, MADE_BY, MANIFEST, STUDIES
 from experiments.sources import SOURCES
+from pmf import sealed
 from pmf.atomic import left_in
 from pmf.errors import InputError
-from pmf.locks import MARK, holder_of
+from pmf.locks import LOCK, MARK, holder_of
 
 RUN = (r"(config|manifest)\.json|predictions\.parquet|"
        r"(metrics|users|strata|calibration|pit|items)\.csv")  # fmt: skip
-CHECKPOINTS = r"run\.json|\.pmf\.lock|(steps|draws)|steps/\d{8}([./].*)?|draws/\d{8}\.safetensors"
 JOB = (r"(\d+(_\d+)*_(submission\.sh|submitted\.pkl|result\.pkl|log\.(err|out))|"
        r"(submission_file_)?[\da-f]{32}\.(sh|pkl))(\.save_tmp)?")  # fmt: skip
 LOCKS = rf"\.({ID}|tables)\.lock"
@@ -116,6 +116,9 @@ def _is_ours(path: Path, inside: list[Path]) -> bool:
     identity = path.name.strip(".").split(".")[0]
     if not _is_folder(path):
         return path.is_file() and not path.is_symlink() and _begins(path, identity)
+    if path.name.endswith(".checkpoints"):
+        parts = left_in(path, age=0)
+        return all(one in parts or one.parent in parts or _is_of_a_fit(one) for one in inside)
     known, sign, word = _layout(path, identity)
     if not all(re.fullmatch(known, one.relative_to(path).as_posix()) for one in inside):
         return False
@@ -128,11 +131,16 @@ def _layout(folder: Path, identity: str) -> tuple[str, str, str]:
     """The names of a folder's files; one of them, and a word that is in it."""
     if folder.name == JOBS:
         return f"{JOB}|{MADE_BY}", MADE_BY, "experiments"
-    if folder.name.endswith(".checkpoints"):
-        return CHECKPOINTS, "run.json", "fingerprint"
     if folder.name.startswith("."):
         return f"{RUN}|{MADE_BY}", MADE_BY, "experiments"
     return RUN, MANIFEST, identity
+
+
+def _is_of_a_fit(path: Path) -> bool:
+    """Whether a file is a checkpoint's, or the lock of one who wrote them."""
+    if path.name == LOCK:
+        return path.is_file() and _begins(path, "")
+    return sealed.NAME.fullmatch(path.name) is not None and sealed.is_ours(path)
 
 
 def _begins(path: Path, identity: str) -> bool:

@@ -18,7 +18,10 @@ from experiments.sweep import sweep_here
 from experiments.system import Outcome
 from experiments.tasks import Options, Show, tasks_of
 from experiments.tune import Found
+from pmf import sealed
+from pmf.checkpoint import STATE
 from pmf.errors import InputError
+from pmf.locks import LOCK
 
 SILENT = Show(lambda task: None, lambda *told: None, lambda task, failure: None)
 
@@ -120,9 +123,13 @@ def test_a_run_is_found_by_the_beginning_of_its_name(tmp_path):
 
 def test_only_what_nobody_works_on_is_removed(tmp_path):
     home, (a, b, c, d, e, f) = tmp_path / "one", (letter * 12 for letter in "abcdef")
-    for name in (f".{a}.checkpoints/steps/00000001", f".{a}.x1y2z3w4", f".{b}.checkpoints/steps",
+    for name in (f".{a}.checkpoints", f".{a}.x1y2z3w4", f".{b}.checkpoints", f".{c}.checkpoints",
                  c, "studies"):  # fmt: skip
         (home / name).mkdir(parents=True)
+    for name in (a, c):
+        sealed.write(home / f".{name}.checkpoints", 1, STATE, {}, {})
+        (home / f".{name}.checkpoints" / LOCK).write_text("pmf lock: process 1 on host\n")
+    (home / f".{c}.checkpoints" / f"00000002-{'0' * 16}{STATE}").write_text("mine")
     for name in (f"{d}.json", f"{d}.journal", f"{e}.journal", f"{f}.journal", f".{e}.lock"):
         (home / "studies" / name).touch()
     (home / f".{a}.lock").write_text("pmf lock: process 1 on host\n")  # which was killed
@@ -130,7 +137,7 @@ def test_only_what_nobody_works_on_is_removed(tmp_path):
         found = leftovers(tmp_path)
         with pytest.raises(InputError, match=f"a process works on {b}, {f}"):
             whole_experiment(tmp_path, "one")
-    assert not found.left
+    assert found.left == [home / f".{c}.checkpoints"]
     assert {str(thing.path.relative_to(home)) for thing in found.ours} == {
         f".{a}.checkpoints",
         f".{a}.x1y2z3w4",
