@@ -1,7 +1,5 @@
 """The command `pmf`."""
 
-import platform
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,6 +8,7 @@ import typer
 import pmf
 from pmf.atomic import TABLES, check_target
 from pmf.cli_data import data_app
+from pmf.cli_doctor import doctor
 from pmf.cli_lists import Model, add_lists
 from pmf.cli_reading import with_reading
 from pmf.cli_settings import (
@@ -25,7 +24,6 @@ from pmf.cli_settings import (
 )
 from pmf.cli_split import split
 from pmf.command import SetOrFile, as_json, plain_app, run_app
-from pmf.compilation import kept_in
 from pmf.data.reading import AS_IT_IS, Reading
 from pmf.errors import InputError
 
@@ -58,37 +56,7 @@ def main_options(
     """Probabilistic matrix factorization: fit, evaluate and predict ratings."""
 
 
-@app.command()
-def doctor() -> None:
-    """Versions, devices, and the data sets found."""
-    import jax
-
-    from pmf.data.catalogue import BUNDLED, NAMES
-    from pmf.data.movielens import data_dir, find
-
-    print(f"python           {platform.python_version()} on {platform.platform()}")
-    for package in ("pmf", "jax", "jaxlib", "numpy", "scipy", "pandas", "pyarrow", "optax"):
-        print(f"{package:<16} {metadata.version(package)}")
-    if jax.__version__.startswith("0.10."):
-        print("warning: jax 0.10 can dead-lock in batched Cholesky solves; install another version")
-    print(f"devices          {', '.join(str(device) for device in jax.devices())}")
-    print(f"fused kernel     {_kernel()}")
-    print(f"compiled         {kept_in() or 'not kept: no folder can be written'}")
-    print(f"data folder      {data_dir()} (set PMF_DATA_DIR to change it)")
-    found = [name for name in NAMES if name != BUNDLED and find(name)]
-    print(f"data found       {', '.join([BUNDLED + ' (bundled)', *found])}")
-
-
-def _kernel() -> str:
-    from pmf import cpu
-
-    reason = cpu.why_not()
-    if reason is not None:
-        return f"not in use: {reason}"
-    from pmf.cpu import kept
-
-    where = kept.folder()
-    return f"in use, kept in {where}" if where else "in use, not kept: no folder can be written"
+app.command()(doctor)
 
 
 @app.command()
