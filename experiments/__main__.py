@@ -1,10 +1,5 @@
 """`python -m experiments`: configurations to runs, tables and figures; and runs made again."""
 
-from pmf.start import start
-
-if __name__ == "__main__":
-    start()  # signals are heard before anything heavy is imported
-
 import sys
 from functools import partial
 from pathlib import Path

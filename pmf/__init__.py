@@ -8,9 +8,11 @@ The names below are loaded on first use, so that `import pmf` stays light.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # that of `typing`, whose import takes longer than all else here
 if TYPE_CHECKING:
+    from typing import Any
+
     from pmf.answers import OverlapWarning, UnknownIdWarning
     from pmf.approximate import index_items
     from pmf.checkpoint import Checkpoints
@@ -82,7 +84,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name not in _HOME:
         raise AttributeError(f"module 'pmf' has no attribute {name!r}")
     if name == "load_data":

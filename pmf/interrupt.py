@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from pmf.errors import Interrupted
@@ -92,17 +93,26 @@ def say_last(line: str) -> None:
     _hearing.said = True
 
 
-def _heard(signum: int, frame: object) -> None:
+def _heard(signum: int, frame: FrameType | None) -> None:
     if os.getpid() != _hearing.process:
         os._exit(128 + signum)
     _hearing.came = signum
-    if _hearing.raises:
+    if _hearing.raises and not _imports(frame):
         _hearing.raises = False
         raise _interrupted(signum)
     _remove_passing()
     if not _hearing.said:
         say_last(WORDS[signal.Signals(signum)])
     os._exit(128 + signum)
+
+
+def _imports(frame: FrameType | None) -> bool:
+    """Whether a module is being imported: many make something else of what is raised then, and
+    there is nothing to undo but `passing` files.
+    """
+    while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib"):
+        frame = frame.f_back
+    return frame is not None
 
 
 def _interrupted(signum: int) -> Interrupted:

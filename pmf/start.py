@@ -1,19 +1,32 @@
 """How every command of this project starts, before anything heavy is imported."""
 
+import _signal  # type: ignore[import-not-found]  # of `signal`, which takes its time to load
 import os
 import sys
 from io import TextIOWrapper
 
-from pmf.interrupt import hear
-
 
 def start() -> None:
     """Hear signals, and have standard streams to which everything can be written."""
+    _hear_at_once()
+    from pmf.interrupt import hear
+
     hear()
     _open_closed()
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # what its encoding has not, as `\\xe9`
+        if isinstance(stream, TextIOWrapper):  # what its encoding has not, as `\xe9`
             stream.reconfigure(errors="backslashreplace")
+
+
+def _hear_at_once() -> None:
+    """Until the import of `pmf.interrupt` is done, which takes some milliseconds, too."""
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, _leave)
+
+
+def _leave(signum: int, frame: object) -> None:
+    os.write(2, b"interrupted\n")
+    os._exit(128 + signum)
 
 
 def _open_closed() -> None:

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from tests.robustness import signals
+
 BEGIN = """
 import gc, os, signal, sys
 from pathlib import Path
@@ -49,6 +51,15 @@ work(body)""",
 def body():
     try: kill(); (lambda: None)()
     except BaseException: raise ImportError("numpy.core.multiarray failed to import")
+work(body)""",
+    "in an import that prints what it catches": """
+def body():
+    Path("printing.py").write_text(
+        "import os, signal, sys, traceback\\ntry: os.kill(os.getpid(), signal.SIGINT); len('')\\n"
+        "except BaseException: traceback.print_exc()")
+    sys.path.insert(0, os.getcwd())
+    with passing(Path("printing.py")), passing(Path("__pycache__")):
+        import printing
 work(body)""",
     "again while cleaning up": """
 def body():
@@ -118,3 +129,10 @@ def test_what_the_encoding_has_not_is_written_as_an_escape(tmp_path):
         [sys.executable, "-c", script], capture_output=True, env=os.environ | environment
     )
     assert (done.returncode, done.stdout) == (0, b"caf\\xe9 \\udcff\n"), done.stderr
+
+
+@pytest.mark.slow
+def test_a_signal_at_any_moment_ends_a_command_with_a_word():
+    found = signals.torment("pmf doctor", 6, 1.5, seed=1)
+    assert not found["went on"] + found["otherwise"], found
+    assert found["interrupted"], found

@@ -1,5 +1,5 @@
-"""Saves that are killed, in short: `tests.robustness.kills`. Catches: a model that is not whole, and
-hidden files that stay for ever."""
+"""Saves that are killed, in short: `tests.robustness.kills`. Catches: a model that is not whole,
+and hidden files that stay for ever."""
 
 import json
 import os
@@ -12,6 +12,7 @@ import pytest
 import pmf
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks")
 def test_one_save_after_many_kills_leaves_nothing(tmp_path):
     frame = pd.DataFrame({"user": [1, 1, 2, 2], "item": [1, 2, 1, 3], "rating": [1.0, 2, 3, 5]})
