@@ -344,10 +344,8 @@ def _checked(
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        lines = []
-        for item in error.errors():
-            key = str(item["loc"][0]) if item["loc"] else ""
-            lines.append((places or {}).get(key, where) + describe(item, model))
+        found = describe(error, model).items()
+        lines = [(places or {}).get(key, where) + sentence for key, sentence in found]
         raise InputError(f"{source}: {'; '.join(lines)}") from error
 
 

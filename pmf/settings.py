@@ -4,7 +4,17 @@ import difflib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+from types import UnionType
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
@@ -276,20 +286,59 @@ def _in_words(value: Any) -> str:
 
 
 def make_settings(values: dict[str, Any]) -> Settings:
-    """`Settings` from keyword arguments; `InputError` with one line a mistake."""
+    """`Settings` from keyword arguments; `InputError` with a sentence for each mistake."""
     return settings_of(Settings, values)
 
 
 def settings_of(model: type[Model], values: dict[str, Any]) -> Model:
-    """Settings of a kind from keyword arguments; `InputError` with one line a mistake."""
+    """Settings of a kind from keyword arguments; `InputError` with a sentence for each mistake."""
     try:
         return model(**values)
     except ValidationError as error:
-        raise InputError("; ".join(describe(item, model) for item in error.errors())) from error
+        raise InputError("; ".join(describe(error, model).values())) from error
 
 
-def describe(item: Any, model: type[BaseModel]) -> str:
-    """One of pydantic's errors in one line, with the nearest valid name for an unknown one."""
+def describe(error: ValidationError, model: type[BaseModel]) -> dict[str, str]:
+    """What pydantic finds wrong, by the setting that it is about: a sentence for each."""
+    by_name: dict[str, list[Any]] = {}
+    for item in error.errors():
+        by_name.setdefault(str(item["loc"][0]) if item["loc"] else "", []).append(item)
+    return {
+        name: _neither(name, items) if _has_kinds(model, name) else _each(items, model)
+        for name, items in by_name.items()
+    }
+
+
+def _has_kinds(model: type[BaseModel], name: str) -> bool:
+    """Whether a setting may be of several kinds, as a number or a word; None is no kind."""
+    kind = model.model_fields[name].annotation if name in model.model_fields else None
+    is_union = get_origin(kind) in (Union, UnionType)
+    return is_union and len([one for one in get_args(kind) if one is not type(None)]) > 1
+
+
+def _neither(name: str, items: list[Any]) -> str:
+    """Why a value is of none of a setting's kinds; or of the one that it seems to be, what of it.
+
+    The second part of an error's place is the kind that was tried.
+    """
+    inside = [item for item in items if len(item["loc"]) > 2]
+    if inside:
+        places = (".".join(map(str, (name, *item["loc"][2:]))) for item in inside)
+        messages = (item["msg"] for item in inside)
+        return "; ".join(map(": ".join, zip(places, messages, strict=True)))
+    own = [item["msg"] for item in items if item["type"] == "value_error"]
+    if own:
+        return f"{name}: {own[0]}"
+    first, *others = (item["msg"].split(", unable to")[0] for item in items)
+    return ", or ".join([f"{name}: {first}", *(x.removeprefix("Input should be ") for x in others)])
+
+
+def _each(items: list[Any], model: type[BaseModel]) -> str:
+    return "; ".join(_described(item, model) for item in items)
+
+
+def _described(item: Any, model: type[BaseModel]) -> str:
+    """One of pydantic's errors, with the nearest valid name for an unknown one."""
     name = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
         known = list(model.model_fields)
