@@ -7,10 +7,13 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from grids import ARMS, TOML, finish, write
 
@@ -18,9 +21,12 @@ from experiments import tune
 from experiments.config import load
 from experiments.cores import available, narrowed, share
 from experiments.display import Clock, display, in_words
+from experiments.folders import only_one
 from experiments.identity import identify
 from experiments.sealed import write_json
 from experiments.sweep import Slots, sweep_here, sweep_in
+from experiments.system import Outcome
+from experiments.systems import SYSTEMS
 from experiments.tasks import Failure, Options, Show, Task, check_resumable, tasks_of
 from pmf import sealed
 from pmf.checkpoint import STATE
@@ -281,3 +287,96 @@ def test_the_time_left_is_what_finished_tasks_took(monkeypatch, untitled, capsys
         show.started(tasks[0])
         show.finished(tasks[0], None)
     assert capsys.readouterr().err == "tiny 1/1: s: 0.0 s\n"
+
+
+def test_what_another_process_works_on_is_left_to_it_and_found_later(untitled, tmp_path):
+    """It is not started, nor is what waits for it; the others are done meanwhile."""
+    log, told, looks = [], [], {"s": 3}
+
+    class Held(Task):
+        @property
+        def holder(self):
+            looks[self.key] = looks.get(self.key, 0) - 1
+            return "process 7 on host" if looks[self.key] > 0 else None
+
+    tasks = [Held(*task(key, needs)) for key, needs in (("s", None), ("a", "s"), ("t", None))]
+    show = SILENT._replace(held=lambda one, holder: told.append((one.key, holder)))
+    at_hand = iter([[], []])  # what has ended, while nothing of ours is under way
+
+    @contextmanager
+    def polled():
+        with slots(set(), log) as (start, wait):
+            yield Slots(start, lambda: wait() if len(log) % 2 else next(at_hand))
+
+    assert sweep_in(polled(), 1, tasks, show) == []
+    assert [x for x in log if isinstance(x, str)] == ["-t", "-s", "-a"]
+    assert told == [("s", "process 7 on host")]
+
+
+def test_two_sweeps_at_once_share_the_runs_and_make_each_once(tmp_path, monkeypatch):
+    """Both end without a failure, when all is there."""
+    made, both = [], threading.Barrier(2)
+
+    def predict(settings, split, *rest):
+        made.append(settings.seed)
+        both.wait(60)  # each is in the middle of one run while the other begins its next
+        return Outcome(np.full(len(split.test), 3.0))
+
+    monkeypatch.setitem(SYSTEMS, "pmf", SYSTEMS["pmf"]._replace(fit_and_predict=predict))
+    points = identify(load(write(tmp_path), [*LITTLE, "model.seed=[0, 1, 2, 3]"]))
+    options = Options(tmp_path / "runs")
+    tasks, held = tasks_of(points, options.folder), []
+    show = SILENT._replace(held=lambda task, holder: held.append(holder))
+    options.folder.mkdir()
+    with ThreadPoolExecutor(2) as threads:
+        sweeps = [threads.submit(sweep_here, tasks, options, show) for _ in range(2)]
+        assert [sweep.result() for sweep in sweeps] == [[], []]
+    assert sorted(made) == [0, 1, 2, 3] and f"process {os.getpid()} on " in held[0]
+    assert {path.name for path in options.folder.iterdir()} == {point.id for point in points}
+    assert tasks_of(points, options.folder) == []
+
+
+def test_checkpoints_of_a_run_that_goes_on_are_no_leftovers(tmp_path):
+    (first, *_) = tasks_of(identify(load(write(tmp_path), [])), tmp_path)
+    (tmp_path / f".{first.key}.checkpoints" / "steps" / "1").mkdir(parents=True)
+    with only_one(first.place):
+        check_resumable([first], Options(tmp_path))
+    with pytest.raises(InputError, match="1 interrupted runs left checkpoints"):
+        check_resumable([first], Options(tmp_path))
+
+
+OWN = """
+import time
+from pydantic import BaseModel, ConfigDict
+from experiments.system import Outcome, System
+
+class Constant(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    level: float = 3.0
+
+def fit_and_predict(settings, split, dataset, on_step, checkpoints):
+    time.sleep(1)  # so that the other process meets this one
+    return Outcome(mean=split.test["rating"].to_numpy() * 0 + settings.level)
+
+SYSTEM = System(Constant, fit_and_predict)
+"""
+OWN_TOML = """
+data = "{data}"
+system = "mine.py:SYSTEM"
+[split]
+kind = "sample_records"
+[model]
+level = [2.0, 2.5, 3.0, 3.5]
+"""
+
+
+@pytest.mark.slow
+def test_the_command_twice_at_once_ends_twice_with_the_same_tables(tmp_path):
+    (tmp_path / "mine.py").write_text(OWN)
+    config = write(tmp_path, OWN_TOML)
+    both = [command(config, "--no-figures") for _ in range(2)]
+    said = [process.communicate(timeout=300) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert said[0][0] == said[1][0] and len(said[0][0].splitlines()) > 4
+    left = [path.name for path in (tmp_path / "runs" / "tiny").glob(".*")]
+    assert left == []
