@@ -57,7 +57,8 @@ def make(folder: Path) -> None:
 def appearing(folder: Path) -> Iterator[Path]:
     """A temporary folder to fill; on success it is synced and renamed to `folder`.
 
-    On failure nothing is left. After a power cut `folder` is there whole, or not at all.
+    On failure nothing is left. After a power cut `folder` is there whole, or not at all. Raises
+    `InputError` where the system refuses, as for a full disk.
     """
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
@@ -70,6 +71,11 @@ def appearing(folder: Path) -> Iterator[Path]:
         temporary.chmod(0o755)
         temporary.rename(folder)
         _sync(folder.parent)
+    except OSError as error:
+        raise InputError(
+            f"cannot write {folder}: {error.strerror or error}; free some space or mend the folder, "
+            "and run again"
+        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -13,7 +13,10 @@ from experiments.folders import MADE, MADE_BY, make, only_one, write_manifest
 from experiments.leftovers import leftovers
 from experiments.sealed import sealed, write_json
 from experiments.sources import write_sources
+from pmf import sealed as checkpoints
+from pmf.checkpoint import STATE
 from pmf.errors import InputError
+from pmf.locks import LOCK
 
 A, B, C, D, E = (letter * 12 for letter in "abcde")
 # What people have beside runs, of names that a program could take for its own.
@@ -33,9 +36,9 @@ def ours(home: Path) -> list[str]:
     """One of each thing that interrupted work leaves; their names."""
     studies = home / "studies"
     left = home / f".{D}.checkpoints"
-    (left / "steps" / "00000004").mkdir(parents=True)
-    (left / "steps" / "00000004" / "arrays").touch()
-    (left / "run.json").write_text('{"fingerprint": 1}')
+    left.mkdir()
+    checkpoints.write(left, 4, STATE, {}, {})
+    (left / LOCK).write_text("pmf lock: process 1 on host\n")
     unfinished = home / f".{D}.a1b2c3d4"
     unfinished.mkdir()
     (unfinished / MADE_BY).write_text(MADE)
@@ -82,7 +85,7 @@ def everything(folder: Path) -> dict[str, str]:
     """Each path below a folder, through no link, and what it is."""
     found = {}
     for path in sorted(folder.rglob("*")):
-        kind = os.readlink(path) if path.is_symlink() else path.is_file() and path.read_text()
+        kind = os.readlink(path) if path.is_symlink() else path.is_file() and path.read_bytes()
         found[str(path.relative_to(folder))] = str(kind)
     return found
 

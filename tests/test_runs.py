@@ -18,9 +18,11 @@ from experiments.config import RankingConfig, load
 from experiments.folders import write_manifest
 from experiments.identity import identify
 from experiments.runs import execute
+from experiments.sweep import sweep_here
 from experiments.system import Outcome
 from experiments.systems import SYSTEMS
 from experiments.table import summary
+from experiments.tasks import Options, Show, tasks_of
 from paper_figures import calibration, convergence
 from paper_figures.build import build
 from pmf.data.splits import Split
@@ -226,6 +228,25 @@ def test_a_failed_run_leaves_nothing(experiment, tmp_path, monkeypatch):
     with pytest.raises(NotFiniteError):
         execute(identify(experiment)[0], tmp_path / "runs" / "x", quiet)
     assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(experiment, tmp_path, monkeypatch):
+    """While the last file but one is written; the sweep goes on, and says which run it was."""
+    fake(Outcome(np.full(200, 3.0)), monkeypatch)
+    folder, points = tmp_path / "runs", identify(experiment)
+
+    def full(facts_folder, facts):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(runs, "write_manifest", full)
+    silent = Show(lambda task: None, lambda *told: None, lambda task, failure: None)
+    failures = sweep_here(tasks_of(points, folder), Options(folder), silent)
+    assert [failure.message for failure in failures] == [
+        f"cannot write {folder / point.id}: No space left on device; free some space or mend the "
+        "folder, and run again"
+        for point in points
+    ]
+    assert not any(failure.details for failure in failures) and list(folder.iterdir()) == []
 
 
 def test_a_trace_keeps_its_ends_is_dense_at_first_and_has_no_holes():
