@@ -73,8 +73,8 @@ def appearing(folder: Path) -> Iterator[Path]:
         _sync(folder.parent)
     except OSError as error:
         raise InputError(
-            f"cannot write {folder}: {error.strerror or error}; free some space or mend the folder, "
-            "and run again"
+            f"cannot write {folder}: {error.strerror or error}; free some space or mend the "
+            "folder, and run again"
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
