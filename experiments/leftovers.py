@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from experiments.folders import ID, JOBS, MADE_BY, MANIFEST, STUDIES
-from experiments.sources import SOURCES
+from experiments.sources import SOURCES, read_sources
 from pmf import sealed
 from pmf.atomic import left_in
 from pmf.errors import InputError
@@ -91,7 +91,12 @@ def _candidates(experiment: Path) -> list[Path]:
 def _finished(experiment: Path) -> list[Path]:
     """Runs, searches and, where `sources.json` says that they are tables, those and figures."""
     names = rf"{ID}|{OUTPUTS}" if (experiment / SOURCES).is_file() else ID
-    found = [path for path in _all(experiment) if re.fullmatch(names, path.name)]
+    tables = (read_sources(experiment) or {"tables": {}})["tables"]
+    found = [
+        path
+        for path in _all(experiment)
+        if re.fullmatch(names, path.name) and (path.suffix != ".csv" or path.name in tables)
+    ]
     searched = rf"{ID}\.(json|journal)"
     found += [path for path in _all(experiment / STUDIES) if re.fullmatch(searched, path.name)]
     return found
