@@ -29,6 +29,7 @@ from pmf.sealed import DAMAGE, Facts, step_of
 
 FORMAT = 2
 PROGRAM = "programs that steps compile to"
+MANY = 5  # differences to another run that are told
 STATE, DRAWS, PROBE = ".pmf-state", ".pmf-draws", ".pmf-probe"
 
 
@@ -231,11 +232,12 @@ class CheckpointFolder:
         if PROGRAM not in found and PROGRAM in names:
             names.remove(PROGRAM)  # written on a mesh, or before the run compiled anything
         if names:
-            changes = "; ".join(_change(n, found.get(n), self.fingerprint[n]) for n in names)
+            changes = [_change(n, found.get(n), self.fingerprint[n]) for n in names[:MANY]]
+            changes += [f"and {len(names) - MANY} more"] if len(names) > MANY else []
             raise _OtherRun(
-                f"{self.path} holds the checkpoints of another run: {changes}. Resume with what it "
-                "was started with (numbers are the same bit for bit only then), or name another "
-                "folder"
+                f"{self.path} holds the checkpoints of another run: {'; '.join(changes)}. Resume "
+                "with what it was started with (numbers are the same bit for bit only then), or "
+                "name another folder"
             )
 
     def _later(self) -> list[Path]:

@@ -65,14 +65,43 @@ def fitted() -> dict:
     }
 
 
+def resumed() -> dict:
+    """The same after a stop, which a signal asks the first process for: both stop and go on."""
+    folder = os.environ["KEPT"]
+    plan = pmf.Checkpoints(folder, every_minutes=None, resume=True)
+
+    def stop(phase: str, step: int, total: int) -> None:
+        if (phase, step, jax.process_index()) == ("als", 2, 0):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    try:
+        pmf.PMF(rank=3, method="als", devices="all", **FITS["als"]).fit(
+            FRAME[:400], heldout=FRAME[400:], on_step=stop, checkpoints=plan
+        )
+    except pmf.Interrupted as stopped:
+        said = str(stopped)
+    begun = []
+    model = pmf.PMF(rank=3, method="als", devices="all", **FITS["als"]).fit(
+        FRAME[:400], FRAME[400:], lambda phase, step, total: begun.append(step), checkpoints=plan
+    )
+    files = sorted(os.listdir(folder))
+    return {"mean": model.predict(FRAME[400:])["mean"].tolist(), "said": said, "begun": begun[0],
+            "heldout": model.heldout_prediction.mean.tolist(), "files": len(files)}  # fmt: skip
+
+
 def main(port: str, num: str, process: str, methods: str, num_steps: str, die_at: str) -> None:
     initialise(f"127.0.0.1:{port}", int(num), int(process), HEARTBEAT_SECONDS)
     part = part_of(int(num), int(process))
     result = {
-        method: fitted() if method == "fit" else outcome(method, part, int(num_steps), int(die_at))
+        method: WHOLE[method]()
+        if method in WHOLE
+        else outcome(method, part, int(num_steps), int(die_at))
         for method in methods.split(",")
     }
     print(json.dumps(result))
+
+
+WHOLE = {"fit": fitted, "resumed": resumed}
 
 
 if __name__ == "__main__":

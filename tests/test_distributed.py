@@ -31,12 +31,14 @@ def free_port() -> int:
         return held.getsockname()[1]
 
 
-def run_job(methods: str, num_steps: int, die_at: tuple[int, int]) -> list[tuple[int, str, str]]:
+def run_job(
+    methods: str, num_steps: int, die_at: tuple[int, int], **more: str
+) -> list[tuple[int, str, str]]:
     """(exit code, standard output, standard error) of each of two processes."""
     port = free_port()
     # A machine's own flags, such as a number of devices, are not for the job.
     kept = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
-    environment = kept | {"PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)])}
+    environment = kept | more | {"PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)])}
     processes = [
         subprocess.Popen(
             [sys.executable, str(HERE / "distributed_worker.py"), str(port), "2", str(process),
@@ -77,13 +79,18 @@ def assert_state_equals_one_process(found: dict, method: str) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_equal_one():
-    one, other = results(run_job("gibbs,map,fit", 3, (NEVER, NEVER)))
+def test_two_processes_equal_one(tmp_path):
+    """Stopped and resumed, too: both stop after the same step, one writes, and both go on."""
+    kept = str(tmp_path / "kept")
+    one, other = results(run_job("gibbs,map,fit,resumed", 3, (NEVER, NEVER), KEPT=kept))
     assert one == other
     assert_state_equals_one_process(one["gibbs"], "gibbs")
     assert_state_equals_one_process(one["map"], "map")
     model = PMF(rank=3, method="als", **FITS["als"]).fit(FRAME[:400], heldout=FRAME[400:])
     np.testing.assert_allclose(one["fit"]["mean"], model.predict(FRAME[400:])["mean"], atol=1e-4)
+    assert {name: one["resumed"][name] for name in one["fit"]} == one["fit"]
+    assert one["resumed"]["begun"] == 3 and one["resumed"]["files"] == 1
+    assert "als: stopped by SIGTERM after step 2; resume" in one["resumed"]["said"]
     heldout = model.heldout_prediction.mean
     np.testing.assert_allclose(one["fit"]["heldout"], heldout, atol=1e-4)
 

@@ -113,18 +113,19 @@ def in_a_write(folder: Path) -> bool:
 
 def same(one: Path, two: Path) -> bool:
     """Whether two model files agree in every bit of every number but times."""
-    from pmf.store import load
+    from pmf import load
 
-    fits = [load(path / "model.pmf")[1].fit for path in (one, two)]
-    arrays = [[*fit.draws.user, *fit.draws.item, fit.draws.mu, fit.noise_variance] for fit in fits]
-    traces = [
-        # As text, in which a NaN equals itself and other numbers are exact.
-        repr([record._replace(seconds=0.0) for record in fit.records])
-        + repr((fit.log_posterior, fit.stopped, fit.search.chosen))
-        for fit in fits
-    ]
-    bits = [[(x.dtype, x.shape, x.tobytes()) for x in part] for part in arrays]
-    return bits[0] == bits[1] and traces[0] == traces[1]
+    return bits_of(load(one / "model.pmf")) == bits_of(load(two / "model.pmf"))
+
+
+def bits_of(model: Any) -> str:
+    """Every bit of every number of a fitted model but times, as text."""
+    fit = model.require_fitted().fit
+    arrays = [*fit.draws.user, *fit.draws.item, fit.draws.mu, fit.noise_variance]
+    # As text, in which a NaN equals itself and other numbers are exact.
+    trace = [record._replace(seconds=0.0) for record in fit.records]
+    bits = [(x.dtype.str, x.shape, x.tobytes().hex()) for x in map(np.asarray, arrays)]
+    return repr((bits, trace, fit.log_posterior, fit.stopped, fit.search.chosen))
 
 
 def torment(

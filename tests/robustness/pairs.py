@@ -1,0 +1,146 @@
+"""`python -m tests.robustness.pairs`: two processes on one folder at the same moment.
+
+Of two fits one finishes, with the bits of a fit that was alone, and the other is told in one line
+which process on which host holds the folder. Both finish only where the first was done before the
+second began, which is counted apart. Anything else is a failure; exit code 1 where there is one.
+`KINDS` has what the two do.
+"""
+
+import multiprocessing
+import os
+import re
+import socket
+import sys
+import tempfile
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import typer
+
+from pmf.command import run_app
+from pmf.errors import InputError
+
+SECONDS = 300.0  # after which a process that waits for ever is ended
+OUTCOMES = "one told", "one after the other", "failed"
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+class Kind(NamedTuple):
+    """What two processes do in a folder, and what is left there.
+
+    `work(folder)` raises `InputError` where it is told. `are_right(folder, pids)` says whether the
+    processes that finished left what they should.
+    """
+
+    work: Callable[[Path], None]
+    are_right: Callable[[Path, list[int]], bool]
+
+
+class End(NamedTuple):
+    """How a process ended: "finished", "told" or "failed", and what it said."""
+
+    pid: int
+    how: str
+    said: str
+
+
+def fit(folder: Path) -> None:
+    """A fit with checkpoints in the folder, and its bits beside it, named by the process."""
+    from tests.robustness.checkpoints import fit
+    from tests.robustness.kill import bits_of
+
+    model, _ = fit(folder / "kept")
+    (folder / f"{os.getpid()}.txt").write_text(bits_of(model))
+
+
+def are_same_fits(folder: Path, pids: list[int]) -> bool:
+    """Whether each that finished has the bits of a fit that knew no checkpoints."""
+    from tests.robustness.checkpoints import truth
+
+    return all((folder / f"{pid}.txt").read_text() == truth() for pid in pids)
+
+
+KINDS = {"fit": Kind(fit, are_same_fits)}
+
+
+def _live(kind: str, folder: Path, together: Any, ends: Any) -> None:
+    """What a process does: wait for the other, work, and say how that ended."""
+    together.wait(SECONDS)
+    try:
+        KINDS[kind].work(folder)
+        end = End(os.getpid(), "finished", "")
+    except InputError as error:
+        end = End(os.getpid(), "told", str(error))
+    except BaseException:
+        end = End(os.getpid(), "failed", traceback.format_exc())
+    ends.put(end)
+
+
+def pair(kind: str, folder: Path) -> list[End]:
+    """Two processes that begin at once in a new folder."""
+    context = multiprocessing.get_context("forkserver")  # which has imported all that takes time
+    context.set_forkserver_preload(["tests.robustness.checkpoints"])
+    together, ends = context.Barrier(2), context.Queue()
+    processes = [
+        context.Process(target=_live, args=(kind, folder, together, ends)) for _ in range(2)
+    ]
+    for process in processes:
+        process.start()
+    try:
+        return [ends.get(timeout=SECONDS) for _ in processes]
+    finally:
+        for process in processes:
+            process.join(SECONDS)
+            process.kill()
+
+
+def verdict(kind: str, folder: Path, ends: list[End]) -> tuple[str, str]:
+    """One of `OUTCOMES`, and what is wrong where it is "failed"."""
+    finished = [end.pid for end in ends if end.how == "finished"]
+    told = [end for end in ends if end.how == "told"]
+    if len(finished) + len(told) < 2 or not finished:
+        return "failed", "; ".join(f"{end.how}: {end.said}" for end in ends)
+    if not KINDS[kind].are_right(folder, finished):
+        return "failed", "other bits"
+    if not told:
+        return "one after the other", ""
+    holder = f"process {finished[0]} on {socket.gethostname()} ("
+    if not re.fullmatch(rf".*{re.escape(holder)}.*", told[0].said):  # one line
+        return "failed", f"told otherwise: {told[0].said}"
+    return "one told", ""
+
+
+def run(kind: str, count: int) -> tuple[Counter[str], list[str]]:
+    """How often each outcome came of so many pairs, and what failed."""
+    total: Counter[str] = Counter()
+    failures = []
+    for number in range(count):
+        with tempfile.TemporaryDirectory() as name:
+            outcome, wrong = verdict(kind, Path(name), pair(kind, Path(name)))
+        total[outcome] += 1
+        if outcome == "failed":
+            failures.append(f"{kind} {number}: {wrong}")
+    return total, failures
+
+
+@app.command()
+def main(
+    count: Annotated[int, typer.Option(help="How many pairs of each kind.")] = 100,
+) -> int:
+    """Start pairs of processes, and count what comes of them."""
+    bad = False
+    for kind in KINDS:
+        total, failures = run(kind, count)
+        for failure in failures:
+            print(failure, file=sys.stderr)
+        print(f"{kind}: " + ", ".join(f"{total[name]} {name}" for name in OUTCOMES))
+        bad = bad or bool(failures)
+    return int(bad)
+
+
+if __name__ == "__main__":
+    run_app(app)
