@@ -119,6 +119,9 @@ def test_a_run_is_found_by_the_beginning_of_its_name(tmp_path):
         find_run(tmp_path, "abd")
     with pytest.raises(InputError, match="no such run among the 4"):
         find_run(tmp_path, "f")
+    for name in ("**x", "*", "..", "", "../one/abc1", f"{first}0", "ABC1"):
+        with pytest.raises(InputError, match="not an identity, which has up to 12 digits"):
+            find_run(tmp_path, name)
 
 
 def test_only_what_nobody_works_on_is_removed(tmp_path):
