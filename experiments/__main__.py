@@ -9,6 +9,7 @@ import typer
 
 from pmf.command import plain_app, run_app
 from pmf.errors import InputError
+from pmf.limits import check_memory
 
 if TYPE_CHECKING:
     from experiments.config import Experiment
@@ -109,6 +110,7 @@ def run(
     A run that fails does not end the others: they are listed at the end, and the exit code is 1.
     Finished runs and finished trials of a search are never done again.
     """
+    check_memory()
     from experiments import tasks as work
     from experiments.estimate import Costs
     from experiments.folders import in_turn, make
@@ -255,6 +257,7 @@ def reproduce(
     On the machine, versions and code that made it the same bits are expected; otherwise what has
     changed is named, and differences of up to 1e-5 are allowed. The exit code is 1 for more.
     """
+    check_memory()
     from experiments import cores, folders
 
     folder = folders.find_run(runs_dir, run_id)

@@ -26,6 +26,7 @@ from pmf.cli_split import split
 from pmf.command import SetOrFile, as_json, plain_app, run_app
 from pmf.data.reading import AS_IT_IS, Reading
 from pmf.errors import InputError
+from pmf.limits import check_memory
 
 # The heavy rooms are imported inside the commands, so that --help answers at once. The choices of
 # their settings are repeated here for the same reason.
@@ -117,6 +118,7 @@ def fit(
 
     With --checkpoints, SIGINT and SIGTERM end the fit after the step and a checkpoint.
     """
+    check_memory()
     from pmf.checkpoint import Checkpoints
     from pmf.data.catalogue import files_of
     from pmf.estimator import PMF
@@ -202,6 +204,7 @@ def evaluate(
 
     No row is dropped: what is unknown is predicted by the mean and the known bias, and counted.
     """
+    check_memory()
     from pmf.data.catalogue import load as load_data
     from pmf.estimator import load
     from pmf.evaluate.report import ranked, report
@@ -246,6 +249,7 @@ def predict(
     reading: Reading = AS_IT_IS,
 ) -> None:
     """Predict the rating of each pair, with an interval, in the file's order."""
+    check_memory()
     from pmf.data.files import read_ratings, write_table
     from pmf.estimator import load
 

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from pmf.limits import check_memory
+
 PACKAGES = (
     "pmf", "jax", "jaxlib", "numpy", "scipy", "pandas", "pyarrow", "optax",
 )  # fmt: skip
@@ -31,6 +33,7 @@ def doctor(
     That is half-written files in the current folder and the data folder, and ratings that a fit
     kept on disk: older than a day, and held by no living process.
     """
+    check_memory()
     from pmf.data.movielens import data_dir
 
     _say_what_computes()

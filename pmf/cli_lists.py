@@ -12,6 +12,7 @@ from pmf.cli_reading import with_reading
 from pmf.command import SetOrFile
 from pmf.data.reading import AS_IT_IS, Reading
 from pmf.errors import InputError
+from pmf.limits import check_memory
 
 Model = Annotated[Path, typer.Argument(help="A model file, as pmf fit writes.")]
 Count = Annotated[
@@ -71,6 +72,7 @@ def recommend(
     in_json: InJson = False,
 ) -> None:
     """The best items for users that the model was fitted to."""
+    check_memory()
     import pmf
 
     if everyone == bool(user):
@@ -99,6 +101,7 @@ def similar(
     in_json: InJson = False,
 ) -> None:
     """The items whose factors point most nearly the same way."""
+    check_memory()
     import pmf
 
     _show(pmf.similar_items(pmf.load(model), _id(item), count), titles, in_json)
@@ -116,6 +119,7 @@ def fold_in(
     reading: Reading = AS_IT_IS,
 ) -> None:
     """The best items for new users, from their ratings alone and without a refit."""
+    check_memory()
     import pmf
 
     _check_out(out, in_json, model, titles, ratings)
@@ -141,6 +145,7 @@ def explain(
     The user is folded in from the ratings of the training; the parts add up to the prediction,
     before it is clipped to a scale.
     """
+    check_memory()
     import pmf
     from pmf.folded import ratings_of
 

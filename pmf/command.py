@@ -103,6 +103,10 @@ def _run(command: typer.Typer) -> int:
         return _say(f"error: {error}")
     except MemoryError as error:
         return _say(f"error: not enough memory: {error or 'nothing is left'}", code=1)
+    except RuntimeError as error:  # JAX's, whose class only JAX knows
+        if not str(error).startswith("RESOURCE_EXHAUSTED"):
+            raise
+        return _say(f"error: not enough memory: {error}", code=1)
     except NotFiniteError as error:
         return _say(f"error: {error}", code=1)
     except Interrupted as error:

@@ -42,7 +42,7 @@ FLOORS = [
     {"pmf.lists"},
     {"pmf.estimator"},
     {"pmf.evaluate.report"},
-    {"pmf.cli_reading", "pmf.cli_settings"},
+    {"pmf.cli_reading", "pmf.cli_settings", "pmf.limits"},
     {"pmf.cli_data", "pmf.cli_doctor", "pmf.cli_lists", "pmf.cli_split", "pmf.app.launch",
      "pmf.app.person", "pmf.app.space", "pmf.app.text"},
     {"pmf.cli"},
