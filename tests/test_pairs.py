@@ -20,6 +20,20 @@ def test_of_two_fits_at_once_one_finishes_and_the_other_is_told():
     assert total["one told"] == 2
 
 
+@pytest.mark.slow
+def test_two_sweeps_at_once_share_their_runs():
+    total, failures = pairs.run("sweep", 1)
+    assert not failures, "\n".join(failures)
+    assert total["shared"] == 1
+
+
+def test_a_sweep_that_is_told_has_failed(tmp_path, monkeypatch):
+    monkeypatch.setitem(pairs.KINDS, "sweep", pairs.KINDS["sweep"]._replace(are_right=lambda *x: 1))
+    both = [End(7, "finished", ""), End(8, "finished", "")]
+    assert verdict("sweep", tmp_path, both) == ("shared", "")
+    assert verdict("sweep", tmp_path, [both[0], End(8, "told", HELD)]) == ("failed", HELD)
+
+
 @pytest.mark.parametrize(
     ("ends", "right", "said"),
     [

@@ -2,8 +2,9 @@
 
 Of two fits one finishes, with the bits of a fit that was alone, and the other is told in one line
 which process on which host holds the folder. Both finish only where the first was done before the
-second began, which is counted apart. Anything else is a failure; exit code 1 where there is one.
-`KINDS` has what the two do.
+second began, which is counted apart. Two sweeps share their runs: both finish, with the tables of a
+sweep that was alone. Anything else is a failure; exit code 1 where there is one. `KINDS` has what
+the two do.
 """
 
 import multiprocessing
@@ -15,6 +16,7 @@ import tempfile
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -24,7 +26,7 @@ from pmf.command import run_app
 from pmf.errors import InputError
 
 SECONDS = 300.0  # after which a process that waits for ever is ended
-OUTCOMES = "one told", "one after the other", "failed"
+OUTCOMES = "one told", "one after the other", "shared", "failed"
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -38,6 +40,7 @@ class Kind(NamedTuple):
 
     work: Callable[[Path], None]
     are_right: Callable[[Path, list[int]], bool]
+    is_shared: bool = False  # whether both are to finish
 
 
 class End(NamedTuple):
@@ -64,7 +67,38 @@ def are_same_fits(folder: Path, pids: list[int]) -> bool:
     return all((folder / f"{pid}.txt").read_text() == truth() for pid in pids)
 
 
-KINDS = {"fit": Kind(fit, are_same_fits)}
+def sweep(folder: Path) -> None:
+    """All runs of a small experiment in one folder for both; what is in their tables, beside it."""
+    from tests.robustness.run_folders import described, predicting, run
+
+    own = folder / str(os.getpid())
+    own.mkdir()
+    with predicting():
+        text = run(described(own), folder / "runs" / "tiny")
+    (folder / f"{os.getpid()}.txt").write_text(text)
+
+
+@cache
+def swept() -> str:
+    """The tables of a sweep that was alone."""
+    with tempfile.TemporaryDirectory() as name:
+        sweep(Path(name))
+        return (Path(name) / f"{os.getpid()}.txt").read_text().replace(name, "")
+
+
+def are_same_sweeps(folder: Path, pids: list[int]) -> bool:
+    """Whether each has the tables of a sweep that was alone, and nothing else is left."""
+    texts = [(folder / f"{pid}.txt").read_text().replace(str(folder), "") for pid in pids]
+    left = list((folder / "runs").rglob(".*"))
+    return not left and all(_placeless(text) == _placeless(swept()) for text in texts)
+
+
+def _placeless(text: str) -> str:
+    """A text without the folders, named by processes, that their data lie in."""
+    return re.sub(r"/\d+/ratings.csv", "ratings.csv", text)
+
+
+KINDS = {"fit": Kind(fit, are_same_fits), "sweep": Kind(sweep, are_same_sweeps, is_shared=True)}
 
 
 def _live(kind: str, folder: Path, together: Any, ends: Any) -> None:
@@ -83,7 +117,7 @@ def _live(kind: str, folder: Path, together: Any, ends: Any) -> None:
 def pair(kind: str, folder: Path) -> list[End]:
     """Two processes that begin at once in a new folder."""
     context = multiprocessing.get_context("forkserver")  # which has imported all that takes time
-    context.set_forkserver_preload(["tests.robustness.checkpoints"])
+    context.set_forkserver_preload(["tests.robustness.checkpoints", "tests.robustness.run_folders"])
     together, ends = context.Barrier(2), context.Queue()
     processes = [
         context.Process(target=_live, args=(kind, folder, together, ends)) for _ in range(2)
@@ -106,6 +140,8 @@ def verdict(kind: str, folder: Path, ends: list[End]) -> tuple[str, str]:
         return "failed", "; ".join(f"{end.how}: {end.said}" for end in ends)
     if not KINDS[kind].are_right(folder, finished):
         return "failed", "other bits"
+    if KINDS[kind].is_shared:
+        return ("failed", told[0].said) if told else ("shared", "")
     if not told:
         return "one after the other", ""
     holder = f"process {finished[0]} on {socket.gethostname()} ("

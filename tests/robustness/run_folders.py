@@ -24,7 +24,8 @@ from experiments import tune
 from experiments.collect import collect
 from experiments.comparisons import comparisons
 from experiments.config import Experiment, load
-from experiments.folders import find_run
+from experiments.folders import find_run, in_turn
+from experiments.folders import make as make_folder
 from experiments.identity import Point, identify
 from experiments.outputs import members, write_tables
 from experiments.reproduce import reproduce, text
@@ -93,6 +94,16 @@ def predicting() -> Any:
 
 def make(home: Path) -> Made:
     """The two experiments, in a new folder. Call it, and all else, while `predicting`."""
+    made = described(home)
+    run(made, home / "finished" / "tiny")
+    folder = home / "stopped" / "tiny"
+    with mock.patch.object(tune, "propose", side_effect=_once(tune.propose)):
+        sweep_here(tasks_of(made.points[:1], folder), Options(folder), SILENT)
+    return made
+
+
+def described(home: Path) -> Made:
+    """The experiment and its data in a new folder; none of its runs."""
     rng = np.random.default_rng(0)
     pair = rng.permutation(30 * 40)[:600]
     columns = {"user": pair // 40, "item": pair % 40, "rating": rng.integers(1, 6, 600)}
@@ -100,12 +111,7 @@ def make(home: Path) -> Made:
     config = home / "tiny.toml"
     config.write_text(CONFIG.format(data=home / "ratings.csv"))
     experiment = load(config, [])
-    made = Made(home, experiment, identify(experiment))
-    run(made, home / "finished" / "tiny")
-    folder = home / "stopped" / "tiny"
-    with mock.patch.object(tune, "propose", side_effect=_once(tune.propose)):
-        sweep_here(tasks_of(made.points[:1], folder), Options(folder), SILENT)
-    return made
+    return Made(home, experiment, identify(experiment))
 
 
 def _once(propose: Callable[..., Any]) -> Callable[..., Any]:
@@ -132,7 +138,9 @@ def run(made: Made, folder: Path, resume: bool = False) -> str:
         if failure.details:
             raise RuntimeError(failure.details)
         raise InputError(failure.message)
-    tables = write_tables(made.experiment, made.points, folder, folder)
+    make_folder(folder)
+    with in_turn(folder):
+        tables = write_tables(made.experiment, made.points, folder, folder)
     return summary(tables["runs"], tables["scores"]) + _as_text(tables)
 
 
