@@ -11,6 +11,7 @@ from pathlib import Path
 
 from experiments.sealed import Facts, check_files, digests, read_json, write_json
 from pmf.atomic import replacing
+from pmf.errors import InputError
 
 SOURCES = "sources.json"
 
@@ -29,7 +30,11 @@ def read_sources(folder: Path) -> Facts | None:
     path = folder / SOURCES
     if not path.exists():
         return None
-    return read_json(path, f"remove it, and run or collect {folder.name} again")
+    remedy = f"remove it, and run or collect {folder.name} again"
+    facts = read_json(path, remedy)
+    if not {"runs", "tables"} <= {*facts}:
+        raise InputError(f"{path}: it is another file of this program; {remedy}")
+    return facts
 
 
 def tables_in(folder: Path) -> list[Path]:

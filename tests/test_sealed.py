@@ -141,6 +141,9 @@ def test_a_table_that_was_changed_by_hand_is_noticed(tables):
     (tables / SOURCES).write_text("null")
     with pytest.raises(InputError, match=f"{SOURCES}: without a seal.*; remove it, and run or"):
         read(tables)
+    (tables / SOURCES).write_text(sealed.sealed({"id": "0123456789ab"}))  # whole, and a run's
+    with pytest.raises(InputError, match=f"{SOURCES}: it is another file of this program; remove"):
+        read(tables)
     (tables / SOURCES).unlink()  # as of tables that a person, or an older version, made
     assert "pit" in read(tables) and read_sources(tables) is None
 
