@@ -1,4 +1,4 @@
-"""`python -m tests.robustness.pairs`: two processes on one folder at the same moment.
+"""`python -m tests.robustness.pairs`: two processes on one folder at the same moment, many times.
 
 Of two fits one finishes, with the bits of a fit that was alone, and the other is told in one line
 which process on which host holds the folder. Both finish only where the first was done before the
@@ -101,35 +101,43 @@ def _placeless(text: str) -> str:
 KINDS = {"fit": Kind(fit, are_same_fits), "sweep": Kind(sweep, are_same_sweeps, is_shared=True)}
 
 
-def _live(kind: str, folder: Path, together: Any, ends: Any) -> None:
-    """What a process does: wait for the other, work, and say how that ended."""
-    together.wait(SECONDS)
+def _live(kind: str, home: Path, count: int, together: Any, ends: Any) -> None:
+    """What a process does, so many times: wait for the other, work, and say how that ended."""
+    for number in range(count):
+        together.wait(SECONDS)
+        ends.put((number, _end(kind, home / f"{number}")))
+
+
+def _end(kind: str, folder: Path) -> End:
     try:
         KINDS[kind].work(folder)
-        end = End(os.getpid(), "finished", "")
+        return End(os.getpid(), "finished", "")
     except InputError as error:
-        end = End(os.getpid(), "told", str(error))
-    except BaseException:
-        end = End(os.getpid(), "failed", traceback.format_exc())
-    ends.put(end)
+        return End(os.getpid(), "told", str(error))
+    except Exception:
+        return End(os.getpid(), "failed", traceback.format_exc())
 
 
-def pair(kind: str, folder: Path) -> list[End]:
-    """Two processes that begin at once in a new folder."""
-    context = multiprocessing.get_context("forkserver")  # which has imported all that takes time
-    context.set_forkserver_preload(["tests.robustness.checkpoints", "tests.robustness.run_folders"])
+def races(kind: str, home: Path, count: int) -> list[list[End]]:
+    """How two processes ended in each of so many new folders, where they began at once."""
+    context = multiprocessing.get_context("spawn")
     together, ends = context.Barrier(2), context.Queue()
-    processes = [
-        context.Process(target=_live, args=(kind, folder, together, ends)) for _ in range(2)
-    ]
+    for number in range(count):
+        (home / f"{number}").mkdir()
+    arguments = kind, home, count, together, ends
+    processes = [context.Process(target=_live, args=arguments) for _ in range(2)]
     for process in processes:
         process.start()
+    found: list[list[End]] = [[] for _ in range(count)]
     try:
-        return [ends.get(timeout=SECONDS) for _ in processes]
+        for _ in range(2 * count):
+            number, end = ends.get(timeout=SECONDS)
+            found[number].append(end)
     finally:
         for process in processes:
-            process.join(SECONDS)
             process.kill()
+            process.join()
+    return found
 
 
 def verdict(kind: str, folder: Path, ends: list[End]) -> tuple[str, str]:
@@ -154,12 +162,12 @@ def run(kind: str, count: int) -> tuple[Counter[str], list[str]]:
     """How often each outcome came of so many pairs, and what failed."""
     total: Counter[str] = Counter()
     failures = []
-    for number in range(count):
-        with tempfile.TemporaryDirectory() as name:
-            outcome, wrong = verdict(kind, Path(name), pair(kind, Path(name)))
-        total[outcome] += 1
-        if outcome == "failed":
-            failures.append(f"{kind} {number}: {wrong}")
+    with tempfile.TemporaryDirectory() as name:
+        for number, ends in enumerate(races(kind, Path(name), count)):
+            outcome, wrong = verdict(kind, Path(name) / f"{number}", ends)
+            total[outcome] += 1
+            if outcome == "failed":
+                failures.append(f"{kind} {number}: {wrong}")
     return total, failures
 
 
