@@ -6,7 +6,6 @@ and take back their memory page by page.
 """
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import NamedTuple, TypeAlias
 
 import jax
@@ -15,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from pmf.errors import InputError
+from pmf.programs import forget, program, rung
 from pmf.types import Array, Params, Side
 
 CELLS = 1 << 22  # scores a block
@@ -56,7 +56,7 @@ def item_table(side: Side, rows: np.ndarray) -> np.ndarray:
     return table
 
 
-@jax.jit
+@program
 def products(users: Float[Array, "b d"], items: Float[Array, "d m"]) -> Float[Array, "b m"]:
     """Of all rows with all columns: the scores."""
     # Rounding to fewer bits, as accelerators may, would tie what is not tied.
@@ -66,7 +66,8 @@ def products(users: Float[Array, "b d"], items: Float[Array, "d m"]) -> Float[Ar
 class Block(NamedTuple):
     """The candidates of some users: `scores` (b, m), -inf where a user has rated an item.
 
-    Rows from `end - begin` on repeat the first user, so that all blocks are of one shape.
+    Columns from `num_items` on, where the scores have any, are of no item: -inf. Rows from
+    `end - begin` on repeat the first user, so that all blocks are of one shape.
     """
 
     begin: int
@@ -74,45 +75,62 @@ class Block(NamedTuple):
     scores: Array
 
 
-def blocks(score: Score, users: np.ndarray, num_items: int, seen: Seen) -> Iterator[Block]:
-    """Candidates of `users` (row numbers, which `score` and `seen` are asked for), by blocks.
+def most_users(num_items: int) -> int:
+    """How many users' scores of so many items a block holds."""
+    return max(1, CELLS // num_items)
+
+
+def blocks(
+    score: Score, users: np.ndarray, num_items: int, seen: Seen, size: int | None = None
+) -> Iterator[Block]:
+    """Candidates of `users` (row numbers, which `score` and `seen` are asked for), by blocks of
+    `size` (default: of all, or as many as a block holds).
 
     Raises `InputError` where a score is not finite.
     """
-    size = max(1, min(len(users), CELLS // num_items))
+    forget()
+    size = size or max(1, min(len(users), most_users(num_items)))
     for begin in range(0, len(users), size):
         some = users[begin : begin + size]
         padded = np.concatenate([some, np.repeat(some[:1], size - len(some))])
         place, item = padded_pairs(*seen(some), size)
         scores = jnp.asarray(score(padded))
         finite = _finite(scores)
+        if scores.shape[1] > num_items:
+            scores = _first(scores, num_items)
         yield Block(begin, begin + len(some), _without(scores, place, item))
         if not finite:  # looked at last, as that waits for the device
             raise InputError(f"a score of users {some[0]} to {some[-1]} is NaN or infinite")
 
 
-@jax.jit
+@program
 def _finite(scores: Float[Array, "b m"]) -> Bool[Array, ""]:
     return jnp.all(jnp.isfinite(scores))
 
 
-@partial(jax.jit, donate_argnums=0)
-def _without(
+def _set_first(scores: Float[Array, "b m"], n: int | Int[Array, ""]) -> Float[Array, "b m"]:
+    return jnp.where(jnp.arange(scores.shape[1]) < n, scores, -jnp.inf)
+
+
+def _set_without(
     scores: Float[Array, "b m"], place: Int[Array, " p"], item: Int[Array, " p"]
 ) -> Float[Array, "b m"]:
     return scores.at[place, item].set(-jnp.inf, mode="drop")
 
 
+_first = program(_set_first, donate_argnums=0)
+_without = program(_set_without, donate_argnums=0)
+
+
 def padded_pairs(place: np.ndarray, item: np.ndarray, fill: int) -> tuple[np.ndarray, np.ndarray]:
-    """Filled up to a power of two with places `fill`: few compilations serve all blocks."""
-    size = 1 << max(8, (len(place) - 1).bit_length())
+    """Filled up with places `fill`: few programs serve all blocks."""
+    size = rung(len(place), 1024, 8)
     room = np.full(size, fill, np.int32), np.zeros(size, np.int32)
     room[0][: len(place)], room[1][: len(item)] = place, item
     return room
 
 
-@partial(jax.jit, static_argnames="n")
-def top(scores: Float[Array, "b m"], n: int) -> tuple[Int[Array, "b n"], Float[Array, "b n"]]:
+def _top(scores: Float[Array, "b m"], n: int) -> tuple[Int[Array, "b n"], Float[Array, "b n"]]:
     """Each row's n best columns, best first, of equal ones the first, and their scores.
 
     Where none is left, column -1 with score -inf.
@@ -136,6 +154,9 @@ def top(scores: Float[Array, "b m"], n: int) -> tuple[Int[Array, "b n"], Float[A
     return jnp.where(score > -jnp.inf, item, -1), score
 
 
+top = program(_top, static_argnames="n")
+
+
 def _unsigned(scores: Float[Array, "b m"]) -> Float[Array, "b m"]:
     return jnp.where(scores == 0, 0, scores)  # top_k puts -0.0 after 0.0; here they tie
 
@@ -148,7 +169,7 @@ def ranks(scores: Float[Array, "b m"], place: np.ndarray, item: np.ndarray) -> n
     return np.asarray(_ranks(scores, *padded_pairs(place, item, 0), len(place)))[: len(place)]
 
 
-@jax.jit
+@program
 def _ranks(
     scores: Float[Array, "b m"],
     place: Int[Array, " p"],

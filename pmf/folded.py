@@ -36,7 +36,8 @@ from pmf.new_rows import (
     variances,
 )
 from pmf.predictive import Prediction, predict_pairs
-from pmf.types import Params, Ratings
+from pmf.programs import rung
+from pmf.types import Params, Ratings, Side
 
 PAIRS = 1 << 12  # of one user, whose items' draws are gathered at a time
 SOURCE = "the new users' ratings"
@@ -83,7 +84,8 @@ class Folded:
     def predict_rows(self, user: np.ndarray, item: np.ndarray) -> Prediction:
         """The predictive distribution by row numbers."""
         fit = self.fitted.fit
-        mean, variance = predict_pairs(fit.draws, fit.noise_variance, user, item)
+        draws = fit.draws._replace(user=_filled(fit.draws.user))
+        mean, variance = predict_pairs(draws, fit.noise_variance, user, item)
         for row in np.unique(user):
             pairs = np.flatnonzero(user == row)
             for begin in range(0, len(pairs), PAIRS):
@@ -153,6 +155,12 @@ class Folded:
         if row == len(self.fitted.users):
             raise InputError(f"user {user_id!r}: not among the folded-in users")
         return row
+
+
+def _filled(side: Side) -> Side:
+    """With rows of zeros, so that one program predicts for so many users or a few more."""
+    fill = rung(side.factor.shape[1], 8, 4) - side.factor.shape[1]
+    return Side(*(np.pad(x, [(0, 0), (0, fill), (0, 0)]) for x in side))
 
 
 def ratings_of(fitted: Fitted, user_id: Any) -> pd.DataFrame:

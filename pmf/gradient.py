@@ -21,6 +21,7 @@ from pmf.model import (
     squared_error,
     start,
 )
+from pmf.programs import FEW, program
 from pmf.types import Algorithm, Data, Params, Prior, Ratings, Side, Terms
 
 START_SCALE = 0.1
@@ -38,6 +39,13 @@ class Info(NamedTuple):
     log_posterior: Float[Array, ""]
 
 
+def _first(optimizer: optax.GradientTransformation, sides: Sides) -> Any:
+    return optimizer.init(sides)
+
+
+optimizer_state = program(_first, FEW, static_argnums=0)
+
+
 def gradient_map(
     prior: Prior,
     terms: Terms,
@@ -53,7 +61,7 @@ def gradient_map(
 
     def init(key, data: Data) -> State:
         params = start(key, prior, terms, mu, data, START_SCALE)
-        return State(params, prior, optimizer.init((params.user, params.item)))
+        return State(params, prior, optimizer_state(optimizer, (params.user, params.item)))
 
     return Algorithm(init, Partial(_make_step(optimizer, batch_size)))
 

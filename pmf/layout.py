@@ -183,7 +183,7 @@ def by_rows(
         counts = [
             np.bincount(row[kept], minlength=n) for row, n in ((user, num_users), (item, num_items))
         ]
-    return Data(None, by_user, by_item, *(jnp.asarray(x, jnp.int32) for x in counts))
+    return Data(None, by_user, by_item, *(jnp.asarray(x.astype(np.int32)) for x in counts))
 
 
 def flat(ratings: Ratings, num_users: int, num_items: int) -> Data:
@@ -193,6 +193,6 @@ def flat(ratings: Ratings, num_users: int, num_items: int) -> Data:
         Ratings(jnp.asarray(user), jnp.asarray(item), jnp.asarray(value)),
         (),
         (),
-        jnp.asarray(np.bincount(user, minlength=num_users), jnp.int32),
-        jnp.asarray(np.bincount(item, minlength=num_items), jnp.int32),
+        jnp.asarray(np.bincount(user, minlength=num_users).astype(np.int32)),
+        jnp.asarray(np.bincount(item, minlength=num_items).astype(np.int32)),
     )

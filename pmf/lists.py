@@ -13,17 +13,19 @@ from jaxtyping import Array
 
 from pmf.answers import Model, UnknownIdWarning, clipped, rated_of, stored, warn
 from pmf.approximate import ItemIndex
-from pmf.candidates import Score, Seen, blocks, products, scorer, top
+from pmf.candidates import Score, Seen, blocks, most_users, products, scorer, top
 from pmf.data.checks import shown
 from pmf.data.ids import collected
 from pmf.data.pairs import by_user
 from pmf.errors import InputError
 from pmf.fit import Fitted
+from pmf.programs import piece, rung
 from pmf.rules import Rule, expected_users, one_draw, posterior_draws, rule_scorer
 from pmf.types import Params
 
 SEARCHED = 1 << 12  # users whose rows are gathered at a time for an approximate search
 POOL = 10  # a diverse list is chosen from so many times its length
+LEAST_USERS, LEAST_ITEMS, LEAST_LIST = 16, 64, 16  # what shapes are padded to, and times four
 
 
 def recommend(
@@ -69,7 +71,7 @@ def recommend(
         _check_index(index, fitted, rule, candidates)
         lists, scores = _searched(fitted, index, rows, seen, wanted)
     else:
-        score = rule_scorer(model, rule, items, seed, len(rows))
+        score = rule_scorer(model, rule, _filled(items, fitted), seed, len(rows))
         asked = np.arange(len(rows))
         lists, scores = _best(lambda j: score(rows[j], j), asked, len(items), seen, wanted)
     if diversity:
@@ -145,6 +147,12 @@ def _items(fitted: Fitted, candidates: Any) -> np.ndarray:
     return np.unique(rows)
 
 
+def _filled(items: np.ndarray, fitted: Fitted) -> np.ndarray:
+    """Candidates with the first of them again, up to a size that others share."""
+    size = min(rung(len(items), LEAST_ITEMS, 4), len(fitted.items))
+    return np.concatenate([items, np.repeat(items[:1], size - len(items))])
+
+
 def _seen(fitted: Fitted, rows: np.ndarray, items: np.ndarray) -> Seen:
     """What some of the rows rated, by columns of `items`."""
     pairs = rated_of(fitted, "say filter_seen=False").pairs
@@ -172,9 +180,13 @@ def _best(
     """The n best columns of each of those asked for, -1 where none is left, and their scores."""
     lists = np.full((len(asked), n), -1)
     scores = np.full((len(asked), n), -np.inf)
-    for block in blocks(score, asked, num_items, seen) if len(asked) else ():
-        rows, size = slice(block.begin, block.end), block.end - block.begin
-        lists[rows], scores[rows] = (np.asarray(x)[:size] for x in top(block.scores, n))
+    width = rung(num_items, LEAST_ITEMS, 4)
+    size = min(piece(len(asked), LEAST_USERS), most_users(width))
+    for block in blocks(score, asked, num_items, seen, size):
+        longest = min(rung(n, LEAST_LIST, 4), block.scores.shape[1])
+        rows, end = slice(block.begin, block.end), block.end - block.begin
+        best = (np.asarray(x)[:end, :n] for x in top(block.scores, longest))
+        lists[rows], scores[rows] = best
     return lists, scores
 
 
@@ -229,7 +241,7 @@ def _p_top_n(model: Model, rows, items, seen: Seen, lists, seed: int) -> np.ndar
     draws, n = posterior_draws(model, "p_top_n", seed), lists.shape[1]
     count = np.zeros(lists.shape)
     for s in range(len(draws.mu)):
-        score = scorer(one_draw(draws, s), items)
+        score = scorer(one_draw(draws, s), _filled(items, model.require_fitted()))
         asked = np.arange(len(rows))
         best, _ = _best(lambda j: score(rows[j]), asked, len(items), seen, n)  # noqa: B023
         count += (lists[:, :, None] == best[:, None, :]).any(-1)

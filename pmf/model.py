@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Int, Key, Num
 
+from pmf.programs import FEW, program
 from pmf.types import Array, Data, Gaussian, Params, Prior, Ratings, Side, Terms
 
 LOG_2PI = 1.8378770664093453
@@ -114,13 +115,27 @@ def start(
 
     A row without ratings starts at its mode, so a gradient method leaves it there.
     """
+    rows = data._replace(ratings=None, by_user=(), by_item=())
+    return _start(key, prior, terms, mu, rows, scale)
+
+
+def _start_from(
+    key: Key[Array, ""],
+    prior: Prior,
+    terms: Terms,
+    mu: float | Float[Array, ""],
+    data: Data,
+    scale: float | Float[Array, ""],
+) -> Params:
     key_user, key_item = jax.random.split(key)
 
     dtype = prior.tau.dtype
 
     def side(key, gaussian: Gaussian, bias: bool, count, row) -> Side:
         n = count.shape[0]
-        factor = scale * row_noise(key, row, (n, terms.rank), dtype)
+        noise = row_noise(key, row, (n, terms.rank), dtype)
+        # As a value of its own, or `scale` would be multiplied into its constants and round anew.
+        factor = scale * jax.lax.optimization_barrier(noise)
         w = joined(Side(factor, jnp.zeros((n, int(bias)), dtype)))
         return parted(jnp.where(count[:, None] > 0, w, gaussian.mean), terms.rank)
 
@@ -129,6 +144,9 @@ def start(
         side(key_item, prior.item, terms.item_bias, data.item_count, data.item_row),
         jnp.asarray(mu, dtype),
     )
+
+
+_start = program(_start_from, FEW, static_argnames="terms")
 
 
 def simulate(

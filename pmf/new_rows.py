@@ -19,6 +19,7 @@ from jaxtyping import Float
 
 from pmf.conditionals import potentials
 from pmf.data.pairs import Rated
+from pmf.programs import forget, piece, program
 from pmf.types import Array, Gaussian, Side
 
 CELLS = 1 << 23  # numbers of gathered rows at a time
@@ -61,6 +62,7 @@ class Given(NamedTuple):
 
 def posterior_of(given: Given, rated: Rated) -> RowPosterior:
     """The posterior of a row for each of `rated`, perhaps without any rating: then its prior."""
+    forget()
     num_rows = len(rated.pairs.start) - 1
     num_draws, d = len(given.tau), given.prior.mean.shape[-1]
     mean = np.empty((num_draws, num_rows, d), given.tau.dtype)
@@ -74,17 +76,16 @@ def posterior_of(given: Given, rated: Rated) -> RowPosterior:
 def _panels(given: Given, rated: Rated) -> Iterator[tuple]:
     """Rows of like many ratings with their padded features and residuals.
 
-    Sizes are powers of two: few compilations serve requests of any size.
+    Widths are powers of two and heights powers of four: few programs serve requests of any size.
     """
     count = np.diff(rated.pairs.start)
     width = np.maximum(LEAST_WIDTH, 1 << np.ceil(np.log2(np.maximum(count, 1))).astype(int))
     d, num_draws = given.prior.mean.shape[-1], len(given.tau)
     for w in np.unique(width):
         alike = np.flatnonzero(width == w)
-        size = max(1, min(CELLS // (w * (d + 1) * num_draws), len(alike)))
-        for begin in range(0, len(alike), size):
-            rows = alike[begin : begin + size]
-            n = 1 << (len(rows) - 1).bit_length()
+        n = piece(max(1, min(CELLS // (w * (d + 1) * num_draws), len(alike))))
+        for begin in range(0, len(alike), n):
+            rows = alike[begin : begin + n]
             ratings = rated.of(rows)
             within = np.concatenate([np.arange(c) for c in count[rows]] or [np.zeros(0, int)])
             col, held = np.zeros((n, w), int), np.zeros((n, w), bool)
@@ -98,7 +99,7 @@ def _panels(given: Given, rated: Rated) -> Iterator[tuple]:
             yield rows, x.astype(given.tau.dtype), y.astype(given.tau.dtype), weight
 
 
-@jax.jit
+@program
 def _condition(
     x: Float[Array, "s n w d"],
     y: Float[Array, "s n w"],

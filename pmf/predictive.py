@@ -15,9 +15,11 @@ from jaxtyping import Array, Float, Int
 from scipy.special import ndtri
 
 from pmf.model import predict
+from pmf.programs import forget, program, rung
 from pmf.types import Params
 
 PAIRS = 1 << 16  # pairs a block: bounds the memory of gathered factors
+LEAST = 1 << 8  # pairs that a block is filled up to
 
 
 class Prediction(NamedTuple):
@@ -41,11 +43,12 @@ class Moments(NamedTuple):
 
 def no_moments(n: int, dtype) -> Moments:
     """The moments of no draw yet."""
-    zero = jnp.zeros((), dtype)
-    return Moments(zero, jnp.zeros(n, dtype), jnp.zeros(n, dtype), zero)
+    # From the host: nothing is compiled for another n.
+    zeros, zero = (jnp.asarray(np.zeros(shape, dtype)) for shape in (n, ()))
+    return Moments(zero, zeros, zeros, zero)
 
 
-@jax.jit
+@program
 def observe(
     moments: Moments,
     draws: Params,
@@ -87,8 +90,8 @@ def observe(
 
 def summarise(moments: Moments) -> Prediction:
     """The predictive distribution of the pairs observed. One draw has no variance of its own."""
-    between = moments.deviation / jnp.maximum(moments.seen - 1, 1)
-    return Prediction(np.asarray(moments.mean), np.asarray(between + moments.noise))
+    seen, mean, deviation, noise = (np.asarray(x) for x in moments)
+    return Prediction(mean, deviation / np.maximum(seen - 1, 1) + noise)
 
 
 def predict_pairs(
@@ -99,14 +102,14 @@ def predict_pairs(
     A point estimate is a stack of one, with the variance of the noise that it is given. The mean is
     float64: mu, one for all draws, may be so large that a float32 would not hold what is added.
     """
+    forget()
     mu = float(np.mean(np.asarray(draws.mu), dtype=np.float64))
     draws = draws._replace(mu=(np.asarray(draws.mu) - mu).astype(noise_variance.dtype))
     draws, noise = jax.tree.map(jnp.asarray, (draws, noise_variance))
     parts = [Prediction(np.empty(0, noise.dtype), np.empty(0, noise.dtype))]
     for begin in range(0, len(user), PAIRS):
         block = slice(begin, begin + PAIRS)
-        # Filled up to a power of two: few compilations serve requests of any size.
-        size = min(PAIRS, 1 << max(8, (len(user[block]) - 1).bit_length()))
+        size = min(PAIRS, rung(len(user[block]), LEAST))
         fill = size - len(user[block])
         pair = (jnp.asarray(np.pad(x[block], (0, fill))) for x in (user, item))
         parts.append(summarise(observe(no_moments(size, noise.dtype), draws, noise, *pair)))

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pmf.errors import InputError
+from pmf.programs import FEW, program
 from pmf.types import Data, Gaussian, Prior, Terms
 
 
@@ -62,7 +63,7 @@ class IsotropicPrior:
 
         def side(factor: float, bias: float, exponent: float, has_bias: bool, count) -> Gaussian:
             diagonal = jnp.asarray([factor] * terms.rank + [bias] * has_bias, dtype)
-            weight = jnp.maximum(count, 1).astype(dtype) ** exponent
+            weight = _weight(count, exponent, dtype)
             return Gaussian(jnp.zeros_like(diagonal), jnp.diag(diagonal), weight)
 
         user = self.user_factor, self.user_bias, self.user_exponent
@@ -72,6 +73,13 @@ class IsotropicPrior:
             side(*user, terms.user_bias, data.user_count),
             side(*item, terms.item_bias, data.item_count),
         )
+
+
+def _power(count, exponent, dtype):
+    return jnp.maximum(count, 1).astype(dtype) ** exponent
+
+
+_weight = program(_power, FEW, static_argnames="dtype")
 
 
 def from_ridge(

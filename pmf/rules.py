@@ -16,6 +16,7 @@ from pmf.errors import InputError
 from pmf.fit import Fitted
 from pmf.folded import Folded
 from pmf.model import parted
+from pmf.programs import program, rung
 from pmf.types import Params
 
 Rule = Literal["mean", "lower", "upper", "thompson"]
@@ -71,13 +72,13 @@ def _bound_scorer(draws: Params, items: np.ndarray, z: float) -> Score:
     item = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[:, items]), draws.item)
 
     def score(rows: np.ndarray) -> Array:
-        user = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[:, rows]), draws.user)
-        return _bound(user.factor, user.bias.sum(-1), *item, z)
+        factor, bias = (np.asarray(x)[:, rows] for x in draws.user)
+        return _bound(jnp.asarray(factor), jnp.asarray(bias.sum(-1)), *item, z)
 
     return score
 
 
-@jax.jit
+@program
 def _bound(
     U: Float[Array, "s b k"],
     b: Float[Array, "s b"],
@@ -106,7 +107,10 @@ def _one_draw_each(
 ) -> np.ndarray:
     scores = np.empty((len(rows), len(items)), draws.item.factor.dtype)
     for s in np.unique(chosen):
-        scores[chosen == s] = scorer(one_draw(draws, s), items)(rows[chosen == s])
+        some = rows[chosen == s]
+        padded = np.resize(some, rung(len(some), 1, 4))
+        found = np.asarray(scorer(one_draw(draws, s), items)(padded))
+        scores[chosen == s] = found[: len(some)]
     return scores
 
 

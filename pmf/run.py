@@ -16,6 +16,7 @@ from pmf.errors import Interrupted, NotFiniteError
 from pmf.interrupt import Caught, signals_noted
 from pmf.leaves import digest_of
 from pmf.predictive import Prediction, summarise
+from pmf.programs import FEW, forget, program
 from pmf.types import Algorithm, Data, Form, Params, Prior, Ratings
 from pmf.watch import ON_ONE_DEVICE, Best, Progress, Record, Schedule, Watch, as_draws
 
@@ -41,9 +42,15 @@ class Run(NamedTuple):
         return 1 / np.asarray(self.prior.tau)
 
 
-@jax.jit
-def _start_over(state: Any) -> Any:
+def _copied(state: Any) -> Any:
     return jax.tree.map(jnp.copy, state)
+
+
+def _summed(counts: jax.Array) -> jax.Array:
+    return jnp.sum(counts, dtype=float)
+
+
+_start_over, _total = program(_copied, FEW), program(_summed, FEW)
 
 
 def _call(step: Partial, key: jax.Array, state: Any, data: Data) -> tuple[Any, Any]:
@@ -52,7 +59,7 @@ def _call(step: Partial, key: jax.Array, state: Any, data: Data) -> tuple[Any, A
 
 # Unused arguments too: ALS never reads the rows that it is about to replace, but their memory
 # becomes the new rows.
-_advance = jax.jit(_call, donate_argnums=2, keep_unused=True)
+_advance = program(_call, FEW, donate_argnums=2, keep_unused=True)
 
 
 def chained(algorithm: Algorithm, num_chains: int) -> Algorithm:
@@ -91,11 +98,12 @@ def run(
     the seed and the quantity that is NaN or infinite, and with a `folder`, in the main thread,
     `Interrupted` after SIGINT or SIGTERM and a checkpoint.
     """
+    forget()
     key_init, key_steps = jax.random.split(jax.random.key(seed))
     algorithm = chained(algorithm, schedule.num_chains) if schedule.average else algorithm
     # Steps donate their state, and a first state may share the caller's arrays.
     state = _start_over(algorithm.init(key_init, data))
-    n = float(jnp.sum(data.user_count, dtype=float))
+    n = float(_total(data.user_count))
     watch = Watch(schedule, heldout, validation, n, form)
     progress = watch.begin(key_steps, state)
     begin = time.perf_counter()

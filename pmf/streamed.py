@@ -7,7 +7,6 @@ mixed than under the full permutation of `pmf.gradient`.
 """
 
 from collections.abc import Iterator
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +16,16 @@ from jaxtyping import Array, Float
 
 from pmf.data.coding import count_rows
 from pmf.data.compact import decoded
-from pmf.gradient import START_SCALE, Info, State, on_mini_batch, squared_error_in_blocks
+from pmf.gradient import (
+    START_SCALE,
+    Info,
+    State,
+    on_mini_batch,
+    optimizer_state,
+    squared_error_in_blocks,
+)
 from pmf.model import gaussian_log_likelihood, log_prior, start
+from pmf.programs import FEW, program
 from pmf.types import Algorithm, Data, Prior, Ratings, Terms
 
 BLOCK = 1 << 14  # neighbouring ratings that are read together
@@ -28,7 +35,7 @@ BUFFER = 1 << 21  # ratings that are shuffled among themselves: 25 MB
 def on_host(ratings: Ratings, num_users: int, num_items: int) -> Data:
     """Ratings for `streamed_map`: arrays in memory or in files; values may be `Coded`."""
     counts = (count_rows(ratings.user, num_users), count_rows(ratings.item, num_items))
-    return Data(ratings, (), (), *(jnp.asarray(count, jnp.int32) for count in counts))
+    return Data(ratings, (), (), *(jnp.asarray(count.astype(np.int32)) for count in counts))
 
 
 def streamed_map(
@@ -46,7 +53,7 @@ def streamed_map(
 
     def init(key, data: Data) -> State:
         params = start(key, prior, terms, mu, data, START_SCALE)
-        return State(params, prior, optimizer.init((params.user, params.item)))
+        return State(params, prior, optimizer_state(optimizer, (params.user, params.item)))
 
     def step(key, state: State, data: Data) -> tuple[State, Info]:
         ratings = _ratings(data)
@@ -100,15 +107,15 @@ def _shapes(n: int, size: int) -> Iterator[tuple[int, int]]:
         yield min(most, n // size - begin), size
 
 
-@partial(jax.jit, static_argnums=0, donate_argnums=2)
-def _descend(optimizer, n, state: State, batches: Ratings) -> State:
+def _descend_all(optimizer, n, state: State, batches: Ratings) -> State:
     def one(state: State, part: Ratings) -> tuple[State, None]:
         return on_mini_batch(optimizer, n, state, part), None
 
     return jax.lax.scan(one, state, batches)[0]
 
 
-_squared_error, _log_prior = jax.jit(squared_error_in_blocks), jax.jit(log_prior)
+_descend = program(_descend_all, FEW, static_argnums=0, donate_argnums=2)
+_squared_error, _log_prior = (program(x, FEW) for x in (squared_error_in_blocks, log_prior))
 
 
 def _log_posterior(state: State, ratings: Ratings) -> Float[Array, ""]:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pmf.predictive import Moments, no_moments, observe
+from pmf.programs import FEW, program
 from pmf.types import Form, Params, Prior, Ratings
 
 CALM_STEPS = 3  # an oscillating optimizer may stand still for one step by chance
@@ -155,4 +156,14 @@ def as_draws(state: Any) -> Draws:
     one = np.ones(np.shape(prior.tau), prior.tau.dtype)
     user, item = (side._replace(weight=one) for side in (prior.user, prior.item))
     draws = params, prior._replace(user=user, item=item)
-    return draws if params.mu.ndim else jax.tree.map(lambda x: x[None], draws)
+    if params.mu.ndim:
+        return draws
+    return _stacked(draws) if isinstance(params.mu, jax.Array) else _alone(draws)
+
+
+def _alone(draws: Draws) -> Draws:
+    """A stack of one."""
+    return jax.tree.map(lambda x: x[None], draws)
+
+
+_stacked = program(_alone, FEW)

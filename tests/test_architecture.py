@@ -9,6 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
     {"pmf.cpu.kept"},
     {"pmf.errors", "pmf.types", "pmf.progress", "pmf.compilation", "pmf.leaves", "pmf.living",
+     "pmf.programs",
      "pmf.cpu.simd", "pmf.cpu.compress", "pmf.data.kernels", "pmf.data.compact"},
     {"experiments.document", "experiments.naming", "experiments.sealed",
      "pmf.interrupt", "pmf.optimizers", "pmf.locks", "pmf.cpu.rows",
