@@ -154,9 +154,11 @@ def known_range(model: Model) -> tuple[float, float] | None:
 
 
 def require(fitted: Fitted | None) -> Fitted:
-    """What `fit` learnt. Raises `InputError` before `fit`."""
+    """What `fit` learnt. Raises `InputError` before `fit`, and where its file was written into."""
     if fitted is None:
         raise InputError("this model is not fitted; call its fit first")
+    if fitted.source is not None:
+        fitted.source.check()
     return fitted
 
 

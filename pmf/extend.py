@@ -61,6 +61,7 @@ def extended(fitted: Fitted, table: pd.DataFrame, which: Which, seed: int) -> Fi
         count_rows(ratings.user, num_users),
         count_rows(ratings.item, len(ids["item"]) + 1),
         rated_by_user(ratings, num_users),
+        fitted.source,
     )
 
 

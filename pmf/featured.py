@@ -18,6 +18,7 @@ from pmf.data.pairs import rated_by_user
 from pmf.data.tables import Table
 from pmf.errors import InputError
 from pmf.fit import Fitted, OnStep, summed_up
+from pmf.forked import computing
 from pmf.lots import row_numbers
 from pmf.rescale import Scales
 from pmf.run import Run
@@ -53,6 +54,7 @@ def make_task(
 
     Raises `InputError` for bad ones, and where no rated item has features.
     """
+    computing()
     rules = settings.scale, settings.duplicates
     encoded = learnable(ratings, "the training frame", *rules)
     items = _all_items(encoded.items, features.items)

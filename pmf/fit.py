@@ -21,6 +21,7 @@ from pmf.data.ids import Ids
 from pmf.data.pairs import Rated
 from pmf.errors import InputError
 from pmf.fingerprint import fingerprint
+from pmf.forked import computing
 from pmf.layout import by_rows, flat
 from pmf.lots import RowNumbers, chances, row_numbers
 from pmf.placement import device_mesh, flat_on_mesh, place, rows_on_mesh
@@ -30,6 +31,7 @@ from pmf.rescale import Scales
 from pmf.run import Run, run
 from pmf.settings import Settings
 from pmf.sharding import cut_of, form_of, on_mesh
+from pmf.source import Source
 from pmf.streamed import on_host
 from pmf.tuning import Search, Trial
 from pmf.types import Params, Prior, Ratings, Terms
@@ -94,6 +96,7 @@ class Fitted:
     user_count: np.ndarray  # training ratings of each user, 0 for the unknown row
     item_count: np.ndarray
     rated: Rated | None = None  # the training ratings, where they are kept
+    source: Source | None = None  # the file that holds all of it, where it is not in memory
 
     def __repr__(self) -> str:
         return f"Fitted({self.size_in_words}; {draws_in_words(self.fit.draws)})"
@@ -135,6 +138,7 @@ def fit_ratings(
     Raises `InputError` for settings that the data cannot support and for checkpoints that cannot be
     written or are of another run; `NotFiniteError` and `Interrupted` from the run.
     """
+    computing()
     _check_size(settings, users, items)
     mesh = None if settings.devices == 1 else device_mesh(settings.devices)
     scales = Scales(unit_of(ratings.value, settings.mu))

@@ -15,6 +15,7 @@ from pmf.answers import (
     clipped,
     known_alone,
     rated_of,
+    require,
     row_numbers,
     stored,
 )
@@ -69,7 +70,7 @@ class Folded:
         raise InputError("folded-in users have no held-out ratings; predict them")
 
     def require_fitted(self) -> Fitted:
-        return self.fitted
+        return require(self.fitted)
 
     def predict(
         self, frame: Table, interval: Levels = None, source: str = "the frame"
@@ -151,7 +152,7 @@ class Folded:
         return pd.DataFrame({"item_id": ids, "variance_drop": drop[best]})
 
     def _row(self, user_id: Any) -> int:
-        row = self.fitted.users.row(user_id, "user_id")
+        row = self.require_fitted().users.row(user_id, "user_id")
         if row == len(self.fitted.users):
             raise InputError(f"user {user_id!r}: not among the folded-in users")
         return row
@@ -208,7 +209,7 @@ def fold_in(model: Model, ratings: Table, users: Any = None) -> Folded:
     draws = Params(parted(posterior.mean, rank), fit.draws.item, fit.draws.mu)
     count = count_rows(new.user, len(ids) + 1)
     changed = fit._replace(draws=draws, heldout=None)
-    own = Fitted(changed, ids, items, count, fitted.item_count, rated)
+    own = Fitted(changed, ids, items, count, fitted.item_count, rated, fitted.source)
     return Folded(model.settings, model.noise, own, given, posterior)
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import jax
 
+from pmf.forked import computing
+
 FEW, MANY = 8, 64  # programs of a function: one of a fit, and one that requests run
 
 _ours: list[tuple[Any, int]] = []
@@ -23,10 +25,11 @@ def program(function: Callable, most: int = MANY, **options: Any) -> Any:
 
 
 def forget() -> None:
-    """Free the programs of each function that has more than its due: it compiles anew.
+    """Before work: free the programs of each function that has more than its due; it compiles anew.
 
-    What runs at the time, in another thread, runs on.
+    What runs at the time, in another thread, runs on. Raises `InputError` in a forked process.
     """
+    computing()
     for compiled, most in _ours:
         if compiled._cache_size() > most:
             compiled.clear_cache()

@@ -1,13 +1,14 @@
 """Fitted models on disk: one safetensors file with a JSON header. No pickle."""
 
 import json
+import os
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from pmf.atomic import replacing
@@ -21,6 +22,7 @@ from pmf.leaves import digest, digest_of
 from pmf.optimizers import is_spec
 from pmf.plausible import check_fitted
 from pmf.settings import LostOptimizer, Settings, make_settings
+from pmf.source import Source
 from pmf.tuning import Search, Trial
 from pmf.types import Gaussian, Params, Prior, Side
 from pmf.watch import Record
@@ -28,6 +30,7 @@ from pmf.watch import Record
 FORMAT = "pmf-model"
 CHECKSUM = "sha256"
 VERSION = 2
+SMALL = 1 << 26  # bytes up to which a file is read, not mapped
 SIDES = "user", "item"
 TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2",
          "I8": "i1", "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?"}  # fmt: skip
@@ -171,8 +174,9 @@ def _unpack_rated(tensors: dict[str, np.ndarray]) -> Rated | None:
 
 
 def load(path: Path) -> tuple[Settings, Fitted]:
-    """The settings and the fitted arrays that `save` wrote, mapped: do not change the file while
-    the model is in use (`save` does not, it puts another in its place).
+    """The settings and the fitted arrays that `save` wrote: read, or mapped where the file is not
+    `SMALL`. A mapped file must not be written into while the model is in use (`save` does not, it
+    puts another in its place); the model then refuses to answer.
 
     Raises `InputError` naming the file where it is missing, damaged, of another format or version,
     or holds what no fit could have written: arrays that are not finite or do not fit together.
@@ -180,10 +184,10 @@ def load(path: Path) -> tuple[Settings, Fitted]:
     if not path.is_file():
         raise InputError(f"{path}: no such model file")
     try:
-        with safe_open(path, "numpy") as file:  # which checks that the tensors fit the file
-            text = (file.metadata() or {}).get(FORMAT, "{}")
-        tensors = _mapped(path)
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        with open(path, "rb") as file:  # once: another file may take its place at any time
+            data, source = _bytes_of(file, path)
+        text, tensors = _tensors(data)
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not a model file, or a damaged one ({error})") from error
     said = _parsed(text)
     if not isinstance(said, dict) or said.get("format") != FORMAT:
@@ -198,30 +202,47 @@ def load(path: Path) -> tuple[Settings, Fitted]:
     try:
         header = Header.model_validate(said)
         settings = _as_settings(header.settings)
-        return settings, check_fitted(settings, _rebuild(header, tensors))
+        fitted = check_fitted(settings, _rebuild(header, tensors))
     except (KeyError, ValueError) as error:
         raise InputError(f"{path}: damaged content ({one_line(error)})") from error
+    fitted.source = source
+    return settings, fitted
 
 
-def _mapped(path: Path) -> dict[str, np.ndarray]:
-    """The tensors of a sound safetensors file, left on disk: what is read comes to memory, and the
+def _bytes_of(file: IO[bytes], path: Path) -> tuple[np.ndarray, Source | None]:
+    """What a file holds; of a large one it is left on disk: what is read comes to memory, and the
     system may take it back.
-
-    Raises `KeyError` for a type that no model has.
     """
-    with open(path, "rb") as file:
-        size = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(size))
-    data = np.asarray(np.memmap(path, np.uint8, "r", offset=8 + size))
-    tensors = {}
-    for name, said in header.items():
-        if name != "__metadata__":
-            begin, end = said["data_offsets"]
-            tensors[name] = data[begin:end].view(TYPES[said["dtype"]]).reshape(said["shape"])
-    return tensors
+    if os.fstat(file.fileno()).st_size <= SMALL:
+        return np.frombuffer(file.read(), np.uint8), None
+    source = Source(file.fileno(), path)
+    return np.asarray(np.memmap(file, np.uint8, "r")), source
 
 
-def _parsed(text: str) -> Any:
+def _tensors(data: np.ndarray) -> tuple[str, dict[str, np.ndarray]]:
+    """Our text in a safetensors file, and the tensors, each where it lies in `data`.
+
+    Raises `ValueError`, `KeyError` or `TypeError` for what is no such file: tensors follow one
+    another up to the file's end.
+    """
+    size = int.from_bytes(data[:8].tobytes(), "little")
+    header, rest = _parsed(data[8 : 8 + size].tobytes()), data[8 + size :]
+    if len(data) < 8 + size or not isinstance(header, dict):
+        raise ValueError("no header of safetensors")
+    text = header.pop("__metadata__", {}).get(FORMAT, "{}")
+    tensors, last = {}, 0
+    for name, said in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+        begin, end = said["data_offsets"]
+        if begin != last or not begin <= end <= len(rest):
+            raise ValueError(f"{name:.99} does not lie behind the one before")
+        tensors[name] = rest[begin:end].view(TYPES[said["dtype"]]).reshape(said["shape"])
+        last = end
+    if last != len(rest):
+        raise ValueError("it goes on behind the last tensor")
+    return text, tensors
+
+
+def _parsed(text: str | bytes) -> Any:
     """What a JSON text says; None where it is none, or deeper than can be read."""
     try:
         return json.loads(text)

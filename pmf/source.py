@@ -1,0 +1,33 @@
+"""The file that a model in use is mapped from, watched: another's bytes must not answer for it."""
+
+import os
+import weakref
+from pathlib import Path
+
+from pmf.errors import InputError
+
+
+class Source:
+    """An open file as it was found. A copy of a model is in memory, and has None in its place."""
+
+    def __init__(self, number: int, path: Path):
+        """Of an open file, by its number."""
+        self.path, self.number = path, os.dup(number)
+        weakref.finalize(self, os.close, self.number)
+        self.found = self._stamp()
+
+    def _stamp(self) -> tuple[int, int]:
+        """Size and time of the last change. A file put in its place leaves this one as it is."""
+        facts = os.fstat(self.number)
+        return facts.st_size, facts.st_mtime_ns
+
+    def check(self) -> None:
+        """Raises `InputError` where the file has been written into."""
+        if self._stamp() != self.found:
+            raise InputError(
+                f"{self.path}: written into while its model was in use; load it again, and put a "
+                "new file in an old one's place (mv), which disturbs nobody"
+            )
+
+    def __reduce__(self):
+        return type(None), ()
