@@ -3,6 +3,8 @@
 The person has rated twenty films. Each answer is timed once cold (with its compilation) and then
 many times, for another person each. `--page` opens the model's page in a headless Chromium too, and
 times its first load, a load once it is warm, and a rating: from the click until all is redrawn.
+`--sizes 1000` asks for lists of random numbers of users, lengths and candidates, twice each, once
+`WARM` of them are done: what the first of two takes longer is compilation.
 """
 
 import os
@@ -15,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -23,12 +26,15 @@ import pandas as pd
 import typer
 
 import pmf
+from benchmarks.memory import resident
 from pmf.answers import Model
 from pmf.command import plain_app, run_app
 from pmf.errors import InputError
 from pmf.folded import Folded
 
 RATED = 20  # films
+WARM = 50  # lists of random sizes before any is counted
+MOST_USERS, MOST_LIST, MOST_CANDIDATES = 300, 50, 2000
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE = 120  # seconds
 STILL = "document.querySelector('.stApp[data-test-script-state=notRunning]')"
@@ -58,6 +64,23 @@ def answers(model: Model, repeats: int) -> pd.DataFrame:
         name: [_seconds(answer, k) for k in range(repeats + 1)] for name, answer in kinds.items()
     }
     return _milliseconds(table)
+
+
+def sizes(model: Model, number: int) -> dict[str, float]:
+    """What lists of random sizes cost beyond the work itself: milliseconds, and MB of memory."""
+    rng, fitted = np.random.default_rng(0), model.require_fitted()
+    extra, before = [], 0.0
+    for k in range(WARM + number):
+        if k == WARM:
+            before = resident()
+        users = rng.choice(fitted.users.values, min(rng.integers(1, MOST_USERS), len(fitted.users)))
+        some = rng.choice(fitted.items.values, rng.integers(1, MOST_CANDIDATES))
+        candidates = some if rng.random() < 0.5 else None
+        asked = partial(pmf.recommend, model, users, int(rng.integers(1, MOST_LIST)), True)
+        first, again = (_seconds(lambda _, c=candidates, f=asked: f(c), 0) for _ in range(2))
+        extra.append(first - again)
+    median = statistics.median(extra[WARM:])
+    return {"median": 1e3 * median, "most": 1e3 * max(extra[WARM:]), "grown": resident() - before}
 
 
 def _person(items: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
@@ -146,12 +169,15 @@ def main(
     repeats: Annotated[int, typer.Option(min=1, help="Of each answer.")] = 50,
     with_page: Annotated[bool, typer.Option("--page", help="The page, in Chromium.")] = False,
     data: Annotated[str | None, typer.Option(help="The data set whose titles it shows.")] = None,
+    random: Annotated[int, typer.Option("--sizes", min=0, help="Lists of random sizes.")] = 0,
 ) -> None:
     """Print a table of milliseconds."""
     start = time.perf_counter()
     loaded = pmf.load(model)
     seconds = time.perf_counter() - start
     typer.echo(f"{model}: loaded in {1e3 * seconds:.0f} ms\n")
+    if random:
+        typer.echo(f"{random} lists of random sizes: {sizes(loaded, random)}\n")
     tables = [answers(loaded, repeats)]
     if with_page:
         with served(model, data) as address:

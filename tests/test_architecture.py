@@ -46,6 +46,7 @@ FLOORS = [
     {"pmf.cli_data", "pmf.cli_doctor", "pmf.cli_lists", "pmf.cli_split", "pmf.app.launch",
      "pmf.app.person", "pmf.app.space", "pmf.app.text"},
     {"pmf.cli"},
+    {"benchmarks.memory"},
     {"experiments.located",
      "experiments.system", "experiments.grid", "experiments.folders", "experiments.cores",
      "experiments.table", "experiments.peers", "experiments.rivals",

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 import pmf
+from benchmarks.memory import live_programs
 from pmf import candidates, new_rows, programs
 from tests.robustness.many_fits import fits
-from tests.robustness.memory import live_programs
 
 USERS, ITEMS = 90, 700
 

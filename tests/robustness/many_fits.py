@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import typer
 
+from benchmarks.memory import live_programs, resident
 from pmf.command import plain_app, run_app
-from tests.robustness.memory import live_programs, resident
 
 SHORT = {
     "als": {"num_steps": 3, "prior": "given"},

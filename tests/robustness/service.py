@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 import typer
 
+from benchmarks.memory import live_programs, resident
 from pmf.command import plain_app, run_app
-from tests.robustness.memory import live_programs, resident
 
 MOST_USERS, MOST_LIST, MOST_RATED = 60, 30, 40
 RELOADED = 0.01  # of the requests
