@@ -48,7 +48,7 @@ def requests(model, users: int, n: int, items: int, rng) -> None:
 
 def test_sizes_that_were_not_met_before_compile_nothing(model):
     rng = np.random.default_rng(1)
-    for users, n, items in ((17, 3, 65), (20, 16, 250)):
+    for users, n, items in ((17, 3, 65), (20, 16, 250), (60, 16, 200)):
         requests(model, users, n, items, rng)
     before = live_programs()
     for users, n, items in ((18, 5, 70), (19, 11, 131), (31, 7, 256), (63, 16, 200)):
