@@ -27,10 +27,10 @@ import typer
 
 import pmf
 from benchmarks.memory import resident
-from pmf.answers import Model
-from pmf.command import plain_app, run_app
+from pmf.cli.console import plain_app, run_app
 from pmf.errors import InputError
-from pmf.folded import Folded
+from pmf.estimators.base import Model
+from pmf.estimators.new_users import Folded
 
 RATED = 20  # films
 WARM = 50  # lists of random sizes before any is counted

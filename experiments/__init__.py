@@ -2,11 +2,11 @@
 
 import sys
 
-from pmf.start import start
+from pmf.cli.start import start
 
 if sys.argv[:1] == ["-m"]:  # as a command: signals are heard before anything heavy is imported
     start()
 
-from pmf.compilation import keep_compiled
+from pmf.cli.compilation_cache import keep_compiled
 
 keep_compiled()  # here, because it must come before JAX is imported

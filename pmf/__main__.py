@@ -1,12 +1,12 @@
 """The command `pmf`, also as `python -m pmf`."""
 
-from pmf.start import start
+from pmf.cli.start import start
 
 
 def main() -> None:
     """Signals are heard before anything heavy is imported."""
     start()
-    from pmf.cli import main as run
+    from pmf.cli.main import main as run
 
     run()
 

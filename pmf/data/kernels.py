@@ -5,7 +5,7 @@ Everything here has a plain path elsewhere that gives the same result, or the sa
 
 import numpy as np
 
-from pmf.cpu.kept import compiled
+from pmf.process.numba_cache import compiled
 
 SKIP, INTEGER, DECIMAL = 0, 1, 2  # what a column of the text is read as
 NOT_PLAIN, ROUNDED = -1, -2  # in place of a number of lines

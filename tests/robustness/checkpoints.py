@@ -25,10 +25,11 @@ from typing import Annotated, Any, NamedTuple
 import pandas as pd
 import typer
 
-from pmf import PMF, Checkpoints, IsotropicPrior, sealed
-from pmf.command import run_app
+from pmf import PMF, Checkpoints, IsotropicPrior
+from pmf.cli.console import run_app
 from pmf.data.synthetic import movielens_shaped
 from pmf.errors import InputError
+from pmf.io import sealed
 from tests.robustness.kill import bits_of
 from tests.robustness.mutations import ANY, TEXT, spoil
 

@@ -22,7 +22,7 @@ import pandas as pd
 import typer
 from typer.testing import CliRunner
 
-from pmf.command import run_app
+from pmf.cli.console import run_app
 
 DAYS = 3 * 86_400  # seconds since anything foreign was touched
 FILES = (
@@ -175,7 +175,7 @@ def run(step: Step) -> Any:
 def _apps() -> dict[str, typer.Typer]:
     import experiments.__main__
     import paper_figures.__main__
-    from pmf.cli import app as of_pmf
+    from pmf.cli.main import app as of_pmf
 
     return {
         "pmf": of_pmf,

@@ -19,8 +19,8 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 import typer
 
-from pmf.atomic import left_in
-from pmf.command import run_app
+from pmf.cli.console import run_app
+from pmf.io.atomic import left_in
 
 KILLS_A_FIT = 5
 METHODS: dict[str, dict[str, Any]] = {

@@ -20,7 +20,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from pmf.command import run_app
+from pmf.cli.console import run_app
 
 MODEL, FOREIGN = "m.pmf", (".m.pmf.part", ".m.pmf.0123456789abcdef.part", "notes.txt", ".git")
 LONGEST = 0.05  # seconds that a saver lives: some saves of a small model
@@ -33,7 +33,7 @@ def torment(folder: Path, save: Callable[[Path], Any], kills: int, seed: int) ->
     """Counts: of kills, of those that left something, of models that were not whole, and of what
     was there after one more save.
     """
-    from pmf.store import load
+    from pmf.estimators.model_file import load
 
     for name in FOREIGN:
         (folder / name).write_text("mine")
@@ -89,7 +89,7 @@ def main(
     model: Annotated[Path | None, typer.Option(help="What is saved; else a small one.")] = None,
 ) -> int:
     """Kill saves at random moments, save once more, and look what is left."""
-    from pmf.store import load, save
+    from pmf.estimators.model_file import load, save
 
     with tempfile.TemporaryDirectory() as name:
         home, place = Path(name), Path(name, "place")

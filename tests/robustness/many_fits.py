@@ -12,7 +12,7 @@ import pandas as pd
 import typer
 
 from benchmarks.memory import live_programs, resident
-from pmf.command import plain_app, run_app
+from pmf.cli.console import plain_app, run_app
 
 SHORT = {
     "als": {"num_steps": 3, "prior": "given"},

@@ -22,7 +22,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from pmf.command import run_app
+from pmf.cli.console import run_app
 from pmf.errors import InputError
 
 SECONDS = 300.0  # after which a process that waits for ever is ended

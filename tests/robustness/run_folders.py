@@ -20,22 +20,22 @@ import numpy as np
 import pandas as pd
 import typer
 
-from experiments import tune
-from experiments.collect import collect
-from experiments.comparisons import comparisons
-from experiments.config import Experiment, load
-from experiments.folders import find_run, in_turn
-from experiments.folders import make as make_folder
-from experiments.identity import Point, identify
-from experiments.outputs import members, write_tables
-from experiments.reproduce import reproduce, text
-from experiments.sweep import sweep_here
-from experiments.system import Outcome
-from experiments.systems import SYSTEMS
-from experiments.table import summary
-from experiments.tasks import Options, Show, check_resumable, tasks_of
-from paper_figures.build import read
-from pmf.command import run_app
+from experiments.config.identity import Point, identify
+from experiments.config.schema import Experiment, load
+from experiments.runs import tune
+from experiments.runs.collect import collect
+from experiments.runs.folders import find_run, in_turn
+from experiments.runs.folders import make as make_folder
+from experiments.runs.reproduce import reproduce, text
+from experiments.sweeps.sweep import sweep_here
+from experiments.sweeps.tasks import Options, Show, check_resumable, tasks_of
+from experiments.systems.base import Outcome
+from experiments.systems.registry import SYSTEMS
+from experiments.tables.comparisons import comparisons
+from experiments.tables.outputs import members, write_tables
+from experiments.tables.summary import summary
+from paper_figures.figures.build import read
+from pmf.cli.console import run_app
 from pmf.errors import InputError
 from tests.robustness.mutations import cut_out, flip_bits, insert_odd_bytes, repeat, truncate
 

@@ -16,7 +16,7 @@ import pandas as pd
 import typer
 
 from benchmarks.memory import live_programs, resident
-from pmf.command import plain_app, run_app
+from pmf.cli.console import plain_app, run_app
 
 MOST_USERS, MOST_LIST, MOST_RATED = 60, 30, 40
 RELOADED = 0.01  # of the requests

@@ -19,7 +19,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from pmf.command import run_app
+from pmf.cli.console import run_app
 
 FIT = (
     "pmf fit in.csv --out m.pmf --rank 2 --steps 100000 --set tolerance=0 "

@@ -1,0 +1,161 @@
+"""The model: its density, its prediction, and draws from it. Nothing else.
+
+    r_ui | theta        ~ N(mu + b_u + c_i + U_u . V_i, 1/tau)
+    (U_u, b_u)          ~ N(m_user, inv(Lambda_user))
+    (V_i, c_i)          ~ N(m_item, inv(Lambda_item))
+
+Salakhutdinov & Mnih, "Probabilistic Matrix Factorization" (NIPS 2007), eq. 1-2, with biases
+joined to the factors.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Float, Int, Key, Num
+
+from pmf.process.programs import FEW, program
+from pmf.types import Array, Data, Gaussian, Params, Prior, Ratings, Side, Terms
+
+LOG_2PI = 1.8378770664093453
+
+
+def joined(side: Side) -> Float[Array, "*s d"]:
+    """The rows w_j = (factor_j, bias_j) of one side, d = k + b."""
+    return jnp.concatenate([side.factor, side.bias], axis=-1)
+
+
+def parted(w: Float[Array, "*s d"], rank: int) -> Side:
+    """The inverse of `joined`: the first `rank` columns are the factors."""
+    return Side(w[..., :rank], w[..., rank:])
+
+
+def predict(params: Params, user: Int[Array, " n"], item: Int[Array, " n"]) -> Float[Array, " n"]:
+    """E[r_ui | theta] = mu + b_u + c_i + U_u . V_i for each pair."""
+    bias = params.user.bias[user].sum(-1) + params.item.bias[item].sum(-1)
+    return params.mu + bias + jnp.sum(params.user.factor[user] * params.item.factor[item], -1)
+
+
+def squared_error(params: Params, ratings: Ratings) -> Float[Array, ""]:
+    """sum (r_ui - E[r_ui | theta])^2."""
+    return jnp.sum((ratings.value - predict(params, ratings.user, ratings.item)) ** 2)
+
+
+def gaussian_log_likelihood(
+    squared_error: Float[Array, ""], n: int | float | Num[Array, ""], tau: Float[Array, ""]
+) -> Float[Array, ""]:
+    """log N(r | E[r], 1/tau) of n ratings, from their summed squared error."""
+    return 0.5 * (n * (jnp.log(tau) - LOG_2PI) - tau * squared_error)
+
+
+def log_likelihood(params: Params, ratings: Ratings, tau: Float[Array, ""]) -> Float[Array, ""]:
+    """log p(R | theta, tau), normalised."""
+    return gaussian_log_likelihood(squared_error(params, ratings), ratings.value.shape[0], tau)
+
+
+def log_gaussian(w: Float[Array, "n d"], gaussian: Gaussian) -> Float[Array, ""]:
+    """sum_j log N(w_j | mean, inv(weight_j precision)), normalised."""
+    n, d = w.shape
+    L = jnp.linalg.cholesky(gaussian.precision)  # Lambda = L L^T
+    weight = jnp.broadcast_to(gaussian.weight, (n,))
+    squares = weight * jnp.sum(jnp.matmul(w - gaussian.mean, L, precision="highest") ** 2, -1)
+    log_det = d * jnp.log(weight) + 2 * jnp.sum(jnp.log(jnp.diagonal(L)))
+    return 0.5 * jnp.sum(log_det - d * LOG_2PI - squares)
+
+
+def log_prior(params: Params, prior: Prior) -> Float[Array, ""]:
+    """log p(U, b, V, c | prior), normalised."""
+    return log_gaussian(joined(params.user), prior.user) + log_gaussian(
+        joined(params.item), prior.item
+    )
+
+
+def log_posterior(params: Params, prior: Prior, ratings: Ratings) -> Float[Array, ""]:
+    """log p(R, U, b, V, c | tau, prior): the log posterior up to the constant log p(R)."""
+    return log_likelihood(params, ratings, prior.tau) + log_prior(params, prior)
+
+
+def sample_gaussian(key: Key[Array, ""], gaussian: Gaussian, n: int) -> Float[Array, "n d"]:
+    """n rows from N(mean, inv(weight_j precision))."""
+    d = gaussian.mean.shape[-1]
+    noise = jax.random.normal(key, (n, d), gaussian.mean.dtype)
+    L = jnp.linalg.cholesky(gaussian.precision)
+    w = jax.scipy.linalg.solve_triangular(L, noise.T, lower=True, trans=1).T
+    return gaussian.mean + w / jnp.sqrt(jnp.broadcast_to(gaussian.weight, (n,)))[:, None]
+
+
+def sample_params(
+    key: Key[Array, ""], prior: Prior, terms: Terms, mu: Float[Array, ""], users: int, items: int
+) -> Params:
+    """theta from the prior, for `users` and `items` rows."""
+    key_user, key_item = jax.random.split(key)
+    return Params(
+        parted(sample_gaussian(key_user, prior.user, users), terms.rank),
+        parted(sample_gaussian(key_item, prior.item, items), terms.rank),
+        mu,
+    )
+
+
+def row_noise(
+    key: Key[Array, ""], row: Int[Array, " n"] | None, shape: tuple[int, ...], dtype
+) -> Float[Array, "n d"]:
+    """N(0, 1) numbers of `shape` (n, d), each row's drawn by its number (default: its position).
+
+    So neither the order of the rows nor the device that owns one can change a result.
+    """
+    n, d = shape
+    keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(n) if row is None else row)
+    return jax.vmap(lambda key: jax.random.normal(key, (d,), dtype))(keys)
+
+
+def start(
+    key: Key[Array, ""], prior: Prior, terms: Terms, mu: float, data: Data, scale: float
+) -> Params:
+    """Where inference begins: factors N(0, scale^2), biases 0; unrated rows at the prior mean.
+
+    A row without ratings starts at its mode, so a gradient method leaves it there.
+    """
+    rows = data._replace(ratings=None, by_user=(), by_item=())
+    return _start(key, prior, terms, mu, rows, scale)
+
+
+def _start_from(
+    key: Key[Array, ""],
+    prior: Prior,
+    terms: Terms,
+    mu: float | Float[Array, ""],
+    data: Data,
+    scale: float | Float[Array, ""],
+) -> Params:
+    key_user, key_item = jax.random.split(key)
+
+    dtype = prior.tau.dtype
+
+    def side(key, gaussian: Gaussian, bias: bool, count, row) -> Side:
+        n = count.shape[0]
+        noise = row_noise(key, row, (n, terms.rank), dtype)
+        # As a value of its own, or `scale` would be multiplied into its constants and round anew.
+        factor = scale * jax.lax.optimization_barrier(noise)
+        w = joined(Side(factor, jnp.zeros((n, int(bias)), dtype)))
+        return parted(jnp.where(count[:, None] > 0, w, gaussian.mean), terms.rank)
+
+    return Params(
+        side(key_user, prior.user, terms.user_bias, data.user_count, data.user_row),
+        side(key_item, prior.item, terms.item_bias, data.item_count, data.item_row),
+        jnp.asarray(mu, dtype),
+    )
+
+
+_start = program(_start_from, FEW, static_argnames="terms")
+
+
+def simulate(
+    key: Key[Array, ""],
+    params: Params,
+    user: Int[Array, " n"],
+    item: Int[Array, " n"],
+    tau: Float[Array, ""],
+) -> Float[Array, " n"]:
+    """Ratings r_ui ~ N(E[r_ui | theta], 1/tau) for each pair."""
+    mean = predict(params, user, item)
+    return mean + jax.random.normal(key, mean.shape, mean.dtype) / jnp.sqrt(tau)

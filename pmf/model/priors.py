@@ -1,0 +1,96 @@
+"""Gaussian priors by the field's names for them, with exact conversions.
+
+Three conventions describe one isotropic prior N(0, 1/precision) on each term:
+
+    precision         the precisions themselves, with tau (PMF, Salakhutdinov & Mnih 2007)
+    ridge             lambda = precision / tau, of sum (r - E[r])^2 + lambda ||w||^2
+    count-weighted    lambda n_j as the ridge of a row with n_j ratings (ALS-WR, Zhou et al. 2008)
+
+They are two points of one family, precision * n_j^exponent: PMF's exponent is 0, ALS-WR's is 1.
+The mode depends on the ridges alone; tau scales the log posterior.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from pmf.errors import InputError
+from pmf.process.programs import FEW, program
+from pmf.types import Data, Gaussian, Prior, Terms
+
+
+class Ridge(NamedTuple):
+    """The ridge lambda of each term: a pure number for a bias, in rating units for a factor."""
+
+    user_factor: float
+    item_factor: float
+    user_bias: float
+    item_bias: float
+
+
+@dataclass(frozen=True)
+class IsotropicPrior:
+    """The precision of each term, and of a rating.
+
+    A row with n ratings has its precisions times n^exponent (n at least 1). With zero means only
+    the product of the two factor precisions moves a mode: U and V trade scale.
+    """
+
+    tau: float
+    user_factor: float
+    item_factor: float
+    user_bias: float
+    item_bias: float
+    user_exponent: float = 0.0
+    item_exponent: float = 0.0
+
+    def __post_init__(self):
+        precisions = self.user_factor, self.item_factor, self.user_bias, self.item_bias
+        finite = np.all(np.isfinite(list(vars(self).values())))
+        if not finite or self.tau <= 0 or min(precisions) <= 0:
+            raise InputError(f"{self}: every number finite, tau and every precision above 0")
+
+    @property
+    def ridge(self) -> Ridge:
+        """The same prior as ridges, of a row with one rating."""
+        precisions = self.user_factor, self.item_factor, self.user_bias, self.item_bias
+        return Ridge(*(precision / self.tau for precision in precisions))
+
+    def build(self, terms: Terms, data: Data, dtype=jnp.float32) -> Prior:
+        """The prior as arrays for these ratings; its dtype is that of the whole inference."""
+
+        def side(factor: float, bias: float, exponent: float, has_bias: bool, count) -> Gaussian:
+            diagonal = jnp.asarray([factor] * terms.rank + [bias] * has_bias, dtype)
+            weight = _weight(count, exponent, dtype)
+            return Gaussian(jnp.zeros_like(diagonal), jnp.diag(diagonal), weight)
+
+        user = self.user_factor, self.user_bias, self.user_exponent
+        item = self.item_factor, self.item_bias, self.item_exponent
+        return Prior(
+            jnp.asarray(self.tau, dtype),
+            side(*user, terms.user_bias, data.user_count),
+            side(*item, terms.item_bias, data.item_count),
+        )
+
+
+def _power(count, exponent, dtype):
+    return jnp.maximum(count, 1).astype(dtype) ** exponent
+
+
+_weight = program(_power, FEW, static_argnames="dtype")
+
+
+def from_ridge(
+    ridge: Ridge, tau: float, user_exponent: float = 0.0, item_exponent: float = 0.0
+) -> IsotropicPrior:
+    """The prior whose ridges these are, for a rating precision tau."""
+    precisions = {name: tau * value for name, value in ridge._asdict().items()}
+    exponents = {"user_exponent": user_exponent, "item_exponent": item_exponent}
+    return IsotropicPrior(tau, **precisions, **exponents)
+
+
+def als_wr(lambda_: float, tau: float) -> IsotropicPrior:
+    """ALS-WR with one lambda, the convention of Spark's and LensKit's ALS."""
+    return from_ridge(Ridge(lambda_, lambda_, lambda_, lambda_), tau, 1.0, 1.0)

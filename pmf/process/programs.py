@@ -1,0 +1,59 @@
+"""The programs that JAX compiles for us: few of them, and none kept for ever.
+
+A program serves one shape. Requests are padded to sizes on a ladder, so that few programs serve
+requests of any size; and of each function so many are held at the most, because a process that fits
+one data set after another would keep them all. Other people's programs are left alone.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from pmf.process.forked import computing
+
+FEW, MANY = 8, 64  # programs of a function: one of a fit, and one that requests run
+
+_ours: list[tuple[Any, int]] = []
+
+
+def program(function: Callable, most: int = MANY, **options: Any) -> Any:
+    """`jax.jit(function, **options)`, of which `forget` leaves `most` programs or none."""
+    compiled = jax.jit(function, **options)
+    _ours.append((compiled, most))
+    return compiled
+
+
+def forget() -> None:
+    """Before work: free the programs of each function that has more than its due; it compiles anew.
+
+    What runs at the time, in another thread, runs on. Raises `InputError` in a forked process.
+    """
+    computing()
+    for compiled, most in _ours:
+        if compiled._cache_size() > most:
+            compiled.clear_cache()
+
+
+def held() -> int:
+    """How many of our programs are held."""
+    return sum(compiled._cache_size() for compiled, _ in _ours)
+
+
+def rung(size: int, least: int = 1, step: int = 2) -> int:
+    """The first of `least`, `least * step`, `least * step^2`, ... that is not below `size`."""
+    found = least
+    while found < size:
+        found *= step
+    return found
+
+
+def piece(size: int, least: int = 1) -> int:
+    """Rows to work on at a time: one of one; else the largest of `least * 4^k` that `size` fills.
+
+    At most four pieces then hold them all, the last padded, but for less than `least` rows.
+    """
+    found = least
+    while found * 4 <= size:
+        found *= 4
+    return found if size > 1 else 1
