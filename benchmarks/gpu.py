@@ -20,14 +20,14 @@ import jax.numpy as jnp
 import numpy as np
 import typer
 
-from pmf.als import als
-from pmf.command import run_app
+from pmf.cli.console import run_app
 from pmf.errors import InputError
-from pmf.gibbs import gibbs
-from pmf.layout import panel_numbers, widths
-from pmf.plan import default_hyperprior
-from pmf.priors import Ridge, from_ridge
-from pmf.settings import make_settings
+from pmf.fitting.methods import default_hyperprior
+from pmf.fitting.settings import make_settings
+from pmf.inference.als import als
+from pmf.inference.gibbs import gibbs
+from pmf.inference.layout import panel_numbers, widths
+from pmf.model.priors import Ridge, from_ridge
 from pmf.types import Algorithm, Data, Rows, Terms
 
 ML25M = 25_000_095, 162_541, 59_047

@@ -23,10 +23,10 @@ import pandas as pd
 import typer
 
 import pmf
-from pmf.answers import Model
-from pmf.command import plain_app, run_app
+from pmf.cli.console import plain_app, run_app
 from pmf.errors import InputError
-from pmf.folded import Folded
+from pmf.estimators.base import Model
+from pmf.estimators.new_users import Folded
 
 RATED = 20  # films
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

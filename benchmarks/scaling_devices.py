@@ -20,9 +20,9 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 import typer
 
-from pmf.command import plain_app, run_app
+from pmf.cli.console import plain_app, run_app
 
-RATINGS, USERS, ITEMS = 1_100_000, 8_000, 3_000  # a device; more than `pmf.layout.SMALL`
+RATINGS, USERS, ITEMS = 1_100_000, 8_000, 3_000  # a device; more than `pmf.inference.layout.SMALL`
 BYTES = {"f64": 8, "f32": 4, "s64": 8, "s32": 4, "u32": 4, "pred": 1}
 KINDS = "all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter"
 
@@ -50,14 +50,14 @@ def worker(method: str, devices: int, rank: int, sweeps: int) -> dict[str, Any]:
     import jax
 
     jax.config.update("jax_num_cpu_devices", devices)
-    from pmf.als import als
     from pmf.data.synthetic import movielens_shaped
-    from pmf.gibbs import gibbs
-    from pmf.placement import device_mesh, place, rows_on_mesh
-    from pmf.plan import default_hyperprior
-    from pmf.priors import Ridge, from_ridge
-    from pmf.settings import make_settings
-    from pmf.sharding import cut_of, on_mesh
+    from pmf.fitting.methods import default_hyperprior
+    from pmf.fitting.settings import make_settings
+    from pmf.inference.als import als
+    from pmf.inference.gibbs import gibbs
+    from pmf.model.priors import Ridge, from_ridge
+    from pmf.parallel.placement import device_mesh, place, rows_on_mesh
+    from pmf.parallel.sharding import cut_of, on_mesh
     from pmf.types import Terms
 
     users, items = USERS * devices, ITEMS * devices

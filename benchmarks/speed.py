@@ -25,7 +25,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 import typer
 
-from pmf.command import run_app
+from pmf.cli.console import run_app
 
 ML25M = {"n": 25_000_095, "users": 162_541, "items": 59_047}
 ML1M = {"n": 900_000, "users": 6_040, "items": 3_706}

@@ -36,20 +36,20 @@ def _load(path: str):
 
 def _standardised(user: np.ndarray, item: np.ndarray, value: np.ndarray):
     """Ratings as a fit works on them."""
+    from pmf.data.units import unit_of
     from pmf.types import Ratings
-    from pmf.units import unit_of
 
     return unit_of(value).standardised(Ratings(user, item, value))
 
 
 def our_als(path: str, rank: int, fused: bool = True) -> dict[str, Any]:
     """Seconds of each sweep by the package's own driver."""
-    from pmf.als import als
-    from pmf.layout import by_rows
-    from pmf.priors import Ridge, from_ridge
-    from pmf.run import run
+    from pmf.fitting.driver import run
+    from pmf.fitting.schedule import Schedule
+    from pmf.inference.als import als
+    from pmf.inference.layout import by_rows
+    from pmf.model.priors import Ridge, from_ridge
     from pmf.types import Terms
-    from pmf.watch import Schedule
 
     user, item, value, *size = _load(path)
     terms, begin = Terms(rank), time.perf_counter()
@@ -97,13 +97,13 @@ def cmfrec_cg(path: str, rank: int) -> dict[str, Any]:
 
 def our_gibbs(path: str, rank: int, fused: bool = True) -> dict[str, Any]:
     """Seconds of each sweep, one chain, hyperparameters drawn, tau fixed."""
-    from pmf.gibbs import gibbs
-    from pmf.layout import by_rows
-    from pmf.plan import default_hyperprior
-    from pmf.run import run
-    from pmf.settings import make_settings
+    from pmf.fitting.driver import run
+    from pmf.fitting.methods import default_hyperprior
+    from pmf.fitting.schedule import Schedule
+    from pmf.fitting.settings import make_settings
+    from pmf.inference.gibbs import gibbs
+    from pmf.inference.layout import by_rows
     from pmf.types import Terms
-    from pmf.watch import Schedule
 
     user, item, value, *size = _load(path)
     data = by_rows(_standardised(user, item, value), *size, rank, fused=fused)
@@ -139,9 +139,9 @@ def smurff_gibbs(path: str, rank: int) -> dict[str, Any]:
 
 def our_ingest(path: str, rank: int) -> dict[str, Any]:
     """A CSV to the rows that `PMF.fit(path)` works on: checked, coded, each pair once."""
-    import pmf.cpu.compress  # noqa: F401  # numba before the clock starts, as pandas is
-    from pmf.data.catalogue import encoded as read_encoded
-    from pmf.layout import by_rows
+    import pmf.inference.fused.csr  # noqa: F401  # numba before the clock starts, as pandas is
+    from pmf.data.sources.base import encoded as read_encoded
+    from pmf.inference.layout import by_rows
 
     begin = time.perf_counter()
     encoded = read_encoded(path)
@@ -165,8 +165,8 @@ def pandas_ingest(path: str, rank: int) -> dict[str, Any]:
 
 def our_fit(path: str, rank: int) -> dict[str, Any]:
     """From a CSV to a fitted model, three sweeps."""
-    from pmf.estimator import PMF
-    from pmf.priors import Ridge, from_ridge
+    from pmf.estimators.pmf import PMF
+    from pmf.model.priors import Ridge, from_ridge
 
     prior = from_ridge(Ridge(5.0, 5.0, 5.0, 5.0), tau=1.0)
     begin = time.perf_counter()
@@ -237,8 +237,8 @@ def implicit_lists(path: str, rank: int) -> dict[str, Any]:
 def _fitted(path: str, rank: int):
     import pandas as pd
 
-    from pmf.estimator import PMF
-    from pmf.priors import Ridge, from_ridge
+    from pmf.estimators.pmf import PMF
+    from pmf.model.priors import Ridge, from_ridge
 
     user, item, value, *_ = _load(path)
     ratings = pd.DataFrame({"user_id": user, "item_id": item, "rating": value})
@@ -256,7 +256,7 @@ def our_compile(path: str, rank: int) -> dict[str, Any]:
     """Seconds that a process compiles for, each method once."""
     import pandas as pd
 
-    from pmf.estimator import PMF
+    from pmf.estimators.pmf import PMF
 
     user, item, value, *_ = _load(path)
     ratings = pd.DataFrame({"user_id": user, "item_id": item, "rating": value})

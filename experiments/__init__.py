@@ -1,5 +1,5 @@
 """Reproducible experiments on `pmf`: configurations in, run folders and tidy tables out."""
 
-from pmf.compilation import keep_compiled
+from pmf.cli.compilation_cache import keep_compiled
 
 keep_compiled()  # here, because it must come before JAX is imported

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pmf.command import plain_app, run_app
+from pmf.cli.console import plain_app, run_app
 from pmf.errors import InputError
 
 if TYPE_CHECKING:
-    from experiments.config import Experiment
-    from experiments.identity import Point
-    from experiments.tasks import Failure, Task
+    from experiments.config.identity import Point
+    from experiments.config.schema import Experiment
+    from experiments.sweeps.tasks import Failure, Task
 
 # The heavy rooms are imported inside the commands, so that --help answers at once.
 
@@ -58,9 +58,9 @@ def list_configs() -> None:
 
     Times are those of the fits of like runs in experiments/results/, one after another.
     """
-    from experiments.config import CONFIGS, load
-    from experiments.estimate import Costs
-    from experiments.plan import listed
+    from experiments.config.schema import CONFIGS, load
+    from experiments.sweeps.estimate import Costs
+    from experiments.sweeps.plan import listed
 
     for path in sorted(CONFIGS.glob("*.toml")):
         print(listed(load(path, []), Costs([RESULTS / path.stem])))
@@ -109,10 +109,10 @@ def run(
     A run that fails does not end the others: they are listed at the end, and the exit code is 1.
     Finished runs and finished trials of a search are never done again.
     """
-    from experiments import tasks as work
-    from experiments.estimate import Costs
-    from experiments.identity import identify
-    from experiments.plan import planned
+    from experiments.config.identity import identify
+    from experiments.sweeps import tasks as work
+    from experiments.sweeps.estimate import Costs
+    from experiments.sweeps.plan import planned
 
     experiment = _loaded(config, override)
     points = identify(experiment)
@@ -140,7 +140,7 @@ def run(
 
 
 def _loaded(config: Path, override: list[str] | None) -> "Experiment":
-    from experiments.config import find, load
+    from experiments.config.schema import find, load
 
     return load(find(config), override or [])
 
@@ -149,8 +149,8 @@ def _members(
     config: Path, override: list[str] | None, points: "list[Point]", out: Path, runs: Path
 ) -> "list[Point]":
     """The runs that the tables in `out` are to hold."""
-    from experiments.identity import identify
-    from experiments.outputs import members
+    from experiments.config.identity import identify
+    from experiments.tables.outputs import members
 
     whole = partial(identify, _loaded(config, None)) if override else lambda: points
     return members(points, whole, out, runs)
@@ -159,19 +159,19 @@ def _members(
 def _sweep(
     name: str, todo: "list[Task]", options, jobs: int, kind: str | None, parameters: list[str]
 ) -> "list[Failure]":
-    from experiments import inputs
-    from experiments.display import display
-    from experiments.sweep import sweep_here, sweep_in
+    from experiments.config import inputs
+    from experiments.sweeps.display import display
+    from experiments.sweeps.sweep import sweep_here, sweep_in
 
     if parameters and kind is None:
         raise InputError("--cluster-set needs --cluster")
     with display(name, todo, jobs) as show:
         if kind is not None:
-            from experiments.cluster import cluster
+            from experiments.sweeps.cluster import cluster
 
             slots = cluster(kind, parameters, options)
         elif jobs > 1 and todo:  # a worker even for one: a run goes on with as many cores only
-            from experiments.pool import pool
+            from experiments.sweeps.pool import pool
 
             slots = pool(jobs, options, show)
         else:
@@ -195,8 +195,8 @@ def _report(failures: "list[Failure]", total: int) -> int:
 def _show(
     experiment: "Experiment", points: "list[Point]", folder: Path, figures: Path | None
 ) -> None:
-    from experiments.outputs import draw, write_tables
-    from experiments.table import summary, verdicts
+    from experiments.tables.outputs import draw, write_tables
+    from experiments.tables.summary import summary, verdicts
 
     tables = write_tables(experiment, points, folder, folder)
     print(summary(tables["runs"], tables["scores"]))
@@ -208,7 +208,7 @@ def _show(
         if path.suffix in SHOWN:
             print(f"{SHOWN[path.suffix]:<9} {path}")
     if figures is not None:
-        from paper_figures.build import left_out, read
+        from paper_figures.figures.build import left_out, read
 
         for name, reason in left_out(read(folder)).items():
             print(f"no figure {name}: {reason}")
@@ -222,8 +222,8 @@ def collect(
     replace: Replace = False,
 ) -> None:
     """Write an experiment's tables to experiments/results/, where they are tracked."""
-    from experiments.identity import identify
-    from experiments.outputs import write_tables
+    from experiments.config.identity import identify
+    from experiments.tables.outputs import write_tables
 
     experiment = _loaded(config, override)
     points, folder = identify(experiment), RESULTS / experiment.name
@@ -247,13 +247,13 @@ def reproduce(
     On the machine, versions and code that made it the same bits are expected; otherwise what has
     changed is named, and differences of up to 1e-5 are allowed. The exit code is 1 for more.
     """
-    from experiments import cores, folders
+    from experiments.runs import cores, folders
 
     folder = folders.find_run(runs_dir, run_id)
     recorded = folders.manifest_of(folder, "cores")
     with cores.narrowed(cores.available()[: recorded["cores"]]):  # before they are counted
-        from experiments import reproduce as again
-        from pmf.progress import progress_bar
+        from experiments.runs import reproduce as again
+        from pmf.fitting.progress import progress_bar
 
         with progress_bar(folder.name) as on_step:
             verdict = again.reproduce(folder, on_step, tolerance)
@@ -273,7 +273,7 @@ def clean(
 
     Nothing that a process works on is touched, nor any finished run, except with --runs.
     """
-    from experiments import leftovers
+    from experiments.runs import leftovers
 
     paths = leftovers.leftovers(runs_dir)
     if runs is not None:

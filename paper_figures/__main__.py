@@ -5,7 +5,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from pmf.command import plain_app, run_app
+from pmf.cli.console import plain_app, run_app
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "experiments" / "results"
@@ -47,9 +47,9 @@ def everything(context: typer.Context, results: Results = None, out: Out = None)
     if context.invoked_subcommand is not None:
         return
     results, out = results or RESULTS, out or OUT
-    from paper_figures.build import build, left_out
-    from paper_figures.report import read_all
-    from paper_figures.tables import write
+    from paper_figures.figures.build import build, left_out
+    from paper_figures.report.page import read_all
+    from paper_figures.report.tables import write
 
     for name, tables in read_all(results).items():
         for path in (*build(results / name, out / name), *write(tables, out / name)):
@@ -64,8 +64,8 @@ def report(context: typer.Context, results: Results = None, out: Out = None) -> 
     """Write the report: text, figures, tables and run identities in one HTML file."""
     results, out = Places(results, out).over(context)
     results, out = results or RESULTS, out or OUT
-    from paper_figures.report import read_all, render
-    from pmf.atomic import replacing
+    from paper_figures.report.page import read_all, render
+    from pmf.io.atomic import replacing
 
     page = render(read_all(results))
     out.mkdir(parents=True, exist_ok=True)
@@ -85,8 +85,8 @@ def docs(
 
     With --out the new page and its pictures go there instead, and docs/ stays as it is.
     """
-    from paper_figures.docs import write
-    from paper_figures.report import read_all
+    from paper_figures.report.docs import write
+    from paper_figures.report.page import read_all
 
     results, out = Places(results, out).over(context)
     for path in write(read_all(results or RESULTS), page, out or page.parent):

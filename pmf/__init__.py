@@ -11,46 +11,46 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pmf.answers import OverlapWarning, UnknownIdWarning
-    from pmf.approximate import index_items
-    from pmf.checkpoint import Checkpoints
-    from pmf.content_model import Content
-    from pmf.data.catalogue import load as load_data
     from pmf.data.features import item_features
-    from pmf.data.reading import Reading
+    from pmf.data.readers.reading import Reading
+    from pmf.data.sources.base import load as load_data
     from pmf.errors import InputError, Interrupted, NotFiniteError
-    from pmf.estimator import PMF, load
+    from pmf.estimators.base import OverlapWarning, UnknownIdWarning
+    from pmf.estimators.content import Content
+    from pmf.estimators.hybrid import Hybrid
+    from pmf.estimators.new_users import Folded, fold_in
+    from pmf.estimators.pmf import PMF, load
     from pmf.evaluate.report import ranked, report
-    from pmf.folded import Folded, fold_in
-    from pmf.hybrid_model import Hybrid
-    from pmf.lists import recommend, similar_items
-    from pmf.priors import IsotropicPrior, Ridge, als_wr, from_ridge
+    from pmf.fitting.checkpoint import Checkpoints
+    from pmf.model.priors import IsotropicPrior, Ridge, als_wr, from_ridge
+    from pmf.recommendation.ann import index_items
+    from pmf.recommendation.lists import recommend, similar_items
 
 _HOME = {
-    "PMF": "pmf.estimator",
-    "OverlapWarning": "pmf.answers",
-    "UnknownIdWarning": "pmf.answers",
-    "index_items": "pmf.approximate",
-    "load": "pmf.estimator",
-    "load_data": "pmf.data.catalogue",
+    "PMF": "pmf.estimators.pmf",
+    "OverlapWarning": "pmf.estimators.base",
+    "UnknownIdWarning": "pmf.estimators.base",
+    "index_items": "pmf.recommendation.ann",
+    "load": "pmf.estimators.pmf",
+    "load_data": "pmf.data.sources.base",
     "ranked": "pmf.evaluate.report",
     "report": "pmf.evaluate.report",
-    "Content": "pmf.content_model",
-    "Hybrid": "pmf.hybrid_model",
-    "Folded": "pmf.folded",
-    "fold_in": "pmf.folded",
-    "recommend": "pmf.lists",
-    "similar_items": "pmf.lists",
+    "Content": "pmf.estimators.content",
+    "Hybrid": "pmf.estimators.hybrid",
+    "Folded": "pmf.estimators.new_users",
+    "fold_in": "pmf.estimators.new_users",
+    "recommend": "pmf.recommendation.lists",
+    "similar_items": "pmf.recommendation.lists",
     "item_features": "pmf.data.features",
-    "Reading": "pmf.data.reading",
-    "Checkpoints": "pmf.checkpoint",
+    "Reading": "pmf.data.readers.reading",
+    "Checkpoints": "pmf.fitting.checkpoint",
     "InputError": "pmf.errors",
     "Interrupted": "pmf.errors",
     "NotFiniteError": "pmf.errors",
-    "IsotropicPrior": "pmf.priors",
-    "als_wr": "pmf.priors",
-    "from_ridge": "pmf.priors",
-    "Ridge": "pmf.priors",
+    "IsotropicPrior": "pmf.model.priors",
+    "als_wr": "pmf.model.priors",
+    "from_ridge": "pmf.model.priors",
+    "Ridge": "pmf.model.priors",
 }
 
 __all__ = [

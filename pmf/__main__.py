@@ -1,5 +1,5 @@
 """`python -m pmf` is the command `pmf`."""
 
-from pmf.cli import main
+from pmf.cli.main import main
 
 main()

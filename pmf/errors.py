@@ -20,3 +20,8 @@ class Interrupted(SystemExit):
         super().__init__(message)
         self.signum = signum
         self.code = 128 + signum
+
+
+def one_line(error: Exception) -> str:
+    """What a library says, short enough for a message of one line."""
+    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -82,8 +82,8 @@ class Data(NamedTuple):
 
     ALS and Gibbs work by rows, `by_user` and `by_item`, and need no flat `ratings`; a gradient
     method is the reverse. Rows are padded blocks, or compressed where the fused kernel runs.
-    `user_row` and `item_row` are the numbers that rows' random numbers are drawn by (`pmf.lots`),
-    where these are not their places.
+    `user_row` and `item_row` are the numbers that rows' random numbers are drawn by
+    (`pmf.data.row_numbers`), where these are not their places.
     """
 
     ratings: Ratings | None

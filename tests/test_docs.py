@@ -169,7 +169,7 @@ def commands() -> list[tuple[str, str]]:
 def app(start: str) -> typer.Typer:
     """What runs a command that begins so."""
     name = {
-        "pmf": "pmf.cli",
+        "pmf": "pmf.cli.main",
         "python -m experiments": "experiments.__main__",
         "python -m paper_figures": "paper_figures.__main__",
     }

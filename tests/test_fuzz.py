@@ -15,8 +15,10 @@ import pyarrow.parquet
 import pytest
 
 import pmf
-from pmf.data import kernels, movielens, numeric, packed
-from pmf.data.catalogue import encoded, load
+from pmf.data import encoding, kernels
+from pmf.data.readers import archives, numeric
+from pmf.data.sources import movielens
+from pmf.data.sources.base import encoded, load
 from pmf.errors import InputError
 from tests.robustness.fuzz import judge, make_input
 from tests.robustness.hostile_models import changed, good_files, written
@@ -178,7 +180,7 @@ def test_a_good_zip_is_read(tmp_path):
 
 
 def test_a_gzip_bomb_is_not_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr(packed, "FREE", 1 << 20)
+    monkeypatch.setattr(archives, "FREE", 1 << 20)
     path = tmp_path / "r.csv.gz"
     path.write_bytes(gzip.compress(GOOD + b"\n" * (8 << 20)))
     with pytest.raises(InputError, match=r"r\.csv\.gz: .* bytes that unpack to"):
@@ -214,7 +216,7 @@ def test_compiled_loops_stay_within_their_text(tmp_path, monkeypatch):
         return true(text, size, *arguments)
 
     monkeypatch.setattr(kernels, "parse_lines", parse_lines)
-    monkeypatch.setattr(numeric, "LARGE", 0)
+    monkeypatch.setattr(encoding, "LARGE", 0)
     monkeypatch.setattr(numeric, "BLOCK", 64)
     monkeypatch.setattr(numeric, "LONGEST", 32)
     path = tmp_path / "r.csv"
@@ -321,7 +323,7 @@ def test_numbers_of_rows_are_not_believed(tmp_path):
 
 def test_a_parquet_bomb_is_refused(tmp_path, monkeypatch):
     """Runs cost nothing: a million equal rows are a few hundred bytes."""
-    monkeypatch.setattr(packed, "FREE", 1 << 20)
+    monkeypatch.setattr(archives, "FREE", 1 << 20)
     path, rows = tmp_path / "r.parquet", np.ones(1_000_000, np.int64)
     pa.parquet.write_table(pa.table({"user": rows, "item": rows, "rating": rows}), path)
     for read in (load, lambda path: encoded(path.parent)):

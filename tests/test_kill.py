@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pmf import PMF, store
+from pmf import PMF
 from pmf.data.synthetic import movielens_shaped
+from pmf.estimators import model_file
 from tests.robustness.kill import in_a_write, same
 
 
@@ -39,7 +40,7 @@ def test_only_times_may_differ(change, is_same, model, tmp_path):
     for name, kept in (("one", fit), ("two", fit._replace(**change(fit)))):
         (tmp_path / name).mkdir()
         changed = type(fitted)(kept, *list(vars(fitted).values())[1:])
-        store.save(model.settings, changed, tmp_path / name / "model.pmf")
+        model_file.save(model.settings, changed, tmp_path / name / "model.pmf")
     assert same(tmp_path / "one", tmp_path / "two") is is_same
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pmf.errors import InputError
-from pmf.locks import LOCK, Busy, holder_of, only_writer
+from pmf.io.locks import LOCK, Busy, holder_of, only_writer
 
 
 def _hold(folder, ready, done):

@@ -1,7 +1,16 @@
 """The tests of the tests: each mistake of `tests/mistakes` fails the tests that are to catch it."""
 
 import pytest
-from planting import FAILED, complaints, copy_of_the_repository, mistakes, outcome, passed, plant
+
+from tests.helpers.planting import (
+    FAILED,
+    complaints,
+    copy_of_the_repository,
+    mistakes,
+    outcome,
+    passed,
+    plant,
+)
 
 LISTED = mistakes()
 KINDS = sorted({mistake.kind for mistake in LISTED})

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import pmf
-from experiments.table import summary
+from experiments.tables.summary import summary
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 

@@ -8,7 +8,7 @@ import streamlit as st
 from pmf.app import choice, state
 from pmf.app.space import average_effect, directions
 from pmf.app.state import Shown
-from pmf.lists import similar_items
+from pmf.recommendation.lists import similar_items
 
 GENRES = ["Action", "Animation", "Comedy", "Crime", "Horror", "Romance", "Sci-Fi"]
 RARE_FIRST = ["Horror", "Animation", "Sci-Fi", "Crime", "Romance", "Action", "Comedy"]

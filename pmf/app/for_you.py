@@ -11,10 +11,10 @@ from pmf.app import choice, state
 from pmf.app.person import ME, Filters, genres_of, listed, on_scale, reasons, uploaded
 from pmf.app.text import as_csv, plain
 from pmf.data.ids import among, collected, looked_up
-from pmf.data.text import Wanted, read_csv
+from pmf.data.readers.text import Wanted, read_csv
 from pmf.errors import InputError
-from pmf.fit import Fitted
-from pmf.folded import Folded, ratings_of
+from pmf.estimators.new_users import Folded, ratings_of
+from pmf.fitting.fit import Fitted
 
 RULES = {"best guess": "mean", "surely good": "lower", "a gamble": "upper"}
 QUESTIONS = 200  # popular films that may be asked about

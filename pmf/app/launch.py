@@ -8,7 +8,7 @@ from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 
-from pmf.data.reading import AS_IT_IS, Reading
+from pmf.data.readers.reading import AS_IT_IS, Reading
 from pmf.errors import InputError
 
 MODEL, DATA, READING = "PMF_APP_MODEL", "PMF_APP_DATA", "PMF_APP_READING"  # what the page is told

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from pmf.answers import Model
-from pmf.content_model import Content
 from pmf.data.columns import canonical_columns
 from pmf.data.frames import checked
 from pmf.data.ids import Ids, among, collected, looked_up
 from pmf.errors import InputError
-from pmf.folded import Folded, fold_in
-from pmf.lists import Rule, recommend
+from pmf.estimators.base import Model
+from pmf.estimators.content import Content
+from pmf.estimators.new_users import Folded, fold_in
+from pmf.recommendation.lists import Rule, recommend
 
 ME = "me"
 LEVEL = 0.8  # of the intervals that are shown

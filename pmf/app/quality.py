@@ -13,9 +13,9 @@ RESULTS = Path(pmf.__file__).parent.parent / "experiments" / "results"
 def show() -> None:
     st.title("How good is it?")
     try:
-        from paper_figures.build import draw, read, suiting
-        from paper_figures.sections import in_order, section
-        from paper_figures.tables import scores_grid
+        from paper_figures.figures.build import draw, read, suiting
+        from paper_figures.report.sections import in_order, section
+        from paper_figures.report.tables import scores_grid
     except ImportError:
         _absent("The figures are drawn by the repository's folder paper_figures, and matplotlib")
         return

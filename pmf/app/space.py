@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from pmf.answers import stored
-from pmf.fit import Fitted
+from pmf.estimators.base import stored
+from pmf.fitting.fit import Fitted
 
 
 def directions(fitted: Fitted, most: int = 600, number: int = 6) -> pd.DataFrame:

@@ -12,17 +12,17 @@ import platformdirs
 import streamlit as st
 
 import pmf
-from pmf.answers import Model, known_range, rating_range
 from pmf.app.launch import DATA, MODEL, READING
 from pmf.app.person import Filters, Stars, films, fold
 from pmf.app.text import plain
-from pmf.data.catalogue import BUNDLED, load, load_items
 from pmf.data.ids import collected
-from pmf.data.movielens import Dataset
-from pmf.data.reading import Reading
+from pmf.data.readers.reading import Reading
+from pmf.data.sources.base import BUNDLED, load, load_items
+from pmf.data.sources.movielens import Dataset
 from pmf.errors import InputError
-from pmf.fit import OnRecord
-from pmf.folded import Folded
+from pmf.estimators.base import Model, known_range, rating_range
+from pmf.estimators.new_users import Folded
+from pmf.fitting.fit import OnRecord
 
 DEFAULT = {"rank": 16, "method": "gibbs", "num_steps": 50}
 MOST_RATINGS = 1_000_000  # that a model is fitted to while somebody waits

@@ -8,10 +8,10 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from pmf.answers import UnknownIdWarning
 from pmf.app import state
+from pmf.estimators.base import UnknownIdWarning
 from pmf.evaluate.report import report
-from pmf.watch import Record
+from pmf.fitting.schedule import Record
 
 HELD_OUT, SEED = 0.1, 0
 BETWEEN = 0.2  # seconds between two drawings of a fit under way

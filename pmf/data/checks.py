@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pmf.data.canonical import canonical, fault
-from pmf.data.compact import as_numbers
+from pmf.data.values import as_numbers
 from pmf.errors import InputError
 
 Place = Callable[[int], str]  # a row's number, from 0, to the words that name it

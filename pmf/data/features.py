@@ -96,7 +96,7 @@ def item_features(
     tags_before: object = None,
     without: Table | None = None,
 ) -> ItemFeatures:
-    """Features from the tables `items` and `tags` of a `pmf.data.movielens.Dataset`.
+    """Features from the tables `items` and `tags` of a `pmf.data.sources.movielens.Dataset`.
 
     Genres are one-hot; the year is a decade, one-hot; tags, each a term whatever its words, are
     TF-IDF weights with sublinear counts (Salton & Buckley 1988), reduced to `tag_components` by a

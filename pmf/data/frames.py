@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 
 from pmf.data.checks import Checks, Place, rows_of, shown
-from pmf.data.coding import code_by_appearance, first_repeat, has_repeats
 from pmf.data.columns import REQUIRED, canonical_columns
-from pmf.data.compact import as_numbers
+from pmf.data.encoding import code_by_appearance, first_repeat, has_repeats
 from pmf.data.ids import Ids, factorize
 from pmf.data.tables import Table, as_frame
 from pmf.data.times import to_seconds
+from pmf.data.values import as_numbers
 from pmf.errors import InputError
 from pmf.types import Ratings
 

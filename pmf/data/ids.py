@@ -9,7 +9,7 @@ import pandas as pd
 
 from pmf.data.canonical import canonical, fault, is_text, whole_number
 from pmf.data.checks import Tally, rows_of, shown
-from pmf.data.coding import code_by_appearance
+from pmf.data.encoding import code_by_appearance
 from pmf.errors import InputError
 
 

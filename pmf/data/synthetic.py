@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pmf.errors import InputError
-from pmf.model import sample_params, simulate
+from pmf.model.density import sample_params, simulate
 from pmf.types import Params, Prior, Ratings, Terms
 
 

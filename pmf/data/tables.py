@@ -8,8 +8,7 @@ import pandas as pd
 import pyarrow as pa
 from scipy import sparse
 
-from pmf.data.parquet import one_line
-from pmf.errors import InputError
+from pmf.errors import InputError, one_line
 
 
 @runtime_checkable

@@ -11,7 +11,7 @@ import pandas as pd
 from pmf.errors import InputError
 from pmf.evaluate.resampling import bca_interval, resampled_sums
 from pmf.evaluate.scores import crps, log_density
-from pmf.predictive import Prediction, interval
+from pmf.model.predictive import Prediction, interval
 
 LEVEL = 0.95
 COLUMNS = ["metric", "value", "low", "high"]

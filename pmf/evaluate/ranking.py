@@ -28,13 +28,13 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from pmf.candidates import Score, Seen, blocks, ranks, top
 from pmf.data.checks import shown
-from pmf.data.coding import first_repeat, has_repeats
+from pmf.data.encoding import first_repeat, has_repeats
 from pmf.data.frames import checked, pairs
+from pmf.data.histories import by_user
 from pmf.data.ids import Ids, factorize
-from pmf.data.pairs import by_user
 from pmf.errors import InputError
+from pmf.recommendation.scores import Score, Seen, blocks, ranks, top
 
 ROUNDING = 1e-6  # of a scale: a rating at the very quarter is in it
 TEST, TRAIN = "the test frame", "the training frame"
@@ -107,8 +107,8 @@ def ranked_by(
     """Rank with any system. `scorer(items)` takes row numbers of `items` and gives a function from
     row numbers of `users`, `(b,)`, to scores `(b, len(items))`, columns in the order asked for.
 
-    `len(users)` is the row number of an unknown user. Memory: blocks of `pmf.candidates.CELLS`
-    scores, and some 45 bytes a training rating.
+    `len(users)` is the row number of an unknown user. Memory: blocks of
+    `pmf.recommendation.scores.CELLS` scores, and some 45 bytes a training rating.
 
     Raises `InputError` for bad frames, training ids that the system does not know, test pairs that
     repeat or were trained on, and where no test rating is relevant.

@@ -7,17 +7,17 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from pmf.answers import Model, OverlapWarning, known_range, rating_range, stored, warn
-from pmf.candidates import scorer
 from pmf.data.frames import checked
 from pmf.data.tables import Table, as_frame
 from pmf.errors import InputError
+from pmf.estimators.base import Model, OverlapWarning, known_range, rating_range, stored, warn
 from pmf.evaluate.bootstrap import score_intervals
 from pmf.evaluate.ranking import TEST, TRAIN, Ranking, listed, ranked_by, upper_quarter
 from pmf.evaluate.scores import calibration, pit, pit_histogram, user_sums
 from pmf.evaluate.strata import all_scores, stratified
-from pmf.fit import Fitted
-from pmf.predictive import Prediction
+from pmf.fitting.fit import Fitted
+from pmf.model.predictive import Prediction
+from pmf.recommendation.scores import scorer
 
 
 class Report(NamedTuple):

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from pmf.predictive import Prediction, interval
+from pmf.model.predictive import Prediction, interval
 
 LEVELS = np.linspace(0.05, 0.95, 19)
 

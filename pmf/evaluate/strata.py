@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from pmf.evaluate.scores import point_scores, scores, user_scores
-from pmf.predictive import Prediction
+from pmf.model.predictive import Prediction
 
 EDGES = (0, 1, 5, 20, 100, 500)  # training ratings: 0, 1-4, 5-19, 20-99, 100-499, 500 and more
 

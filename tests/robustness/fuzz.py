@@ -27,7 +27,7 @@ import pyarrow as pa
 import typer
 
 from benchmarks.workers import peak_bytes
-from pmf.cli import run_app
+from pmf.cli.main import run_app
 from pmf.errors import InputError
 from tests.robustness.malformed import READERS, Files, Reader
 

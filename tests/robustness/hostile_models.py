@@ -39,14 +39,14 @@ def good_files() -> tuple[bytes, ...]:
 def _model(
     rank: int, user_bias: bool, item_bias: bool, draws: int, ids: str | None = "i4"
 ) -> bytes:
-    from pmf import store
+    from pmf.data.histories import rated_by_user
     from pmf.data.ids import Ids
-    from pmf.data.pairs import rated_by_user
-    from pmf.fit import Fit, Fitted
-    from pmf.settings import make_settings
-    from pmf.tuning import Search, Trial
+    from pmf.estimators import model_file
+    from pmf.fitting.fit import Fit, Fitted
+    from pmf.fitting.prior_search import Search, Trial
+    from pmf.fitting.schedule import Record
+    from pmf.fitting.settings import make_settings
     from pmf.types import Gaussian, Params, Prior, Ratings, Side
-    from pmf.watch import Record
 
     rng, sizes = np.random.default_rng(rank), (6, 5)  # a row more than ids: the unknown one
     sides = [
@@ -75,7 +75,7 @@ def _model(
     settings = {"rank": rank, "user_bias": user_bias, "item_bias": item_bias}
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.pmf"
-        store.save(make_settings(settings | {"scale": (0.5, 5.0), "clip": True}), fitted, path)
+        model_file.save(make_settings(settings | {"scale": (0.5, 5.0), "clip": True}), fitted, path)
         return path.read_bytes()
 
 
@@ -94,7 +94,7 @@ def written(text: str, tensors: Tensors, seal: bool = True) -> bytes:
     """A model file of any header text and tensors, its checksum right, or missing."""
     from safetensors.numpy import save
 
-    from pmf.store import FORMAT, sealed
+    from pmf.estimators.model_file import FORMAT, sealed
 
     tensors = {name: np.ascontiguousarray(x) for name, x in tensors.items()}
     return save(tensors, {FORMAT: sealed(text, tensors) if seal else text})
@@ -181,7 +181,7 @@ def read(folder: Path) -> None:
     import pandas as pd
 
     import pmf
-    from pmf.answers import UnknownIdWarning
+    from pmf.estimators.base import UnknownIdWarning
 
     model = pmf.load(folder / "model.pmf")
     fitted = model.require_fitted()

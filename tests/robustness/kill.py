@@ -19,7 +19,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 import typer
 
-from pmf.command import run_app
+from pmf.cli.console import run_app
 
 KILLS_A_FIT = 5
 METHODS: dict[str, dict[str, Any]] = {
@@ -112,7 +112,7 @@ def in_a_write(folder: Path) -> bool:
 
 def same(one: Path, two: Path) -> bool:
     """Whether two model files agree in every bit of every number but times."""
-    from pmf.store import load
+    from pmf.estimators.model_file import load
 
     fits = [load(path / "model.pmf")[1].fit for path in (one, two)]
     arrays = [[*fit.draws.user, *fit.draws.item, fit.draws.mu, fit.noise_variance] for fit in fits]

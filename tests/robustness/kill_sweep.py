@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import typer
 
-from pmf.command import run_app
+from pmf.cli.console import run_app
 
 KILLS_A_SWEEP = 4
 MOST = 0.8  # of a life: few sweeps end before their moment

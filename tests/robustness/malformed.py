@@ -63,7 +63,7 @@ def make_csv(rng: Random) -> Files:
 
 def read_csv(folder: Path) -> None:
     """As a table, or as arrays with the compiled loops and without: by the content's chance."""
-    from pmf.data.catalogue import encoded
+    from pmf.data.sources.base import encoded
 
     (path,) = folder.iterdir()
     if crc32(path.read_bytes()) % 2:
@@ -79,7 +79,7 @@ def read_csv(folder: Path) -> None:
 
 def read_text(folder: Path) -> None:
     """As a table, with what is to be said of the file."""
-    from pmf.data.reading import Reading
+    from pmf.data.readers.reading import Reading
 
     (path,) = folder.iterdir()
     read_table(path, Reading(**hostile_texts.said_of(path.name)))
@@ -87,11 +87,11 @@ def read_text(folder: Path) -> None:
 
 def read_table(path: Path, reading: Any = None) -> None:
     """As ratings, and as pairs that a model of integers and one of words is asked for."""
-    from pmf.data.catalogue import load
-    from pmf.data.files import read_ratings
     from pmf.data.frames import pairs
     from pmf.data.ids import Ids
-    from pmf.data.reading import AS_IT_IS
+    from pmf.data.readers.files import read_ratings
+    from pmf.data.readers.reading import AS_IT_IS
+    from pmf.data.sources.base import load
 
     reading = reading or AS_IT_IS
     asked = pairs(read_ratings(path, required=("user_id", "item_id"), reading=reading), str(path))
@@ -104,14 +104,15 @@ def read_table(path: Path, reading: Any = None) -> None:
 @contextmanager
 def compiled() -> Iterator[None]:
     """Compiled loops even for small files, lines across blocks and blocks within lines."""
-    from pmf.data import numeric
+    from pmf.data import encoding
+    from pmf.data.readers import numeric
 
-    kept = numeric.LARGE, numeric.BLOCK, numeric.LONGEST
-    numeric.LARGE, numeric.BLOCK, numeric.LONGEST = 0, 400, 100
+    kept = encoding.LARGE, numeric.BLOCK, numeric.LONGEST
+    encoding.LARGE, numeric.BLOCK, numeric.LONGEST = 0, 400, 100
     try:
         yield
     finally:
-        numeric.LARGE, numeric.BLOCK, numeric.LONGEST = kept
+        encoding.LARGE, numeric.BLOCK, numeric.LONGEST = kept
 
 
 def outcome(read: Callable[[], Any]) -> str:
@@ -168,9 +169,9 @@ def read_colons(folder: Path) -> None:
 
 
 def read_movielens(path: Path, name: str) -> None:
-    """A MovieLens data set from a folder or a zip, as `pmf.data.catalogue.load` does."""
+    """A MovieLens data set from a folder or a zip, as `pmf.data.sources.base.load` does."""
     from pmf.data.frames import checked
-    from pmf.data.movielens import read
+    from pmf.data.sources.movielens import read
 
     dataset = read(path, name)
     checked(dataset.ratings, dataset.source)
@@ -189,7 +190,7 @@ def read_parquet(folder: Path) -> None:
 
     The passes may refuse what pandas would convert, but not give other numbers.
     """
-    from pmf.data.catalogue import encoded
+    from pmf.data.sources.base import encoded
 
     data = folder / "data"
     if crc32((data / "a.parquet").read_bytes()) % 2:

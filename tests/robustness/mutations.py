@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from random import Random
 
-LONG = 6_000  # bytes of a very long field: more than a line of `pmf.data.numeric.LONGEST`
+LONG = 6_000  # bytes of a very long field: more than a line of `pmf.data.readers.numeric.LONGEST`
 ODD_BYTES = (
     b"\0", b"\xff", b"\xfe\xff", b"\xef\xbb\xbf", b"\x1a", b"\x1b[2J", b"\x7f", b"\x80", b"\xc3",
     b"\xed\xa0\x80", "\u2028".encode(), "\u202e".encode(), "\u0663".encode(), b"\x1f", b"%s%n",

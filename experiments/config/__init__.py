@@ -1,0 +1,1 @@
+"""Configurations: TOML in, a grid of resolved and named runs out."""

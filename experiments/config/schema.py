@@ -1,0 +1,424 @@
+"""Configurations: TOML in, a grid of resolved runs out. `pmf` itself never sees one.
+
+    about = "What is asked?"        one line for a person
+    data = "ml-latest-small"        a data set's name, or a file of ratings, from this file's folder
+    [reading]                       how that file is read: `pmf.Reading` without its columns
+    [columns]                       the names of its columns user, item, rating, timestamp
+    unit = "points"                 what ratings are counted in, for axes (default: as the data set)
+    system = "pmf"                  who predicts: a name of `experiments.systems.registry`, or
+    FILE.py:NAME [split]                         `SplitConfig`
+    [model]                         the system's settings; of "pmf", `pmf.fitting.settings.Settings`
+    [tuning]                        `TuningConfig`; without it nothing is searched here
+    [ranking]                       `RankingConfig`; with it each run also ranks all items
+    [comparison]                    `ComparisonConfig`: which arms the others are compared with
+    [arm.NAME]                      settings merged over [model]; each arm runs over the whole grid
+
+A list is expanded into a grid wherever it stands.
+"""
+
+import difflib
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from experiments.config import document
+from experiments.config.document import Tree
+from experiments.config.grid import Axes, axes_of, count_of, override, points_of, samples_of
+from experiments.config.located import locate
+from experiments.systems import own
+from experiments.systems.base import System
+from experiments.systems.registry import system_named
+from pmf.data.readers.reading import Reading
+from pmf.data.times import moment
+from pmf.errors import InputError
+from pmf.evaluate.compare import metric_named
+from pmf.fitting.settings import describe
+
+FROZEN = ConfigDict(frozen=True, extra="forbid")
+SECTIONS = ("about", "data", "reading", "columns", "unit", "system", "split", "model", "tuning",
+            "ranking", "comparison", "arm")  # fmt: skip
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+WHOLE_LISTS = ("map", "mrr")  # metrics of lists that are not cut off after k items
+MOST_RUNS = 10_000  # of an experiment; a larger grid is a slip
+
+
+class SplitConfig(BaseModel):
+    """Which split of the data, by the name of its function in `pmf.data.splits`."""
+
+    model_config = FROZEN
+
+    kind: Literal[
+        "sample_records",
+        "crossfold_records",
+        "assigned_folds",
+        "sample_n",
+        "sample_fraction",
+        "last_n",
+        "last_fraction",
+        "split_global_time",
+        "split_at_time",
+        "sample_users",
+        "sample_items",
+    ]
+    seed: Annotated[int, Field(ge=0)] = 0
+    fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2  # of the ratings, each user's, or the items
+    partitions: Annotated[int, Field(ge=2)] = 5  # crossfold_records
+    file: str = ""  # assigned_folds: a CSV of user, item, fold, here or in the data folder
+    fold: Annotated[int, Field(ge=1)] = 1  # which one, from 1, in order
+    n: Annotated[int, Field(ge=1)] = 1  # sample_n, last_n
+    users: Annotated[int, Field(ge=1)] = 100  # sample_users
+    given: Annotated[int, Field(ge=0)] = 0  # sample_users
+    keep: Annotated[float, Field(gt=0, le=1)] = 1.0  # share of the training ratings kept
+    at: str = ""  # split_at_time: a date, ISO text or seconds since 1970
+
+    @field_validator("at", mode="before")
+    @classmethod
+    def _as_text(cls, at: object) -> str:
+        return str(at)
+
+    @model_validator(mode="after")
+    def _a_moment(self) -> "SplitConfig":
+        if self.kind == "split_at_time":
+            moment(self.at)  # its `InputError` is a `ValueError`
+        return self
+
+
+class TuningConfig(BaseModel):
+    """A search for what a system's settings leave open: equally many trials for every arm."""
+
+    model_config = FROZEN
+
+    trials: Annotated[int, Field(ge=0)]  # 0: none, each system as it comes
+    fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1  # of the training ratings, which judges
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0  # of that part, the fits and the proposals
+
+
+class RankingConfig(BaseModel):
+    """How lists of items are judged, by `pmf.evaluate.ranking`."""
+
+    model_config = FROZEN
+
+    k: Annotated[int, Field(ge=1)] = 10  # the length of a list
+    relevant: float = 4.0  # a test item is relevant from this rating on
+
+
+class ComparisonConfig(BaseModel):
+    """Paired comparisons of arms over users, by `pmf.evaluate.compare`."""
+
+    model_config = FROZEN
+
+    references: Annotated[tuple[str, ...], Field(min_length=1)]  # arms that all are held against
+    metrics: Annotated[tuple[str, ...], Field(min_length=1)] = ("rmse",)
+
+    @field_validator("metrics")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            try:
+                metric_named(name)
+            except InputError as error:
+                raise ValueError(str(error)) from error
+        return names
+
+
+class RunConfig(BaseModel):
+    """One run, fully resolved."""
+
+    model_config = FROZEN
+
+    data: str = ""  # empty, as the split, of a system that reads none
+    reading: Reading | None = None  # of a file
+    system: str = "pmf"
+    arm: str = ""
+    split: SplitConfig | None = None
+    model: SerializeAsAny[BaseModel]  # the system's settings
+    tuning: TuningConfig | None = None
+    ranking: RankingConfig | None = None
+
+    def __reduce__(self):
+        """Pickled by its content: a worker finds the class of the settings by the system."""
+        return resolve, (self.model_dump(mode="json"), "a pickled run")
+
+
+class Experiment(BaseModel):
+    """A named grid of runs."""
+
+    model_config = FROZEN
+
+    name: str
+    about: str = ""  # what it asks
+    runs: tuple[RunConfig, ...]
+    comparison: ComparisonConfig | None = None
+    unit: str = ""  # of the ratings, in words; empty: the data set's
+
+
+def find(name: Path) -> Path:
+    """A configuration by its path, or by its name in `configs/`.
+
+    Raises `InputError` with the nearest name.
+    """
+    named = CONFIGS / f"{name.stem}.toml"
+    if name.is_file():
+        return name
+    if name.parent in (Path("."), Path("configs")) and named.is_file():
+        here = Path.cwd()
+        return named.relative_to(here) if named.is_relative_to(here) else named
+    known = sorted(path.stem for path in CONFIGS.glob("*.toml"))
+    near = difflib.get_close_matches(name.stem, known, 1)
+    hint = f"did you mean configs/{near[0]}.toml?" if near else f"there are {', '.join(known)}"
+    raise InputError(f"{name}: no such configuration; {hint}")
+
+
+class Grid(NamedTuple):
+    """A configuration that has been read; its runs have not been made."""
+
+    path: Path
+    about: str
+    unit: str
+    arms: dict[str, Axes]
+    own: dict[str, tuple[str, ...]]  # the settings that each arm names itself
+    comparison: ComparisonConfig | None
+
+    @property
+    def count(self) -> int:
+        return sum(map(count_of, self.arms.values()))
+
+    def resolved(self, points_of_arm: Callable[[Axes], Iterator[Tree]]) -> Iterator[RunConfig]:
+        """The runs at some points of each arm's axes, checked."""
+        for arm, axes in self.arms.items():
+            for point in points_of_arm(axes):
+                yield resolve(point, str(self.path), self.own.get(arm, ()))
+
+
+def load(path: Path, overrides: list[str]) -> Experiment:
+    """Read a TOML, apply `a.b=value` overrides, and expand every list into a grid.
+
+    Raises `InputError` naming the file and the key: an unknown key, a wrong type, an empty grid.
+    """
+    return expand(read(path, overrides))
+
+
+def read(path: Path, overrides: list[str]) -> Grid:
+    """The first half of `load`: a grid of any size, not expanded."""
+    document.check_name(path.stem, "the name", str(path))
+    tree = document.read(path)
+    locate(tree, path)
+    for text in overrides:
+        override(tree, text)
+    document.check(tree, str(path))
+    _check_sections(tree, path)
+    _join_reading(tree, path)
+    about, unit = tree.pop("about", ""), _unit(tree, path)
+    comparison = _comparison(tree, path)
+    arms = {arm.get("arm", ""): axes_of(arm, path) for arm in _arms(tree, path)}
+    named = {name: tuple(content) for name, content in tree.get("arm", {}).items()}
+    return Grid(path, about, unit, arms, named, comparison)
+
+
+def expand(grid: Grid) -> Experiment:
+    """The second half of `load`: every run. Raises `InputError` where they are too many."""
+    if grid.count > MOST_RUNS:
+        for _ in grid.resolved(samples_of):  # other mistakes come first
+            pass
+        raise InputError(
+            f"{grid.path}: {grid.count:,} runs; an experiment has at most {MOST_RUNS:,}"
+        )
+    runs = tuple(grid.resolved(points_of))
+    if len({run.model_dump_json() for run in runs}) != len(runs):
+        raise InputError(f"{grid.path}: a list names the same value twice")
+    return Experiment(
+        name=grid.path.stem, about=grid.about, runs=runs, comparison=grid.comparison, unit=grid.unit
+    )
+
+
+def _comparison(tree: Tree, path: Path) -> ComparisonConfig | None:
+    """Taken out of the tree: it belongs to the experiment, and its lists are no grid."""
+    content, arms = tree.pop("comparison", None), list(tree.get("arm", {}))
+    if content is None:
+        return None
+    comparison = _checked(ComparisonConfig, content, "comparison.", str(path))
+    for name in comparison.references:
+        if name not in arms:
+            raise InputError(f"{path}: comparison.references: {name!r}: {_hint(name, arms)}")
+    for name in comparison.metrics:
+        _check_ranked(name, tree.get("ranking"), path)
+    return comparison
+
+
+def _check_ranked(name: str, ranking: Tree | None, path: Path) -> None:
+    """Raise `InputError` where a metric of lists is asked for that no run would have."""
+    base, at, cutoff = name.partition("@")
+    if metric_named(name).over != "users":
+        if at:
+            raise InputError(
+                f"{path}: comparison.metrics: {name}: a score of ratings has no @{cutoff}"
+            )
+        return
+    if ranking is None:
+        raise InputError(f"{path}: comparison.metrics: {name}: it needs the section [ranking]")
+    k = ranking.get("k", RankingConfig().k)
+    lengths = k if isinstance(k, list) else [k]
+    known = [base] if base in WHOLE_LISTS else [f"{base}@{one}" for one in lengths]
+    if name not in known:
+        raise InputError(f"{path}: comparison.metrics: {name}: [ranking] gives {', '.join(known)}")
+
+
+def _unit(tree: Tree, path: Path) -> str:
+    """Taken out of the tree: it changes axes, and no run."""
+    unit = tree.pop("unit", "")
+    if not isinstance(unit, str):
+        raise InputError(f'{path}: unit={unit!r}: a word for axes, such as "points"')
+    if unit:
+        document.check_name(unit, "unit", str(path))
+    return unit
+
+
+def _join_reading(tree: Tree, path: Path) -> None:
+    """`[reading]` and `[columns]` are two sections, as one writes them, and one reading."""
+    reading, columns = tree.pop("reading", {}), tree.pop("columns", {})
+    if "columns" in reading:
+        raise InputError(f"{path}: reading.columns: a section of its own, as [columns]")
+    if reading or columns:
+        tree["reading"] = {**reading, "columns": columns}
+
+
+def _reading(content: Any, source: str) -> Reading | None:
+    """How a file is read. Raises `InputError` naming `source` and the key."""
+    if content is None:
+        return None
+    known = [field.name for field in fields(Reading)]
+    for key in content:
+        if key not in known:
+            raise InputError(f"{source}: reading.{key}: unknown setting; {_hint(key, known)}")
+    try:
+        return Reading(**content)
+    except InputError as error:
+        raise InputError(f"{source}: reading: {error}") from error
+
+
+def resolve(tree: Tree, source: str, own: tuple[str, ...] = ()) -> RunConfig:
+    """One point of a grid, or the content of a `config.json`, checked by its system's settings.
+
+    `own` are the settings that its arm names itself. Raises `InputError` naming `source` and the
+    key.
+    """
+    system = _system(tree.get("system", "pmf"), source)
+    places = dict.fromkeys(own, f"arm.{tree.get('arm')}.")
+    parts = dict(tree)
+    if system.tables and not tree.get("data"):
+        raise InputError(f"{source}: data: which? A data set's name, or a file of ratings")
+    if not system.tables and (tree.get("data") or tree.get("split") or tree.get("reading")):
+        raise InputError(
+            f"{source}: system={tree['system']} reads no data: leave out data, reading and split"
+        )
+    parts["reading"] = _reading(tree.get("reading"), source)
+    parts["split"] = None
+    if system.tables:
+        parts["split"] = _checked(SplitConfig, tree.get("split") or {}, "split.", source)
+    parts["model"] = _checked(system.settings, tree.get("model", {}), "model.", source, places)
+    if tree.get("tuning") is not None:
+        parts["tuning"] = _checked(TuningConfig, tree["tuning"], "tuning.", source)
+    if tree.get("ranking") is not None:
+        parts["ranking"] = _checked(RankingConfig, tree["ranking"], "ranking.", source)
+    return _checked(RunConfig, parts, "", source)
+
+
+def _checked(
+    model: type[BaseModel],
+    values: Any,
+    where: str,
+    source: str,
+    places: dict[str, str] | None = None,
+) -> Any:
+    """The values as a model; mistakes are said to be in `where`, or in a key's own place."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        lines = []
+        for item in error.errors():
+            key = str(item["loc"][0]) if item["loc"] else ""
+            lines.append((places or {}).get(key, where) + describe(item, model))
+        raise InputError(f"{source}: {'; '.join(lines)}") from error
+
+
+def _system(name: Any, source: str) -> System:
+    if not isinstance(name, str):
+        raise InputError(f"{source}: system={str(name)[:40]}: a name in quotes is needed")
+    try:
+        return system_named(name)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
+
+
+def _hint(key: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(key, known, 1)
+    return f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+
+
+def _check_sections(tree: Tree, path: Path) -> None:
+    for key in tree:
+        if key not in SECTIONS:
+            raise InputError(f"{path}: {key}: unknown key; {_hint(key, list(SECTIONS))}")
+    if not isinstance(tree.get("about", ""), str):
+        raise InputError(f"{path}: about: a line of text is needed")
+    for key in ("reading", "columns", "split", "model", "tuning", "ranking", "comparison", "arm"):
+        if not isinstance(tree.get(key, {}), dict):
+            raise InputError(f"{path}: {key}: a section is needed, as [{key}]")
+
+
+def _arms(tree: Tree, path: Path) -> list[Tree]:
+    """The tree of each arm: its settings merged over `[model]`.
+
+    An arm takes from `[model]` what its system knows; what no arm's system knows is an error.
+    """
+    tree = {"system": "pmf", "split": {}, "model": {}, **tree}
+    named = tree.pop("arm", None) or {}
+    for name, content in named.items():
+        document.check_name(name, "arm", str(path))
+        if not isinstance(content, dict):
+            raise InputError(f"{path}: arm.{name}: an arm is a section, as [arm.{name}]")
+    arms = named or {"": {}}
+    used = {
+        name: _whole_paths(content.get("system", tree["system"]), path)
+        for name, content in arms.items()
+    }
+    fields = {name: set(_fields(system, str(path))) for name, system in used.items()}
+    known = set[str]().union(*fields.values())
+    for key in tree["model"]:
+        if key not in known:
+            raise InputError(f"{path}: model.{key}: unknown setting; {_hint(key, sorted(known))}")
+    trees = []
+    for name, content in arms.items():
+        shared = {key: value for key, value in tree["model"].items() if key in fields[name]}
+        own = {key: value for key, value in content.items() if key != "system"}
+        point = {**tree, "system": used[name], "model": shared | own}
+        trees.append({"arm": name, **point} if name else point)
+    return trees
+
+
+def _whole_paths(system: Any, path: Path) -> Any:
+    """A system, or a list of them, with the whole paths of those that are in files."""
+    if isinstance(system, list):
+        return [_whole_paths(one, path) for one in system]
+    if not isinstance(system, str) or not own.is_own(system):
+        return system
+    try:
+        return own.located(system, path.parent)
+    except InputError as error:
+        raise InputError(f"{path}: system: {error}") from error
+
+
+def _fields(system: Any, source: str) -> list[str]:
+    names = system if isinstance(system, list) else [system]
+    return [field for name in names for field in _system(name, source).settings.model_fields]

@@ -1,0 +1,142 @@
+"""Run folders to tidy tables, small enough to track.
+
+    runs         id, arm, system, every field of the configuration, tuned.*, error: one line a run;
+                 with `unit`, what ratings are counted in, where the configuration says so
+    scores       id, metric, value
+    trace        id, step, seconds, metric, value: at most 30 steps a run
+    calibration  id, nominal, actual, width
+    pit          id, low, high, share
+    strata       id, by, stratum, n, rmse, ...
+    items        id, item_id, title, genres, x, y, popularity: of the first run that has any
+    comparisons  what `compare` makes of the errors of each user, where it is given
+
+Times are in the column `seconds` of `trace` and in the metrics `*_seconds` of `scores`; everything
+else is the same whenever the same runs are made on the same machine.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from experiments.config.schema import Experiment
+from experiments.runs.folders import IDS, manifest_of, read_table
+from experiments.config.identity import Point, fields_of
+from experiments.runs.tune import Found
+from pmf.data.canonical import canonical
+from pmf.errors import InputError
+from pmf.evaluate.scores import LEVELS
+
+MOST_STEPS = 30
+EACH_RUN = {"calibration": len(LEVELS), "pit": 20}  # rows of a run that has any
+
+Tables = dict[str, pd.DataFrame]
+Compare = Callable[[pd.DataFrame], pd.DataFrame]  # `user_errors` to a table of comparisons
+
+
+def collect(
+    experiment: Experiment, points: list[Point], folder: Path, compare: Compare | None = None
+) -> Tables:
+    """The tables of an experiment from the folder of its runs.
+
+    Raises `InputError` where a run of the grid is missing or a table does not fit the grid.
+    """
+    missing = [point.id for point in points if not (folder / point.id).is_dir()]
+    if missing:
+        raise InputError(
+            f"{folder / missing[0]}: {len(missing)} of {len(points)} runs of {experiment.name} are "
+            "missing; run it first"
+        )
+    runs = pd.DataFrame([_line(point, folder / point.id) for point in points])
+    if experiment.unit:
+        runs["unit"] = experiment.unit
+    metrics = _stacked(points, folder, "metrics")
+    is_end = metrics["split"].isin(["final", "cost"])
+    tables = {
+        "runs": runs,
+        "scores": metrics[is_end][["id", "metric", "value"]],
+        "trace": thinned(metrics[~is_end][["id", "step", "seconds", "metric", "value"]]),
+        **{name: _stacked(points, folder, name) for name in ("calibration", "pit", "strata")},
+    }
+    if (items := _first(points, folder, "items")) is not None:
+        tables["items"] = items
+    if compare is not None:
+        tables["comparisons"] = compare(user_errors(points, folder))
+    _check(tables, points)
+    return {name: table.reset_index(drop=True) for name, table in tables.items()}
+
+
+def user_errors(points: list[Point], folder: Path) -> pd.DataFrame:
+    """Each user's sums of errors in each run, with the run's fields: what pairs of arms share.
+
+    Columns `id, user_id, n`, the sums of `pmf.evaluate.scores.user_sums`, and those of `runs`.
+    """
+    fields = pd.DataFrame([{"id": point.id, **fields_of(point.config)} for point in points])
+    return _stacked(points, folder, "users").merge(fields, on="id", validate="many_to_one")
+
+
+def _line(point: Point, run: Path) -> dict:
+    """A run's line in `runs`."""
+    facts = manifest_of(run, "id", "tuned", "error")
+    if facts["id"] != point.id:
+        raise InputError(f"{run}: this is run {facts['id']}; remove the folder and run again")
+    tuned = {}
+    if facts["tuned"]:
+        found = Found(**facts["tuned"])
+        tuned = {f"tuned.{name}": value for name, value in found.point.items()}
+        tuned |= {"tuned.rmse": found.rmse, "tuned.trials": found.trials}
+    return {"id": point.id, **fields_of(point.config), **tuned, "error": facts["error"]}
+
+
+def _stacked(points: list[Point], folder: Path, name: str) -> pd.DataFrame:
+    """One file of all runs that have it, under one another, `id` first."""
+    parts = {}
+    for point in points:
+        path = folder / point.id / f"{name}.csv"
+        if path.is_file():
+            parts[point.id] = read_table(path)
+    if not parts:
+        return pd.DataFrame(columns=["id"])
+    table = pd.concat(parts, names=["id"]).reset_index("id")
+    for name in IDS & set(table.columns):  # numbers in one run, words in another
+        table[name] = canonical(table[name])[0]
+    return table
+
+
+def _first(points: list[Point], folder: Path, name: str) -> pd.DataFrame | None:
+    """A file of the first run that has it."""
+    having = [point for point in points if (folder / point.id / f"{name}.csv").is_file()]
+    return _stacked(having[:1], folder, name) if having else None
+
+
+def thinned(trace: pd.DataFrame, most: int = MOST_STEPS) -> pd.DataFrame:
+    """Each run's and metric's first and last step, and some between: half of them evenly spaced in
+    the logarithm, where a fit moves, and half evenly, where a sampler's mean settles.
+    """
+
+    def few(steps: pd.DataFrame) -> pd.DataFrame:
+        n, half = len(steps), most // 2
+        wanted = np.r_[np.geomspace(1, n, most - half), np.linspace(1, n, half)]
+        return steps.iloc[np.unique(np.round(wanted).astype(int)) - 1]
+
+    parts = [few(part) for _, part in trace.groupby(["id", "metric"], sort=False)]
+    return pd.concat(parts) if parts else trace
+
+
+def _check(tables: Tables, points: list[Point]) -> None:
+    """Every run in every table that it belongs to, as often as it should be."""
+    runs, scores = tables["runs"], tables["scores"]
+    if len(runs) != len(points):
+        raise InputError(f"runs: {len(runs)} lines instead of {len(points)}")
+    whole = set(runs.loc[runs["error"] == "", "id"])
+    odd = whole - set(scores["id"]) | set(scores.loc[scores.duplicated(["id", "metric"]), "id"])
+    if odd:
+        raise InputError(
+            f"scores: none, or one twice, of {', '.join(sorted(odd))}; remove it and run again"
+        )
+    with_density = set(tables["scores"].query("metric == 'log_density'")["id"])
+    for name, rows in EACH_RUN.items():
+        count = tables[name].groupby("id").size()
+        if set(count.index) != with_density or not (count == rows).all():
+            raise InputError(f"{name}: not {rows} rows for each of {len(with_density)} runs")

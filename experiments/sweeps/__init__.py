@@ -1,0 +1,1 @@
+"""Many runs: searches, tasks, worker processes and clusters."""

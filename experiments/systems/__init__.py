@@ -1,0 +1,1 @@
+"""Who may predict in an experiment."""

@@ -1,0 +1,148 @@
+"""The system "pmf": this package's own model, by any of its methods."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from experiments.systems.base import TRACE, Axis, OnStep, Outcome, Point, System
+from pmf.data.ids import looked_up
+from pmf.data.sources.movielens import Dataset
+from pmf.data.splits import Split
+from pmf.estimators.pmf import PMF
+from pmf.evaluate.report import ranked
+from pmf.fitting import prior_search
+from pmf.fitting.checkpoint import Checkpoints
+from pmf.fitting.fit import Fitted
+from pmf.fitting.schedule import Record
+from pmf.fitting.settings import Settings
+from pmf.inference import fused
+from pmf.model.priors import IsotropicPrior
+
+# Ridges in the units of `pmf.fitting.prior_search.Point`: of a user with a typical count, whatever
+# the exponent.
+PRIOR_AXES = {
+    "factor": Axis(2.0, 120.0, prior_search.SEARCH_START.factor),
+    "user_bias": Axis(0.2, 40.0, prior_search.SEARCH_START.user_bias),
+    "item_bias": Axis(0.2, 40.0, prior_search.SEARCH_START.item_bias),
+    "user_exponent": Axis(0.0, 1.0, prior_search.SEARCH_START.user_exponent, log=False),
+}
+MAPPED = 200  # items on a map
+
+# tau in units of the ratings' own precision, in which a model that explains nothing has 1.
+TAU_AXIS = Axis(0.8, 5.0, prior_search.TAU_RATIO**prior_search.TAU_START)
+
+
+def fit_and_predict(
+    settings: Settings,
+    split: Split,
+    dataset: Dataset,
+    on_step: OnStep,
+    checkpoints: Checkpoints | None,
+) -> Outcome:
+    """Fit on the training part, watch the test part, and predict it over all kept draws."""
+    model = PMF(**settings.model_dump(exclude={"prior"}), prior=settings.prior)
+    model.fit(split.train, split.test, on_step, dataset.source, checkpoints)
+    fit = model.require_fitted().fit
+    costs = {
+        "fit_seconds": model.records[-1].seconds,
+        "search_seconds": fit.search.seconds,
+        "compile_seconds": fit.compile_seconds,
+    }
+    facts = {
+        "fused_kernel": _is_fused(settings),
+        "chosen_prior": fit.search.chosen,
+        "log_posterior": fit.log_posterior,
+        "stopped": fit.stopped,
+    }
+    rank = partial(ranked, model) if settings.store_draws else None
+    items = item_map(model.require_fitted(), dataset.items) if settings.method != "gibbs" else None
+    told = trace_of(model.records), costs, rank, model.noise, items, facts
+    return Outcome(*model.heldout_prediction, *told)
+
+
+def trace_of(records: list[Record]) -> pd.DataFrame:
+    """What was watched at each step, as the trace of an outcome."""
+    steps = pd.DataFrame(records).melt(["step", "seconds"], var_name="metric")
+    steps["metric"] = steps["metric"].replace("heldout_rmse", "rmse")
+    steps["split"] = steps["metric"].map({"rmse": "test", "log_posterior": "train"})
+    return steps[TRACE]
+
+
+def item_map(fitted: Fitted, described: pd.DataFrame) -> pd.DataFrame | None:
+    """The best known items at their two leading directions; None without two, or without titles.
+
+    With G the users' second moments, item i stands at V_i G^(1/2), turned to its principal axes: in
+    stars, and the same whatever rotation and scale the factors came in. Draws of a sampler have a
+    rotation each, so they have no such map.
+    """
+    U, V = (np.asarray(side.factor[0], np.float64) for side in fitted.fit.draws[:2])
+    if V.shape[1] < 2 or "title" not in described:
+        return None
+    U, V = U[:-1], V[:-1]  # without the unknown rows
+    values, axes = np.linalg.eigh(U.T @ U / len(U))
+    stars = V @ (axes * np.sqrt(np.maximum(values, 0)))
+    centred = stars - np.average(stars, axis=0, weights=fitted.item_count[:-1])
+    turn = np.linalg.svd(np.sqrt(fitted.item_count[:-1, None]) * centred, full_matrices=False)[2]
+    x, y = (one * np.sign(one[np.abs(one).argmax()]) for one in turn[:2] @ centred.T)
+    counts = {"x": x, "y": y, "popularity": fitted.item_count[:-1]}
+    table = pd.DataFrame({"item_id": fitted.items.values} | counts)
+    found = looked_up(described, "item_id", table["item_id"])[["title", "genres"]]
+    table = table.join(found)[found["title"].notna()]
+    return table.sort_values("popularity", ascending=False, kind="stable")[:MAPPED]
+
+
+def _is_fused(settings: Settings) -> bool:
+    """Whether the CPU kernel ran: ALS and Gibbs, on one device, where it is not declined."""
+    fits = settings.method != "map" and settings.devices == 1 and settings.fused is not False
+    return fits and fused.available()
+
+
+def space(settings: Settings) -> dict[str, Axis]:
+    """What the settings leave open ("auto") and the model's terms depend on."""
+    axes = prior_search.axes_of(settings.terms)
+    if settings.method == "gibbs":
+        return {"tau": TAU_AXIS} if axes and settings.tau == "auto" else {}
+    return {name: PRIOR_AXES[name] for name in axes} if settings.prior == "auto" else {}
+
+
+def for_trials(settings: Settings) -> Settings:
+    """A sampler is judged by shorter chains, which tell one tau from another as well."""
+    short: dict[str, Any] = {"store_draws": False}
+    if settings.method == "gibbs":
+        schedule = prior_search.GIBBS_SEARCH
+        steps, burn_in = schedule.num_steps, schedule.burn_in
+        short |= {
+            "num_steps": min(settings.steps, steps),
+            "burn_in": min(settings.burn_in, burn_in),
+            "thin": 1,
+        }
+    return settings.model_copy(update=short)
+
+
+def tuned(settings: Settings, point: Point, train: pd.DataFrame, rmse: float | None) -> Settings:
+    """The settings with a point of the search filled in.
+
+    Ridges fix the mode; the prior's tau is the inverse of the mean squared error on the validation
+    part, or before that is known of the ratings' variance.
+    """
+    if settings.method == "gibbs":
+        return settings.model_copy(update={"tau": point["tau"] / spread_of(train) ** 2})
+    return settings.model_copy(update={"prior": tuned_prior(point, train, rmse)})
+
+
+def tuned_prior(point: Point, train: pd.DataFrame, rmse: float | None) -> IsotropicPrior:
+    """The prior at a point of a search over `PRIOR_AXES`."""
+    spread = spread_of(train)
+    units = prior_search.units_of(spread, train["user_id"].value_counts().to_numpy())
+    ridges = prior_search.SEARCH_START._replace(**point)
+    return prior_search.prior_at(ridges, 1 / (rmse or spread) ** 2, units)
+
+
+def spread_of(train: pd.DataFrame) -> float:
+    """The ratings' standard deviation; 1 where they are all the same."""
+    return float(np.std(train["rating"].to_numpy(np.float64))) or 1.0
+
+
+SYSTEM = System(Settings, fit_and_predict, space=space, for_trials=for_trials, tuned=tuned)

@@ -1,0 +1,46 @@
+"""Who may predict in an experiment, by name: the registry, or an object in a file of one's own."""
+
+import difflib
+
+from experiments.systems import factorization, featured, own, timing
+from experiments.systems.base import System
+from experiments.systems.rivals import system
+from pmf.errors import InputError
+
+SYSTEMS: dict[str, System] = {
+    "pmf": factorization.SYSTEM,
+    "content": featured.CONTENT,
+    "hybrid": featured.HYBRID,
+    "peer": system.SYSTEM,
+    "sweep": timing.SYSTEM,
+}
+
+
+def system_named(name: str) -> System:
+    """A system of the registry, or of a file. Raises `InputError` where there is none."""
+    if own.is_own(name):
+        return own.load(name)
+    if name in SYSTEMS:
+        return SYSTEMS[name]
+    near = difflib.get_close_matches(name, SYSTEMS, 1)
+    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(SYSTEMS)}, FILE.py:NAME"
+    raise InputError(f"system={name!r}: {hint}")
+
+
+def code_of(name: str) -> str:
+    """The sha256 of the file that a system of one's own is in; "" of the registry's."""
+    return own.sha256(name) if own.is_own(name) else ""
+
+
+def check_code(name: str, recorded: str) -> None:
+    """Raise `InputError` where a system's file, which is not run, has changed."""
+    if (now := code_of(name)) != recorded:
+        raise InputError(
+            f"{name}: the sha256 of its file is {now}, and was {recorded} when the run was named; "
+            "a run is of one system only"
+        )
+
+
+def label_of(name: str) -> str:
+    """What a system is called in tables and identities."""
+    return own.label(name) if own.is_own(name) else name

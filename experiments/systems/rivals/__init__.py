@@ -1,0 +1,1 @@
+"""Other libraries, each asked in a process of its own."""

@@ -1,0 +1,1 @@
+"""Runs to the tables that a person reads."""

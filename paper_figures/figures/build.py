@@ -1,0 +1,146 @@
+"""Tables to files: every figure that an experiment's tables support, as vector PDF and PNG."""
+
+from pathlib import Path
+from types import ModuleType
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from paper_figures.figures import (
+    ablation,
+    calibration,
+    coldstart,
+    content,
+    convergence,
+    factor_map,
+    learning,
+    pit,
+    priors,
+    rank,
+    rivals,
+    scaling,
+    strata,
+    temporal,
+    variance,
+)
+from paper_figures.figures.runs import text, unit, units
+from paper_figures.figures.style import style
+from pmf.errors import InputError
+from pmf.io.atomic import replacing
+
+# Each has TABLE, TITLE, CAPTION, `suits(table)`, which says whether the table is one for it, and
+# `plot(table)`; some `why_not(table)`, the reason why a table that seems to be one is none, or
+# nothing. In the order of a report.
+FIGURES: dict[str, ModuleType] = {
+    "rivals": rivals,
+    "rank": rank,
+    "ablation": ablation,
+    "variance": variance,
+    "learning": learning,
+    "coldstart": coldstart,
+    "priors": priors,
+    "temporal": temporal,
+    "content": content,
+    "scaling": scaling,
+    "convergence": convergence,
+    "calibration": calibration,
+    "pit": pit,
+    "strata": strata,
+    "factor_map": factor_map,
+}
+
+Tables = dict[str, pd.DataFrame]
+
+
+def read(folder: Path) -> Tables:
+    """The tables of an experiment by name, each merged with `runs` where it has an `id`.
+
+    A run that broke has a line in `scores` without a metric. Each line says in `unit` what ratings
+    are counted in. Raises `InputError` where `runs` or `scores` is missing.
+    """
+    for name in ("runs", "scores"):
+        if not (folder / f"{name}.csv").is_file():
+            raise InputError(
+                f"{folder / name}.csv: no such results table; run and collect the experiment first"
+            )
+    raw = {path.stem: _read(path) for path in sorted(folder.glob("*.csv"))}
+    runs = raw["runs"] = raw["runs"].assign(unit=lambda runs: units(runs))
+    broken = runs.loc[text(runs, "error") != "", ["id"]]
+    raw["scores"] = pd.concat([raw["scores"], broken], ignore_index=True)
+    return {
+        name: table if name == "runs" else _with_runs(table, runs) for name, table in raw.items()
+    }
+
+
+def _with_runs(table: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    if "id" in table:
+        return table.merge(runs, on="id", validate="many_to_one")
+    return table.assign(unit=unit(runs))
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path, dtype={"id": str, "stratum": str, "item_id": str})
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); collect it again") from error
+
+
+def suiting(tables: Tables) -> dict[str, ModuleType]:
+    """The figures that there is something for in the tables."""
+    return {
+        name: figure
+        for name, figure in FIGURES.items()
+        if figure.TABLE in tables and figure.suits(tables[figure.TABLE])
+    }
+
+
+def one_map(experiments: dict[str, Tables]) -> dict[str, Tables]:
+    """For a page of several experiments: the map of a data set's items once, where it comes first.
+
+    All maps of one data set show the same items, at much the same places.
+    """
+    seen, kept = set(), {}
+    for name, tables in experiments.items():
+        data = tables["runs"]["data"].iloc[0]
+        kept[name] = {key: x for key, x in tables.items() if key != "items" or data not in seen}
+        if "items" in tables:
+            seen.add(data)
+    return kept
+
+
+def left_out(tables: Tables) -> dict[str, str]:
+    """Figures that somebody may expect of the tables and that are not drawn, and why."""
+    reasons = {
+        name: figure.why_not(tables[figure.TABLE])
+        for name, figure in FIGURES.items()
+        if figure.TABLE in tables and hasattr(figure, "why_not")
+    }
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def draw(tables: Tables, figure: ModuleType) -> Figure:
+    """One figure in the one style. Raises `InputError` where its table has no rows."""
+    with style():
+        return figure.plot(tables[figure.TABLE])
+
+
+def build(folder: Path, out: Path) -> list[Path]:
+    """Draw every figure from the tables in one folder into another; the paths of the PNGs."""
+    tables = read(folder)
+    out.mkdir(parents=True, exist_ok=True)
+    return [
+        save(draw(tables, figure), out / f"{name}.png", also_pdf=True)
+        for name, figure in suiting(tables).items()
+    ]
+
+
+def save(figure: Figure, path: Path, also_pdf: bool = False, dpi: int = 300) -> Path:
+    """Write a figure as PNG, and as PDF beside it."""
+    with style():
+        with replacing(path) as temporary:
+            figure.savefig(temporary, format="png", dpi=dpi, metadata={"Software": None})
+        if also_pdf:
+            with replacing(path.with_suffix(".pdf")) as temporary:
+                figure.savefig(temporary, format="pdf",
+                               metadata={"CreationDate": None})  # fmt: skip
+    return path

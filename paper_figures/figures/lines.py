@@ -1,0 +1,85 @@
+"""A metric against a setting, one line a system, with intervals: what many figures share."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from paper_figures.figures.estimates import over_folds
+from paper_figures.figures.runs import of_metric, unit, who
+from paper_figures.figures.style import COLUMN, WIDE, looks, marked
+
+LABELS = {
+    "rmse": "Held-out RMSE ({unit})",
+    "log_density": "Log density (nats a rating)",
+    "ndcg@10": "NDCG@10",
+    "crps": "CRPS ({unit})",
+    "mae": "Held-out MAE ({unit})",
+}
+
+
+def metric_label(metric: str, table: pd.DataFrame) -> str:
+    """An axis label, in the unit of the table's ratings."""
+    return LABELS.get(metric, metric).replace("{unit}", unit(table))
+
+
+def metrics_in(table: pd.DataFrame, wanted: Sequence[str]) -> list[str]:
+    """Those of the metrics that the table has."""
+    return [metric for metric in wanted if (table["metric"] == metric).any()]
+
+
+def panels(count: int, height: float = 2.5) -> tuple[Figure, list[Axes]]:
+    """A figure of so many panels side by side: of one column's width, or of both."""
+    width = COLUMN if count == 1 else WIDE
+    figure = Figure(figsize=(width, height))
+    return figure, [figure.add_subplot(1, count, j + 1) for j in range(count)]
+
+
+def draw_lines(
+    axes: Axes, table: pd.DataFrame, metric: str, x: str, names: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Each system's mean of a metric against the column `x`, with its interval; what was drawn."""
+    rows = of_metric(table, metric)
+    rows = rows.assign(who=who(table).loc[rows.index]).dropna(subset=[x])
+    found = over_folds(rows, ["who", x])
+    all_looks = looks(names if names is not None else who(table))
+    for name, part in found.groupby("who", sort=False):
+        part, look = part.sort_values(x), all_looks[str(name)]
+        axes.plot(part[x], part["mean"], linestyle=look.dash, label=name, **marked(look))
+        axes.fill_between(part[x], part["low"], part["high"], color=look.colour, alpha=0.18,
+                          linewidth=0)  # fmt: skip
+    axes.set_ylabel(metric_label(metric, table))
+    return found
+
+
+def log_ticks(axes: Axes, values: Sequence[float], label: str, form: str = "{:g}") -> None:
+    """A logarithmic x axis that has its ticks at the values."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(FixedLocator(sorted(set(values))))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: form.format(value)))
+    axes.set_xlabel(label)
+
+
+def draw_dots(axes: Axes, found: pd.DataFrame, row: str, series: str, label: str) -> None:
+    """Means with horizontal intervals: a line a `row`, first on top, a mark a `series` within it.
+
+    `found` has the columns `mean, low, high` besides.
+    """
+    rows, names = list(dict.fromkeys(found[row])), list(dict.fromkeys(found[series]))
+    alone = found.groupby(row)[series].nunique().max() == 1  # then each mark is on its own line
+    all_looks, step = looks(names), 0 if alone else 0.5 / len(names)
+    for j, name in enumerate(names):
+        part = found[found[series] == name].drop_duplicates(row).set_index(row).reindex(rows)
+        offset = (j - (len(names) - 1) / 2) * step
+        errors = np.nan_to_num([part["mean"] - part["low"], part["high"] - part["mean"]])
+        axes.errorbar(part["mean"], np.arange(len(rows)) + offset, xerr=np.maximum(errors, 0),
+                      linestyle="none", elinewidth=1.1, label=name, markersize=4.2,
+                      **marked(all_looks[name]))  # fmt: skip
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel(label)

@@ -1,0 +1,53 @@
+"""Predicting the future: scores of a split in time beside those of a random split."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from paper_figures.figures.lines import draw_lines
+from paper_figures.figures.runs import having, is_sweep, varies, who
+from paper_figures.figures.style import COLUMN, WIDE, legend_above
+
+TABLE = "scores"
+TITLE = "Random and temporal splits"
+CAPTION = (
+    "RMSE against the share of ratings held out: at random, or the latest ones of all. Shaded: t "
+    "interval over repetitions; those of a split in time differ by the seed of the fit alone."
+)
+KINDS = {
+    "sample_records": "Held out at random",
+    "crossfold_records": "Held out at random",
+    "split_global_time": "The latest held out",
+}
+
+
+def suits(table: pd.DataFrame) -> bool:
+    if is_sweep(table) or not (table["split.kind"] == "split_global_time").any():
+        return False
+    return varies(table, "split.kind") or varies(table, "split.fraction")
+
+
+def plot(table: pd.DataFrame) -> Figure:
+    """Draw the scores: columns id, metric, value, split.kind, split.fraction, other settings."""
+    table = held_out(having(table, "scores", "id", "metric", "value", "split.kind"))
+    kinds = [kind for kind in dict.fromkeys(KINDS.values()) if (table["kind"] == kind).any()]
+    figure = Figure(figsize=(COLUMN if len(kinds) == 1 else WIDE, 2.7))
+    grid = figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
+    shares = sorted(table["held_out"].unique())
+    for axes, kind in zip(grid, kinds, strict=True):
+        draw_lines(axes, table[table["kind"] == kind], "rmse", "held_out", list(who(table)))
+        axes.set_xticks(shares, [f"{share:.0%}" for share in shares])
+        axes.set_xlabel("Ratings held out")
+        axes.set_title(kind)
+    for axes in grid[1:]:
+        axes.set_ylabel("")
+    legend_above(figure, 5)
+    return figure
+
+
+def held_out(table: pd.DataFrame) -> pd.DataFrame:
+    """With `kind` in words, and `held_out`, the share of the ratings in the test part."""
+    folds = table["split.kind"] == "crossfold_records"
+    share = table["split.fraction"].astype(float)
+    if folds.any():
+        share = share.where(~folds, 1 / table["split.partitions"].astype(float))
+    return table.assign(kind=table["split.kind"].map(KINDS), held_out=share)

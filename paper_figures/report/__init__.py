@@ -1,0 +1,1 @@
+"""Tables, sentences, the HTML report and the docs' results."""

@@ -1,0 +1,1 @@
+"""The command `pmf`: one module a group of commands."""

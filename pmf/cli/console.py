@@ -1,0 +1,118 @@
+"""What every command line here shares: plain help and messages, JSON, and exit codes.
+
+Exit code 0, or 2 with one line on standard error for bad input.
+"""
+
+import json
+import math
+import sys
+import warnings
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from pmf.cli.compilation_cache import keep_compiled
+from pmf.errors import InputError, Interrupted, NotFiniteError
+
+SetOrFile = "A data set's name (see pmf data list), or a file such as a CSV, TSV or Parquet file."
+UsageError: Any = typer.BadParameter.__mro__[1]  # every complaint about arguments derives from it
+
+
+class PlainCommand(TyperCommand):
+    """A command whose arguments stand in its usage as MODEL, and whose summary is not cut off."""
+
+    def __init__(self, *args: Any, **named: Any):
+        super().__init__(*args, **named)
+        for param in self.params:
+            if param.param_type_name == "argument" and not param.metavar:
+                param.metavar = str(param.name).upper()
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """`MODEL` where Typer may write `{MODEL}`; what is optional stays in brackets."""
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+
+    def get_short_help_str(self, limit: int = 0) -> str:
+        """The whole first sentence: the list of commands wraps it."""
+        return super().get_short_help_str(sys.maxsize)
+
+
+class PlainGroup(TyperGroup):
+    """A group of commands whose own summary is not cut off."""
+
+    def get_short_help_str(self, limit: int = 0) -> str:
+        """The whole first sentence: the list of commands wraps it."""
+        return super().get_short_help_str(sys.maxsize)
+
+
+class PlainApp(typer.Typer):
+    """A `Typer` whose commands are `PlainCommand`s."""
+
+    def command(self, name: str | None = None, *, cls: Any = PlainCommand, **named: Any) -> Any:
+        """As Typer's."""
+        return super().command(name, cls=cls, **named)
+
+
+def plain_app(text: str, completion: bool = False) -> typer.Typer:
+    """A command without boxes and colours: its messages are lines that a program can read.
+
+    With `completion` it offers to teach the shell its names: --install-completion.
+    """
+    return PlainApp(
+        help=text,
+        cls=PlainGroup,
+        no_args_is_help=True,
+        add_completion=completion,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+
+
+def run_app(command: typer.Typer) -> None:
+    """Run a command; turn what users can mend into one line and exit code 2.
+
+    A run that wrote a checkpoint at a signal exits with 128 + the signal: 130 or 143.
+    """
+    warnings.showwarning = _show_warning
+    keep_compiled()
+    try:
+        code = command(standalone_mode=False)
+    except UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(error.format_message())
+            sys.exit(0)
+        code = _say(f"error: {error.format_message()}")
+    except (InputError, OSError) as error:
+        code = _say(f"error: {error}")
+    except NotFiniteError as error:
+        code = _say(f"error: {error}", code=1)
+    except Interrupted as error:
+        code = _say(str(error), code=128 + error.signum)
+    except (KeyboardInterrupt, typer.Abort):
+        code = _say("interrupted", code=130)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def as_json(value: Any) -> str:
+    """JSON that every reader takes: a number that is not finite is null, as JSON has no NaN."""
+    return json.dumps(_without_nan(value), allow_nan=False)
+
+
+def _without_nan(value: Any) -> Any:
+    match value:
+        case dict():
+            return {name: _without_nan(one) for name, one in value.items()}
+        case list() | tuple():
+            return [_without_nan(one) for one in value]
+        case float() if not math.isfinite(value):
+            return None
+    return value
+
+
+def _show_warning(message: Warning | str, *rest: object, **named: object) -> None:
+    _say(f"warning: {message}")
+
+
+def _say(line: str, code: int = 2) -> int:
+    print(" ".join(line.split()), file=sys.stderr)
+    return code

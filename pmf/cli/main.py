@@ -1,0 +1,336 @@
+"""The command `pmf`."""
+
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+import pmf
+from pmf.cli.console import SetOrFile, as_json, plain_app, run_app
+from pmf.cli.data import data_app
+from pmf.cli.reading import with_reading
+from pmf.cli.recommend import Model, add_lists
+from pmf.cli.settings import (
+    Clip,
+    Further,
+    PriorWords,
+    Scale,
+    Tau,
+    check_method,
+    further_of,
+    prior_of,
+    tau_of,
+)
+from pmf.cli.split import split
+from pmf.data.readers.reading import AS_IT_IS, Reading
+from pmf.errors import InputError
+from pmf.io.atomic import TABLES, check_target
+
+# The heavy rooms are imported inside the commands, so that --help answers at once. The choices of
+# their settings are repeated here for the same reason.
+Method = Literal["als", "map", "gibbs"]
+Duplicates = Literal["error", "last", "mean"]
+
+app = plain_app(
+    "Probabilistic matrix factorization: fit, evaluate and predict ratings.", completion=True
+)
+app.add_typer(data_app, name="data")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"pmf {pmf.__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def main_options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Show the version and exit.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Probabilistic matrix factorization: fit, evaluate and predict ratings."""
+
+
+@app.command()
+def doctor() -> None:
+    """Versions, devices, and the data sets found."""
+    import jax
+
+    from pmf.data.sources.base import BUNDLED, NAMES
+    from pmf.data.sources.movielens import data_dir, find
+    from pmf.inference import fused
+
+    print(f"python           {platform.python_version()} on {platform.platform()}")
+    for package in (
+        "pmf",
+        "jax",
+        "jaxlib",
+        "numpy",
+        "scipy",
+        "pandas",
+        "pyarrow",
+        "optax",
+        "orbax-checkpoint",
+    ):
+        print(f"{package:<16} {metadata.version(package)}")
+    if jax.__version__.startswith("0.10."):
+        print("warning: jax 0.10 can dead-lock in batched Cholesky solves; install another version")
+    print(f"devices          {', '.join(str(device) for device in jax.devices())}")
+    kernel = "in use" if fused.available() else "not in use (CPU only; pip install 'pmf[fast]')"
+    print(f"fused kernel     {kernel}")
+    print(f"data folder      {data_dir()} (set PMF_DATA_DIR to change it)")
+    found = [name for name in NAMES if name != BUNDLED and find(name)]
+    print(f"data found       {', '.join([BUNDLED + ' (bundled)', *found])}")
+
+
+@app.command()
+@with_reading
+def fit(
+    train: Annotated[str, typer.Argument(help=SetOrFile[:-1] + ", or a folder of Parquet files.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The model file to write.")],
+    method: Annotated[Method, typer.Option(help="The inference.")] = "als",
+    rank: Annotated[
+        int, typer.Option(metavar="N", help="Width of the factors; 0 for biases only.")
+    ] = 16,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Sweeps at the most (als, by default 100), updates or epochs at the most (map, "
+            "1000), kept draws a chain (gibbs, 100).",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="The seed of every random choice.")] = 0,
+    devices: Annotated[
+        str, typer.Option(metavar="N|all", help="Devices over which the rows are sharded.")
+    ] = "1",
+    user_bias: Annotated[bool, typer.Option(help="A bias for each user.")] = True,
+    item_bias: Annotated[bool, typer.Option(help="A bias for each item.")] = True,
+    scale: Scale = None,
+    clip: Clip = False,
+    tau: Tau = None,
+    prior: PriorWords = None,
+    further: Further = None,
+    on_disk: Annotated[
+        bool, typer.Option("--on-disk", help="Ratings stay in files (map, from Parquet).")
+    ] = False,
+    duplicates: Annotated[
+        Duplicates,
+        typer.Option(
+            help="Where a user rates an item twice: refuse, or take the last or the mean."
+        ),
+    ] = "error",
+    checkpoints: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write checkpoints there, to resume a stopped fit."),
+    ] = None,
+    checkpoint_steps: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="With --checkpoints: also write one after every N steps."),
+    ] = None,
+    checkpoint_minutes: Annotated[
+        float, typer.Option(metavar="M", help="With --checkpoints: write one every M minutes.")
+    ] = 5.0,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on from the newest checkpoint, if there is one."),
+    ] = False,
+    reading: Reading = AS_IT_IS,
+) -> None:
+    """Fit a model and write it to a file.
+
+    With --checkpoints, SIGINT and SIGTERM end the fit after the step and a checkpoint.
+    """
+    from pmf.estimators.pmf import PMF
+    from pmf.fitting.checkpoint import Checkpoints
+    from pmf.fitting.progress import progress_bar
+
+    check_target(out)
+    check_method(method, tau, prior)
+    kept = None
+    if checkpoints is not None:
+        kept = Checkpoints(checkpoints, checkpoint_steps, checkpoint_minutes, resume=resume)
+    elif resume or checkpoint_steps:
+        raise InputError("--resume and --checkpoint-steps need --checkpoints FOLDER")
+    settings: dict[str, Any] = {
+        "rank": rank,
+        "method": method,
+        "num_steps": steps,
+        "seed": seed,
+        "devices": int(devices) if devices.isdecimal() else devices,
+        "user_bias": user_bias,
+        "item_bias": item_bias,
+        "scale": scale,
+        "clip": clip,
+        "tau": "auto" if tau is None else tau_of(tau),
+        "prior": "auto" if prior is None else prior_of(prior),
+        "on_disk": on_disk,
+        "duplicates": duplicates,
+    }
+    model = PMF(**settings, **further_of(further or [], settings))
+    with progress_bar() as on_step:
+        model.fit(train, on_step=on_step, checkpoints=kept, reading=reading)
+    model.save(out)
+    fitted, last = model.require_fitted(), model.records[-1]
+    result = fitted.fit
+    print(f"{method}, rank {rank}, {fitted.user_count.sum():,} ratings: {result.stopped}")
+    print(
+        f"{last.seconds / last.step:.4f} seconds a step, {last.step} steps; "
+        f"compilation {result.compile_seconds:.1f} s"
+    )
+    if result.search.trials:
+        chosen = ", ".join(f"{name} {value:.4g}" for name, value in result.search.chosen.items())
+        print(
+            f"prior chosen on held-out training ratings in {result.search.seconds:.1f} s: {chosen}"
+        )
+    print(f"log posterior {model.log_posterior():.6g}")
+    print(f"model written to {out}")
+
+
+@app.command()
+@with_reading
+def evaluate(
+    model: Model,
+    test: Annotated[str, typer.Argument(help="Ratings that it was not fitted to. " + SetOrFile)],
+    train: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SET_OR_FILE",
+            help="All that it was fitted to: adds the ranking of all items but those.",
+        ),
+    ] = None,
+    top: Annotated[int, typer.Option(metavar="N", help="With --train: the length of a list.")] = 10,
+    relevant: Annotated[
+        float | None,
+        typer.Option(
+            metavar="RATING",
+            help="With --train: the least rating of a relevant item. By default from three "
+            "quarters of the scale on: 4 of 5 stars.",
+        ),
+    ] = None,
+    bootstrap: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Add a 95 % interval to each score, from N resamples of the users (such as 1000).",
+        ),
+    ] = 0,
+    in_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object; null is no number.")
+    ] = False,
+    reading: Reading = AS_IT_IS,
+) -> None:
+    """Score a model on ratings that it was not fitted to.
+
+    No row is dropped: what is unknown is predicted by the mean and the known bias, and counted.
+    """
+    from pmf.data.sources.base import load as load_data
+    from pmf.estimators.pmf import load
+    from pmf.evaluate.report import ranked, report
+
+    fitted, ratings = load(model), load_data(test, reading, times=False).ratings
+    result = report(fitted, ratings, bootstrap=bootstrap)
+    scores: dict[str, Any] = dict(result.scores)
+    if train is not None:
+        fitted_to = load_data(train, reading, times=False).ratings
+        scores |= ranked(fitted, ratings, fitted_to, top, relevant).scores
+    intervals = {row.metric: (row.low, row.high) for row in result.intervals.itertuples()}
+    if in_json:
+        more = {"intervals": intervals} if bootstrap else {}
+        print(as_json(scores | more | {"noise": result.noise}))
+        return
+    wide = max(map(len, scores))
+    for name, value in scores.items():
+        shown = f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
+        if name in intervals:
+            shown += " ({:.4f} to {:.4f})".format(*intervals[name])
+        print(f"{name:<{wide}} {shown}")
+    print(f"{'noise':<{wide}} {result.noise}")
+
+
+@app.command()
+@with_reading
+def predict(
+    model: Model,
+    pairs: Annotated[
+        Path,
+        typer.Argument(help="A file of (user, item) pairs, such as a CSV, TSV or Parquet file."),
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The CSV or Parquet file to write.")],
+    interval: Annotated[
+        list[float],
+        typer.Option(
+            metavar="P",
+            help="The probability of low to high. May be repeated: then low_50, high_50, and so "
+            "on.",
+        ),
+    ] = [0.9],  # noqa: B006 - read only; Typer takes a list
+    reading: Reading = AS_IT_IS,
+) -> None:
+    """Predict the rating of each pair, with an interval, in the file's order."""
+    from pmf.data.readers.files import read_ratings, write_table
+    from pmf.estimators.pmf import load
+
+    check_target(out, TABLES)
+    table = read_ratings(pairs, required=("user_id", "item_id"), reading=reading)
+    levels = interval[0] if len(interval) == 1 else interval
+    predictions = load(model).predict(table, interval=levels, source=str(pairs))
+    write_table(predictions, out)
+    print(f"{len(predictions):,} predictions written to {out}")
+
+
+app.command()(with_reading(split))
+add_lists(app)
+
+
+@app.command("app")
+@with_reading
+def open_page(
+    model: Annotated[
+        Path | None, typer.Argument(help="A model file; without one a model is fitted.")
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SET_OR_FILE",
+            help="The data set whose titles are shown, by name (see pmf data list), or the "
+            "ratings to fit.",
+        ),
+    ] = None,
+    port: Annotated[
+        int, typer.Option(metavar="N", min=1, max=65535, help="The port of the page's address.")
+    ] = 8501,
+    address: Annotated[
+        str,
+        typer.Option(
+            metavar="HOST", help="The host of the page's address; 0.0.0.0 for other machines too."
+        ),
+    ] = "localhost",
+    reading: Reading = AS_IT_IS,
+) -> None:
+    """Open the movie recommender as a page in a browser."""
+    from pmf.app.launch import launch
+    from pmf.data.readers.files import refuse_all_but
+    from pmf.data.sources.base import load as load_data
+    from pmf.data.sources.base import load_items
+    from pmf.estimators.pmf import load
+
+    if model is not None:
+        load(model)  # a damaged file is named here, not on the page
+    if data is not None:
+        load_items(data) if model is not None else load_data(data, reading)
+    else:
+        refuse_all_but(reading, (), "pmf app without --data")
+    raise typer.Exit(launch(model, data, port, address, reading))
+
+
+def main() -> None:
+    """The console script."""
+    run_app(app)

@@ -1,0 +1,1 @@
+"""Files in, frames or arrays out: one module a kind of file."""

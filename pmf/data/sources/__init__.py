@@ -1,0 +1,1 @@
+"""Data sets by name: one module a source."""

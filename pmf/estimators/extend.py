@@ -1,0 +1,82 @@
+"""A fitted model with further users or items: new rows given the other side, and nothing refitted.
+
+A refit would let the new ratings teach the other side too; here they teach their own rows alone.
+"""
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from pmf.data.encoding import count_rows
+from pmf.data.histories import Rated, rated_by_user
+from pmf.data.ids import Ids, factorize, joined
+from pmf.estimators.base import known_alone, rated_of, stored
+from pmf.estimators.new_users import given_by
+from pmf.fitting.fit import Fitted
+from pmf.inference.fold_in import posterior_of, sampled
+from pmf.model.density import parted
+from pmf.types import Array, Ratings, Side
+
+Which = Literal["user", "item"]
+OTHER: dict[Which, Which] = {"user": "item", "item": "user"}
+
+
+def extended(fitted: Fitted, table: pd.DataFrame, which: Which, seed: int) -> Fitted:
+    """`fitted` with a row for each user (or item) of a checked frame of ratings, each pair once.
+
+    One that the model knows gets a new row in place of its own, from the ratings given here alone.
+    A point estimate's row is its conditional's mean, a sampler's draws are drawn from it by `seed`.
+    Raises `InputError` where the model did not keep its ratings.
+    """
+    rated = rated_of(fitted)
+    ids = {"user": fitted.users, "item": fitted.items}
+    source, fit = f"the new {which}s' ratings", stored(fitted)
+    row, names = factorize(table[f"{which}_id"], source)
+    other = ids[OTHER[which]].codes(table[f"{OTHER[which]}_id"], source)
+    known = known_alone(ids[OTHER[which]], other, source, OTHER[which])
+    row, other = row[known], other[known]
+    value = table["rating"].to_numpy()[known]
+
+    posterior = posterior_of(
+        given_by(fit, which), rated_by_user(Ratings(row, other, value), len(names))
+    )
+    w = sampled(posterior, seed) if len(fit.prior.tau) > 1 else posterior.mean
+    place = ids[which].codes(pd.Series(names, name=f"{which}_id"), source)
+    fresh = ids[which].unknown(place)
+    place[fresh] = len(ids[which]) + np.arange(fresh.sum(), dtype=place.dtype)
+    side: Side = getattr(fit.draws, which)
+    new = parted(w, side.factor.shape[-1])
+    grown = Side(*(_placed(a, b, place) for a, b in zip(side, new, strict=True)))
+    ids[which] = Ids(joined(ids[which].values, names[fresh]))
+
+    user, item = (place[row], other) if which == "user" else (other, place[row])
+    ratings = _merged(rated, Ratings(user, item, value), which)
+    draws = fit.draws._replace(**{which: grown})
+    num_users = len(ids["user"]) + 1
+    return Fitted(
+        fit._replace(draws=draws, heldout=None),
+        ids["user"],
+        ids["item"],
+        count_rows(ratings.user, num_users),
+        count_rows(ratings.item, len(ids["item"]) + 1),
+        rated_by_user(ratings, num_users),
+    )
+
+
+def _placed(old: Array, new: Array, place: np.ndarray) -> np.ndarray:
+    """The rows of a table with others put in their place or behind them; the unknown row stays
+    last.
+    """
+    size = max(old.shape[1] - 1, int(place.max(initial=-1)) + 1) + 1
+    table = np.empty((old.shape[0], size, old.shape[2]), old.dtype)
+    table[:, : old.shape[1] - 1], table[:, -1] = old[:, :-1], old[:, -1]
+    table[:, place] = new
+    return table
+
+
+def _merged(rated: Rated, new: Ratings, which: Which) -> Ratings:
+    """All ratings: of the rows that are new or replaced, the new ones alone."""
+    old = rated.of(np.arange(len(rated.pairs.start) - 1))
+    stays = ~np.isin(getattr(old, which), getattr(new, which))
+    return Ratings(*(np.concatenate([a[stays], b]) for a, b in zip(old, new, strict=True)))

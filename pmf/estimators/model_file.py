@@ -1,0 +1,253 @@
+"""Fitted models on disk: one safetensors file with a JSON header. No pickle."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from pmf.data.histories import Pairs, Rated
+from pmf.data.ids import Ids
+from pmf.data.values import Coded, stored
+from pmf.errors import InputError, one_line
+from pmf.estimators.plausible import check_fitted
+from pmf.fitting.fit import Fit, Fitted
+from pmf.fitting.prior_search import Search, Trial
+from pmf.fitting.schedule import Record
+from pmf.fitting.settings import LostOptimizer, Settings, make_settings
+from pmf.inference.optimizers import is_spec
+from pmf.io.atomic import replacing
+from pmf.io.pytrees import digest, digest_of
+from pmf.types import Gaussian, Params, Prior, Side
+
+FORMAT = "pmf-model"
+CHECKSUM = "sha256"
+VERSION = 2
+SIDES = "user", "item"
+TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2",
+         "I8": "i1", "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?"}  # fmt: skip
+
+
+class Header(BaseModel):
+    """What a model file says in words: the JSON beside its arrays."""
+
+    settings: dict[str, Any]
+    log_posterior: float
+    search: tuple[dict[str, float], list[tuple[dict[str, float], float, float, float]]]
+    stopped: str
+    compile_seconds: float
+    records: list[tuple[int, float, float, float]]
+
+
+def save(settings: Settings, fitted: Fitted, path: Path) -> None:
+    """Write a fitted model, whole or not at all.
+
+    Raises `InputError` where the folder cannot be written.
+    """
+    fit = fitted.fit
+    tensors = {
+        "user.factor": fit.draws.user.factor,
+        "user.bias": fit.draws.user.bias,
+        "item.factor": fit.draws.item.factor,
+        "item.bias": fit.draws.item.bias,
+        "mu": fit.draws.mu,
+        "prior.tau": fit.prior.tau,
+        "prior.user.mean": fit.prior.user.mean,
+        "prior.user.precision": fit.prior.user.precision,
+        "prior.item.mean": fit.prior.item.mean,
+        "prior.item.precision": fit.prior.item.precision,
+        "noise_variance": fit.noise_variance,
+        "user.count": fitted.user_count,
+        "item.count": fitted.item_count,
+    }
+    if fitted.rated is not None:
+        tensors |= _pack_rated(fitted.rated)
+    header: dict[str, Any] = {"format": FORMAT, "version": VERSION, CHECKSUM: ""}
+    for name, ids in (("user", fitted.users), ("item", fitted.items)):
+        tensors |= {f"{name}.{part}": array for part, array in _pack(ids).items()}
+    header["settings"] = _as_json(settings)
+    header["log_posterior"] = fit.log_posterior
+    header["search"], header["stopped"] = fit.search, fit.stopped
+    header["compile_seconds"] = fit.compile_seconds
+    header["records"] = [list(record) for record in fit.records]
+    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    with replacing(path) as temporary:
+        try:
+            save_file(arrays, temporary, {FORMAT: sealed(json.dumps(header), arrays)})
+        except SafetensorError as error:  # a full disk, a limit on file size
+            raise InputError(f"cannot write {path}: {error}") from error
+
+
+def sealed(text: str, tensors: dict[str, np.ndarray]) -> str:
+    """A header's text with the checksum in the place that it leaves for it.
+
+    It is the sha256 of the text with that place empty, and of every tensor with its name, type and
+    shape.
+    """
+    empty = f'"{CHECKSUM}": ""'
+    return text.replace(empty, f'{empty[:-1]}{_checksum(text, tensors)}"', 1)
+
+
+def _is_whole(text: str, found: object, tensors: dict[str, np.ndarray]) -> bool:
+    """Whether the checksum `found` in a header's text is right."""
+    return isinstance(found, str) and found == _checksum(text.replace(found, "", 1), tensors)
+
+
+def _checksum(text: str, tensors: dict[str, np.ndarray]) -> str:
+    parts = [f"{name} {digest(tensors[name])}" for name in sorted(tensors)]
+    return digest_of("\n".join([text, *parts]).encode())
+
+
+def _as_json(settings: Settings) -> dict[str, Any]:
+    values = settings.model_dump()
+    if not is_spec(settings.optimizer):  # code, which no file holds
+        values["optimizer"] = {"optax transformation": _name_of(settings.optimizer)}
+    return values
+
+
+def _name_of(optimizer: Any) -> str:
+    """What made an optax transformation: the update of optax.sgd's is one of optax's `chain`."""
+    if isinstance(optimizer, LostOptimizer):
+        return optimizer.name
+    update = optimizer.update
+    return f"{getattr(update, '__module__', '')}.{getattr(update, '__qualname__', type(update))}"
+
+
+def _as_settings(values: dict[str, Any]) -> Settings:
+    """The inverse of `_as_json`. Raises `InputError` for settings that are none."""
+    match values.get("optimizer"):
+        case {"optax transformation": str(name)}:
+            values = values | {"optimizer": LostOptimizer(name)}
+    return make_settings(values)
+
+
+def _pack(ids: Ids) -> dict[str, np.ndarray]:
+    """Ids as tensors: integers as they are, words as their bytes and lengths."""
+    if ids.values.dtype.kind in "iu":
+        return {"ids": ids.values}
+    words = [value.encode() for value in ids.values]
+    letters = np.frombuffer(b"".join(words), np.uint8)
+    return {"letters": letters, "lengths": np.array([len(word) for word in words], np.int64)}
+
+
+def _unpack(tensors: dict[str, np.ndarray], name: str) -> Ids:
+    """The inverse. Raises `ValueError` for lengths that are none, and for letters that are not, and
+    for ids of other types.
+    """
+    if f"{name}.ids" in tensors:
+        ids = tensors[f"{name}.ids"]
+        if ids.dtype.kind not in "iu" or ids.ndim != 1:
+            raise ValueError(f"{name} ids: {ids.dtype} {ids.shape}, no list of whole numbers")
+        # Of another width, as earlier models have them, they are no more left on disk.
+        return Ids(ids) if ids.dtype == np.int64 else Ids.of(pd.Series(ids), f"{name} ids")
+    letters, lengths = tensors[f"{name}.letters"], tensors[f"{name}.lengths"]
+    if letters.dtype != np.uint8 or lengths.dtype != np.int64 or lengths.ndim != 1:
+        raise ValueError(f"{name} ids: words of other types than were written")
+    # Each length alone, too: a sum may wrap around.
+    if np.any((lengths < 0) | (lengths > letters.size)) or lengths.sum() != letters.size:
+        raise ValueError(f"{name} ids: words that are longer or shorter than their letters")
+    ends, text = np.cumsum(lengths), letters.tobytes()
+    words = [text[end - length : end].decode() for end, length in zip(ends, lengths, strict=True)]
+    return Ids(np.array(words, dtype=object))
+
+
+def _pack_rated(rated: Rated) -> dict[str, np.ndarray]:
+    """Training ratings as tensors: values as the bytes, and perhaps the table, that hold them."""
+    values = dict(zip(("value", "values"), stored(rated.value), strict=False))
+    return {f"rated.{name}": x for name, x in (rated.pairs._asdict() | values).items()}
+
+
+def _unpack_rated(tensors: dict[str, np.ndarray]) -> Rated | None:
+    if "rated.item" not in tensors:
+        return None
+    start, item, value = (tensors[f"rated.{name}"] for name in ("start", "item", "value"))
+    table = tensors.get("rated.values")
+    return Rated(Pairs(start, item), value if table is None else Coded(value, table))
+
+
+def load(path: Path) -> tuple[Settings, Fitted]:
+    """The settings and the fitted arrays that `save` wrote, mapped: do not change the file while
+    the model is in use (`save` does not, it puts another in its place).
+
+    Raises `InputError` naming the file where it is missing, damaged, of another format or version,
+    or holds what no fit could have written: arrays that are not finite or do not fit together.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such model file")
+    try:
+        with safe_open(path, "numpy") as file:  # which checks that the tensors fit the file
+            text = (file.metadata() or {}).get(FORMAT, "{}")
+        tensors = _mapped(path)
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not a model file, or a damaged one ({error})") from error
+    said = _parsed(text)
+    if not isinstance(said, dict) or said.get("format") != FORMAT:
+        raise InputError(f"{path}: a safetensors file, but not one that pmf wrote")
+    if said.get("version") != VERSION:
+        raise InputError(
+            f"{path}: written in format version {said.get('version')!r:.99}, this pmf reads "
+            f"{VERSION}; fit it again, or use the pmf that wrote it"
+        )
+    if not _is_whole(text, said.get(CHECKSUM), tensors):
+        raise InputError(f"{path}: damaged: its sha256 is not that of what was written")
+    try:
+        header = Header.model_validate(said)
+        settings = _as_settings(header.settings)
+        return settings, check_fitted(settings, _rebuild(header, tensors))
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{path}: damaged content ({one_line(error)})") from error
+
+
+def _mapped(path: Path) -> dict[str, np.ndarray]:
+    """The tensors of a sound safetensors file, left on disk: what is read comes to memory, and the
+    system may take it back.
+
+    Raises `KeyError` for a type that no model has.
+    """
+    with open(path, "rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+    data = np.asarray(np.memmap(path, np.uint8, "r", offset=8 + size))
+    tensors = {}
+    for name, said in header.items():
+        if name != "__metadata__":
+            begin, end = said["data_offsets"]
+            tensors[name] = data[begin:end].view(TYPES[said["dtype"]]).reshape(said["shape"])
+    return tensors
+
+
+def _parsed(text: str) -> Any:
+    """What a JSON text says; None where it is none, or deeper than can be read."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _rebuild(header: Header, tensors: dict[str, np.ndarray]) -> Fitted:
+    user, item = (Side(tensors[f"{side}.factor"], tensors[f"{side}.bias"]) for side in SIDES)
+    tau = tensors["prior.tau"]
+    one = np.ones_like(tau)
+    priors = (
+        Gaussian(tensors[f"prior.{side}.mean"], tensors[f"prior.{side}.precision"], one)
+        for side in SIDES
+    )
+    chosen, trials = header.search
+    fit = Fit(
+        Params(user, item, tensors["mu"]),
+        Prior(tau, *priors),
+        tensors["noise_variance"],
+        [Record(*record) for record in header.records],
+        None,
+        header.log_posterior,
+        Search(chosen, [Trial(*trial) for trial in trials]),
+        header.compile_seconds,
+        header.stopped,
+    )
+    users, items = (_unpack(tensors, side) for side in SIDES)
+    counts = tensors["user.count"], tensors["item.count"]
+    return Fitted(fit, users, items, *counts, _unpack_rated(tensors))

@@ -1,0 +1,232 @@
+"""`Folded`: new users of a fitted model, who predict and are recommended to like any others."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+import pandas as pd
+
+from pmf.data.encoding import count_rows
+from pmf.data.frames import checked, each_once
+from pmf.data.histories import rated_by_user
+from pmf.data.ids import Ids, collected, factorize, with_gaps
+from pmf.data.tables import Table, as_frame
+from pmf.errors import InputError
+from pmf.estimators.base import (
+    Levels,
+    Model,
+    Scaled,
+    answer,
+    clipped,
+    known_alone,
+    rated_of,
+    row_numbers,
+    stored,
+)
+from pmf.fitting.fit import Fit, Fitted, draws_in_words
+from pmf.inference.fold_in import (
+    Given,
+    RowPosterior,
+    contributions,
+    posterior_of,
+    sampled,
+    variance_drop,
+    variances,
+)
+from pmf.model.density import parted
+from pmf.model.predictive import Prediction, predict_pairs
+from pmf.types import Params, Ratings
+
+PAIRS = 1 << 12  # of one user, whose items' draws are gathered at a time
+SOURCE = "the new users' ratings"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Folded:
+    """New users with the posterior of their rows given a fitted model's items.
+
+    `fitted` is the model's, with the new users' posterior means in place of its users' rows. A
+    point estimate's predictions have the variance of the row besides that of the noise, so that
+    intervals narrow with each rating.
+    """
+
+    settings: Scaled
+    noise: str  # where the variance of a single rating comes from, by name
+    fitted: Fitted
+    given: Given
+    posterior: RowPosterior
+
+    def __repr__(self) -> str:
+        known = f"{draws_in_words(self.fitted.fit.draws)}, {len(self.fitted.items):,} items known"
+        users, ratings = len(self.fitted.users), int(self.fitted.user_count.sum())
+        return f"Folded({users:,} users with {ratings:,} ratings; {known})"
+
+    @property
+    def heldout_prediction(self) -> Prediction:
+        """Raises `InputError`: nobody watched held-out ratings of new users."""
+        raise InputError("folded-in users have no held-out ratings; predict them")
+
+    def require_fitted(self) -> Fitted:
+        return self.fitted
+
+    def predict(
+        self, frame: Table, interval: Levels = None, source: str = "the frame"
+    ) -> pd.DataFrame:
+        """Predictions for a frame of (user, item) pairs, as `pmf.PMF.predict`'s."""
+        return answer(self, frame, interval, source)
+
+    def rows(self, ids: pd.DataFrame, source: str) -> tuple[np.ndarray, np.ndarray]:
+        """Row numbers of pairs of raw ids. Unknown ones are counted in one `UnknownIdWarning`."""
+        return row_numbers(self.fitted, ids, source)
+
+    def predict_rows(self, user: np.ndarray, item: np.ndarray) -> Prediction:
+        """The predictive distribution by row numbers."""
+        fit = self.fitted.fit
+        mean, variance = predict_pairs(fit.draws, fit.noise_variance, user, item)
+        for row in np.unique(user):
+            pairs = np.flatnonzero(user == row)
+            for begin in range(0, len(pairs), PAIRS):
+                some = pairs[begin : begin + PAIRS]
+                x, covariance = self.given.features(item[some]), self.posterior.covariance[:, row]
+                variance[some] += variances(x, covariance)
+        return Prediction(clipped(mean, self.settings), variance)
+
+    def sampled(self, seed: int = 0, least: int = 100) -> Params:
+        """Draws of the rows from their posterior, at least so many: the model's draws in turn."""
+        draws, times = self.fitted.fit.draws, -(-least // len(self.given.tau))
+        w = sampled(RowPosterior(*(np.repeat(x, times, 0) for x in self.posterior)), seed)
+        item, mu = jax.tree.map(lambda x: np.repeat(x, times, 0), (draws.item, draws.mu))
+        return Params(parted(w, draws.user.factor.shape[-1]), item, mu)
+
+    def explain(self, user_id: Any, item_id: Any) -> pd.DataFrame:
+        """A prediction, before clipping, as a sum: a line a part, and its share in rating units.
+
+        Columns `part, item_id, rating, contribution`. Parts: the mean, the item's bias, the user's
+        bias, what the prior says of the user's factors, and each rating of the user by way of the
+        factors. See `pmf.inference.fold_in.contributions`. What is no rating has no `item_id`:
+        whole numbers are of pandas' type Int64. Raises `InputError` for an unknown user.
+        """
+        user, item = self._row(user_id), self.fitted.items.row(item_id, "item_id")
+        draws, rated = self.fitted.fit.draws, rated_of(self.fitted)
+        each, prior = contributions(self.given, rated, user, self.posterior, item)
+        ratings = rated.of(np.array([user]))
+        head = {
+            "mean": float(np.mean(draws.mu)),
+            "item bias": float(np.mean(np.asarray(draws.item.bias)[:, item].sum(-1))),
+            "user bias": float(np.mean(np.asarray(draws.user.bias)[:, user].sum(-1))),
+            "prior": prior,
+        }
+        parts = pd.DataFrame({"part": list(head), "contribution": list(head.values())})
+        own = pd.DataFrame(
+            {
+                "part": "rating",
+                "item_id": with_gaps(self.fitted.items.values[ratings.item]),
+                "rating": ratings.value,
+                "contribution": each,
+            }
+        ).sort_values("contribution", ascending=False, key=abs, kind="stable")
+        table = pd.concat([parts, own], ignore_index=True)
+        return table[["part", "item_id", "rating", "contribution"]]
+
+    def ask_next(self, user_id: Any, n: int = 1, popular: int = 200) -> pd.DataFrame:
+        """The items whose rating would teach the most about a user: active learning.
+
+        Among the `popular` most rated items that the user has not rated, those whose rating lowers
+        the mean variance of the user's predictions for popular items the most; popular items count
+        by their ratings. Columns `item_id, variance_drop`, in squared rating units, best first.
+        Source: `pmf.inference.fold_in.variance_drop`; the criterion is A-optimality (MacKay, Neural
+        Computation 1992; Rubens et al., Recommender Systems Handbook 2015).
+        """
+        user, count = self._row(user_id), self.fitted.item_count[: len(self.fitted.items)]
+        common = np.argsort(-count, kind="stable")[:popular]
+        share = count[common] / max(count[common].sum(), 1)
+        drop = variance_drop(self.given, self.posterior.covariance[:, user], common, share)
+        drop[np.isin(common, rated_of(self.fitted).of(np.array([user])).item)] = -np.inf
+        best = np.argsort(-drop, kind="stable")[:n]
+        best = best[drop[best] > -np.inf]
+        ids = self.fitted.items.values[common[best]]
+        return pd.DataFrame({"item_id": ids, "variance_drop": drop[best]})
+
+    def _row(self, user_id: Any) -> int:
+        row = self.fitted.users.row(user_id, "user_id")
+        if row == len(self.fitted.users):
+            raise InputError(f"user {user_id!r}: not among the folded-in users")
+        return row
+
+
+def ratings_of(fitted: Fitted, user_id: Any) -> pd.DataFrame:
+    """A user's training ratings, ready to be folded in: columns `user_id, item_id, rating`.
+
+    Raises `InputError` for an unknown user, and where the model did not keep its ratings.
+    """
+    rated = rated_of(fitted)
+    row = fitted.users.row(user_id, "user_id")
+    if row == len(fitted.users):
+        raise InputError(
+            f"user {user_id!r}: the model knows nothing of them; fold their ratings in"
+        )
+    _, item, value = rated.of(np.array([row]))
+    ids = fitted.items.values[item]
+    return pd.DataFrame({"user_id": fitted.users.values[row], "item_id": ids, "rating": value})
+
+
+def given_by(fit: Fit, side: str) -> Given:
+    """What new rows of a side ("user" or "item") are conditioned on: the other side, as fitted."""
+    draws, prior = fit.draws, fit.prior
+    other, own = (draws.item, draws.user) if side == "user" else (draws.user, draws.item)
+    exponent = float(fit.search.chosen.get(f"{side}_exponent", 0.0))
+    mu, tau = np.asarray(draws.mu), np.asarray(prior.tau)
+    return Given(other, mu, tau, getattr(prior, side), exponent, own.bias.shape[-1])
+
+
+def fold_in(model: Model, ratings: Table, users: Any = None) -> Folded:
+    """New users of a fitted model by their ratings alone; nothing is refitted.
+
+    `users` names them all (or the only one) where some have no ratings yet; else they are those of
+    the frame. A user that the model knows may be among them: only the ratings given here count.
+    Ratings of items that the model does not know teach nothing, and are counted in one
+    `UnknownIdWarning`.
+
+    Raises `InputError` for a bad frame, and where a user rates an item twice.
+    """
+    fitted = model.require_fitted()
+    fit, items = stored(fitted), fitted.items
+    ids, new = _encoded(model, as_frame(ratings, SOURCE), users, items)
+    rated = rated_by_user(new, len(ids) + 1)  # the last: an unknown user's, who is at the prior
+    given = given_by(fit, "user")
+    posterior = posterior_of(given, rated)
+    rank = fit.draws.user.factor.shape[-1]
+    draws = Params(parted(posterior.mean, rank), fit.draws.item, fit.draws.mu)
+    count = count_rows(new.user, len(ids) + 1)
+    changed = fit._replace(draws=draws, heldout=None)
+    own = Fitted(changed, ids, items, count, fitted.item_count, rated)
+    return Folded(model.settings, model.noise, own, given, posterior)
+
+
+def _encoded(model: Model, ratings: pd.DataFrame, users: Any, items: Ids) -> tuple[Ids, Ratings]:
+    """The new users, and their ratings of items that the model knows."""
+    if users is not None and not len(ratings):
+        empty = np.zeros(0, np.int32)
+        return _named(users), Ratings(empty, empty, np.zeros(0, np.float32))
+    table = each_once(checked(ratings, SOURCE, model.settings.scale, times=False), SOURCE)
+    if users is None:
+        user, values = factorize(table["user_id"], SOURCE)
+        ids = Ids(values)
+    else:
+        ids = _named(users)
+        user = ids.codes(table["user_id"], SOURCE)
+        if (unnamed := ids.unknown(user)).any():
+            found = table["user_id"][unnamed].iloc[0]
+            raise InputError(f"{SOURCE}: user {found!r} is not among `users`; name all of them")
+    item = items.codes(table["item_id"], SOURCE)
+    known = known_alone(items, item, SOURCE, "item")
+    value = table["rating"].to_numpy()
+    return ids, Ratings(user[known], item[known], value[known])
+
+
+def _named(users: Any) -> Ids:
+    code, values = factorize(collected(users, "users"), SOURCE)
+    if len(values) < len(code):
+        raise InputError("users: a name occurs twice")
+    return Ids(values)

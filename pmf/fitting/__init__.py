@@ -1,0 +1,1 @@
+"""From settings and ratings to a fit: the driver of every algorithm, and what surrounds it."""

@@ -1,0 +1,214 @@
+"""The one driver: runs any algorithm, keeps time, stops, and goes on from checkpoints."""
+
+import signal
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+
+from pmf.errors import Interrupted, NotFiniteError
+from pmf.fitting.checkpoint import CheckpointFolder
+from pmf.fitting.schedule import ON_ONE_DEVICE, Best, Progress, Record, Schedule, Watch, as_draws
+from pmf.fitting.signals import Caught, signals_noted
+from pmf.io.pytrees import digest_of
+from pmf.model.predictive import Prediction, summarise
+from pmf.types import Algorithm, Data, Form, Params, Prior, Ratings
+
+
+class Run(NamedTuple):
+    """What a run leaves. A point method's one "draw" is its estimate."""
+
+    draws: Params  # fields have a leading axis (s,)
+    prior: Prior  # that each draw was made under: its fields have the same axis
+    records: list[Record]
+    log_posterior: float  # of the estimate; a sampler's mean over kept sweeps
+    heldout: Prediction | None  # of the held-out pairs, over all kept draws
+    compile_seconds: float
+    stopped: str
+
+    def __repr__(self) -> str:
+        steps, density = len(self.records), self.log_posterior
+        return f"Run({steps} steps: {self.stopped}; log posterior {density:.6g})"
+
+    @property
+    def noise_variance(self) -> np.ndarray:
+        """(s,): 1/tau of each draw."""
+        return 1 / np.asarray(self.prior.tau)
+
+
+@jax.jit
+def _start_over(state: Any) -> Any:
+    return jax.tree.map(jnp.copy, state)
+
+
+def _call(step: Partial, key: jax.Array, state: Any, data: Data) -> tuple[Any, Any]:
+    return step(key, state, data)
+
+
+# Unused arguments too: ALS never reads the rows that it is about to replace, but their memory
+# becomes the new rows.
+_advance = jax.jit(_call, donate_argnums=2, keep_unused=True)
+
+
+def chained(algorithm: Algorithm, num_chains: int) -> Algorithm:
+    """`num_chains` independent chains as one vmapped algorithm: states gain a leading axis."""
+
+    def init(key, data: Data):
+        keys = jax.random.split(key, num_chains)
+        return jax.vmap(algorithm.init, (0, None))(keys, data)
+
+    return Algorithm(init, Partial(_chained_step, algorithm.step))
+
+
+def _chained_step(step: Partial, key, state, data: Data):
+    keys = jax.random.split(key, state.params.mu.shape[0])
+    return jax.vmap(step, (0, 0, None))(keys, state, data)
+
+
+def run(
+    algorithm: Algorithm,
+    seed: int,
+    data: Data,
+    schedule: Schedule,
+    heldout: Ratings | None = None,
+    validation: Ratings | None = None,
+    name: str = "inference",
+    folder: CheckpointFolder | None = None,
+    on_step: Callable[[Record, int], None] = lambda record, total: None,
+    form: Form = ON_ONE_DEVICE,
+) -> Run:
+    """Run an algorithm to the end of its schedule.
+
+    `heldout` ratings are watched only; `validation` ratings judge when patience is at its end.
+    With a checkpoint `folder` the run goes on from what it finds there, bit for bit as if it had
+    never stopped. `on_step(record, total)` is told of every step, before its checkpoint. `form` is
+    how a state comes to the host, and what leaves the run. Raises `NotFiniteError` naming the step,
+    the seed and the quantity that is NaN or infinite, and with a `folder`, in the main thread,
+    `Interrupted` after SIGINT or SIGTERM and a checkpoint.
+    """
+    key_init, key_steps = jax.random.split(jax.random.key(seed))
+    algorithm = chained(algorithm, schedule.num_chains) if schedule.average else algorithm
+    # Steps donate their state, and a first state may share the caller's arrays.
+    state = _start_over(algorithm.init(key_init, data))
+    n = float(jnp.sum(data.user_count, dtype=float))
+    watch = Watch(schedule, heldout, validation, n, form)
+    progress = watch.begin(key_steps, state)
+    begin = time.perf_counter()
+    # A step that loops on the host is no program, and compiles its parts itself.
+    program = None if algorithm.compile else _advance.lower(algorithm.step, key_steps, state, data)
+    if folder is not None:  # another run's checkpoints are refused before the long compilation
+        progress = _resumed(progress, folder, _digest(program, form), form)
+    if program:
+        program.compile()
+    elif algorithm.compile:
+        algorithm.compile(state, data)
+    compile_seconds = time.perf_counter() - begin
+
+    advance: Callable = _advance if program else _call
+    total = schedule.total_steps
+    with nullcontext(Caught()) if folder is None else signals_noted() as caught:
+        while progress.step < total and not progress.stopped:
+            begin, step = time.perf_counter(), progress.step + 1
+            key = jax.random.fold_in(progress.key, step)
+            progress.state, info = advance(algorithm.step, key, progress.state, data)
+            info = jax.device_get(info)
+            seconds = progress.seconds + time.perf_counter() - begin
+            _check_finite(info, name, step, seed)
+            watch.see(progress, seconds, float(np.mean(info.log_posterior)))
+            on_step(progress.records[-1], total)
+            if folder is not None:
+                _keep(progress, folder, caught, name, form)
+    return _result(schedule, progress, compile_seconds, form)
+
+
+def _digest(program: Any, form: Form) -> str | None:
+    """Of the compiled step; None on a mesh, whose programs differ with the number of devices."""
+    if form is not ON_ONE_DEVICE:
+        return None
+    return digest_of(program.as_text().encode()) if program else "a loop on the host"
+
+
+def _keep(
+    progress: Progress, folder: CheckpointFolder, caught: Caught, name: str, form: Form
+) -> None:
+    """A checkpoint if one is due, or a signal came: then it is the last thing done."""
+    signum = caught.signum  # once: one that comes from here on waits for the next step
+    if signum or folder.due(progress.step):
+        best = progress.best
+        facts = {
+            "records": progress.records,
+            "calm": progress.calm,
+            "stopped": progress.stopped,
+            "best": [best.rmse, best.step] if best else None,
+        }
+        folder.save(progress.step, _arrays(progress, form), facts, progress.kept[progress.saved :])
+        progress.saved = len(progress.kept)
+    if signum:
+        raise Interrupted(
+            f"{name}: stopped by {signal.Signals(signum).name} after step {progress.step}; resume "
+            f"from the checkpoint in {folder.path}",
+            signum,
+        )
+
+
+def _check_finite(info: Any, name: str, step: int, seed: int) -> None:
+    for field, value in info._asdict().items():
+        if not np.all(np.isfinite(value)):
+            raise NotFiniteError(
+                f"{name}: {field} is {value} after step {step} (seed {seed}); a stronger prior "
+                "or a smaller learning rate may help"
+            )
+
+
+def _arrays(progress: Progress, form: Form) -> Any:
+    best, state = progress.best, form.to_host(progress.state)
+    return progress.key, state, progress.moments, best and (best.state, best.moments)
+
+
+def _resumed(
+    progress: Progress, folder: CheckpointFolder, program: str | None, form: Form
+) -> Progress:
+    """The progress that the folder's newest checkpoint holds; `progress` itself without one."""
+    like = _arrays(progress, form)
+    found = folder.load(program, like, as_draws(like[1]))
+    if found is None:
+        return progress
+    key, state, moments, best = found.arrays
+    facts = found.facts
+    return Progress(
+        key,
+        _start_over(form.from_host(state)),
+        moments,
+        best and Best(*facts["best"], *best),
+        [Record(*record) for record in facts["records"]],
+        found.draws,
+        facts["calm"],
+        facts["stopped"],
+        saved=len(found.draws),
+    )
+
+
+def _result(schedule: Schedule, progress: Progress, compile_seconds: float, form: Form) -> Run:
+    records, best = progress.records, progress.best
+    state = best.state if best else form.to_host(progress.state)
+    moments = best.moments if best else progress.moments
+    last = as_draws(state)
+    estimates = [records[best.step - 1 if best else -1]]
+    if schedule.average:  # without stored draws, a stack of none
+        last = jax.tree.map(lambda x: x[:0], last)
+        estimates = [record for record in records if schedule.keeps(record.step)]
+    draws, prior = jax.tree.map(lambda *x: np.concatenate(x), last, *progress.kept)
+    return Run(
+        draws,
+        prior,
+        records,
+        float(np.mean([record.log_posterior for record in estimates])),
+        summarise(moments) if moments is not None else None,
+        compile_seconds,
+        progress.stopped or f"all {len(records)} steps taken",
+    )

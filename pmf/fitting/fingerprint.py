@@ -1,0 +1,40 @@
+"""What fixes a run's numbers bit for bit: its settings, its data, and the software below it."""
+
+from importlib import metadata
+from typing import Any
+
+import jax
+
+from pmf.data.values import stored
+from pmf.fitting.settings import Settings
+from pmf.inference.optimizers import is_spec
+from pmf.io.pytrees import digest
+from pmf.types import Ratings
+
+PACKAGES = "pmf", "jax", "jaxlib"
+ONLY_ROUNDING = {"devices"}  # a run may go on over another number of them
+AFTER_THE_RUN = {"scale", "clip", "store_ratings"}  # `scale` only refuses ratings, and clips
+BEFORE_THE_RUN = {"duplicates"}  # they are gone from the ratings that the run sees
+
+
+def fingerprint(
+    settings: Settings, ratings: Ratings, users: int, items: int, heldout: Ratings | None
+) -> dict[str, Any]:
+    """Names and values: two runs alike in all of them have the same numbers, on as many devices.
+
+    An optax object is code and counts by its presence only; the digest of the compiled step, which
+    the driver adds, tells two of them apart.
+    """
+    without = AFTER_THE_RUN | BEFORE_THE_RUN | ONLY_ROUNDING | {"optimizer"}
+    values = settings.model_dump(mode="json", exclude=without)
+    named = is_spec(settings.optimizer)
+    values["optimizer"] = settings.optimizer if named else "an optax transformation"
+    return {
+        **{f"setting {name}": value for name, value in values.items()},
+        "rows": [users, items],
+        "training ratings": digest(ratings.user, ratings.item, *stored(ratings.value)),
+        "held-out ratings": digest(*heldout) if heldout is not None else "none",
+        **{f"{package} version": metadata.version(package) for package in PACKAGES},
+        "platform": sorted({f"{device.platform} {device.device_kind}" for device in jax.devices()}),
+        "64-bit JAX": bool(jax.config.read("jax_enable_x64")),
+    }

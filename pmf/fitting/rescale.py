@@ -1,0 +1,109 @@
+"""What was learnt from standardised ratings, in the ratings' own unit, and priors the other way.
+
+With the model of `pmf.model.density` in z = (r - centre) / spread, the one in r has
+
+    mu = centre + spread mu_z,   (b, c) = spread (b, c)_z,   tau = tau_z / spread^2,
+    U = spread^share U_z,   V = spread^(1 - share) V_z
+
+where `share` is how much of the unit the users' factors carry: half, or all of it where the items'
+are given features. Densities change by the Jacobian of this map.
+"""
+
+from dataclasses import dataclass, replace
+from math import log
+
+import numpy as np
+
+from pmf.data.units import Unit
+from pmf.fitting.schedule import Record
+from pmf.model.predictive import Prediction
+from pmf.model.priors import IsotropicPrior
+from pmf.types import Gaussian, Params, Prior, Side
+
+
+@dataclass(frozen=True)
+class Scales:
+    """How many of the ratings' units one of each term's standardised units is."""
+
+    unit: Unit
+    share: float = 0.5
+
+    @property
+    def user_factor(self) -> float:
+        return self.unit.spread**self.share
+
+    @property
+    def item_factor(self) -> float:
+        return self.unit.spread ** (1 - self.share)
+
+    def standardised_prior(self, prior: IsotropicPrior) -> IsotropicPrior:
+        """A prior in the ratings' unit, as inference on standardised ratings takes it."""
+        return _with_precisions(prior, self, 2)
+
+    def prior(self, prior: IsotropicPrior) -> IsotropicPrior:
+        """The inverse of `standardised_prior`."""
+        return _with_precisions(prior, self, -2)
+
+    def chosen(self, values: dict[str, float]) -> dict[str, float]:
+        """What a search chose: tau, or a prior, perhaps with settings that have no unit."""
+        if "user_factor" not in values:
+            return {name: value / self.unit.spread**2 for name, value in values.items()}
+        fields = {name: values[name] for name in IsotropicPrior.__dataclass_fields__}
+        return values | vars(self.prior(IsotropicPrior(**fields)))
+
+    def side(self, side: Side, factor: float) -> Side:
+        return Side(np.asarray(side.factor) * factor, np.asarray(side.bias) * self.unit.spread)
+
+    def params(self, params: Params) -> Params:
+        """Stacks of parameters. mu is float64: ratings may lie far from 0, and close together."""
+        centre, spread = self.unit
+        return Params(
+            self.side(params.user, self.user_factor),
+            self.side(params.item, self.item_factor),
+            centre + spread * np.asarray(params.mu, np.float64),
+        )
+
+    def row_priors(self, prior: Prior, rank: int) -> Prior:
+        """The prior as arrays, perhaps a stack of them."""
+        return Prior(
+            np.asarray(prior.tau) / self.unit.spread**2,
+            self._gaussian(prior.user, self.user_factor, rank),
+            self._gaussian(prior.item, self.item_factor, rank),
+        )
+
+    def _gaussian(self, gaussian: Gaussian, factor: float, rank: int) -> Gaussian:
+        mean, precision = np.asarray(gaussian.mean), np.asarray(gaussian.precision)
+        scale = np.full(mean.shape[-1], self.unit.spread, mean.dtype)
+        scale[:rank] = factor
+        return Gaussian(mean * scale, precision / np.outer(scale, scale), gaussian.weight)
+
+    def prediction(self, prediction: Prediction) -> Prediction:
+        centre, spread = self.unit
+        mean = centre + spread * np.asarray(prediction.mean, np.float64)
+        return Prediction(mean, prediction.variance * spread**2)
+
+    def record(self, record: Record, log_volume: float) -> Record:
+        return record._replace(
+            log_posterior=record.log_posterior - log_volume,
+            heldout_rmse=record.heldout_rmse * self.unit.spread,
+        )
+
+    def log_volume(self, num_ratings: int, user: tuple[int, int], item: tuple[int, int]) -> float:
+        """log |d(r, theta) / d(z, theta_z)|; `user` and `item` are numbers of factors and biases.
+
+        A log density of ratings and parameters is the standardised one less this.
+        """
+        units = num_ratings + self.share * user[0] + (1 - self.share) * item[0] + user[1] + item[1]
+        return units * log(self.unit.spread)
+
+
+def _with_precisions(prior: IsotropicPrior, scales: Scales, power: int) -> IsotropicPrior:
+    spread = scales.unit.spread**power
+    return replace(
+        prior,
+        tau=prior.tau * spread,
+        user_factor=prior.user_factor * scales.user_factor**power,
+        item_factor=prior.item_factor * scales.item_factor**power,
+        user_bias=prior.user_bias * spread,
+        item_bias=prior.item_bias * spread,
+    )

@@ -1,0 +1,158 @@
+"""What a run has come to, and the reason to stop: schedule, records, draws, the best step."""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pmf.model.predictive import Moments, no_moments, observe
+from pmf.types import Form, Params, Prior, Ratings
+
+CALM_STEPS = 3  # an oscillating optimizer may stand still for one step by chance
+Draws = tuple[Params, Prior]  # stacks of parameters, and of the prior each was drawn under
+ON_ONE_DEVICE = Form(jax.device_get, lambda state: state)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long to run and what to keep.
+
+    A point method takes `num_steps` steps and keeps the last. A sampler (`average`) discards
+    `burn_in` sweeps, then keeps every `thin`-th until it has `num_steps` draws a chain.
+
+    `tolerance` stops a point method when the log posterior's change, relative to the larger of its
+    size and the number of ratings, stays below it for three steps. `patience` stops one when the
+    RMSE of validation ratings has not improved for that many steps, and returns the best step.
+    """
+
+    num_steps: int
+    average: bool = False
+    burn_in: int = 0
+    thin: int = 1
+    num_chains: int = 1
+    store_draws: bool = True
+    tolerance: float = 0.0
+    patience: int | None = None
+
+    @property
+    def total_steps(self) -> int:
+        return self.burn_in + self.num_steps * self.thin
+
+    def keeps(self, step: int) -> bool:
+        """Whether the state after `step` (from 1) is a draw to keep."""
+        return step > self.burn_in and (step - self.burn_in) % self.thin == 0
+
+
+class Record(NamedTuple):
+    """One step. `seconds` is the time in steps so far, without compilation and evaluation."""
+
+    step: int
+    seconds: float
+    log_posterior: float
+    heldout_rmse: float  # NaN without held-out ratings
+
+
+class Best(NamedTuple):
+    """The step with the least validation RMSE, and its state on the host; 0 before the first."""
+
+    rmse: float
+    step: int
+    state: Any
+    moments: Moments | None
+
+
+@dataclass
+class Progress:
+    """All that a run knows between two steps. A checkpoint holds all of it."""
+
+    key: jax.Array  # every step folds its number in
+    state: Any
+    moments: Moments | None  # of the held-out pairs over kept draws; None without such pairs
+    best: Best | None  # None without patience
+    records: list[Record] = field(default_factory=list)
+    kept: list[Draws] = field(default_factory=list)
+    calm: int = 0  # steps in a row that changed little
+    stopped: str = ""
+    saved: int = 0  # how many of `kept` are in the checkpoint folder
+
+    @property
+    def step(self) -> int:
+        return len(self.records)
+
+    @property
+    def seconds(self) -> float:
+        return self.records[-1].seconds if self.records else 0.0
+
+
+class Watch(NamedTuple):
+    """Sees each state: keeps draws, records, the best step, and the reason to stop."""
+
+    schedule: Schedule
+    heldout: Ratings | None
+    validation: Ratings | None
+    n: float  # training ratings
+    form: Form = ON_ONE_DEVICE
+
+    def begin(self, key: jax.Array, state: Any) -> Progress:
+        """Before the first step."""
+        dtype = state.prior.tau.dtype
+        moments = None if self.heldout is None else no_moments(len(self.heldout.value), dtype)
+        best = None
+        if self.schedule.patience is not None and self.validation is not None:
+            best = Best(np.inf, 0, self.form.to_host(state), moments)
+        return Progress(key, state, moments, best)
+
+    def see(self, progress: Progress, seconds: float, log_posterior: float) -> None:
+        step = progress.step + 1
+        draws, prior = as_draws(progress.state)
+        keep = self.schedule.average and self.schedule.keeps(step)
+        if keep and self.schedule.store_draws:
+            progress.kept.append(as_draws(self.form.to_host(progress.state)))
+        rmse = self._heldout_rmse(progress, draws, 1 / prior.tau, averaged=keep)
+        previous = progress.records[-1].log_posterior if progress.records else np.inf
+        progress.records.append(Record(step, seconds, log_posterior, rmse))
+        if not self.schedule.average:
+            self._judge(progress, draws, log_posterior, previous)
+
+    def _heldout_rmse(self, progress: Progress, draws: Params, noise, averaged: bool) -> float:
+        if self.heldout is None or progress.moments is None:
+            return float("nan")
+        user, item, value = self.heldout
+        so_far = progress.moments if averaged else no_moments(len(value), noise.dtype)
+        moments = observe(so_far, draws, noise, user, item)
+        if averaged or not self.schedule.average:
+            progress.moments = moments
+        elif progress.moments.seen > 0:
+            moments = progress.moments  # a sweep between two kept draws
+        return float(jnp.sqrt(jnp.mean((moments.mean - value) ** 2)))
+
+    def _judge(self, progress: Progress, draws, log_posterior: float, previous: float) -> None:
+        change = abs(log_posterior - previous) / max(abs(log_posterior), self.n)
+        progress.calm = progress.calm + 1 if change <= self.schedule.tolerance else 0
+        if self.schedule.tolerance and progress.calm >= CALM_STEPS:
+            progress.stopped = f"log posterior changed by less than {self.schedule.tolerance:g}"
+        best, step = progress.best, progress.step
+        if best is not None and self.validation is not None:
+            user, item, value = self.validation
+            zero = np.zeros(1, draws.mu.dtype)
+            moments = observe(no_moments(len(value), zero.dtype), draws, zero, user, item)
+            rmse = float(jnp.sqrt(jnp.mean((moments.mean - value) ** 2)))
+            if best.step == 0 or rmse < best.rmse:
+                state = self.form.to_host(progress.state)
+                progress.best = Best(rmse, step, state, progress.moments)
+            elif step - best.step >= (self.schedule.patience or 0):
+                progress.stopped = f"validation RMSE was best at step {best.step}"
+
+
+def as_draws(state: Any) -> Draws:
+    """The state's parameters and prior with a leading axis: chains, or 1.
+
+    A prior's weight a row is left out: it is that of a row with one rating.
+    """
+    params, prior = state.params, state.prior
+    one = np.ones(np.shape(prior.tau), prior.tau.dtype)
+    user, item = (side._replace(weight=one) for side in (prior.user, prior.item))
+    draws = params, prior._replace(user=user, item=item)
+    return draws if params.mu.ndim else jax.tree.map(lambda x: x[None], draws)

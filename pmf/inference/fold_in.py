@@ -1,0 +1,169 @@
+"""New rows for a fitted model without a refit: the full conditional of each, given the other side.
+
+    w ~ N(mean, covariance),   covariance = inv(P),   mean = inv(P) h
+
+with P and h of `pmf.inference.row_update`, under each draw of the other side, the prior and tau.
+For a point estimate that is the row an ALS update gives, with its uncertainty. For a sampler the
+mixture over draws is the new row's posterior, but that the draws do not know the new ratings
+themselves:
+one row more or less hardly moves what all others taught.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.linalg import cho_factor, cho_solve
+from jaxtyping import Float
+
+from pmf.data.histories import Rated
+from pmf.inference.row_update import potentials
+from pmf.types import Array, Gaussian, Side
+
+CELLS = 1 << 23  # numbers of gathered rows at a time
+LEAST_WIDTH = 8
+
+
+class RowPosterior(NamedTuple):
+    """The conditional of each new row under each draw."""
+
+    mean: Float[Array, "s n d"]
+    covariance: Float[Array, "s n d d"]
+
+
+class Given(NamedTuple):
+    """What new rows are conditioned on: a stack of draws."""
+
+    other: Side  # the side that they rated, or were rated by
+    mu: Float[np.ndarray, " s"]
+    tau: Float[np.ndarray, " s"]
+    prior: Gaussian  # of a row with one rating; fields have the leading axis s
+    exponent: float  # a row with n ratings has its precision times max(n, 1)^exponent
+    num_bias: int  # width of the new rows' bias
+
+    def features(self, rows: np.ndarray) -> np.ndarray:
+        """x = (V, 1) of some of the other side's rows, (s, *rows, d)."""
+        factor = np.asarray(self.other.factor)[:, rows]
+        ones = np.ones((*factor.shape[:-1], self.num_bias), factor.dtype)
+        return np.concatenate([factor, ones], -1)
+
+    def offsets(self, rows: np.ndarray) -> np.ndarray:
+        """mu + c of some of the other side's rows, (s, *rows)."""
+        bias = np.asarray(self.other.bias)[:, rows].sum(-1)
+        return bias + np.asarray(self.mu).reshape(-1, *[1] * rows.ndim)
+
+    def weights(self, count: np.ndarray) -> np.ndarray:
+        """The prior's weight of rows with these numbers of ratings."""
+        weight = np.maximum(count, 1).astype(float) ** self.exponent
+        return weight.astype(self.tau.dtype)
+
+
+def posterior_of(given: Given, rated: Rated) -> RowPosterior:
+    """The posterior of a row for each of `rated`, perhaps without any rating: then its prior."""
+    num_rows = len(rated.pairs.start) - 1
+    num_draws, d = len(given.tau), given.prior.mean.shape[-1]
+    mean = np.empty((num_draws, num_rows, d), given.tau.dtype)
+    covariance = np.empty((num_draws, num_rows, d, d), given.tau.dtype)
+    for rows, x, y, weight in _panels(given, rated):
+        part = _condition(x, y, given.prior, weight, given.tau)
+        mean[:, rows], covariance[:, rows] = (np.asarray(z)[:, : len(rows)] for z in part)
+    return RowPosterior(mean, covariance)
+
+
+def _panels(given: Given, rated: Rated) -> Iterator[tuple]:
+    """Rows of like many ratings with their padded features and residuals.
+
+    Sizes are powers of two: few compilations serve requests of any size.
+    """
+    count = np.diff(rated.pairs.start)
+    width = np.maximum(LEAST_WIDTH, 1 << np.ceil(np.log2(np.maximum(count, 1))).astype(int))
+    d, num_draws = given.prior.mean.shape[-1], len(given.tau)
+    for w in np.unique(width):
+        alike = np.flatnonzero(width == w)
+        size = max(1, min(CELLS // (w * (d + 1) * num_draws), len(alike)))
+        for begin in range(0, len(alike), size):
+            rows = alike[begin : begin + size]
+            n = 1 << (len(rows) - 1).bit_length()
+            ratings = rated.of(rows)
+            within = np.concatenate([np.arange(c) for c in count[rows]] or [np.zeros(0, int)])
+            col, held = np.zeros((n, w), int), np.zeros((n, w), bool)
+            value = np.zeros((n, w))
+            at = ratings.user, within.astype(int)
+            col[at], held[at], value[at] = ratings.item, True, ratings.value
+            x = given.features(col) * held[..., None]
+            y = (value - given.offsets(col)) * held
+            weight = np.ones(n, given.tau.dtype)
+            weight[: len(rows)] = given.weights(count[rows])
+            yield rows, x.astype(given.tau.dtype), y.astype(given.tau.dtype), weight
+
+
+@jax.jit
+def _condition(
+    x: Float[Array, "s n w d"],
+    y: Float[Array, "s n w"],
+    prior: Gaussian,
+    weight: Float[Array, " n"],
+    tau: Float[Array, " s"],
+) -> tuple[Float[Array, "s n d"], Float[Array, "s n d d"]]:
+    def one_draw(x, y, prior: Gaussian, tau):
+        P, h = potentials(x, y, prior, weight, tau)
+        factor = cho_factor(P)
+        unit = jnp.broadcast_to(jnp.eye(P.shape[-1], dtype=P.dtype), P.shape)
+        return cho_solve(factor, h[..., None])[..., 0], cho_solve(factor, unit)
+
+    return jax.vmap(one_draw)(x, y, prior, tau)
+
+
+def sampled(posterior: RowPosterior, seed: int) -> Float[Array, "s n d"]:
+    """One draw of each row under each draw of the rest."""
+    mean, covariance = posterior
+    noise = np.random.default_rng(seed).standard_normal(mean.shape).astype(mean.dtype)
+    return mean + np.einsum("snde,sne->snd", np.linalg.cholesky(covariance), noise)
+
+
+def variances(
+    x: Float[np.ndarray, "s p d"], covariance: Float[np.ndarray, "s d d"]
+) -> Float[np.ndarray, " p"]:
+    """x^T C x of one row's pairs, averaged over draws: what its own uncertainty adds."""
+    return np.einsum("spd,sde,spe->p", x, covariance, x, optimize=True) / len(x)
+
+
+def contributions(
+    given: Given, rated: Rated, row: int, posterior: RowPosterior, asked: int
+) -> tuple[np.ndarray, float]:
+    """What each of a row's ratings, and its prior, add to its factors' part of a prediction.
+
+        V_i . U = (V_i, 0)^T inv(P) (Lambda m + tau sum_j x_j y_j)
+
+    averaged over draws; the numbers add up to it.
+    """
+    (ratings, C) = rated.of(np.array([row])), posterior.covariance[:, row]
+    rank = given.other.factor.shape[-1]
+    v = np.asarray(given.other.factor)[:, asked]  # (s, k)
+    reach = np.einsum("sk,skd->sd", v, C[:, :rank])
+    x, y = given.features(ratings.item), ratings.value - given.offsets(ratings.item)
+    each = np.einsum("sd,snd,sn,s->n", reach, x, y, given.tau, optimize=True) / len(v)
+    weight = given.weights(np.array([len(ratings.value)]))[0]
+    shift = np.einsum("sde,se->sd", given.prior.precision, given.prior.mean) * weight
+    return each, float(np.einsum("sd,sd->", reach, shift) / len(v))
+
+
+def variance_drop(
+    given: Given, covariance: Float[np.ndarray, "s d d"], rows: np.ndarray, share: np.ndarray
+) -> Float[np.ndarray, " m"]:
+    """How much a rating of each of `rows` lowers the mean variance of a prediction of theirs.
+
+        tau x_j^T C A C x_j / (1 + tau x_j^T C x_j),   A = sum_i share_i x_i x_i^T
+
+    Exact, and known before the rating is: a Gaussian's variance does not depend on it (the
+    rank-one update of inv(P + tau x x^T); Sherman & Morrison 1950). Averaged over draws.
+    """
+    x = given.features(rows)
+    A = np.einsum("smd,sme,m->sde", x, x, share, optimize=True)
+    reach = np.einsum("sde,sme->smd", covariance, x)
+    gained = np.einsum("smd,sde,sme->sm", reach, A, reach, optimize=True)
+    own = np.einsum("smd,smd->sm", x, reach)
+    tau = np.asarray(given.tau)[:, None]
+    return np.mean(tau * gained / (1 + tau * own), 0)

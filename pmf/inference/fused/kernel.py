@@ -1,0 +1,173 @@
+"""A half-sweep over compressed rows: gather, Gram matrix, Cholesky and solve in one pass.
+
+With x_i and y_ui scaled by sqrt(tau), a row's ratings form an augmented panel A = (X, y). Its Gram
+matrix A^T A holds tau X^T X, tau X^T y and tau y^T y; with (Lambda, Lambda m) added, its Cholesky
+factor holds U = L^T and, in the column of y, z = inv(L) h. What is left is U w = z + noise, and the
+squared error is the quadratic form (w, -1) A^T A (w, -1). All of it stays in a core's L1 and L2
+cache; the only traffic is the gather.
+"""
+
+import numpy as np
+from numba import njit, prange
+
+from pmf.inference.fused.vector_ir import (
+    TILE,
+    VECTOR_BYTES,
+    add_outer_1,
+    add_outer_2,
+    copy_row,
+    dot_from,
+    fetch_add,
+    lanes,
+    prefetch_row,
+    solve_tile,
+    subtract_outer_1,
+    subtract_outer_2,
+)
+
+AHEAD = 16  # ratings whose rows are on their way from memory
+STRIP = 64  # ratings gathered at a time: their panel and the Gram matrix fill the L1 cache
+_COMPILED = {"cache": True, "nogil": True, "error_model": "numpy"}
+
+
+def padded(d: int, itemsize: int) -> tuple[int, int]:
+    """Rows and columns of the augmented (d + 1, d + 1) matrices: whole tiles, whole vectors."""
+    return -(-(d + 1) // TILE) * TILE, -(-(d + 1) // lanes(itemsize)) * lanes(itemsize)
+
+
+@njit(**_COMPILED)
+def _lanes(A):
+    return VECTOR_BYTES // A.itemsize
+
+
+@njit(**_COMPILED)
+def _add_gram(G, panel, count):
+    """The upper triangle of G += panel^T panel, by register tiles."""
+    rows, columns = G.shape
+    width = _lanes(G)
+    for i in range(0, rows, TILE):
+        j = i // width * width
+        while j + width < columns:
+            add_outer_2(G, panel, i, j, count)
+            j += 2 * width
+        if j < columns:
+            add_outer_1(G, panel, i, j, count)
+
+
+@njit(**_COMPILED)
+def _factor(P, inverse, D, d):
+    """P (d rows) becomes its upper Cholesky factor, P = U^T U; the columns beyond d, inv(U)^T P.
+
+    Blocked, a tile of rows at a time; inverse[r] = 1 / U[r, r]. A P that is not positive definite
+    gives NaN.
+    """
+    columns = P.shape[1]
+    width = _lanes(P)
+    for i in range(0, d, TILE):
+        first = i // width * width
+        j = first
+        while j + width < columns:
+            subtract_outer_2(P, P, i, j, i)
+            j += 2 * width
+        if j < columns:
+            subtract_outer_1(P, P, i, j, i)
+        _factor_tile(P, inverse, D, i, min(TILE, d - i))
+        for j in range(first, columns, width):
+            solve_tile(P, D, inverse, i, j)
+
+
+@njit(**_COMPILED)
+def _factor_tile(P, inverse, D, i, size):
+    """The factor of the tile on the diagonal into D; rows beyond `size` are those of a unit."""
+    D[:] = 0
+    for r in range(size):
+        for c in range(r, size):
+            D[r, c] = P[i + r, i + c]
+    inverse[i : i + TILE] = 1
+    for r in range(size):
+        reciprocal = D.dtype.type(1) / np.sqrt(D[r, r])
+        inverse[i + r] = reciprocal
+        for c in range(r + 1, size):
+            D[r, c] *= reciprocal
+        for s in range(r + 1, size):
+            for c in range(s, size):
+                D[s, c] -= D[r, s] * D[r, c]
+
+
+@njit(**_COMPILED)
+def _gather(panel, table, col, value, levels, first, count, stop, scale, d):
+    """Ratings first to first + count as panel rows (x, y). With one level, values are ratings."""
+    are_codes = len(levels) > 1
+    for t in range(count):
+        ahead = first + t + AHEAD
+        if ahead < stop:
+            prefetch_row(table, col[ahead])
+        copy_row(table, col[first + t], panel, t)
+        rating = value[first + t]
+        if are_codes:
+            panel[t, d] += scale * table.dtype.type(levels[np.int64(rating)])
+        else:
+            panel[t, d] += scale * table.dtype.type(rating)
+
+
+@njit(**_COMPILED)
+def _update(
+    row, start, col, value, levels, table, prior, shift, weight, noise, scale, w, error, scratch
+):
+    """One row's new w and its squared error times tau."""
+    panel, G, P, inverse, D, a = scratch
+    d = noise.shape[1]
+    width = _lanes(G)
+    G[:] = 0
+    first, stop = start[row], start[row + 1]
+    while first < stop:
+        count = min(STRIP, stop - first)
+        _gather(panel, table, col, value, levels, first, count, stop, scale, d)
+        _add_gram(G, panel, count)
+        first += count
+    for i in range(G.shape[0]):
+        for j in range(G.shape[1]):
+            P[i, j] = G[i, j] + weight[row] * prior[i, j]
+    for i in range(d):
+        P[i, d] += (
+            weight[row] * shift[row % len(shift), i]
+        )  # as noise: one row for all, or each its own
+    _factor(P, inverse, D, d)
+    z = noise[row % len(noise)]
+    a[:] = 0
+    a[d] = -1  # a = (w, -1), known from the end on; entries still unknown are 0
+    squares = np.float64(G[d, d])
+    for i in range(d - 1, -1, -1):
+        j = i // width * width
+        g = np.float64(dot_from(G, i, a, j))
+        x = (z[i] - dot_from(P, i, a, j)) * inverse[i]
+        squares += x * (2 * g + np.float64(G[i, i]) * x)
+        w[row, i] = a[i] = x
+    error[row] = max(squares, 0.0)  # rounding may take a perfect fit below zero
+
+
+@njit(parallel=True, **_COMPILED)
+def sweep(
+    threads, start, col, value, share, levels, table, prior, shift, weight, noise, scale, w, error
+):
+    """Update all rows: each thread takes shares of about equal work until none is left."""
+    rows, columns = prior.shape
+    counter = np.zeros(1, np.int64)
+    for _ in prange(threads):
+        scratch = (
+            np.empty((STRIP, columns), table.dtype),
+            np.empty((rows, columns), table.dtype),
+            np.empty((rows, columns), table.dtype),
+            np.empty(rows, table.dtype),
+            np.empty((TILE, TILE), table.dtype),
+            np.empty(columns, table.dtype),
+        )
+        while True:
+            k = fetch_add(counter, 1)
+            if k + 1 >= len(share):
+                break
+            for row in range(share[k], share[k + 1]):
+                _update(
+                    row, start, col, value, levels, table, prior, shift, weight, noise, scale,
+                    w, error, scratch,
+                )  # fmt: skip

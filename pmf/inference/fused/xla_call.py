@@ -1,0 +1,144 @@
+"""The kernel as an XLA custom call: no copy, no Python and no lock between XLA and `sweep`.
+
+XLA calls a C function with one frame that points at the buffers. The frame is read here as 64-bit
+words, by the layout of XLA's C interface (xla/ffi/api/c_api.h, version 0.1 and later).
+"""
+
+import ctypes
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numba
+import numpy as np
+from jaxtyping import Array, Float
+from numba import carray, cfunc, njit, types
+from numba.extending import intrinsic
+
+from pmf.inference.fused.kernel import padded, sweep
+from pmf.types import CSR
+
+# Words of XLA_FFI_CallFrame, _Extension_Base, _Metadata_Extension, _Metadata and _Buffer.
+FRAME_EXTENSION, FRAME_ARGUMENTS, FRAME_RESULTS = 1, 9, 14
+EXTENSION_KIND, EXTENSION_METADATA, KIND_METADATA = 1, 3, 1
+METADATA_VERSION, METADATA_TRAITS = 3, 4
+BUFFER_DATA, BUFFER_DIMENSIONS = 3, 5
+VERSION = 1 << 32  # two 32-bit numbers: major 0, minor 1
+
+
+@intrinsic
+def _pointer(typing, address, dtype):
+    """An address as a pointer to numbers of a NumPy type."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(dtype.instance_type)(types.int64, dtype), generate
+
+
+@njit(cache=True)
+def _words(address):
+    return _pointer(address, np.int64)
+
+
+@njit(cache=True)
+def _vector(buffers, k, dtype):
+    """Buffer k as an array (n,)."""
+    buffer = _words(_words(buffers)[k])
+    return carray(_pointer(buffer[BUFFER_DATA], dtype), (_words(buffer[BUFFER_DIMENSIONS])[0],))
+
+
+@njit(cache=True)
+def _matrix(buffers, k, dtype):
+    """Buffer k as an array (n, d)."""
+    buffer = _words(_words(buffers)[k])
+    n, d = _words(buffer[BUFFER_DIMENSIONS])[0], _words(buffer[BUFFER_DIMENSIONS])[1]
+    return carray(_pointer(buffer[BUFFER_DATA], dtype), (n, d))
+
+
+@njit(cache=True)
+def _is_query(frame):
+    """Whether XLA only asks for the interface's version, and the answer."""
+    extension = _words(frame)[FRAME_EXTENSION]
+    if extension == 0 or _words(extension)[EXTENSION_KIND] & 0xFFFFFFFF != KIND_METADATA:
+        return False
+    metadata = _words(_words(extension)[EXTENSION_METADATA])
+    metadata[METADATA_VERSION] = VERSION
+    metadata[METADATA_TRAITS] = 0
+    return True
+
+
+def _handler(dtype, value_type):
+    @cfunc(types.int64(types.int64), cache=True)
+    def handler(frame):
+        if not _is_query(frame):
+            given, results = _words(frame)[FRAME_ARGUMENTS], _words(frame)[FRAME_RESULTS]
+            sweep(
+                _vector(given, 0, np.int32)[0],
+                _vector(given, 1, np.int32),
+                _vector(given, 2, np.int32),
+                _vector(given, 3, value_type),
+                _vector(given, 4, np.int32),
+                _vector(given, 5, np.float32),
+                _matrix(given, 6, dtype),
+                _matrix(given, 7, dtype),
+                _matrix(given, 8, dtype),
+                _vector(given, 9, dtype),
+                _matrix(given, 10, dtype),
+                _vector(given, 11, dtype)[0],
+                _matrix(results, 0, dtype),
+                _vector(results, 1, dtype),
+            )
+        return 0  # no error
+
+    return handler
+
+
+@cache
+def _target(dtype: type, value_type: type) -> str:
+    """The name under which XLA knows the kernel for these types of numbers and of values.
+
+    Compiled at the first call.
+    """
+    name = f"pmf_half_sweep_{np.dtype(dtype).name}_{np.dtype(value_type).name}"
+    capsule = ctypes.pythonapi.PyCapsule_New
+    capsule.restype, capsule.argtypes = ctypes.py_object, [ctypes.c_void_p] * 3
+    handler = _handler(dtype, value_type)
+    jax.ffi.register_ffi_target(name, capsule(handler.address, None, None), platform="cpu")
+    _KEPT.append(handler)
+    return name
+
+
+_KEPT: list = []  # handlers own the code that XLA calls
+
+
+def update_rows(
+    rows: CSR,
+    table: Float[Array, "n1 d1"],
+    precision: Float[Array, "d d"],
+    shift: Float[Array, "*n d"],
+    weight: Float[Array, " n"],
+    noise: Float[Array, "#n d"],
+    tau: Float[Array, ""],
+) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
+    """`pmf.inference.row_update.half_sweep` of compressed rows, from the table that it gathers
+    from.
+
+    `table` has (x, mu + c) in its rows and zeros in the last; `shift` is precision times mean,
+    of all rows or of each.
+    """
+    n, d = len(weight), noise.shape[-1]
+    scale = jnp.sqrt(tau)
+    height, width = padded(d, table.dtype.itemsize)
+    sign = jnp.where(jnp.arange(d + 1) < d, scale, -scale)  # y = r - (mu + c)
+    signed = jnp.pad(sign * table, ((0, 0), (0, width - d - 1)))
+    prior = jnp.pad(precision, ((0, height - d), (0, width - d)))
+    result = jax.ShapeDtypeStruct((n, d), noise.dtype), jax.ShapeDtypeStruct((n,), noise.dtype)
+    target = _target(noise.dtype.type, rows.value.dtype.type)
+    call = jax.ffi.ffi_call(target, result, vmap_method="sequential")
+    threads = np.full(1, numba.get_num_threads(), np.int32)
+    w, error = call(
+        threads, rows.start, rows.col, rows.value, rows.share, rows.levels,
+        signed, prior, jnp.atleast_2d(shift), weight, noise, scale[None],
+    )  # fmt: skip
+    return w, error / tau

@@ -1,0 +1,128 @@
+"""MAP by gradient: any optax transformation on the log posterior.
+
+The loss is -log_posterior / n, so that a learning rate means the same on any number of ratings.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.tree_util import Partial
+from jaxtyping import Array, Float
+
+from pmf.model.density import (
+    gaussian_log_likelihood,
+    log_likelihood,
+    log_posterior,
+    log_prior,
+    squared_error,
+    start,
+)
+from pmf.types import Algorithm, Data, Params, Prior, Ratings, Side, Terms
+
+START_SCALE = 0.1
+BLOCK = 1 << 16  # ratings whose factors are gathered at a time to report the log posterior
+Sides = tuple[Side, Side]  # what is optimised: users and items, not mu
+
+
+class State(NamedTuple):
+    params: Params
+    prior: Prior
+    optimizer: Any  # optax's own state
+
+
+class Info(NamedTuple):
+    log_posterior: Float[Array, ""]
+
+
+def gradient_map(
+    prior: Prior,
+    terms: Terms,
+    mu: float,
+    optimizer: optax.GradientTransformation,
+    batch_size: int | None = None,
+) -> Algorithm:
+    """MAP by `optimizer`: a step is one full-batch update, or one epoch of mini-batches.
+
+    Line searches (`optax.lbfgs`) need the full batch: their value function must not change
+    within a step.
+    """
+
+    def init(key, data: Data) -> State:
+        params = start(key, prior, terms, mu, data, START_SCALE)
+        return State(params, prior, optimizer.init((params.user, params.item)))
+
+    return Algorithm(init, Partial(_make_step(optimizer, batch_size)))
+
+
+@lru_cache(maxsize=32)  # one function an optimizer, so that jit's own cache can recognise it
+def _make_step(optimizer: optax.GradientTransformation, batch_size: int | None) -> Callable:
+    def full_batch(key, state: State, data: Data) -> tuple[State, Info]:
+        ratings = _flat(data)
+
+        def loss(sides: Sides):
+            params = Params(*sides, state.params.mu)
+            return -log_posterior(params, state.prior, ratings) / len(ratings.value)
+
+        return _with_log_posterior(_update(optimizer, loss, state), ratings)
+
+    def epoch(key, state: State, data: Data) -> tuple[State, Info]:
+        ratings = _flat(data)
+        n = len(ratings.value)
+        size = min(batch_size or n, n)
+        # The last, incomplete batch is left out; another permutation each epoch leaves out others.
+        batches = jax.random.permutation(key, n)[: n // size * size].reshape(-1, size)
+
+        def one(state: State, batch) -> tuple[State, None]:
+            part = Ratings(*(x[batch] for x in ratings))
+            return on_mini_batch(optimizer, n, state, part), None
+
+        return _with_log_posterior(jax.lax.scan(one, state, batches)[0], ratings)
+
+    return full_batch if batch_size is None else epoch
+
+
+def on_mini_batch(
+    optimizer: optax.GradientTransformation, n: float, state: State, part: Ratings
+) -> State:
+    """One update on `part` of n ratings, whose loss estimates the full batch's without bias."""
+
+    def loss(sides: Sides):
+        params = Params(*sides, state.params.mu)
+        likelihood = log_likelihood(params, part, state.prior.tau)
+        return -likelihood / len(part.value) - log_prior(params, state.prior) / n
+
+    return _update(optimizer, loss, state)
+
+
+def _update(optimizer, loss: Callable, state: State) -> State:
+    sides: Sides = state.params.user, state.params.item
+    value, grad = jax.value_and_grad(loss)(sides)
+    updates, opt_state = optax.with_extra_args_support(optimizer).update(
+        grad, state.optimizer, sides, value=value, grad=grad, value_fn=loss
+    )
+    sides = optax.apply_updates(sides, updates)
+    return State(Params(*sides, state.params.mu), state.prior, opt_state)
+
+
+def _with_log_posterior(state: State, ratings: Ratings) -> tuple[State, Info]:
+    error = squared_error_in_blocks(state.params, ratings)
+    likelihood = gaussian_log_likelihood(error, len(ratings.value), state.prior.tau)
+    return state, Info(likelihood + log_prior(state.params, state.prior))
+
+
+def squared_error_in_blocks(params: Params, ratings: Ratings) -> Float[Array, ""]:
+    """`squared_error` of any number of ratings, gathering `BLOCK` of them at a time."""
+    whole = len(ratings.value) // BLOCK * BLOCK
+    rest = squared_error(params, Ratings(*(x[whole:] for x in ratings)))
+    blocks = Ratings(*(x[:whole].reshape(-1, BLOCK) for x in ratings))
+    return jnp.sum(jax.lax.map(partial(squared_error, params), blocks)) + rest
+
+
+def _flat(data: Data) -> Ratings:
+    if data.ratings is None:
+        raise ValueError("a gradient needs flat ratings: make the data by inference.layout.flat")
+    return data.ratings

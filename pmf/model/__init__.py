@@ -1,0 +1,1 @@
+"""The posterior and nothing else: densities, priors, hyperpriors and the predictive."""

@@ -1,0 +1,120 @@
+"""The posterior predictive of chosen pairs: mean and variance, streamed over draws.
+
+    E[r | R]   = mean over draws of E[r | theta_s]
+    var[r | R] = variance over draws of E[r | theta_s]  +  mean over draws of 1/tau_s
+
+The posterior alone (the first term) covers about half of what it claims; the noise belongs to it.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+from scipy.special import ndtri
+
+from pmf.model.density import predict
+from pmf.types import Params
+
+PAIRS = 1 << 16  # pairs a block: bounds the memory of gathered factors
+
+
+class Prediction(NamedTuple):
+    """A Gaussian for each pair, on the ratings' scale."""
+
+    mean: Float[np.ndarray, " n"]
+    variance: Float[np.ndarray, " n"]
+
+    def __repr__(self) -> str:
+        return f"Prediction(mean and variance of {len(self.mean):,} pairs)"
+
+
+class Moments(NamedTuple):
+    """Running mean and squared deviations over draws (Welford 1962)."""
+
+    seen: Float[Array, ""]
+    mean: Float[Array, " n"]
+    deviation: Float[Array, " n"]
+    noise: Float[Array, ""]
+
+
+def no_moments(n: int, dtype) -> Moments:
+    """The moments of no draw yet."""
+    zero = jnp.zeros((), dtype)
+    return Moments(zero, jnp.zeros(n, dtype), jnp.zeros(n, dtype), zero)
+
+
+@jax.jit
+def observe(
+    moments: Moments,
+    draws: Params,
+    noise_variance: Float[Array, " s"],
+    user: Int[Array, " n"],
+    item: Int[Array, " n"],
+) -> Moments:
+    """Add a stack of s draws at the pairs (user, item).
+
+    Works on blocks of at most `PAIRS` pairs, which bound the memory of the gathered factors.
+    """
+    n = len(user)
+    blocks = max(1, -(-n // PAIRS))
+    size = -(-n // blocks)
+
+    def cut(x):
+        return jnp.pad(x, (0, blocks * size - n)).reshape(blocks, size)
+
+    def observe_block(block) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
+        mean, deviation, user, item = block
+
+        def add(carry, params: Params):
+            seen, mean, deviation = carry
+            seen = seen + 1
+            delta = predict(params, user, item) - mean
+            mean = mean + delta / seen
+            deviation = deviation + delta * delta * (seen - 1) / seen
+            return (seen, mean, deviation), None
+
+        (_, mean, deviation), _ = jax.lax.scan(add, (moments.seen, mean, deviation), draws)
+        return mean, deviation
+
+    pairs = (cut(x) for x in (moments.mean, moments.deviation, user, item))
+    mean, deviation = (x.ravel()[:n] for x in jax.lax.map(observe_block, tuple(pairs)))
+    seen = moments.seen + len(noise_variance)
+    noise = moments.noise + jnp.sum(noise_variance - moments.noise) / seen
+    return Moments(seen, mean, deviation, noise)
+
+
+def summarise(moments: Moments) -> Prediction:
+    """The predictive distribution of the pairs observed. One draw has no variance of its own."""
+    between = moments.deviation / jnp.maximum(moments.seen - 1, 1)
+    return Prediction(np.asarray(moments.mean), np.asarray(between + moments.noise))
+
+
+def predict_pairs(
+    draws: Params, noise_variance: np.ndarray, user: np.ndarray, item: np.ndarray
+) -> Prediction:
+    """The predictive distribution of any pairs from a stack of draws, in blocks of pairs.
+
+    A point estimate is a stack of one, with the variance of the noise that it is given. The mean is
+    float64: mu, one for all draws, may be so large that a float32 would not hold what is added.
+    """
+    mu = float(np.mean(np.asarray(draws.mu), dtype=np.float64))
+    draws = draws._replace(mu=(np.asarray(draws.mu) - mu).astype(noise_variance.dtype))
+    draws, noise = jax.tree.map(jnp.asarray, (draws, noise_variance))
+    parts = [Prediction(np.empty(0, noise.dtype), np.empty(0, noise.dtype))]
+    for begin in range(0, len(user), PAIRS):
+        block = slice(begin, begin + PAIRS)
+        # Filled up to a power of two: few compilations serve requests of any size.
+        size = min(PAIRS, 1 << max(8, (len(user[block]) - 1).bit_length()))
+        fill = size - len(user[block])
+        pair = (jnp.asarray(np.pad(x[block], (0, fill))) for x in (user, item))
+        parts.append(summarise(observe(no_moments(size, noise.dtype), draws, noise, *pair)))
+    mean, variance = (np.concatenate(x)[: len(user)] for x in zip(*parts, strict=True))
+    return Prediction(mu + mean.astype(np.float64), variance)
+
+
+def interval(prediction: Prediction, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """The central Gaussian interval that holds a rating with probability `level`."""
+    half = ndtri(0.5 + level / 2) * np.sqrt(prediction.variance)
+    return prediction.mean - half, prediction.mean + half

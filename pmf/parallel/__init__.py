@@ -1,0 +1,1 @@
+"""Rows on several devices and processes."""

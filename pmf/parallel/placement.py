@@ -1,0 +1,206 @@
+"""Which device owns which rows, and the ratings laid out on the devices. Host code, NumPy.
+
+Each device of a one-dimensional mesh owns equally many rows of either side, with about equally many
+ratings, as one contiguous range of places. Padding rows fill the last places up to equal ranges.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental.multihost_utils import process_allgather
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from pmf.data.row_numbers import RowNumbers
+from pmf.errors import InputError
+from pmf.inference.layout import blocks, room
+from pmf.types import Data, Ratings, Sharded
+
+AXIS = "rows"
+
+
+def device_mesh(devices: int | str) -> Mesh:
+    """A mesh of the first `devices` devices, or of "all", over all processes.
+
+    Raises `InputError` where there are fewer.
+    """
+    there = jax.devices()
+    number = len(there) if devices == "all" else int(devices)
+    if number > len(there):
+        raise InputError(
+            f"devices={number}, but JAX sees {len(there)} ({there[0].platform}); say fewer, or on "
+            "a CPU start with XLA_FLAGS=--xla_force_host_platform_device_count"
+        )
+    if number < len(there) and jax.process_count() > 1:
+        raise InputError(f'devices={number}: a job of several processes uses them all; say "all"')
+    return jax.make_mesh((number,), (AXIS,), (AxisType.Auto,), devices=there[:number])
+
+
+@dataclass(frozen=True)
+class Deal:
+    """One side's rows dealt to devices."""
+
+    count: np.ndarray  # (n,): the ratings of each row, in the original order
+    place: np.ndarray  # (n,): where each row went; all places below n are taken
+    share: int  # places a device
+
+    @cached_property
+    def row(self) -> np.ndarray:
+        """(n,): the row at each place, the inverse of `place`."""
+        row = np.empty_like(self.place)
+        row[self.place] = np.arange(len(row), dtype=row.dtype)
+        return row
+
+    @property
+    def original(self) -> np.ndarray:
+        """(n,): the rows' original numbers, in that order."""
+        return np.arange(len(self.place), dtype=self.place.dtype)
+
+    def owner(self, row: np.ndarray) -> np.ndarray:
+        """The device that owns each of these rows."""
+        return self.place[row] // self.share
+
+
+def deal(count: np.ndarray, num_devices: int) -> Deal:
+    """Rows in descending order of their ratings, dealt forth and back over the devices.
+
+    Two devices with equally many rows differ by no more ratings than the largest row has; the last
+    devices may have fewer rows.
+    """
+    n = len(count)
+    share = -(-n // num_devices)
+    turn, seat = np.divmod(np.arange(num_devices * share), num_devices)
+    device = np.where(turn % 2, num_devices - 1 - seat, seat)
+    place = device * share + turn
+    place = place[place < n]  # the last devices go without the lightest rows
+    dealt = np.empty(n, np.int32)
+    dealt[np.argsort(-count, kind="stable")] = place
+    return Deal(count, dealt, share)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where every row of both sides is."""
+
+    mesh: Mesh
+    user: Deal
+    item: Deal
+    numbers: RowNumbers
+
+    def placed(self, ratings: Ratings) -> Ratings:
+        """The same ratings by places."""
+        return Ratings(self.user.place[ratings.user], self.item.place[ratings.item], ratings.value)
+
+
+def place(
+    user_count: np.ndarray,
+    item_count: np.ndarray,
+    mesh: Mesh,
+    numbers: RowNumbers | None = None,
+) -> Placement:
+    """The placement of rows with these numbers of ratings, over all processes.
+
+    Rows draw by `numbers`, or by the original ones.
+    """
+    user, item = deal(user_count, mesh.size), deal(item_count, mesh.size)
+    return Placement(mesh, user, item, numbers or RowNumbers(user.original, item.original))
+
+
+def own_devices(mesh: Mesh) -> list[int]:
+    """The numbers, on the mesh, of the devices that belong to this process."""
+    process = jax.process_index()
+    return [k for k, device in enumerate(mesh.devices) if device.process_index == process]
+
+
+def rows_on_mesh(placement: Placement, by_user: Ratings, by_item: Ratings, rank: int) -> Data:
+    """The two orientations that ALS and Gibbs need, each rating with its owners.
+
+    `by_user` are at least the ratings of all users that this process's devices own, `by_item` the
+    same for items; others are passed over. Alone, a process gives all ratings twice. Raises
+    `InputError` where a (user, item) pair repeats.
+    """
+    mesh, user, item = placement.mesh, placement.user, placement.item
+    first, second = placement.placed(by_user), placement.placed(by_item)
+    return _data(
+        placement,
+        None,
+        _sharded(mesh, first.user, first.item, by_user.value, user, item, rank),
+        _sharded(mesh, second.item, second.user, by_item.value, item, user, rank),
+    )
+
+
+def flat_on_mesh(placement: Placement, ratings: Ratings, start: int = 0) -> Data:
+    """The one flat list that gradient methods need, cut into equal parts in its own order.
+
+    `ratings` begin with number `start` of all, and are at least those of this process's devices.
+    """
+    mesh, n = placement.mesh, int(placement.user.count.sum())
+    arrays = (_cut(mesh, np.asarray(x), n, start) for x in placement.placed(ratings))
+    return _data(placement, Ratings(*arrays), (), ())
+
+
+def _data(placement: Placement, ratings, by_user, by_item) -> Data:
+    mesh, sides = placement.mesh, (placement.user, placement.item)
+    counts = (_cut(mesh, side.count[side.row].astype(np.int32), len(side.row)) for side in sides)
+    numbers = zip(placement.numbers, sides, strict=True)
+    rows = (_cut(mesh, number[side.row], len(side.row)) for number, side in numbers)
+    return Data(ratings, by_user, by_item, *counts, *rows)
+
+
+def _cut(mesh: Mesh, x: np.ndarray, n: int, start: int = 0) -> jax.Array:
+    """n numbers, of which x holds those from `start` on, in equal parts; zeros fill the last."""
+    share = -(-n // mesh.size)
+
+    def part(index) -> np.ndarray:
+        first = index[0].start or 0
+        own = x[first - start : max(min(first + share, n) - start, 0)]
+        return np.pad(own, (0, share - len(own)))
+
+    sharding = NamedSharding(mesh, PartitionSpec(AXIS))
+    return jax.make_array_from_callback((share * mesh.size,), sharding, part)
+
+
+def _sharded(mesh: Mesh, row, col, value, rows: Deal, cols: Deal, rank: int) -> Sharded:
+    """Every device's own layout, all of the same shapes, joined along their first axes."""
+    space, num_cols = _common_space(rows, mesh.size), cols.share * mesh.size
+    owner = row // rows.share
+    order = np.argsort(owner, kind="stable")
+    parts = []
+    for k in own_devices(mesh):
+        own = order[slice(*np.searchsorted(owner, [k, k + 1], sorter=order))]
+        local = row[own] - k * rows.share, col[own], value[own]
+        with jax.default_device(mesh.devices[k]):
+            parts.append(blocks(*local, rows.share, num_cols, rank, space=space))
+    sharding = NamedSharding(mesh, PartitionSpec(AXIS))
+
+    def join(*arrays: jax.Array) -> jax.Array:
+        shape = (mesh.size * arrays[0].shape[0], *arrays[0].shape[1:])
+        held = [
+            jax.device_put(array, mesh.devices[k])
+            for array, k in zip(arrays, own_devices(mesh), strict=True)
+        ]
+        return jax.make_array_from_single_device_arrays(shape, sharding, held)
+
+    return Sharded(jax.tree.map(join, *parts), mesh)
+
+
+def _common_space(rows: Deal, num_devices: int) -> dict[int, int]:
+    """Room for the rows of any one device: of each width, the most that one has."""
+    degree = np.zeros(num_devices * rows.share, np.int64)
+    degree[rows.place] = rows.count
+    ladder = list(room(degree, int(degree.sum())))
+    level = np.searchsorted(ladder, degree).reshape(num_devices, rows.share)
+    most = np.max([np.bincount(own, minlength=len(ladder)) for own in level], axis=0)
+    return dict(zip(ladder, most.tolist(), strict=True))
+
+
+def fetched(tree: Any) -> Any:
+    """Arrays as NumPy arrays, whole on every process."""
+
+    def one(x):
+        whole = not isinstance(x, jax.Array) or x.is_fully_addressable or x.is_fully_replicated
+        return np.asarray(x) if whole else process_allgather(x, tiled=True)
+
+    return jax.tree.map(one, tree)

@@ -1,0 +1,1 @@
+"""Lists for users, from any fitted model."""

@@ -1,0 +1,115 @@
+"""What a list is ranked by: scores of items for blocks of users, by the rules of `recommend`.
+
+Scores are counted from mu, which is the same for all.
+"""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from pmf.errors import InputError
+from pmf.estimators.base import Model, stored
+from pmf.estimators.new_users import Folded
+from pmf.fitting.fit import Fitted
+from pmf.model.density import parted
+from pmf.recommendation.scores import Score, item_table, products, scorer, user_table
+from pmf.types import Params
+
+Rule = Literal["mean", "lower", "upper", "thompson"]
+Z = 1.0  # standard deviations of a bound
+
+
+def rule_scorer(model: Model, rule: Rule, items: np.ndarray, seed: int, num_rows: int):
+    """`score(rows, places) -> (b, m)`: by row numbers, and by where they are among all asked."""
+    if rule == "mean":
+        mean = _mean_scorer(model.require_fitted(), items)
+        return lambda rows, places: mean(rows)
+    draws = posterior_draws(model, rule, seed)
+    if rule == "thompson":
+        chosen = np.random.default_rng(seed).integers(len(draws.mu), size=num_rows)
+        return lambda rows, places: _one_draw_each(draws, items, rows, chosen[places])
+    bound = _bound_scorer(draws, items, Z if rule == "upper" else -Z)
+    return lambda rows, places: bound(rows)
+
+
+def expected_users(fitted: Fitted, rows: np.ndarray) -> np.ndarray:
+    """The `user_table` of users' rows, an unknown user's at the prior mean of each draw.
+
+    A sampler's own draws of that row average to the same, but for noise that would reorder the list
+    of somebody of whom nothing is known.
+    """
+    draws, prior = stored(fitted).draws, fitted.fit.prior.user
+    table = user_table(draws.user, rows)
+    strangers = rows == len(fitted.users)
+    if strangers.any():
+        mean = parted(np.asarray(prior.mean)[:, None], draws.user.factor.shape[-1])
+        table[strangers] = user_table(mean, np.zeros(1, int))
+    return table
+
+
+def _mean_scorer(fitted: Fitted, items: np.ndarray) -> Score:
+    table = jnp.asarray(item_table(stored(fitted).draws.item, items))
+    return lambda rows: products(expected_users(fitted, rows), table)
+
+
+def posterior_draws(model: Model, rule: str, seed: int) -> Params:
+    """Draws of the users' and items' rows."""
+    if isinstance(model, Folded):
+        return model.sampled(seed)
+    draws = stored(model.require_fitted()).draws
+    if len(draws.mu) < 2:
+        raise InputError(
+            f"{rule}: a point estimate has no posterior; fit with method='gibbs', or fold users in"
+        )
+    return draws
+
+
+def _bound_scorer(draws: Params, items: np.ndarray, z: float) -> Score:
+    item = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[:, items]), draws.item)
+
+    def score(rows: np.ndarray) -> Array:
+        user = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[:, rows]), draws.user)
+        return _bound(user.factor, user.bias.sum(-1), *item, z)
+
+    return score
+
+
+@jax.jit
+def _bound(
+    U: Float[Array, "s b k"],
+    b: Float[Array, "s b"],
+    V: Float[Array, "s m k"],
+    c: Float[Array, "s m w"],
+    z: float | Float[Array, ""],
+) -> Float[Array, "b m"]:
+    """Mean + z standard deviations over draws (Welford 1962: nothing of size s b m)."""
+
+    def add(carry, draw):
+        seen, mean, deviation = carry
+        U, b, V, c = draw
+        delta = jnp.matmul(U, V.T, precision="highest") + b[:, None] + c.sum(-1) - mean
+        seen = seen + 1
+        mean = mean + delta / seen
+        return (seen, mean, deviation + delta**2 * (seen - 1) / seen), None
+
+    zero = jnp.zeros((U.shape[1], V.shape[1]), U.dtype)
+    start = jnp.zeros((), U.dtype), zero, zero
+    (seen, mean, deviation), _ = jax.lax.scan(add, start, (U, b, V, c))
+    return mean + z * jnp.sqrt(deviation / (seen - 1))
+
+
+def _one_draw_each(
+    draws: Params, items: np.ndarray, rows: np.ndarray, chosen: np.ndarray
+) -> np.ndarray:
+    scores = np.empty((len(rows), len(items)), draws.item.factor.dtype)
+    for s in np.unique(chosen):
+        scores[chosen == s] = scorer(one_draw(draws, s), items)(rows[chosen == s])
+    return scores
+
+
+def one_draw(draws: Params, s: int) -> Params:
+    """One of a stack of draws, as a stack."""
+    return jax.tree.map(lambda x: x[s : s + 1], draws)

@@ -1,0 +1,252 @@
+"""What to recommend, to whom, and what is like what: lists from any fitted model.
+
+Lists are exact: all items are scored for blocks of users, and nothing of size users x items is
+formed (`pmf.recommendation.scores`: three blocks of 16 MiB at a time).
+"""
+
+from typing import Any, get_args
+
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from jaxtyping import Array
+
+from pmf.data.checks import shown
+from pmf.data.histories import by_user
+from pmf.data.ids import collected
+from pmf.errors import InputError
+from pmf.estimators.base import Model, UnknownIdWarning, clipped, rated_of, stored, warn
+from pmf.fitting.fit import Fitted
+from pmf.recommendation.ann import ItemIndex
+from pmf.recommendation.criteria import Rule, expected_users, one_draw, posterior_draws, rule_scorer
+from pmf.recommendation.scores import Score, Seen, blocks, products, scorer, top
+from pmf.types import Params
+
+SEARCHED = 1 << 12  # users whose rows are gathered at a time for an approximate search
+POOL = 10  # a diverse list is chosen from so many times its length
+
+
+def recommend(
+    model: Model,
+    users: Any = None,
+    n: int = 10,
+    filter_seen: bool = True,
+    candidates: Any = None,
+    rule: Rule = "mean",
+    diversity: float = 0.0,
+    p_top_n: bool = False,
+    seed: int = 0,
+    index: ItemIndex | None = None,
+) -> pd.DataFrame:
+    """The n best items of each user: columns `user_id, item_id, rank, score, std`.
+
+    `users` are raw ids in any collection, or a single one (default: all); an unknown one gets the
+    list of somebody who has rated nothing. `filter_seen` leaves out what a user rated in training;
+    `candidates` are the only items considered. `score` is what the rule ranks by, in rating units:
+
+        mean       the posterior mean of the rating
+        lower      it, less a posterior standard deviation: what is surely good
+        upper      it, plus one: what may be very good (UCB; Auer, JMLR 2002)
+        thompson   one draw of the posterior a user, by `seed` (Thompson 1933)
+
+    All but `mean` need a posterior: Gibbs, or folded-in users. `std` is that of the rating itself,
+    noise included. With `p_top_n` a column of that name says how probable it is that the item is
+    among the user's n best. `diversity` is how many rating units an item loses that is just like
+    one above it in the list: maximal marginal relevance (Carbonell & Goldstein, SIGIR 1998), chosen
+    from the 10 n best. Equal scores rank in the order of the training ratings. A model that clips
+    shows scores on its scale, and ranks by them as they were. With an `index` (`pmf.index_items`)
+    lists by the mean are approximate.
+
+    Raises `InputError` for unknown candidates, and where the model does not support what is asked.
+    """
+    _check(n, rule, diversity)
+    fitted = model.require_fitted()
+    names, rows = _rows(fitted, users)
+    items = _items(fitted, candidates)
+    seen = _seen(fitted, rows, items) if filter_seen else _nothing
+    wanted = min(POOL * n if diversity else n, len(items))
+    if index is not None:
+        _check_index(index, fitted, rule, candidates)
+        lists, scores = _searched(fitted, index, rows, seen, wanted)
+    else:
+        score = rule_scorer(model, rule, items, seed, len(rows))
+        asked = np.arange(len(rows))
+        lists, scores = _best(lambda j: score(rows[j], j), asked, len(items), seen, wanted)
+    if diversity:
+        lists, scores = _diverse(stored(fitted).draws, items, lists, scores, n, diversity)
+    table = _frame(model, names, rows, items, lists, scores)
+    if p_top_n:
+        table["p_top_n"] = _p_top_n(model, rows, items, seen, lists, seed)[lists >= 0]
+    return table
+
+
+def similar_items(model: Model, item_id: Any, n: int = 10) -> pd.DataFrame:
+    """The n items whose factors point most nearly the same way: columns `item_id, similarity`.
+
+    The cosine of the factors, averaged over draws; rotations between draws cancel. Raises
+    `InputError` for an unknown item and a model without factors.
+    """
+    fitted = model.require_fitted()
+    row = fitted.items.row(item_id, "item_id")
+    if row == len(fitted.items):
+        raise InputError(f"item {item_id!r}: the model knows nothing of it")
+    factor = stored(fitted).draws.item.factor
+    if not factor.shape[-1]:
+        raise InputError("a model without factors (rank 0) has no similar items")
+    everyone = np.arange(len(fitted.items))
+    cosine = _cosines(factor, np.array([row]), everyone)[0]
+    cosine[row] = -np.inf
+    best = np.argsort(-cosine, kind="stable")[: min(n, len(everyone) - 1)]
+    return pd.DataFrame({"item_id": fitted.items.values[best], "similarity": cosine[best]})
+
+
+def _check(n: int, rule: str, diversity: float) -> None:
+    if n < 1:
+        raise InputError(f"n={n}: at least one item a list")
+    if rule not in get_args(Rule):
+        raise InputError(f"rule={rule!r}: say one of {', '.join(get_args(Rule))}")
+    if not diversity >= 0:
+        raise InputError(f"diversity={diversity}: rating units, 0 or more")
+
+
+def _check_index(index: ItemIndex, fitted: Fitted, rule: str, candidates: Any) -> None:
+    if rule != "mean" or candidates is not None:
+        raise InputError("an index finds lists by rule='mean' among all items; leave it out here")
+    if not index.is_of(stored(fitted).draws.item):
+        raise InputError("the index is another model's; make one by index_items(model)")
+
+
+def _rows(fitted: Fitted, users: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The users asked for, by id and by row number."""
+    if users is None:
+        return fitted.users.values, np.arange(len(fitted.users))
+    asked = collected(users, "users")
+    rows = fitted.users.codes(asked)
+    if unknown := int(fitted.users.unknown(rows).sum()):
+        warn(
+            f"{unknown} of {len(rows)} users are unknown; they get the list of somebody who has "
+            "rated nothing (fold_in takes their ratings without a refit)",
+            UnknownIdWarning,
+            stacklevel=3,
+        )
+    return fitted.users.named(rows, asked), rows
+
+
+def _items(fitted: Fitted, candidates: Any) -> np.ndarray:
+    if candidates is None:
+        return np.arange(len(fitted.items))
+    asked = collected(candidates, "candidates")
+    rows = fitted.items.codes(asked)
+    if (unknown := fitted.items.unknown(rows)).any():
+        first = shown(asked.iloc[int(np.argmax(unknown))])
+        raise InputError(f"candidates: {unknown.sum()} items are unknown, {first} the first")
+    if not len(rows):
+        raise InputError("candidates: no item at all")
+    return np.unique(rows)
+
+
+def _seen(fitted: Fitted, rows: np.ndarray, items: np.ndarray) -> Seen:
+    """What some of the rows rated, by columns of `items`."""
+    pairs = rated_of(fitted, "say filter_seen=False").pairs
+    column = np.full(len(fitted.items) + 1, -1)
+    column[items] = np.arange(len(items))
+
+    def seen(asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        place, item = pairs.of(rows[asked])
+        known = column[item] >= 0
+        return place[known], column[item[known]]
+
+    return seen
+
+
+def _nothing(asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return asked[:0], asked[:0]
+
+
+# --- lists ----------------------------------------------------------------------------------------
+
+
+def _best(
+    score: Score, asked: np.ndarray, num_items: int, seen: Seen, n: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The n best columns of each of those asked for, -1 where none is left, and their scores."""
+    lists = np.full((len(asked), n), -1)
+    scores = np.full((len(asked), n), -np.inf)
+    for block in blocks(score, asked, num_items, seen) if len(asked) else ():
+        rows, size = slice(block.begin, block.end), block.end - block.begin
+        lists[rows], scores[rows] = (np.asarray(x)[:size] for x in top(block.scores, n))
+    return lists, scores
+
+
+def _searched(
+    fitted: Fitted, index: ItemIndex, rows: np.ndarray, seen: Seen, n: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """`_best` by an index; who gets too few items from it has them all scored."""
+    lists, scores = np.empty((len(rows), n), int), np.empty((len(rows), n))
+    for begin in range(0, len(rows), SEARCHED):
+        some = np.arange(begin, min(begin + SEARCHED, len(rows)))
+        own = by_user(*seen(some), len(some))
+        lists[some], scores[some] = index.search(expected_users(fitted, rows[some]), own, n)
+    table = jnp.asarray(index.table.T)
+    short = np.flatnonzero(lists[:, -1] < 0)
+    lists[short], scores[short] = _best(
+        lambda j: products(expected_users(fitted, rows[j]), table), short, len(index.table), seen, n
+    )
+    return lists, scores
+
+
+def _cosines(factor: Array, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The mean over draws of the cosines of two sets of rows."""
+    total = np.zeros((len(one), len(other)))
+    for draw in factor:  # draw by draw: no second copy of them all
+        V = np.asarray(draw, np.float64)
+        V = V / np.maximum(np.linalg.norm(V, axis=1, keepdims=True), np.finfo(float).tiny)
+        total += V[one] @ V[other].T
+    return total / len(factor)
+
+
+def _diverse(draws: Params, items, lists, scores, n: int, price: float):
+    """Greedily the item of the greatest score less `price` times its likeness to one chosen."""
+    chosen = np.full((len(lists), n), -1)
+    worth = np.zeros((len(lists), n))
+    for j, (columns, values) in enumerate(zip(lists, scores, strict=True)):
+        there = np.flatnonzero(columns >= 0)
+        rows = items[columns[there]]
+        alike = np.maximum(_cosines(draws.item.factor, rows, rows), 0)
+        likeness = np.zeros(len(there))
+        left = np.ones(len(there), bool)
+        for k in range(min(n, len(there))):
+            value = np.where(left, values[there] - price * likeness, -np.inf)
+            best = int(np.argmax(value))
+            chosen[j, k], worth[j, k] = columns[there[best]], value[best]
+            left[best] = False
+            likeness = np.maximum(likeness, alike[best])
+    return chosen, worth
+
+
+def _p_top_n(model: Model, rows, items, seen: Seen, lists, seed: int) -> np.ndarray:
+    """The share of posterior draws under which each listed item is among the row's n best."""
+    draws, n = posterior_draws(model, "p_top_n", seed), lists.shape[1]
+    count = np.zeros(lists.shape)
+    for s in range(len(draws.mu)):
+        score = scorer(one_draw(draws, s), items)
+        asked = np.arange(len(rows))
+        best, _ = _best(lambda j: score(rows[j]), asked, len(items), seen, n)  # noqa: B023
+        count += (lists[:, :, None] == best[:, None, :]).any(-1)
+    return count / len(draws.mu)
+
+
+def _frame(model: Model, names: np.ndarray, rows, items, lists, scores) -> pd.DataFrame:
+    fitted = model.require_fitted()
+    place, rank = np.nonzero(lists >= 0)
+    user, item = rows[place], items[lists[place, rank]]
+    score = scores[place, rank] + np.mean(stored(fitted).draws.mu, dtype=np.float64)
+    return pd.DataFrame(
+        {
+            "user_id": names[place],
+            "item_id": fitted.items.values[item],
+            "rank": rank + 1,
+            "score": clipped(score, model.settings),
+            "std": np.sqrt(model.predict_rows(user, item).variance),
+        }
+    )

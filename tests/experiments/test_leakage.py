@@ -1,0 +1,199 @@
+"""What is learnt from what. Catches: a stop, a prior, a trial or a feature that a test rating has a
+part in, validation ratings that are learnt from, a trial of another model than the run's.
+"""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import pmf
+from experiments.config.identity import identify
+from experiments.config.schema import load
+from experiments.runs import execute, tune
+from experiments.systems import factorization, featured
+from experiments.systems.base import Outcome
+from experiments.systems.registry import SYSTEMS
+from experiments.systems.rivals import system as peer
+from pmf.data.row_numbers import row_numbers
+from pmf.data.sources.movielens import Dataset
+from pmf.data.splits import Split
+from pmf.fitting import fit as fitting
+from pmf.fitting import prior_search
+from pmf.fitting.prior_search import Method, Problem, choose_prior
+from pmf.fitting.schedule import Schedule
+from pmf.types import Ratings, Terms
+from tests.fitting.test_driver import scripted
+from tests.helpers.capture import Captured, capture
+from tests.helpers.grids import ARMS, quiet, write
+
+PRIOR = pmf.IsotropicPrior(4.0, 1e-2, 1e-2, 1e-2, 1e-2)  # weak: a fit overfits, and stops early
+
+
+def ratings(n: int, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    pair = rng.permutation(20 * 30)[:n]
+    columns = {"user_id": pair // 30, "item_id": pair % 30}
+    return pd.DataFrame(columns).assign(rating=rng.integers(1, 6, n).astype(float))
+
+
+def pairs(part: Ratings) -> set:
+    return set(zip(*(np.asarray(x).tolist() for x in part[:2]), strict=True))
+
+
+@pytest.mark.parametrize("heldout", [None, ratings(50, seed=1)], ids=["alone", "watched"])
+def test_validation_ratings_judge_and_are_not_learnt_from(heldout, monkeypatch):
+    """The two parts are the training ratings, whether or not others are watched."""
+    capture(monkeypatch, fitting, "run")
+    table = ratings(400)
+    with pytest.raises(Captured) as caught:
+        pmf.PMF(rank=2, method="map", prior=PRIOR, validation=0.25).fit(table, heldout)
+    given = caught.value.arguments
+    learnt, validation = pairs(given["data"].ratings), pairs(given["validation"])
+    user, item = (pd.factorize(table[side])[0] for side in ("user_id", "item_id"))
+    assert 50 < len(validation) < 150
+    assert not learnt & validation
+    assert learnt | validation == pairs(Ratings(user, item, user))
+    watched = given["heldout"]
+    assert pairs(watched) == validation if heldout is None else len(watched.value) == 50
+
+
+# Searches.
+
+
+def test_a_candidate_is_judged_by_its_last_step():
+    """As the model is that a run returns: not by a step that happened to be better."""
+    rng = np.random.default_rng(0)
+    pair = rng.permutation(9 * 8)[:60]
+    user, item = (pair // 8).astype(np.int32), (pair % 8).astype(np.int32)
+    terms, algorithm = Terms(1, False, False), scripted([3.0, 0.5, 2.0])
+    train = Ratings(user, item, np.zeros(60, np.float32))
+    task = Problem(train, 9, 8, row_numbers(train, 9, 8), terms, 0.0, 0)
+    method = Method(lambda *prior: algorithm, Schedule(num_steps=3))
+    search = choose_prior(task, method)[1]
+    assert [trial.rmse for trial in search.trials] == pytest.approx([2.0] * len(search.trials))
+
+
+@pytest.mark.parametrize(
+    ("settings", "search"),
+    [({"method": "als"}, "choose_prior"), ({"method": "gibbs"}, "choose_tau")],
+    ids=["als", "gibbs"],
+)
+def test_a_prior_is_chosen_for_the_model_that_is_asked(settings, search, monkeypatch):
+    """Its terms, seed and kernel, on all of the training ratings."""
+    capture(monkeypatch, prior_search, search)
+    model = pmf.PMF(rank=3, item_bias=False, seed=7, fused=False, num_chains=3, **settings)
+    with pytest.raises(Captured) as caught:
+        model.fit(ratings(300), ratings(50, seed=1))
+    task = caught.value.arguments["problem"]
+    assert (task.terms, task.seed, task.fused) == (Terms(3, True, False), 7, False)
+    assert len(task.ratings.value) == 300 and (task.users, task.items) == (21, 31)
+    if search == "choose_tau":
+        assert caught.value.arguments["num_chains"] == 3
+
+
+CHANGED_FOR_TRIALS = {"prior", "seed", "store_draws"}  # what is searched, the search's own, room
+
+
+@pytest.mark.parametrize(
+    "model", ["", 'method = "gibbs"\nnum_chains = 3\nburn_in = 7\nthin = 2\n'], ids=["als", "gibbs"]
+)
+def test_a_trial_has_the_settings_of_its_run(model, tmp_path, monkeypatch):
+    toml = ARMS.replace("[model]\n", f"[model]\nuser_bias = false\ntolerance = 0.5\n{model}")
+    points = identify(load(write(tmp_path, toml, "arms"), ["split.fold=2", "model.seed=3"]))
+    point = next(one for one in points if one.config.arm == "all")
+    seen = []
+
+    def fit(settings, split, *rest):
+        seen.append((settings, split))
+        return Outcome(np.full(len(split.test), 3.0))
+
+    system = factorization.SYSTEM._replace(fit_and_predict=fit)
+    monkeypatch.setitem(SYSTEMS, "pmf", system)
+    tune.search(point, tmp_path, quiet)
+    asked, shorter = point.config.model, {"tau", "num_steps", "burn_in", "thin"}
+    assert len(seen) == 3
+    for settings, split in seen:
+        names = set(type(asked).model_fields) - CHANGED_FOR_TRIALS - (shorter if model else set())
+        for name in names:
+            assert getattr(settings, name) == getattr(asked, name), name
+        assert settings.seed == point.config.tuning.seed
+        assert (len(split.train), len(split.test)) == (360, 40)
+
+
+# What a system is given.
+
+TABLE = ratings(400)
+SPLIT = Split(TABLE[:300].reset_index(drop=True), TABLE[300:].reset_index(drop=True))
+DATASET = Dataset("", "", SPLIT.train)
+
+
+@pytest.mark.slow
+def test_watched_ratings_change_no_number():
+    """Not when a run stops, and not what it has learnt: the same bits whatever they are."""
+    train = SPLIT.train.assign(rating=SPLIT.train["user_id"] % 5 + 1.0)  # easily learnt
+    settings = {"rank": 2, "prior": PRIOR, "validation": 0.2, "patience": 2, "num_steps": 12}
+    model = pmf.PMF(method="map", learning_rate=0.05, **settings)
+    one, other = (
+        # To the mean, which a start predicts, each step is worse; to the truth it is better.
+        factorization.fit_and_predict(model.settings, Split(train, test), DATASET, quiet, None)
+        for test in (
+            SPLIT.test.assign(rating=train["rating"].mean()),
+            SPLIT.test.assign(rating=SPLIT.test["user_id"] % 5 + 1.0),
+        )
+    )
+    watched = one.trace.query("metric == 'rmse'")["value"].to_numpy()
+    assert watched.argmin() == 0 and len(watched) == 12
+    np.testing.assert_array_equal(one.mean, other.mean)
+    np.testing.assert_array_equal(one.variance, other.variance)
+
+
+def test_a_rival_is_not_given_the_test_ratings(monkeypatch):
+    capture(monkeypatch, peer, "predict_by_rival")
+    with pytest.raises(Captured) as caught:
+        peer.fit_and_predict(peer.PeerSettings(rival="cmfrec", seed=5), SPLIT, None, quiet, None)
+    given = caught.value.arguments
+    assert given["train"].value.tolist() == SPLIT.train["rating"].tolist()
+    assert len(given["train"].user) == 300 and len(given["user"]) == len(given["item"]) == 100
+    assert given["seed"] == 5
+    asked = pd.concat([SPLIT.train, SPLIT.test])
+    rows = np.r_[given["train"].user, given["user"]], np.r_[given["train"].item, given["item"]]
+    for row, side in zip(rows, ("user_id", "item_id"), strict=True):
+        assert pd.Series(row).groupby(asked[side].to_numpy()).nunique().eq(1).all()
+
+
+@pytest.mark.parametrize("system", [featured.CONTENT, featured.HYBRID], ids=["content", "hybrid"])
+def test_tags_of_test_pairs_are_no_features(system):
+    """Who tagged a film has mostly rated it; the tags of training pairs stay."""
+    items = pd.DataFrame({"item_id": range(30), "genres": ["A", "B"] * 15})
+    (one, two), (three, four) = (part.index[:2] for part in (SPLIT.test, SPLIT.train))
+    told = [SPLIT.test.loc[[one, two]].assign(tag="spoiler"),
+            SPLIT.train.loc[[three, four]].assign(tag="classic")]  # fmt: skip
+    dataset = Dataset("", "", SPLIT.train, items, pd.concat(told).assign(timestamp=0))
+
+    class Model:
+        def __init__(self, **settings):
+            pass
+
+        def fit(self, train, features, heldout, on_step):
+            raise Captured(train=train, features=features, heldout=heldout)
+
+    with pytest.raises(Captured) as caught:
+        featured.fit_and_predict(Model, system.settings(), SPLIT, dataset, quiet, None)
+    given = caught.value.arguments
+    assert "tag: classic" in given["features"].names
+    assert "tag: spoiler" not in given["features"].names
+    pd.testing.assert_frame_equal(given["train"], SPLIT.train)
+
+
+@pytest.mark.parametrize("system", [factorization.SYSTEM, featured.HYBRID], ids=["pmf", "hybrid"])
+def test_a_searched_point_is_in_units_of_the_training_ratings(system, monkeypatch):
+    """A user's typical count and the ratings' spread are the training part's."""
+    point = {"factor": 7.0, "user_bias": 2.0, "item_bias": 4.0, "user_exponent": 0.5}
+    config = SimpleNamespace(model=system.settings(), system="given")
+    monkeypatch.setitem(SYSTEMS, "given", system)
+    found = tune.Found(point, 0.8, 3, 0.0, 0.0)
+    chosen = execute.settings_of(SimpleNamespace(config=config), SPLIT, found)
+    assert chosen == system.tuned(config.model, point, SPLIT.train, 0.8)
+    assert chosen != system.tuned(config.model, point, SPLIT.test, 0.8)

@@ -1,0 +1,277 @@
+"""What a sweep writes, prints and promises. Catches: tables that lose runs, figures of other runs,
+a score that is configured and not shown, an estimate of other runs."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from experiments import __main__ as command
+from experiments.config.identity import fields_of, identify, searches_of
+from experiments.config.schema import CONFIGS, ComparisonConfig, load
+from experiments.sweeps.estimate import Costs
+from experiments.sweeps.plan import in_words, listed, planned
+from experiments.sweeps.tasks import tasks_of
+from experiments.systems.base import Outcome
+from experiments.systems.registry import SYSTEMS
+from experiments.tables.comparisons import comparisons
+from experiments.tables.outputs import members
+from experiments.tables.summary import summary, verdicts
+from pmf.data.splits import Split
+from pmf.errors import InputError
+from pmf.evaluate.scores import user_sums
+from tests.helpers.grids import ARMS, write
+
+POINTS = """
+data = "{data}"
+[split]
+kind = "crossfold_records"
+partitions = 3
+fold = [1, 2, 3]
+[model]
+rank = 0
+[arm.one]
+[arm.two]
+tau = "learn"
+"""
+COMPARED = """
+[comparison]
+references = ["one"]
+metrics = ["rmse", "crps"]
+"""
+
+
+def predict(settings, split: Split, *rest: object) -> Outcome:
+    """What no fit is needed for: a constant for each arm."""
+    level, n = {"auto": 3.0, "learn": 3.5}[settings.tau], len(split.test)
+    return Outcome(np.full(n, level), np.full(n, 2.0), costs={"fit_seconds": 1.0 + settings.rank})
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    monkeypatch.setitem(SYSTEMS, "pmf", SYSTEMS["pmf"]._replace(fit_and_predict=predict))
+    return write(tmp_path, POINTS, "points")
+
+
+def run(config, *more: str, code: int = 0, command_name: str = "run") -> str:
+    where = ["--runs-dir", str(config.parent / "runs")]
+    done = CliRunner().invoke(command.app, [command_name, str(config), *where, *more],
+                              standalone_mode=False)  # fmt: skip
+    if isinstance(done.exception, InputError):
+        assert code == 2, done.exception
+        return str(done.exception)
+    assert done.exception is None and (done.return_value or 0) == code, done.output
+    return done.output
+
+
+def held(config, folder: str = "runs") -> set[str]:
+    table = pd.read_csv(config.parent / folder / "points" / "runs.csv", dtype={"id": str})
+    scores = pd.read_csv(config.parent / folder / "points" / "scores.csv", dtype={"id": str})
+    assert set(scores["id"]) == set(table["id"])
+    return set(table["id"])
+
+
+def test_a_narrower_rerun_loses_no_line_of_the_tables(config):
+    run(config, "--no-figures")
+    before = {path: path.read_bytes() for path in (config.parent / "runs/points").glob("*.*")}
+    assert len(held(config)) == 6
+    said = run(config, "--no-figures", "--set", "split.fold=1")
+    assert "its tables keep 4 runs that they held before" in said
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_parts_of_one_grid_come_together_in_its_order(config):
+    run(config, "--no-figures", "--set", "split.fold=[2, 3]")
+    run(config, "--no-figures", "--set", "split.fold=1")
+    table = pd.read_csv(config.parent / "runs/points/runs.csv", dtype={"id": str})
+    assert list(table["id"]) == [point.id for point in identify(load(config, []))]
+    run(config, "--no-figures")
+    assert len(held(config)) == 6
+
+
+def test_tables_of_another_grid_are_refused_before_any_work_or_replaced(config):
+    run(config, "--no-figures")
+    before, folder = held(config), config.parent / "runs/points"
+    files = sorted(folder.iterdir())
+    for more in (
+        ["--set", "model.rank=2"],
+        ["--set", "split.fold=[1, 2, 3]", "--set", "split.seed=1"],
+    ):
+        assert "its tables hold 6 runs that are not of this grid" in run(config, *more, code=2)
+        assert sorted(folder.iterdir()) == files
+        assert "not of this grid" in run(config, *more, "--dry-run", code=2)
+    run(config, "--no-figures", "--set", "model.rank=2", "--set", "split.fold=1", "--replace")
+    assert len(held(config)) == 2 and not held(config) & before
+    assert all((folder / name).is_dir() for name in before)  # the runs themselves stay
+
+
+def test_a_changed_configuration_is_refused_too(config):
+    run(config, "--no-figures")
+    config.write_text(config.read_text().replace("rank = 0", "rank = 2"))
+    assert "hold 6 runs that are not of this grid" in run(config, code=2)
+    config.write_text(config.read_text().replace("rank = 2", "rank = [0, 2]"))
+    run(config, "--no-figures")  # a wider grid holds what was there
+    assert len(held(config)) == 12
+
+
+def test_a_run_that_is_gone_is_not_dropped_from_the_tables_in_silence(config, tmp_path):
+    points = identify(load(config, []))
+    out = tmp_path / "out"
+    out.mkdir()
+    pd.DataFrame({"id": [point.id for point in points]}).to_csv(out / "runs.csv", index=False)
+    for point in points[:3]:
+        (tmp_path / point.id).mkdir()
+    with pytest.raises(InputError, match="hold 5 runs that are not of this grid"):
+        members(points[:1], lambda: points, out, tmp_path)
+    for point in points:
+        (tmp_path / point.id).mkdir(exist_ok=True)
+    assert members(points[:1], lambda: points, out, tmp_path) == points
+    (out / "runs.csv").write_text("")
+    with pytest.raises(InputError, match="runs.csv: cannot be read"):
+        members(points[:1], lambda: points, out, tmp_path)
+
+
+def test_collect_does_not_cut_tracked_tables(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "RESULTS", tmp_path / "results")
+    run(config, "--no-figures")
+    run(config, command_name="collect")
+    assert "6 runs collected" in run(config, "--set", "split.fold=1", command_name="collect")
+    assert len(held(config, "results")) == 6
+    assert "not of this grid" in run(config, "--set", "model.rank=1", "--set", "split.fold=[4]",
+                                     command_name="collect", code=2)  # fmt: skip
+
+
+@pytest.mark.slow
+def test_tables_figures_and_latex_are_in_the_folder_of_the_runs(config):
+    """So two --runs-dir never draw over one another's figures."""
+    said = run(config, "--set", "split.fold=1")
+    folder = config.parent / "runs" / "points"
+    names = {path.name for path in folder.iterdir()}
+    assert {"scores.csv", "calibration.png", "calibration.pdf", "scores.tex", "scores.md"} <= names
+    paths = [line.split(maxsplit=1)[1] for line in said.splitlines() if str(folder) in line]
+    assert len(paths) > 5 and all(path.startswith(str(folder)) for path in paths)
+    run(config, "--set", "split.fold=1", "--figures-dir", str(config.parent / "figures"))
+    assert (config.parent / "figures" / "points" / "calibration.png").is_file()
+
+
+def test_no_figures_are_drawn_unasked(config):
+    assert "\nfigure" not in run(config, "--no-figures", "--set", "split.fold=1")
+    names = {path.suffix for path in (config.parent / "runs" / "points").iterdir()}
+    assert names == {"", ".csv", ".tex", ".md"}
+
+
+def test_the_printed_table_has_what_is_configured(config):
+    config.write_text(config.read_text() + COMPARED)
+    said = run(config, "--no-figures", "--set", "model.rank=[0, 1]", "--set", "split.fold=1")
+    lines = said.splitlines()
+    at = next(j for j, line in enumerate(lines) if line.startswith("against one"))
+    assert lines[at + 1].split() == ["arm", "rank", "RMSE", "CRPS"]
+    assert [line.split()[:2] for line in lines[at + 2 : at + 4]] == [["two", "0"], ["two", "1"]]
+    found = pd.read_csv(config.parent / "runs/points/comparisons.csv")
+    first = found[(found["metric"] == "crps") & (found["model.rank"] == 0)].iloc[0]
+    assert lines[at + 2].split()[4] == f"{first['difference']:+.4f}"
+    assert set(found["metric"]) == {"rmse", "crps"}
+
+
+def test_crps_is_compared_as_it_is_averaged():
+    """The difference of the table is that of the scores: sums over users lose nothing."""
+    rng = np.random.default_rng(0)
+    user, rating = rng.integers(0, 9, 200), rng.normal(size=200)
+    parts = [
+        user_sums(user, rating, mean, np.ones(200)).assign(arm=arm)
+        for arm, mean in (("a", np.zeros(200)), ("b", rating / 2))
+    ]
+    table = pd.concat(parts).assign(**{"split.fold": 1, "split.seed": 0, "model.seed": 0})
+    config = ComparisonConfig(references=("a",), metrics=("crps",))
+    (line,) = comparisons(table, config).to_dict("records")
+    sums = [part["crps"].sum() / 200 for part in parts]
+    assert line["difference"] == pytest.approx(sums[1] - sums[0]) and line["verdict"] == "better"
+
+
+def test_a_comparison_without_a_line_is_named():
+    rows = pd.DataFrame([{"metric": "rmse", "arm": "b", "reference": "a", "difference": 0.1,
+                          "verdict": "worse"}])  # fmt: skip
+    said = verdicts(rows, ["a", "c"], ["rmse", "log_density"])
+    assert "no comparison by log_density: a has none" in said and "+0.1000 worse" in said
+    assert "against c: comparisons.csv" in said.splitlines()[0]
+    said = verdicts(rows[:0], ["a"], ["crps"])
+    assert said.splitlines()[1:] == ["no comparison by crps: a has none"]
+
+
+def test_ndcg_is_in_the_printed_table_where_it_was_measured():
+    runs = pd.DataFrame({"id": ["x"], "model.method": ["als"], "model.rank": [2], "error": [""]})
+    scores = pd.DataFrame({"id": "x", "metric": ["rmse", "ndcg@20", "fit_seconds"],
+                           "value": [0.9, 0.25, 1.0]})  # fmt: skip
+    head, line = summary(runs, scores).splitlines()
+    assert head.split() == ["method", "rank", "RMSE", "NDCG@20", "fit", "s"]
+    assert line.split() == ["ALS", "2", "0.9000", "0.2500", "1.0"]
+    assert "NDCG" not in summary(runs, scores[scores["metric"] != "ndcg@20"])
+
+
+def timed(folder, configs, seconds) -> None:
+    """Tables of runs that took so long."""
+    lines = [{"id": f"{j:012x}", **fields_of(config)} for j, config in enumerate(configs)]
+    tuned = [config.tuning and config.tuning.trials for config in configs]
+    folder.mkdir()
+    pd.DataFrame(lines).assign(**{"tuned.trials": tuned}).to_csv(folder / "runs.csv", index=False)
+    names = ("fit_seconds", "search_seconds", "compile_seconds")
+    scores = [(line["id"], name, value) for line, times in zip(lines, seconds, strict=True)
+              for name, value in zip(names, times, strict=True)]  # fmt: skip
+    pd.DataFrame(scores, columns=["id", "metric", "value"]).to_csv(
+        folder / "scores.csv", index=False
+    )
+
+
+def test_an_estimate_is_the_time_of_like_runs(tmp_path):
+    config = write(tmp_path, ARMS, "arms")
+    runs = list(load(config, []).runs)  # mean, biases, all; two seeds each
+    searches = searches_of(runs)
+    assert [run.arm for run in searches] == ["biases", "all"]
+    seconds = [(1, 0, 0), (3, 0, 0), (10, 70, 30), (20, 70, 30), (100, 700, 300), (300, 700, 300)]
+    timed(tmp_path / "tables", runs, seconds)
+    costs = Costs([tmp_path / "tables", tmp_path / "none"])
+    found = costs.estimate(runs, searches)
+    assert found.seconds == pytest.approx(2 * (2 + 15 + 200) + 100 + 1000)
+    assert found.known == found.total == 8
+    other = [run.model_copy(update={"model": run.model.model_copy(update={"rank": 9})})
+             for run in runs]  # fmt: skip
+    assert costs.estimate(other, []).known == 0
+    seeds = [run.model_copy(update={"split": run.split.model_copy(update={"fold": 3})})
+             for run in runs]  # fmt: skip
+    assert costs.estimate(seeds, []).seconds == pytest.approx(2 * (2 + 15 + 200))
+    elsewhere = [run.model_copy(update={"data": "ml-25m"}) for run in runs[:1]]
+    said = in_words(elsewhere, [], costs.estimate(elsewhere, []))
+    assert said == f"1 runs, about 2 s of fitting, as on {tmp_path / 'ratings.csv'}"
+    assert in_words(other, [], costs.estimate(other, [])).endswith("no like one has been timed")
+
+
+def test_an_untuned_run_pays_for_its_own_search(tmp_path):
+    runs = list(load(write(tmp_path), []).runs)
+    timed(tmp_path / "tables", runs, [(1, 2, 3)] * 4)
+    assert Costs([tmp_path / "tables"]).estimate(runs, []).seconds == pytest.approx(24)
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_configuration_says_what_it_asks_and_about_how_long_it_takes(path):
+    experiment = load(path, [])
+    work, asks = listed(experiment, Costs([command.RESULTS / path.stem])).splitlines()
+    assert asks.strip() == experiment.about and len(experiment.about) > 30
+    assert f"{len(experiment.runs):,} runs" in work
+    assert ("about" in work) != (path.stem == "scaling") and " for " not in work
+
+
+def test_a_plan_says_all_that_is_to_do(tmp_path):
+    experiment = load(write(tmp_path, ARMS, "arms"), [])
+    points = identify(experiment)
+    (tmp_path / points[0].id).mkdir()
+    said = planned(experiment, points, tasks_of(points, tmp_path), tmp_path, Costs([]))
+    assert said.splitlines()[0].startswith(f"{points[0].id}  there")
+    assert said.endswith(f"arms: 6 runs, 1 there in {tmp_path}/; to do: 5 runs after 2 searches "
+                         "(6 trials), no like one has been timed")  # fmt: skip
+
+
+def test_a_dry_run_of_very_many_points_answers_at_once(config):
+    many = f"[{', '.join(map(str, range(5_000)))}]"
+    said = run(config, "--dry-run", "--set", f"model.seed={many}", "--set", f"model.rank={many}",
+               code=2)  # fmt: skip
+    assert "150,000,000 runs; an experiment has at most 10,000" in said

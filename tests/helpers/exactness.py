@@ -1,0 +1,190 @@
+"""The joint-distribution test of a Gibbs sweep.
+
+Geweke, "Getting it right" (JASA 2004), in the exact form of Gandy & Scott, "Unit testing for MCMC
+and other Monte Carlo methods" (2021): start many independent replicates from the joint distribution
+p(hyperparameters, rows, tau, ratings), move each by a few rounds of (sweep; draw new ratings), and
+the joint distribution must still be the same. All draws are independent, so a two-sample test on
+any function applies as it stands. The starting draws come from NumPy and SciPy, not from `pmf`.
+
+Functions are those that a rotation of the factors leaves alone.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.stats
+
+from pmf.inference import gibbs
+from pmf.inference.layout import by_rows
+from pmf.model.density import joined, parted, predict, simulate
+from pmf.model.hyperpriors import Gamma, NormalWishart
+from pmf.types import CSR, Data, Gaussian, Params, Prior, Ratings, Rows, Terms
+
+SIZE = 5  # users, and items; the last of each has no rating
+USER = np.array([0, 0, 0, 1, 1, 1, 2, 2, 3, 3, 3, 3], np.int32)
+ITEM = np.array([0, 1, 3, 1, 2, 3, 0, 2, 0, 1, 2, 3], np.int32)
+PAIRS = jnp.asarray(USER), jnp.asarray(ITEM)
+UNRATED = jnp.array([SIZE - 1])
+MU = 0.5
+REPLICATES = 20_000
+ROUNDS = 4
+
+
+class Joint(NamedTuple):
+    """Everything random in the model, with a leading axis of replicates."""
+
+    params: Params
+    prior: Prior
+    rating: jax.Array
+
+
+def hyperprior(terms: Terms, is_joint: bool) -> gibbs.Hyperprior:
+    """Informative on purpose: with few rows a vague one has no moments to compare."""
+
+    def normal_wishart(d: int, shift: float) -> NormalWishart:
+        scale_inv = 4.0 * np.eye(d) + 0.8 * np.ones((d, d))
+        mean = shift + 0.2 * np.arange(d)
+        return NormalWishart(
+            jnp.asarray(mean), jnp.asarray(3.0), jnp.asarray(scale_inv), jnp.asarray(d + 5.0)
+        )
+
+    def side(has_bias: bool, shift: float) -> tuple[NormalWishart, ...]:
+        if is_joint:
+            return (normal_wishart(terms.rank + has_bias, shift),)
+        return normal_wishart(terms.rank, shift), normal_wishart(int(has_bias), shift + 0.3)
+
+    tau = Gamma(jnp.asarray(4.0), jnp.asarray(2.0))
+    return gibbs.Hyperprior(side(terms.user_bias, 0.4), side(terms.item_bias, -0.3), tau)
+
+
+def _draw_side(rng, hypers, rank: int, replicates: int):
+    means, precisions, rows = [], [], []
+    for hyper in hypers:
+        m0, beta, scale_inv, dof = (np.asarray(x) for x in hyper)
+        d = len(m0)
+        if d == 0:
+            continue
+        Lambda = scipy.stats.wishart.rvs(
+            float(dof), np.linalg.inv(scale_inv), replicates, random_state=rng
+        ).reshape(replicates, d, d)
+        root = np.linalg.cholesky(np.linalg.inv(Lambda))
+        m = m0 + np.einsum("rij,rj->ri", root, rng.normal(size=(replicates, d))) / np.sqrt(beta)
+        noise = rng.normal(size=(replicates, SIZE, d))
+        rows.append(m[:, None] + np.einsum("rij,rnj->rni", root, noise))
+        means.append(m)
+        precisions.append(Lambda)
+    total = sum(m.shape[1] for m in means)
+    precision, at = np.zeros((replicates, total, total)), 0
+    for Lambda in precisions:
+        d = Lambda.shape[1]
+        precision[:, at : at + d, at : at + d] = Lambda
+        at += d
+    empty = np.zeros((replicates, 0))
+    w = np.concatenate(rows, -1) if rows else np.zeros((replicates, SIZE, 0))
+    gaussian = Gaussian(np.concatenate([empty, *means], -1), precision, np.ones(replicates))
+    return parted(jnp.asarray(w), rank), jax.tree.map(jnp.asarray, gaussian)
+
+
+def draw_joint(seed: int, terms: Terms, hyper: gibbs.Hyperprior, replicates: int) -> Joint:
+    """Independent draws from the joint distribution, by NumPy and SciPy alone."""
+    rng = np.random.default_rng(seed)
+    user, user_prior = _draw_side(rng, hyper.user, terms.rank, replicates)
+    item, item_prior = _draw_side(rng, hyper.item, terms.rank, replicates)
+    tau = rng.gamma(float(hyper.tau.shape), 1 / float(hyper.tau.rate), replicates)
+    U, b, V, c = (np.asarray(x) for x in (user.factor, user.bias, item.factor, item.bias))
+    mean = MU + b[:, USER].sum(-1) + c[:, ITEM].sum(-1) + (U[:, USER] * V[:, ITEM]).sum(-1)
+    rating = mean + rng.normal(size=mean.shape) / np.sqrt(tau)[:, None]
+    params = Params(user, item, jnp.full(replicates, MU))
+    return Joint(params, Prior(jnp.asarray(tau), user_prior, item_prior), jnp.asarray(rating))
+
+
+def _refilled(rows: tuple[Rows, ...] | CSR, rating) -> tuple[Rows, ...] | CSR:
+    """Rows whose cells hold 1.25 + a rating's position, filled with that rating."""
+    padded = jnp.concatenate([jnp.zeros(1), rating])
+    if isinstance(rows, CSR):
+        return rows._replace(value=padded[rows.value.astype(int)])
+    return tuple(block._replace(value=padded[block.value.astype(int)]) for block in rows)
+
+
+def move(
+    seed: int, joint: Joint, hyper: gibbs.Hyperprior, rounds: int = ROUNDS, fused: bool = False
+) -> Joint:
+    """Each replicate after `rounds` of (sweep; new ratings)."""
+    position = np.arange(1.0, len(USER) + 1) + 0.25  # no half steps: values stay floats
+    ratings = Ratings(USER, ITEM, position)
+    template = by_rows(ratings, SIZE, SIZE, rank=2, growth=1.3, fused=fused)
+    step = gibbs.gibbs(hyper, Terms(0), MU, 1.0).step
+
+    def one_round(key, joint: Joint) -> Joint:
+        key_sweep, key_data = jax.random.split(key)
+        rows = (_refilled(side, joint.rating) for side in (template.by_user, template.by_item))
+        data = Data(None, *rows, template.user_count, template.item_count)
+        state, _ = step(key_sweep, gibbs.State(joint.params, joint.prior), data)
+        rating = simulate(key_data, state.params, *PAIRS, state.prior.tau)
+        return Joint(state.params, state.prior, rating)
+
+    @jax.jit
+    def all_replicates(keys, joint):
+        return jax.vmap(one_round)(keys, joint)
+
+    for key in jax.random.split(jax.random.key(seed), rounds):
+        joint = all_replicates(jax.random.split(key, len(joint.rating)), joint)
+    return joint
+
+
+def functions(joint: Joint) -> dict[str, np.ndarray]:
+    """Numbers that a rotation of the factors leaves alone, one a replicate."""
+
+    def one(params: Params, prior: Prior, rating):
+        out = {
+            "tau": prior.tau,
+            "rating": rating[0],
+            "rating^2": jnp.mean(rating**2),
+            "residual^2 tau": prior.tau * jnp.mean((rating - predict(params, *PAIRS)) ** 2),
+            "prediction": predict(params, PAIRS[0][:1], PAIRS[1][:1])[0],
+            "prediction without a rating": predict(params, UNRATED, UNRATED)[0],
+        }
+        for name, side, gaussian in (
+            ("user", params.user, prior.user),
+            ("item", params.item, prior.item),
+        ):
+            w, rank = joined(side), side.factor.shape[-1]
+            if w.shape[-1]:
+                out |= {
+                    f"{name} log|Lambda|": jnp.linalg.slogdet(gaussian.precision)[1],
+                    f"{name} |rows|^2": jnp.sum(w**2),
+                    f"{name} |m|^2": jnp.sum(gaussian.mean**2),
+                    f"{name} (w-m)Lambda(w-m)": jnp.einsum(
+                        "nd,de,ne->", w - gaussian.mean, gaussian.precision, w - gaussian.mean
+                    ),
+                }
+            if rank:
+                out[f"{name} |m_factor|^2"] = jnp.sum(gaussian.mean[:rank] ** 2)
+                out[f"{name} unrated |factor|^2"] = jnp.sum(side.factor[-1] ** 2)
+            if side.bias.shape[-1]:
+                out[f"{name} bias"] = side.bias[0, 0]
+                out[f"{name} bias precision"] = gaussian.precision[-1, -1]
+        if params.user.factor.shape[-1]:
+            gram = params.user.factor.T @ params.user.factor
+            out["tr(U'U V'V)"] = jnp.trace(gram @ params.item.factor.T @ params.item.factor)
+        return out
+
+    values = jax.jit(jax.vmap(one))(*joint)
+    return {name: np.asarray(value) for name, value in values.items()}
+
+
+def p_values(
+    seed: int,
+    terms: Terms,
+    is_joint: bool = False,
+    replicates: int = REPLICATES,
+    fused: bool = False,
+) -> dict[str, float]:
+    """A Kolmogorov-Smirnov p-value for each function: moved replicates against fresh draws."""
+    hyper = hyperprior(terms, is_joint)
+    start = draw_joint(seed, terms, hyper, replicates)
+    moved = functions(move(seed, start, hyper, fused=fused))
+    fresh = functions(draw_joint(seed + 1, terms, hyper, replicates))
+    return {name: float(scipy.stats.ks_2samp(moved[name], fresh[name]).pvalue) for name in fresh}

@@ -1,0 +1,36 @@
+"""The Gibbs sweep leaves the posterior invariant, in every ablation shape. See `exactness.py`."""
+
+import pytest
+
+from pmf.types import Terms
+from tests.helpers.exactness import p_values
+
+SHAPES = {
+    "mean only": Terms(0, False, False),
+    "user bias": Terms(0, True, False),
+    "item bias": Terms(0, False, True),
+    "both biases": Terms(0, True, True),
+    "factors only": Terms(2, False, False),
+    "factors and user bias": Terms(2, True, False),
+    "factors and item bias": Terms(2, False, True),
+    "everything": Terms(2, True, True),
+}
+FALSE_REJECTION = 1e-4  # of the whole family, as in MCMCTesting (Gandy & Scott 2021)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_joint", [False, True], ids=["separate", "joint"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_sweep_leaves_joint_distribution(shape, is_joint):
+    check(p_values(seed=1, terms=SHAPES[shape], is_joint=is_joint))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", SHAPES)
+def test_fused_sweep_leaves_joint_distribution(shape):
+    check(p_values(seed=1, terms=SHAPES[shape], fused=True))
+
+
+def check(p: dict[str, float]) -> None:
+    level = FALSE_REJECTION / (3 * len(SHAPES) * len(p))
+    assert min(p.values()) > level, sorted(p.items(), key=lambda pair: pair[1])[:3]

@@ -1,0 +1,99 @@
+"""Blocks hold each rating once. Catches: a row lost between widths, a cell of another row."""
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+
+from pmf.data.synthetic import movielens_shaped
+from pmf.data.values import compressed
+from pmf.errors import InputError
+from pmf.inference.layout import by_rows, widths
+from pmf.types import Ratings
+
+
+def cells(blocks, num_rows: int, num_cols: int) -> list[tuple]:
+    found, seen = [], []
+    for rows in blocks:
+        row, col, value = (np.asarray(x) for x in rows)
+        seen += row[row < num_rows].tolist()
+        held = (col < num_cols) & (row < num_rows)[..., None]
+        assert np.all(value[~held] == 0)
+        owner = np.broadcast_to(row[..., None], col.shape)[held]
+        found += zip(owner.tolist(), col[held].tolist(), value[held].tolist(), strict=True)
+    assert sorted(seen) == list(range(num_rows))
+    return sorted(found)
+
+
+@pytest.mark.parametrize("growth", [1.1, 1.3, 2.0, None])
+def test_every_row_and_every_rating_once(growth):
+    ratings = movielens_shaped(0, n=5000, users=90, items=300)
+    data = by_rows(ratings, 91, 305, rank=4, growth=growth, fused=False)  # some rows have no rating
+    user, item, value = (x.tolist() for x in ratings)
+    assert cells(data.by_user, 91, 305) == sorted(zip(user, item, value, strict=True))
+    assert cells(data.by_item, 305, 91) == sorted(zip(item, user, value, strict=True))
+    assert data.user_count.sum() == data.item_count.sum() == 5000
+
+
+def test_observed_subset_keeps_shapes_and_drops_the_rest():
+    ratings = movielens_shaped(0, n=2000, users=60, items=200)
+    observed = np.random.default_rng(0).random(2000) < 0.8
+    whole = by_rows(ratings, 60, 200, 4, fused=False)
+    part = by_rows(ratings, 60, 200, 4, observed, fused=False)
+    assert [r.col.shape for r in whole.by_user] == [r.col.shape for r in part.by_user]
+    kept = [x[observed].tolist() for x in ratings]
+    assert cells(part.by_user, 60, 200) == sorted(zip(*kept, strict=True))
+    assert part.user_count.sum() == observed.sum()
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_repeated_pair_is_refused(fused):
+    twice = Ratings(*(np.array(x) for x in ([0, 1, 0], [2, 2, 2], [1.0, 2.0, 3.0])))
+    with pytest.raises(InputError, match="1 ratings repeat"):
+        by_rows(twice, 2, 3, rank=2, fused=fused)
+
+
+def stars(rows):
+    """The ratings that the values of compressed rows stand for."""
+    value = np.asarray(rows.value)
+    return rows.levels[value] if value.dtype == np.uint8 else value
+
+
+@pytest.mark.parametrize("coded", [False, True])
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_compressed_rows_are_scipys(shuffled, coded):
+    ratings = movielens_shaped(0, n=5000, users=90, items=300)
+    if shuffled:
+        order = np.random.default_rng(0).permutation(5000)
+        ratings = Ratings(*(x[order] for x in ratings))
+    user, item, value = ratings
+    given = ratings._replace(value=compressed(value)) if coded else ratings
+    data = by_rows(given, 91, 305, rank=4, fused=True)
+    for rows, truth in (
+        (data.by_user, csr_array((value, (user, item)), (91, 305))),
+        (data.by_item, csr_array((value, (item, user)), (305, 91))),
+    ):
+        np.testing.assert_array_equal(rows.start, truth.indptr)
+        assert rows.value.dtype == (np.uint8 if coded else value.dtype)
+        mine = csr_array((stars(rows), rows.col, rows.start), truth.shape)
+        assert (mine != truth).nnz == 0 and len(rows.col) == truth.nnz
+        assert rows.share[0] == 0 and rows.share[-1] == truth.shape[0]
+        assert np.all(np.diff(rows.share) > 0)
+
+
+def test_compressed_subset_keeps_shapes_and_pads_the_rest():
+    ratings = movielens_shaped(0, n=2000, users=60, items=200)
+    observed = np.random.default_rng(0).random(2000) < 0.8
+    given = ratings._replace(value=compressed(ratings.value))
+    rows = by_rows(given, 60, 200, 4, observed, fused=True).by_item
+    owner = np.repeat(np.arange(200), np.diff(rows.start))
+    held = np.asarray(rows.col) < 60
+    found = zip(np.asarray(rows.col)[held], owner[held], stars(rows)[held], strict=True)
+    assert sorted(found) == sorted(zip(*(x[observed] for x in ratings), strict=True))
+    assert len(rows.col) == 2000 and np.all(np.asarray(rows.value)[~held] == 0)
+
+
+def test_widths_waste_little():
+    """At most growth - 1, plus rounding to 8, above the smallest width."""
+    ladder = widths(100_000, 1.3)
+    assert ladder[0] == 8 and ladder[-1] >= 100_000 and np.all(ladder % 8 == 0)
+    assert np.all(ladder[1:] <= np.maximum(ladder[:-1] * 1.3 + 8, ladder[:-1] + 8))
