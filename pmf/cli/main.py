@@ -231,7 +231,7 @@ def evaluate(
 
     No row is dropped: what is unknown is predicted by the mean and the known bias, and counted.
     """
-    from pmf.data.sources.base import load as load_data
+    from pmf.data.sources.base import load_data
     from pmf.estimators.pmf import load
     from pmf.evaluate.report import ranked, report
 
@@ -318,8 +318,7 @@ def open_page(
     """Open the movie recommender as a page in a browser."""
     from pmf.app.launch import launch
     from pmf.data.readers.files import refuse_all_but
-    from pmf.data.sources.base import load as load_data
-    from pmf.data.sources.base import load_items
+    from pmf.data.sources.base import load_data, load_items
     from pmf.estimators.pmf import load
 
     if model is not None:
