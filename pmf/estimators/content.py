@@ -18,11 +18,12 @@ from pmf.fitting.prior_search import Method, Search
 from pmf.fitting.progress import both, progress_bar
 from pmf.fitting.schedule import Schedule
 from pmf.fitting.settings import ContentSettings, in_words, settings_of, takes
+from pmf.inference.base import Algorithm
 from pmf.inference.content import content, marginal_noise, posterior_variance
-from pmf.inference.layout import by_rows
+from pmf.inference.layout import Data, by_rows
 from pmf.model.predictive import Prediction, predict_pairs
 from pmf.model.priors import IsotropicPrior, from_ridge
-from pmf.types import Algorithm, Data, Prior, Terms
+from pmf.types import Prior, Terms
 
 ONE_STEP = Schedule(num_steps=1)
 

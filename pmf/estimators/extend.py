@@ -15,7 +15,7 @@ from pmf.estimators.base import known_alone, rated_of, stored
 from pmf.estimators.new_users import given_by
 from pmf.fitting.fit import Fitted
 from pmf.inference.fold_in import posterior_of, sampled
-from pmf.model.density import parted
+from pmf.model.density import split_row
 from pmf.types import Array, Ratings, Side
 
 Which = Literal["user", "item"]
@@ -46,7 +46,7 @@ def extended(fitted: Fitted, table: pd.DataFrame, which: Which, seed: int) -> Fi
     fresh = ids[which].unknown(place)
     place[fresh] = len(ids[which]) + np.arange(fresh.sum(), dtype=place.dtype)
     side: Side = getattr(fit.draws, which)
-    new = parted(w, side.factor.shape[-1])
+    new = split_row(w, side.factor.shape[-1])
     grown = Side(*(_placed(a, b, place) for a, b in zip(side, new, strict=True)))
     ids[which] = Ids(joined(ids[which].values, names[fresh]))
 

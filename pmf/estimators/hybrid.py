@@ -18,12 +18,13 @@ from pmf.fitting.prior_search import ALS_SEARCH, Method, Search
 from pmf.fitting.progress import both, progress_bar
 from pmf.fitting.schedule import Record, Schedule
 from pmf.fitting.settings import HybridSettings, in_words, settings_of, takes
+from pmf.inference.base import Algorithm
 from pmf.inference.hybrid import hybrid, regress
-from pmf.inference.layout import by_rows
-from pmf.model.density import joined, parted
+from pmf.inference.layout import Data, by_rows
+from pmf.model.density import joined, split_row
 from pmf.model.predictive import Prediction, predict_pairs
 from pmf.model.priors import IsotropicPrior
-from pmf.types import Algorithm, Data, Side
+from pmf.types import Side
 
 
 @takes(HybridSettings)
@@ -71,7 +72,7 @@ class Hybrid:
         chosen = dict(search.chosen)
         strength, prior = chosen.pop("regression"), IsotropicPrior(**chosen)
         train, users, items, numbers, terms, mu, seed, fused = task.problem
-        data = numbers.given_to(by_rows(train, users, items, terms.rank, fused=fused))
+        data = by_rows(train, users, items, terms.rank, fused=fused).drawn_by(numbers)
         arrays = prior.build(terms, data)
         algorithm = hybrid(arrays, terms, mu, task.table, strength)
         schedule = Schedule(settings.num_steps, tolerance=settings.tolerance)
@@ -92,7 +93,7 @@ class Hybrid:
         rated = data.item_count > 0
         B = regress(jnp.asarray(task.table), item, rated, arrays.item, jnp.float32(strength))
         self.features = features
-        self.regression = task.scales.side(parted(B, terms.rank), task.scales.item_factor)
+        self.regression = task.scales.side(split_row(B, terms.rank), task.scales.item_factor)
         return self
 
     def _search(self, task: Task, on_step: OnStep) -> Search:

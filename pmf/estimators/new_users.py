@@ -34,7 +34,7 @@ from pmf.inference.fold_in import (
     variance_drop,
     variances,
 )
-from pmf.model.density import parted
+from pmf.model.density import split_row
 from pmf.model.predictive import Prediction, predict_pairs
 from pmf.types import Params, Ratings
 
@@ -97,7 +97,7 @@ class Folded:
         draws, times = self.fitted.fit.draws, -(-least // len(self.given.tau))
         w = sampled(RowPosterior(*(np.repeat(x, times, 0) for x in self.posterior)), seed)
         item, mu = jax.tree.map(lambda x: np.repeat(x, times, 0), (draws.item, draws.mu))
-        return Params(parted(w, draws.user.factor.shape[-1]), item, mu)
+        return Params(split_row(w, draws.user.factor.shape[-1]), item, mu)
 
     def explain(self, user_id: Any, item_id: Any) -> pd.DataFrame:
         """A prediction, before clipping, as a sum: a line a part, and its share in rating units.
@@ -197,7 +197,7 @@ def fold_in(model: Model, ratings: Table, users: Any = None) -> Folded:
     given = given_by(fit, "user")
     posterior = posterior_of(given, rated)
     rank = fit.draws.user.factor.shape[-1]
-    draws = Params(parted(posterior.mean, rank), fit.draws.item, fit.draws.mu)
+    draws = Params(split_row(posterior.mean, rank), fit.draws.item, fit.draws.mu)
     count = count_rows(new.user, len(ids) + 1)
     changed = fit._replace(draws=draws, heldout=None)
     own = Fitted(changed, ids, items, count, fitted.item_count, rated)

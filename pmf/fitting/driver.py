@@ -15,9 +15,11 @@ from pmf.errors import Interrupted, NotFiniteError
 from pmf.fitting.checkpoint import CheckpointFolder
 from pmf.fitting.schedule import ON_ONE_DEVICE, Best, Progress, Record, Schedule, Watch, as_draws
 from pmf.fitting.signals import Caught, signals_noted
+from pmf.inference.base import Algorithm, HostForm
+from pmf.inference.layout import Data
 from pmf.io.pytrees import digest_of
 from pmf.model.predictive import Prediction, summarise
-from pmf.types import Algorithm, Data, Form, Params, Prior, Ratings
+from pmf.types import Params, Prior, Ratings
 
 
 class Run(NamedTuple):
@@ -80,7 +82,7 @@ def run(
     name: str = "inference",
     folder: CheckpointFolder | None = None,
     on_step: Callable[[Record, int], None] = lambda record, total: None,
-    form: Form = ON_ONE_DEVICE,
+    form: HostForm = ON_ONE_DEVICE,
 ) -> Run:
     """Run an algorithm to the end of its schedule.
 
@@ -126,7 +128,7 @@ def run(
     return _result(schedule, progress, compile_seconds, form)
 
 
-def _digest(program: Any, form: Form) -> str | None:
+def _digest(program: Any, form: HostForm) -> str | None:
     """Of the compiled step; None on a mesh, whose programs differ with the number of devices."""
     if form is not ON_ONE_DEVICE:
         return None
@@ -134,7 +136,7 @@ def _digest(program: Any, form: Form) -> str | None:
 
 
 def _keep(
-    progress: Progress, folder: CheckpointFolder, caught: Caught, name: str, form: Form
+    progress: Progress, folder: CheckpointFolder, caught: Caught, name: str, form: HostForm
 ) -> None:
     """A checkpoint if one is due, or a signal came: then it is the last thing done."""
     signum = caught.signum  # once: one that comes from here on waits for the next step
@@ -165,13 +167,13 @@ def _check_finite(info: Any, name: str, step: int, seed: int) -> None:
             )
 
 
-def _arrays(progress: Progress, form: Form) -> Any:
+def _arrays(progress: Progress, form: HostForm) -> Any:
     best, state = progress.best, form.to_host(progress.state)
     return progress.key, state, progress.moments, best and (best.state, best.moments)
 
 
 def _resumed(
-    progress: Progress, folder: CheckpointFolder, program: str | None, form: Form
+    progress: Progress, folder: CheckpointFolder, program: str | None, form: HostForm
 ) -> Progress:
     """The progress that the folder's newest checkpoint holds; `progress` itself without one."""
     like = _arrays(progress, form)
@@ -193,7 +195,7 @@ def _resumed(
     )
 
 
-def _result(schedule: Schedule, progress: Progress, compile_seconds: float, form: Form) -> Run:
+def _result(schedule: Schedule, progress: Progress, compile_seconds: float, form: HostForm) -> Run:
     records, best = progress.records, progress.best
     state = best.state if best else form.to_host(progress.state)
     moments = best.moments if best else progress.moments

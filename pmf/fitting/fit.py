@@ -34,7 +34,7 @@ from pmf.inference.layout import by_rows, flat
 from pmf.inference.map_on_disk import on_host
 from pmf.model.predictive import Prediction, predict_pairs
 from pmf.parallel.placement import device_mesh, flat_on_mesh, place, rows_on_mesh
-from pmf.parallel.sharding import cut_of, form_of, on_mesh
+from pmf.parallel.sharding import host_form, on_mesh, shard_spec
 from pmf.types import Params, Prior, Ratings, Terms
 
 LEAST_VARIANCE = 1e-6  # of a residual, standardised: perfectly fitted ratings leave it finite
@@ -251,7 +251,7 @@ def _run_here(
         data = on_host(*shape) if settings.on_disk else flat(*shape)
     else:
         data = by_rows(*shape, settings.rank, fused=settings.fused)
-    data = numbers.given_to(data)
+    data = data.drawn_by(numbers)
     return run(plan.algorithm(data), settings.seed, data, plan.schedule, *watched)
 
 
@@ -272,11 +272,11 @@ def _run_on_mesh(
         data = flat_on_mesh(placement, train)
     else:
         data = rows_on_mesh(placement, train, train, settings.rank)
-    cut = cut_of(plan.algorithm, placement)
-    algorithm = on_mesh(plan.algorithm, data, cut)
+    spec = shard_spec(plan.algorithm, placement)
+    algorithm = on_mesh(plan.algorithm, data, spec)
     heldout, validation = (part and placement.placed(part) for part in watched[:2])
     watched = watched._replace(heldout=heldout, validation=validation)
-    form = form_of(cut, placement)
+    form = host_form(spec, placement)
     return run(algorithm, settings.seed, data, plan.schedule, *watched, form=form)
 
 

@@ -13,12 +13,13 @@ from pmf.fitting.schedule import Schedule
 from pmf.fitting.settings import Settings
 from pmf.inference import optimizers
 from pmf.inference.als import als
+from pmf.inference.base import Algorithm
 from pmf.inference.gibbs import Hyperprior, gibbs
+from pmf.inference.layout import Data
 from pmf.inference.map import gradient_map
 from pmf.inference.map_on_disk import streamed_map
 from pmf.model.hyperpriors import Gamma, NormalWishart
 from pmf.model.priors import IsotropicPrior
-from pmf.types import Algorithm, Data
 
 FULL_BATCH = 2_000_000  # ratings up to which "auto" takes the full batch; its gathers must fit
 MINI_BATCH = 1 << 16

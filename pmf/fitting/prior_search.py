@@ -13,10 +13,11 @@ from pmf.errors import InputError, NotFiniteError
 from pmf.fitting.driver import Run, run
 from pmf.fitting.schedule import Schedule
 from pmf.inference.als import als
+from pmf.inference.base import Algorithm
 from pmf.inference.gibbs import Hyperprior, gibbs
-from pmf.inference.layout import by_rows
+from pmf.inference.layout import Data, by_rows
 from pmf.model.priors import IsotropicPrior, Ridge, from_ridge
-from pmf.types import Algorithm, Data, Ratings, Terms
+from pmf.types import Ratings, Terms
 
 HELD_OUT = 0.1  # the share of the training ratings that judges a prior
 HOLDOUTS = 2  # disjoint such shares: one alone is too noisy to tell near priors apart
@@ -84,7 +85,7 @@ def _holdouts(problem: Problem, number: int) -> list[tuple[Data, Ratings]]:
             )
         shape = ratings, problem.users, problem.items, problem.terms.rank
         data = by_rows(*shape, observed=~held, fused=problem.fused)
-        parts.append((problem.numbers.given_to(data), Ratings(*(x[held] for x in ratings))))
+        parts.append((data.drawn_by(problem.numbers), Ratings(*(x[held] for x in ratings))))
     return parts
 
 

@@ -7,12 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pmf.inference.base import HostForm
 from pmf.model.predictive import Moments, no_moments, observe
-from pmf.types import Form, Params, Prior, Ratings
+from pmf.types import Params, Prior, Ratings
 
 CALM_STEPS = 3  # an oscillating optimizer may stand still for one step by chance
 Draws = tuple[Params, Prior]  # stacks of parameters, and of the prior each was drawn under
-ON_ONE_DEVICE = Form(jax.device_get, lambda state: state)
+ON_ONE_DEVICE = HostForm(jax.device_get, lambda state: state)
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Watch(NamedTuple):
     heldout: Ratings | None
     validation: Ratings | None
     n: float  # training ratings
-    form: Form = ON_ONE_DEVICE
+    form: HostForm = ON_ONE_DEVICE
 
     def begin(self, key: jax.Array, state: Any) -> Progress:
         """Before the first step."""

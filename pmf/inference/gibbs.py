@@ -14,10 +14,12 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
+from pmf.inference.base import Algorithm, State, initial_params
+from pmf.inference.layout import Data
 from pmf.inference.row_update import half_sweep
-from pmf.model.density import gaussian_log_likelihood, joined, log_prior, parted, row_noise, start
+from pmf.model.density import gaussian_log_likelihood, joined, log_prior, row_noise, split_row
 from pmf.model.hyperpriors import Gamma, NormalWishart, sample_row_prior, sample_tau
-from pmf.types import Algorithm, Data, Gaussian, Params, Prior, Terms
+from pmf.types import Gaussian, Prior, Terms
 
 START_SCALE = 1.0  # forgets its start sooner than a small one
 
@@ -31,11 +33,6 @@ class Hyperprior(NamedTuple):
     user: tuple[NormalWishart, ...]
     item: tuple[NormalWishart, ...]
     tau: Gamma | None
-
-
-class State(NamedTuple):
-    params: Params
-    prior: Prior
 
 
 class Info(NamedTuple):
@@ -53,7 +50,7 @@ def gibbs(hyperprior: Hyperprior, terms: Terms, mu: float, tau: float) -> Algori
             _unit_gaussian(terms.rank + terms.user_bias, dtype),
             _unit_gaussian(terms.rank + terms.item_bias, dtype),
         )
-        return State(start(key, prior, terms, mu, data, START_SCALE), prior)
+        return State(initial_params(key, prior, terms, mu, data, START_SCALE), prior)
 
     return Algorithm(init, Partial(_step, hyperprior))
 
@@ -74,13 +71,13 @@ def _step(hyperprior: Hyperprior, key, state: State, data: Data) -> tuple[State,
     user_prior = sample_row_prior(key_user_prior, hyperprior.user, w)
     noise = row_noise(key_user, data.user_row, w.shape, w.dtype)
     w, _ = sweep(noise, user_prior, side=params.user, other=params.item, rows=data.by_user)
-    params = params._replace(user=parted(w, rank))
+    params = params._replace(user=split_row(w, rank))
 
     w = joined(params.item)
     item_prior = sample_row_prior(key_item_prior, hyperprior.item, w)
     noise = row_noise(key_item, data.item_row, w.shape, w.dtype)
     w, error = sweep(noise, item_prior, side=params.item, other=params.user, rows=data.by_item)
-    params = params._replace(item=parted(w, rank))
+    params = params._replace(item=split_row(w, rank))
 
     squared_error = jnp.sum(error)
     n = jnp.sum(data.user_count, dtype=w.dtype)  # more than an int32 holds, perhaps

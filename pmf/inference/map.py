@@ -13,29 +13,25 @@ import optax
 from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
+from pmf.inference.base import Algorithm, Info, Sides, initial_params
+from pmf.inference.layout import Data
 from pmf.model.density import (
     gaussian_log_likelihood,
     log_likelihood,
     log_posterior,
     log_prior,
     squared_error,
-    start,
 )
-from pmf.types import Algorithm, Data, Params, Prior, Ratings, Side, Terms
+from pmf.types import Params, Prior, Ratings, Terms
 
 START_SCALE = 0.1
 BLOCK = 1 << 16  # ratings whose factors are gathered at a time to report the log posterior
-Sides = tuple[Side, Side]  # what is optimised: users and items, not mu
 
 
 class State(NamedTuple):
     params: Params
     prior: Prior
     optimizer: Any  # optax's own state
-
-
-class Info(NamedTuple):
-    log_posterior: Float[Array, ""]
 
 
 def gradient_map(
@@ -52,8 +48,8 @@ def gradient_map(
     """
 
     def init(key, data: Data) -> State:
-        params = start(key, prior, terms, mu, data, START_SCALE)
-        return State(params, prior, optimizer.init((params.user, params.item)))
+        params = initial_params(key, prior, terms, mu, data, START_SCALE)
+        return State(params, prior, optimizer.init(Sides(params.user, params.item)))
 
     return Algorithm(init, Partial(_make_step(optimizer, batch_size)))
 
@@ -99,13 +95,13 @@ def on_mini_batch(
 
 
 def _update(optimizer, loss: Callable, state: State) -> State:
-    sides: Sides = state.params.user, state.params.item
+    sides = Sides(state.params.user, state.params.item)
     value, grad = jax.value_and_grad(loss)(sides)
     updates, opt_state = optax.with_extra_args_support(optimizer).update(
         grad, state.optimizer, sides, value=value, grad=grad, value_fn=loss
     )
-    sides = optax.apply_updates(sides, updates)
-    return State(Params(*sides, state.params.mu), state.prior, opt_state)
+    user, item = optax.apply_updates(sides, updates)
+    return State(Params(user, item, state.params.mu), state.prior, opt_state)
 
 
 def _with_log_posterior(state: State, ratings: Ratings) -> tuple[State, Info]:

@@ -17,9 +17,11 @@ from jaxtyping import Array, Float
 
 from pmf.data.encoding import count_rows
 from pmf.data.values import decoded
-from pmf.inference.map import START_SCALE, Info, State, on_mini_batch, squared_error_in_blocks
-from pmf.model.density import gaussian_log_likelihood, log_prior, start
-from pmf.types import Algorithm, Data, Prior, Ratings, Terms
+from pmf.inference.base import Algorithm, Info, Sides, initial_params
+from pmf.inference.layout import NO_ROWS, Data
+from pmf.inference.map import START_SCALE, State, on_mini_batch, squared_error_in_blocks
+from pmf.model.density import gaussian_log_likelihood, log_prior
+from pmf.types import Prior, Ratings, Terms
 
 BLOCK = 1 << 14  # neighbouring ratings that are read together
 BUFFER = 1 << 21  # ratings that are shuffled among themselves: 25 MB
@@ -28,7 +30,7 @@ BUFFER = 1 << 21  # ratings that are shuffled among themselves: 25 MB
 def on_host(ratings: Ratings, num_users: int, num_items: int) -> Data:
     """Ratings for `streamed_map`: arrays in memory or in files; values may be `Coded`."""
     counts = (count_rows(ratings.user, num_users), count_rows(ratings.item, num_items))
-    return Data(ratings, (), (), *(jnp.asarray(count, jnp.int32) for count in counts))
+    return Data(ratings, NO_ROWS, NO_ROWS, *(jnp.asarray(count, jnp.int32) for count in counts))
 
 
 def streamed_map(
@@ -45,8 +47,8 @@ def streamed_map(
     """
 
     def init(key, data: Data) -> State:
-        params = start(key, prior, terms, mu, data, START_SCALE)
-        return State(params, prior, optimizer.init((params.user, params.item)))
+        params = initial_params(key, prior, terms, mu, data, START_SCALE)
+        return State(params, prior, optimizer.init(Sides(params.user, params.item)))
 
     def step(key, state: State, data: Data) -> tuple[State, Info]:
         ratings = _ratings(data)

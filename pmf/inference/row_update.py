@@ -13,14 +13,13 @@ is its mode for noise = 0 (ALS) and a draw from it for noise ~ N(0, I) (Gibbs). 
 a row are updated jointly.
 """
 
-import jax
+from typing import NamedTuple, Protocol, runtime_checkable
+
 import jax.numpy as jnp
 from jax.lax.linalg import cholesky, triangular_solve
-from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float
 
-from pmf.model.density import joined, parted
-from pmf.types import CSR, Gaussian, Rows, Sharded, Side
+from pmf.types import Gaussian, Side
 
 
 def design(other: Side, mu: Float[Array, ""], num_bias: int) -> Float[Array, "n1 d1"]:
@@ -74,6 +73,35 @@ def solve_rows(
     return triangular_solve(L, z + noise[:, None], left_side=False, lower=True)[:, 0]
 
 
+class Update(NamedTuple):
+    """What all rows of a side are updated by, but their ratings."""
+
+    noise: Float[Array, "#n d"]  # one row serves all
+    prior: Gaussian
+    tau: Float[Array, ""]
+    mu: Float[Array, ""]
+    side: Side
+    other: Side
+
+    @property
+    def table(self) -> Float[Array, "n1 d1"]:
+        """What cells gather from, see `design`."""
+        return design(self.other, self.mu, self.side.bias.shape[-1])
+
+    @property
+    def weight(self) -> Float[Array, " n"]:
+        """Each row's weight of the prior's precision."""
+        return jnp.broadcast_to(self.prior.weight, (self.side.factor.shape[0],))
+
+
+@runtime_checkable
+class Layout(Protocol):
+    """One side's ratings by rows, in the order that its own update works in."""
+
+    def update(self, given: Update) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
+        """The new rows w, and each row's squared error at them."""
+
+
 def half_sweep(
     noise: Float[Array, "#n d"],
     prior: Gaussian,
@@ -81,69 +109,11 @@ def half_sweep(
     mu: Float[Array, ""],
     side: Side,
     other: Side,
-    rows: tuple[Rows, ...] | CSR | Sharded,
+    rows: Layout,
 ) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
     """Update every row of `side` given `other`; one row of `noise` serves all.
 
     Returns the new rows w and each row's squared error at them. The error costs one product with
     the panel already in cache; from it come the log posterior and the draw of tau for nothing.
-    Compressed rows go through the fused CPU kernel, which is tested equal to the blocks.
     """
-    if isinstance(rows, Sharded):
-        return _half_sweep_on_mesh(noise, prior, tau, mu, side, other, rows)
-    n, d = side.factor.shape[0], noise.shape[-1]
-    table = design(other, mu, side.bias.shape[-1])
-    weight = jnp.broadcast_to(prior.weight, (n,))
-    if isinstance(rows, CSR):
-        from pmf.inference.fused.xla_call import update_rows  # loads numba, an optional dependency
-
-        return update_rows(rows, table, prior.precision, shift(prior), weight, noise, tau)
-    noise = jnp.broadcast_to(noise, (n, d))
-
-    def update_chunk(carry, chunk: Rows):
-        w, error = carry
-        panel = table.at[chunk.col].get(mode="promise_in_bounds")
-        x, y = panel[..., :d], chunk.value - panel[..., d]
-        row = jnp.minimum(chunk.row, n - 1)  # a padding row computes something and is dropped
-        own = prior if prior.mean.ndim == 1 else prior._replace(mean=prior.mean[row])
-        P, h = potentials(x, y, own, weight[row], tau)
-        new = solve_rows(P, h, noise[row])
-        residual = y - jnp.einsum("bwk,bk->bw", x, new, precision="highest")
-        w = w.at[chunk.row].set(new, mode="drop")
-        error = error.at[chunk.row].set(jnp.sum(residual**2, -1), mode="drop")
-        return (w, error), None
-
-    carry = joined(side), jnp.zeros(n, noise.dtype)
-    for block in rows:
-        carry, _ = jax.lax.scan(update_chunk, carry, block)
-    return carry
-
-
-def _half_sweep_on_mesh(noise, prior: Gaussian, tau, mu, side: Side, other: Side, sharded: Sharded):
-    """`half_sweep` of each device's own rows.
-
-    All that travels is one all-gather of the other side's rows.
-    """
-    mesh, (n, rank) = sharded.mesh, side.factor.shape
-    (axis,) = mesh.axis_names
-
-    def own_rows(noise, mean, weight, w, other, precision, tau, mu, blocks):
-        everyones = jax.lax.all_gather(other, axis, tiled=True)
-        prior, sides = Gaussian(mean, precision, weight), (parted(w, rank), parted(everyones, rank))
-        return half_sweep(noise, prior, tau, mu, *sides, blocks)
-
-    def filled(x, value=0.0):  # up to equal shares; the added rows are cut off again below
-        fill = [(0, -len(x) % mesh.size)] + [(0, 0)] * (x.ndim - 1)
-        return jnp.pad(x, fill, constant_values=value)
-
-    rows, whole = PartitionSpec(axis), PartitionSpec()
-    mean_spec = whole if prior.mean.ndim == 1 else rows
-    specs = rows, mean_spec, rows, rows, rows, whole, whole, whole, rows
-    # half_sweep does not annotate which of its values differ between devices: no check of it.
-    mapped = jax.shard_map(own_rows, mesh=mesh, in_specs=specs, out_specs=rows, check_vma=False)
-    weight = filled(jnp.broadcast_to(prior.weight, (n,)), 1.0)
-    noise = jnp.broadcast_to(noise, (n, noise.shape[-1]))
-    mean = prior.mean if prior.mean.ndim == 1 else filled(prior.mean)
-    tables = filled(noise), mean, weight, filled(joined(side)), filled(joined(other))
-    w, error = mapped(*tables, prior.precision, tau, mu, sharded.blocks)
-    return w[:n], error[:n]
+    return rows.update(Update(noise, prior, tau, mu, side, other))

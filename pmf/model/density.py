@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Int, Key, Num
 
-from pmf.types import Array, Data, Gaussian, Params, Prior, Ratings, Side, Terms
+from pmf.types import Array, Gaussian, Params, Prior, Ratings, Side, Terms
 
 LOG_2PI = 1.8378770664093453
 
@@ -24,7 +24,7 @@ def joined(side: Side) -> Float[Array, "*s d"]:
     return jnp.concatenate([side.factor, side.bias], axis=-1)
 
 
-def parted(w: Float[Array, "*s d"], rank: int) -> Side:
+def split_row(w: Float[Array, "*s d"], rank: int) -> Side:
     """The inverse of `joined`: the first `rank` columns are the factors."""
     return Side(w[..., :rank], w[..., rank:])
 
@@ -89,8 +89,8 @@ def sample_params(
     """theta from the prior, for `users` and `items` rows."""
     key_user, key_item = jax.random.split(key)
     return Params(
-        parted(sample_gaussian(key_user, prior.user, users), terms.rank),
-        parted(sample_gaussian(key_item, prior.item, items), terms.rank),
+        split_row(sample_gaussian(key_user, prior.user, users), terms.rank),
+        split_row(sample_gaussian(key_item, prior.item, items), terms.rank),
         mu,
     )
 
@@ -105,30 +105,6 @@ def row_noise(
     n, d = shape
     keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(n) if row is None else row)
     return jax.vmap(lambda key: jax.random.normal(key, (d,), dtype))(keys)
-
-
-def start(
-    key: Key[Array, ""], prior: Prior, terms: Terms, mu: float, data: Data, scale: float
-) -> Params:
-    """Where inference begins: factors N(0, scale^2), biases 0; unrated rows at the prior mean.
-
-    A row without ratings starts at its mode, so a gradient method leaves it there.
-    """
-    key_user, key_item = jax.random.split(key)
-
-    dtype = prior.tau.dtype
-
-    def side(key, gaussian: Gaussian, bias: bool, count, row) -> Side:
-        n = count.shape[0]
-        factor = scale * row_noise(key, row, (n, terms.rank), dtype)
-        w = joined(Side(factor, jnp.zeros((n, int(bias)), dtype)))
-        return parted(jnp.where(count[:, None] > 0, w, gaussian.mean), terms.rank)
-
-    return Params(
-        side(key_user, prior.user, terms.user_bias, data.user_count, data.user_row),
-        side(key_item, prior.item, terms.item_bias, data.item_count, data.item_row),
-        jnp.asarray(mu, dtype),
-    )
 
 
 def simulate(

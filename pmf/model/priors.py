@@ -11,13 +11,13 @@ The mode depends on the ridges alone; tau scales the log posterior.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax.numpy as jnp
 import numpy as np
 
 from pmf.errors import InputError
-from pmf.types import Data, Gaussian, Prior, Terms
+from pmf.types import Array, Gaussian, Prior, Terms
 
 
 class Ridge(NamedTuple):
@@ -27,6 +27,16 @@ class Ridge(NamedTuple):
     item_factor: float
     user_bias: float
     item_bias: float
+
+
+class RatingCounts(Protocol):
+    """Anything that knows each row's number of ratings, as `pmf.inference.layout.Data` does."""
+
+    @property
+    def user_count(self) -> Array: ...
+
+    @property
+    def item_count(self) -> Array: ...
 
 
 @dataclass(frozen=True)
@@ -57,7 +67,7 @@ class IsotropicPrior:
         precisions = self.user_factor, self.item_factor, self.user_bias, self.item_bias
         return Ridge(*(precision / self.tau for precision in precisions))
 
-    def build(self, terms: Terms, data: Data, dtype=jnp.float32) -> Prior:
+    def build(self, terms: Terms, data: RatingCounts, dtype=jnp.float32) -> Prior:
         """The prior as arrays for these ratings; its dtype is that of the whole inference."""
 
         def side(factor: float, bias: float, exponent: float, has_bias: bool, count) -> Gaussian:

@@ -15,8 +15,10 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from pmf.data.row_numbers import RowNumbers
 from pmf.errors import InputError
-from pmf.inference.layout import blocks, room
-from pmf.types import Data, Ratings, Sharded
+from pmf.inference.blocks import blocks, capacity
+from pmf.inference.layout import NO_ROWS, Data
+from pmf.parallel.sharded_rows import Sharded
+from pmf.types import Ratings
 
 AXIS = "rows"
 
@@ -39,8 +41,8 @@ def device_mesh(devices: int | str) -> Mesh:
 
 
 @dataclass(frozen=True)
-class Deal:
-    """One side's rows dealt to devices."""
+class RowAssignment:
+    """Which device has which of one side's rows."""
 
     count: np.ndarray  # (n,): the ratings of each row, in the original order
     place: np.ndarray  # (n,): where each row went; all places below n are taken
@@ -63,8 +65,8 @@ class Deal:
         return self.place[row] // self.share
 
 
-def deal(count: np.ndarray, num_devices: int) -> Deal:
-    """Rows in descending order of their ratings, dealt forth and back over the devices.
+def assign_rows(count: np.ndarray, num_devices: int) -> RowAssignment:
+    """Rows in descending order of their ratings, given to devices 0, 1, 2, 2, 1, 0, 0, 1, ...
 
     Two devices with equally many rows differ by no more ratings than the largest row has; the last
     devices may have fewer rows.
@@ -75,9 +77,9 @@ def deal(count: np.ndarray, num_devices: int) -> Deal:
     device = np.where(turn % 2, num_devices - 1 - seat, seat)
     place = device * share + turn
     place = place[place < n]  # the last devices go without the lightest rows
-    dealt = np.empty(n, np.int32)
-    dealt[np.argsort(-count, kind="stable")] = place
-    return Deal(count, dealt, share)
+    assigned = np.empty(n, np.int32)
+    assigned[np.argsort(-count, kind="stable")] = place
+    return RowAssignment(count, assigned, share)
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,8 @@ class Placement:
     """Where every row of both sides is."""
 
     mesh: Mesh
-    user: Deal
-    item: Deal
+    user: RowAssignment
+    item: RowAssignment
     numbers: RowNumbers
 
     def placed(self, ratings: Ratings) -> Ratings:
@@ -104,7 +106,7 @@ def place(
 
     Rows draw by `numbers`, or by the original ones.
     """
-    user, item = deal(user_count, mesh.size), deal(item_count, mesh.size)
+    user, item = (assign_rows(count, mesh.size) for count in (user_count, item_count))
     return Placement(mesh, user, item, numbers or RowNumbers(user.original, item.original))
 
 
@@ -138,7 +140,7 @@ def flat_on_mesh(placement: Placement, ratings: Ratings, start: int = 0) -> Data
     """
     mesh, n = placement.mesh, int(placement.user.count.sum())
     arrays = (_cut(mesh, np.asarray(x), n, start) for x in placement.placed(ratings))
-    return _data(placement, Ratings(*arrays), (), ())
+    return _data(placement, Ratings(*arrays), NO_ROWS, NO_ROWS)
 
 
 def _data(placement: Placement, ratings, by_user, by_item) -> Data:
@@ -162,9 +164,11 @@ def _cut(mesh: Mesh, x: np.ndarray, n: int, start: int = 0) -> jax.Array:
     return jax.make_array_from_callback((share * mesh.size,), sharding, part)
 
 
-def _sharded(mesh: Mesh, row, col, value, rows: Deal, cols: Deal, rank: int) -> Sharded:
+def _sharded(
+    mesh: Mesh, row, col, value, rows: RowAssignment, cols: RowAssignment, rank: int
+) -> Sharded:
     """Every device's own layout, all of the same shapes, joined along their first axes."""
-    space, num_cols = _common_space(rows, mesh.size), cols.share * mesh.size
+    most_rows, num_cols = _common_capacity(rows, mesh.size), cols.share * mesh.size
     owner = row // rows.share
     order = np.argsort(owner, kind="stable")
     parts = []
@@ -172,7 +176,7 @@ def _sharded(mesh: Mesh, row, col, value, rows: Deal, cols: Deal, rank: int) -> 
         own = order[slice(*np.searchsorted(owner, [k, k + 1], sorter=order))]
         local = row[own] - k * rows.share, col[own], value[own]
         with jax.default_device(mesh.devices[k]):
-            parts.append(blocks(*local, rows.share, num_cols, rank, space=space))
+            parts.append(blocks(*local, rows.share, num_cols, rank, rows_by_width=most_rows))
     sharding = NamedSharding(mesh, PartitionSpec(AXIS))
 
     def join(*arrays: jax.Array) -> jax.Array:
@@ -186,11 +190,11 @@ def _sharded(mesh: Mesh, row, col, value, rows: Deal, cols: Deal, rank: int) -> 
     return Sharded(jax.tree.map(join, *parts), mesh)
 
 
-def _common_space(rows: Deal, num_devices: int) -> dict[int, int]:
-    """Room for the rows of any one device: of each width, the most that one has."""
+def _common_capacity(rows: RowAssignment, num_devices: int) -> dict[int, int]:
+    """For each width, the most rows that any one device has of it."""
     degree = np.zeros(num_devices * rows.share, np.int64)
     degree[rows.place] = rows.count
-    ladder = list(room(degree, int(degree.sum())))
+    ladder = list(capacity(degree, int(degree.sum())))
     level = np.searchsorted(ladder, degree).reshape(num_devices, rows.share)
     most = np.max([np.bincount(own, minlength=len(ladder)) for own in level], axis=0)
     return dict(zip(ladder, most.tolist(), strict=True))

@@ -5,7 +5,7 @@
     scanned, part = read_part("ratings/")  # a folder of Parquet files that every process sees
     users, items = len(scanned.users), len(scanned.items)
     placement, data = rows_from_parts(part, users, items, rank, mesh)
-    algorithm = on_mesh(build, data, cut_of(build, placement))
+    algorithm = on_mesh(build, data, shard_spec(build, placement))
 
 `part` is any part of the ratings: together the processes hold each rating once. Every process runs
 the same program with the same seed; NumPy results are the same in all of them.
@@ -19,8 +19,9 @@ from jax.experimental.multihost_utils import process_allgather
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from pmf.data.readers.parquet_stream import Scan, encoded_blocks, scan
+from pmf.inference.layout import Data
 from pmf.parallel.placement import Placement, flat_on_mesh, own_devices, place, rows_on_mesh
-from pmf.types import Data, Ratings
+from pmf.types import Ratings
 
 PROCESS = "process"
 

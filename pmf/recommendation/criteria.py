@@ -14,7 +14,7 @@ from pmf.errors import InputError
 from pmf.estimators.base import Model, stored
 from pmf.estimators.new_users import Folded
 from pmf.fitting.fit import Fitted
-from pmf.model.density import parted
+from pmf.model.density import split_row
 from pmf.recommendation.scores import Score, item_table, products, scorer, user_table
 from pmf.types import Params
 
@@ -45,7 +45,7 @@ def expected_users(fitted: Fitted, rows: np.ndarray) -> np.ndarray:
     table = user_table(draws.user, rows)
     strangers = rows == len(fitted.users)
     if strangers.any():
-        mean = parted(np.asarray(prior.mean)[:, None], draws.user.factor.shape[-1])
+        mean = split_row(np.asarray(prior.mean)[:, None], draws.user.factor.shape[-1])
         table[strangers] = user_table(mean, np.zeros(1, int))
     return table
 

@@ -20,8 +20,8 @@ from pmf.data.features import item_features
 from pmf.data.ids import Ids
 from pmf.errors import InputError
 from pmf.inference.content import State, content, marginal_noise, posterior_variance
-from pmf.inference.layout import by_rows
-from pmf.types import Data, Ratings, Terms
+from pmf.inference.layout import Data, by_rows
+from pmf.types import Ratings, Terms
 from tests.helpers.planted import FEATURES, ITEMS, MOVIES, agreement, planted_frame
 
 TAGS = pd.DataFrame(

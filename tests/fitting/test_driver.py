@@ -12,7 +12,8 @@ from pmf.errors import NotFiniteError
 from pmf.fitting.driver import run
 from pmf.fitting.schedule import Schedule
 from pmf.inference.als import als
-from pmf.types import Algorithm, Gaussian, Params, Prior, Side, Terms
+from pmf.inference.base import Algorithm
+from pmf.types import Gaussian, Params, Prior, Side, Terms
 from tests.helpers.problems import random_prior, small_data, small_ratings
 
 

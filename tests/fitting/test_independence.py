@@ -16,11 +16,12 @@ from pmf.data.synthetic import from_model
 from pmf.fitting.driver import run
 from pmf.fitting.schedule import Schedule
 from pmf.inference import gibbs
+from pmf.inference.base import Algorithm
 from pmf.inference.layout import by_rows
 from pmf.model import hyperpriors
 from pmf.model.density import row_noise, sample_params
 from pmf.model.hyperpriors import Gamma, NormalWishart
-from pmf.types import Algorithm, Gaussian, Params, Prior, Ratings, Side, Terms
+from pmf.types import Gaussian, Params, Prior, Ratings, Side, Terms
 from tests.helpers.problems import random_prior, small_data
 
 N = 2000  # numbers a column

@@ -8,10 +8,12 @@ import pandas as pd
 
 from pmf import IsotropicPrior
 from pmf.inference.als import als
+from pmf.inference.base import Algorithm
 from pmf.inference.gibbs import Hyperprior, gibbs
+from pmf.inference.layout import Data
 from pmf.inference.map import gradient_map
 from pmf.model.hyperpriors import Gamma, NormalWishart
-from pmf.types import Algorithm, Data, Gaussian, Prior, Ratings, Terms
+from pmf.types import Gaussian, Prior, Ratings, Terms
 
 TERMS = Terms(3)
 MU = 3.4

@@ -4,9 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pmf.inference.layout import by_rows
+from pmf.inference.base import Algorithm
+from pmf.inference.layout import Data, by_rows
 from pmf.model.density import sample_params
-from pmf.types import Algorithm, Data, Gaussian, Params, Prior, Ratings, Terms
+from pmf.types import Gaussian, Params, Prior, Ratings, Terms
 
 USERS, ITEMS = 9, 8  # the last user and the last item have no rating
 ALL_TERMS = [Terms(k, b, c) for k in (0, 3) for b in (False, True) for c in (False, True)]

@@ -6,6 +6,7 @@ words, by the layout of XLA's C interface (xla/ffi/api/c_api.h, version 0.1 and 
 
 import ctypes
 from functools import cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,8 @@ from numba import carray, cfunc, njit, types
 from numba.extending import intrinsic
 
 from pmf.inference.fused.kernel import padded, sweep
-from pmf.types import CSR
+from pmf.inference.row_update import shift
+from pmf.types import Gaussian
 
 # Words of XLA_FFI_CallFrame, _Extension_Base, _Metadata_Extension, _Metadata and _Buffer.
 FRAME_EXTENSION, FRAME_ARGUMENTS, FRAME_RESULTS = 1, 9, 14
@@ -113,32 +115,30 @@ _KEPT: list = []  # handlers own the code that XLA calls
 
 
 def update_rows(
-    rows: CSR,
+    rows: Any,
     table: Float[Array, "n1 d1"],
-    precision: Float[Array, "d d"],
-    shift: Float[Array, "*n d"],
     weight: Float[Array, " n"],
     noise: Float[Array, "#n d"],
+    prior: Gaussian,
     tau: Float[Array, ""],
 ) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
-    """`pmf.inference.row_update.half_sweep` of compressed rows, from the table that it gathers
-    from.
+    """The new rows and their squared errors, of compressed `rows` (`pmf.inference.fused.layout`).
 
-    `table` has (x, mu + c) in its rows and zeros in the last; `shift` is precision times mean,
-    of all rows or of each.
+    `table` has (x, mu + c) in its rows and zeros in the last; `weight` is each row's of the prior.
     """
+    mean_shift = shift(prior)
     n, d = len(weight), noise.shape[-1]
     scale = jnp.sqrt(tau)
     height, width = padded(d, table.dtype.itemsize)
     sign = jnp.where(jnp.arange(d + 1) < d, scale, -scale)  # y = r - (mu + c)
     signed = jnp.pad(sign * table, ((0, 0), (0, width - d - 1)))
-    prior = jnp.pad(precision, ((0, height - d), (0, width - d)))
+    precision = jnp.pad(prior.precision, ((0, height - d), (0, width - d)))
     result = jax.ShapeDtypeStruct((n, d), noise.dtype), jax.ShapeDtypeStruct((n,), noise.dtype)
     target = _target(noise.dtype.type, rows.value.dtype.type)
     call = jax.ffi.ffi_call(target, result, vmap_method="sequential")
     threads = np.full(1, numba.get_num_threads(), np.int32)
     w, error = call(
         threads, rows.start, rows.col, rows.value, rows.share, rows.levels,
-        signed, prior, jnp.atleast_2d(shift), weight, noise, scale[None],
+        signed, precision, jnp.atleast_2d(mean_shift), weight, noise, scale[None],
     )  # fmt: skip
     return w, error / tau
