@@ -4,7 +4,8 @@ All are `NamedTuple`s of arrays, hence pytrees: they stack under `vmap`, shard, 
 without registration.
 """
 
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 import jax
 import numpy as np
@@ -69,3 +70,20 @@ class Prior(NamedTuple):
     tau: Float[Array, ""]
     user: Gaussian
     item: Gaussian
+
+
+Class = TypeVar("Class", bound=type[Any])
+
+
+def by_identity(cls: Class) -> Class:
+    """A decorator of tuples of frames or arrays, which have no truth value: each equals itself
+    alone, and has a hash.
+    """
+    own: dict[str, Callable] = {
+        "__eq__": lambda self, other: self is other,
+        "__ne__": lambda self, other: self is not other,
+        "__hash__": lambda self: id(self),
+    }
+    for name, method in own.items():
+        setattr(cls, name, method)
+    return cls

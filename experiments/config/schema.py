@@ -10,7 +10,7 @@
     [model]                         the system's settings; of "pmf", `pmf.fitting.settings.Settings`
     [tuning]                        `TuningConfig`; without it nothing is searched here
     [ranking]                       `RankingConfig`; with it each run also ranks all items
-    [comparison]                    `ComparisonConfig`: which arms the others are compared with
+    [comparison]                    `config.comparison`: which arms the others are compared with
     [arm.NAME]                      settings merged over [model]; each arm runs over the whole grid
 
 A list is expanded into a grid wherever it stands.
@@ -33,6 +33,7 @@ from pydantic import (
 )
 
 from experiments.config import document
+from experiments.config.comparison import Compared, ComparisonConfig, check_arms, check_lists
 from experiments.config.document import Tree
 from experiments.config.grid import Axes, axes_of, count_of, override, points_of, samples_of
 from experiments.config.located import locate
@@ -42,14 +43,12 @@ from experiments.systems.registry import system_named
 from pmf.data.readers.reading import Reading
 from pmf.data.times import moment
 from pmf.errors import InputError
-from pmf.evaluate.compare import metric_named
 from pmf.fitting.settings import describe
 
 FROZEN = ConfigDict(frozen=True, extra="forbid")
 SECTIONS = ("about", "data", "reading", "columns", "unit", "system", "split", "model", "tuning",
             "ranking", "comparison", "arm")  # fmt: skip
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-WHOLE_LISTS = ("map", "mrr")  # metrics of lists that are not cut off after k items
 MOST_RUNS = 10_000  # of an experiment; a larger grid is a slip
 
 
@@ -111,25 +110,6 @@ class RankingConfig(BaseModel):
 
     k: Annotated[int, Field(ge=1)] = 10  # the length of a list
     relevant: float = 4.0  # a test item is relevant from this rating on
-
-
-class ComparisonConfig(BaseModel):
-    """Paired comparisons of arms over users, by `pmf.evaluate.compare`."""
-
-    model_config = FROZEN
-
-    references: Annotated[tuple[str, ...], Field(min_length=1)]  # arms that all are held against
-    metrics: Annotated[tuple[str, ...], Field(min_length=1)] = ("rmse",)
-
-    @field_validator("metrics")
-    @classmethod
-    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        for name in names:
-            try:
-                metric_named(name)
-            except InputError as error:
-                raise ValueError(str(error)) from error
-        return names
 
 
 class RunConfig(BaseModel):
@@ -237,6 +217,9 @@ def expand(grid: Grid) -> Experiment:
     runs = tuple(grid.resolved(points_of))
     if len({run.model_dump_json() for run in runs}) != len(runs):
         raise InputError(f"{grid.path}: a list names the same value twice")
+    if grid.comparison is not None:
+        arms = (Compared(run.arm, system_named(run.system), run.model) for run in runs)
+        check_arms(grid.comparison, arms, grid.path)
     return Experiment(
         name=grid.path.stem, about=grid.about, runs=runs, comparison=grid.comparison, unit=grid.unit
     )
@@ -251,27 +234,10 @@ def _comparison(tree: Tree, path: Path) -> ComparisonConfig | None:
     for name in comparison.references:
         if name not in arms:
             raise InputError(f"{path}: comparison.references: {name!r}: {_hint(name, arms)}")
-    for name in comparison.metrics:
-        _check_ranked(name, tree.get("ranking"), path)
+    ranking = tree.get("ranking")
+    k = [] if ranking is None else ranking.get("k", RankingConfig().k)
+    check_lists(comparison, k if isinstance(k, list) else [k], path)
     return comparison
-
-
-def _check_ranked(name: str, ranking: Tree | None, path: Path) -> None:
-    """Raise `InputError` where a metric of lists is asked for that no run would have."""
-    base, at, cutoff = name.partition("@")
-    if metric_named(name).over != "users":
-        if at:
-            raise InputError(
-                f"{path}: comparison.metrics: {name}: a score of ratings has no @{cutoff}"
-            )
-        return
-    if ranking is None:
-        raise InputError(f"{path}: comparison.metrics: {name}: it needs the section [ranking]")
-    k = ranking.get("k", RankingConfig().k)
-    lengths = k if isinstance(k, list) else [k]
-    known = [base] if base in WHOLE_LISTS else [f"{base}@{one}" for one in lengths]
-    if name not in known:
-        raise InputError(f"{path}: comparison.metrics: {name}: [ranking] gives {', '.join(known)}")
 
 
 def _unit(tree: Tree, path: Path) -> str:

@@ -19,19 +19,22 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
+from experiments.config.identity import Point, fields_of
 from experiments.config.schema import Experiment
 from experiments.runs.folders import IDS, manifest_of, read_table
-from experiments.config.identity import Point, fields_of
 from experiments.runs.tune import Found
 from pmf.data.canonical import canonical
 from pmf.errors import InputError
+from pmf.evaluate.metrics import summed, user_sums
 from pmf.evaluate.scores import LEVELS
 
 MOST_STEPS = 30
 EACH_RUN = {"calibration": len(LEVELS), "pit": 20}  # rows of a run that has any
 
 Tables = dict[str, pd.DataFrame]
+Read = Callable[[Path], pd.DataFrame]
 Compare = Callable[[pd.DataFrame], pd.DataFrame]  # `user_errors` to a table of comparisons
 
 
@@ -70,10 +73,26 @@ def collect(
 def user_errors(points: list[Point], folder: Path) -> pd.DataFrame:
     """Each user's sums of errors in each run, with the run's fields: what pairs of arms share.
 
-    Columns `id, user_id, n`, the sums of `pmf.evaluate.scores.user_sums`, and those of `runs`.
+    Columns `id`, those of `runs`, `user_id, n` and the sums of `pmf.evaluate.metrics.user_sums`. A
+    run that predicted nothing has one line, without a user.
     """
     fields = pd.DataFrame([{"id": point.id, **fields_of(point.config)} for point in points])
-    return _stacked(points, folder, "users").merge(fields, on="id", validate="many_to_one")
+    users = _stacked(points, folder, "users", _user_lines)
+    if set(fields["id"]) - set(users["id"]):
+        users = users.astype({"user_id": object})  # whole numbers stay whole beside nothing
+    return fields.merge(users, "left", "id", validate="one_to_many")
+
+
+def _user_lines(path: Path) -> pd.DataFrame:
+    """A run's users. Sums of metrics that the run is older than are made from its predictions."""
+    table, source = read_table(path), path.with_name("predictions.parquet")
+    lacking = set(summed("variance" in pq.read_schema(source).names)) - set(table)
+    if not lacking:
+        return table
+    made = pd.read_parquet(source)
+    arrays = (made[x].to_numpy() if x in made else None for x in ("rating", "mean", "variance"))
+    sums = user_sums(made["user_id"].to_numpy(), *arrays)
+    return table.assign(**{column: sums[column].to_numpy() for column in sorted(lacking)})
 
 
 def _line(point: Point, run: Path) -> dict:
@@ -89,13 +108,13 @@ def _line(point: Point, run: Path) -> dict:
     return {"id": point.id, **fields_of(point.config), **tuned, "error": facts["error"]}
 
 
-def _stacked(points: list[Point], folder: Path, name: str) -> pd.DataFrame:
+def _stacked(points: list[Point], folder: Path, name: str, read: Read = read_table) -> pd.DataFrame:
     """One file of all runs that have it, under one another, `id` first."""
     parts = {}
     for point in points:
         path = folder / point.id / f"{name}.csv"
         if path.is_file():
-            parts[point.id] = read_table(path)
+            parts[point.id] = read(path)
     if not parts:
         return pd.DataFrame(columns=["id"])
     table = pd.concat(parts, names=["id"]).reset_index("id")

@@ -56,7 +56,7 @@ def fit_and_predict(
         "log_posterior": fit.log_posterior,
         "stopped": fit.stopped,
     }
-    rank = partial(ranked, model) if settings.store_draws else None
+    rank = partial(ranked, model) if ranks(settings) else None
     items = item_map(model.require_fitted(), dataset.items) if settings.method != "gibbs" else None
     told = trace_of(model.records), costs, rank, model.noise, items, facts
     return Outcome(*model.heldout_prediction, *told)
@@ -145,4 +145,11 @@ def spread_of(train: pd.DataFrame) -> float:
     return float(np.std(train["rating"].to_numpy(np.float64))) or 1.0
 
 
-SYSTEM = System(Settings, fit_and_predict, space=space, for_trials=for_trials, tuned=tuned)
+def ranks(settings: Settings) -> bool:
+    """Whether items can be ranked: by draws that are kept."""
+    return settings.store_draws
+
+
+SYSTEM = System(
+    Settings, fit_and_predict, space=space, for_trials=for_trials, tuned=tuned, ranks=ranks
+)

@@ -11,19 +11,13 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from paper_figures.figures.estimates import over_folds
 from paper_figures.figures.runs import of_metric, unit, who
 from paper_figures.figures.style import COLUMN, WIDE, looks, marked
-
-LABELS = {
-    "rmse": "Held-out RMSE ({unit})",
-    "log_density": "Log density (nats a rating)",
-    "ndcg@10": "NDCG@10",
-    "crps": "CRPS ({unit})",
-    "mae": "Held-out MAE ({unit})",
-}
+from pmf.evaluate.metrics import label, metric_named
 
 
 def metric_label(metric: str, table: pd.DataFrame) -> str:
     """An axis label, in the unit of the table's ratings."""
-    return LABELS.get(metric, metric).replace("{unit}", unit(table))
+    before = "Held-out " if metric_named(metric).of_rating else ""
+    return before + label(metric, unit(table))
 
 
 def metrics_in(table: pd.DataFrame, wanted: Sequence[str]) -> list[str]:

@@ -11,7 +11,6 @@ from pmf.errors import InputError
 from pmf.io.atomic import replacing
 
 BEGIN, END = "<!-- from the results tables: begin -->", "<!-- from the results tables: end -->"
-SHOWN = ("rmse", "mae", "log_density", "crps", "coverage_90", "ndcg@10", "fit_seconds")
 DPI = 170  # on a page; the PDFs are for print
 
 
@@ -49,7 +48,7 @@ def chapter(name: str, tables: Tables, pictures: dict) -> str:
     lines += [f"- {sentence}" for sentence in about.findings(tables)] + [""]
     for path, module in pictures.items():
         lines += [f"![{module.TITLE}]({path})", "", f"*{module.TITLE}.* {module.CAPTION}", ""]
-    return "\n".join([*lines, markdown(scores_grid(tables, SHOWN)), ""])
+    return "\n".join([*lines, markdown(scores_grid(tables)), ""])
 
 
 def shrink(path: Path) -> None:

@@ -23,8 +23,6 @@ from paper_figures.report.tables import comparisons_grid, html, run_ids, scores_
 from pmf.errors import InputError
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
-SHOWN = ("rmse", "log_density", "coverage_90", "ndcg@10", "fit_seconds", "sweep_seconds",
-         "peak_bytes")  # fmt: skip
 DATA = {
     "": "synthetic ratings in the shape of MovieLens 25M",
     "ml-small-2016": "MovieLens latest-small of September 2016, bundled with the package",
@@ -103,7 +101,7 @@ def one_section(name: str, tables: Tables) -> dict[str, Any]:
         "findings": about.findings(tables),
         "protocol": protocol(tables),
         "figures": [picture(draw(tables, one), one) for one in suiting(tables).values()],
-        "scores": html(scores_grid(tables, SHOWN)),
+        "scores": html(scores_grid(tables)),
         "comparisons": html(comparisons) if comparisons else "",
         "runs": html(run_ids(tables)),
     }

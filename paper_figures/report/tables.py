@@ -1,6 +1,5 @@
 """Results as tables for a paper: Markdown, LaTeX and HTML from the same cells."""
 
-from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
@@ -12,30 +11,12 @@ from paper_figures.figures.ablation import settings as apart
 from paper_figures.figures.ablation import word
 from paper_figures.figures.estimates import FEWEST, LEVEL, over_folds, units
 from paper_figures.figures.runs import METHODS, of_metric, varying, who
+from pmf.evaluate.metrics import MORE, heading, metric_named, shown_of
 from pmf.io.atomic import replacing
 
 Tables = dict[str, pd.DataFrame]
 
 
-class Column(NamedTuple):
-    title: str
-    form: str
-    best: float | None  # the value that is best; None: no best
-
-
-METRICS = {
-    "rmse": Column("RMSE", "{:.4f}", -np.inf),
-    "mae": Column("MAE", "{:.4f}", -np.inf),
-    "log_density": Column("log density", "{:.4f}", np.inf),
-    "crps": Column("CRPS", "{:.4f}", -np.inf),
-    "coverage_90": Column("90 % coverage", "{:.1%}", 0.9),
-    "ndcg@10": Column("NDCG@10", "{:.4f}", np.inf),
-    "recall@10": Column("recall@10", "{:.4f}", np.inf),
-    "fit_seconds": Column("fit (s)", "{:.2f}", None),
-    "search_seconds": Column("search (s)", "{:.1f}", None),
-    "sweep_seconds": Column("sweep (s)", "{:.4g}", None),
-    "peak_bytes": Column("memory (bytes)", "{:.3g}", None),
-}
 REPEATED = {
     "split.fold": "folds",
     "split.seed": "random splits",
@@ -59,7 +40,7 @@ class Grid(NamedTuple):
     note: str = ""
 
 
-def scores_grid(tables: Tables, wanted: Sequence[str] = tuple(METRICS)) -> Grid:
+def scores_grid(tables: Tables) -> Grid:
     """A line a system and setting: means over repetitions, the best in bold.
 
     With ± and half the width of the interval where that says something; the note says over what.
@@ -70,12 +51,12 @@ def scores_grid(tables: Tables, wanted: Sequence[str] = tuple(METRICS)) -> Grid:
     extra = [name for name in varying(scores) if not name.startswith("tuned")]
     always = [] if "model.rank" in extra or "model.rank" not in scores else ["model.rank"]
     keys = ["who", *always, *extra]
-    metrics = [metric for metric in wanted if (scores["metric"] == metric).any()]
+    metrics = shown_of(scores["metric"].dropna())
     lines = scores[keys].drop_duplicates().reset_index(drop=True)
     columns = [_column(of_metric(scores, metric), keys, lines, metric) for metric in metrics]
     against = _against(tables, scores, keys, lines)
     header = ["system", *(_title(key) for key in keys[1:]),
-              *(METRICS[metric].title for metric in metrics)]  # fmt: skip
+              *map(heading, metrics)]  # fmt: skip
     words = lines.map(lambda value: Cell(word(value))).to_numpy().tolist()
     rows = [[*line, *(column[j] for column in columns)] for j, line in enumerate(words)]
     if against is not None:
@@ -102,13 +83,13 @@ def _title(key: str) -> str:
 
 
 def _column(rows: pd.DataFrame, keys: list[str], lines: pd.DataFrame, metric: str) -> list[Cell]:
-    column = METRICS[metric]
+    column = metric_named(metric)
     found = lines.merge(over_folds(rows, keys), "left", on=keys)
     split = [key for key in keys if key.startswith(("data", "split."))]
     groups = found[split].astype(str).agg(" ".join, axis=1) if split else pd.Series("", found.index)
     best = set()
     if column.best is not None:
-        badness = -found["mean"] if column.best == np.inf else found["mean"]
+        badness = -found["mean"] if column.best == MORE else found["mean"]
         if np.isfinite(column.best):
             badness = (found["mean"] - column.best).abs()
         for _, part in badness.dropna().groupby(groups):

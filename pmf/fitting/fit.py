@@ -35,7 +35,7 @@ from pmf.inference.map_on_disk import on_host
 from pmf.model.predictive import Prediction, predict_pairs
 from pmf.parallel.placement import device_mesh, flat_on_mesh, place, rows_on_mesh
 from pmf.parallel.sharding import host_form, on_mesh, shard_spec
-from pmf.types import Params, Prior, Ratings, Terms
+from pmf.types import Params, Prior, Ratings, Terms, by_identity
 
 LEAST_VARIANCE = 1e-6  # of a residual, standardised: perfectly fitted ratings leave it finite
 WORSE = 1.1  # times the squared error at the start; some of it may be the start's random factors
@@ -45,6 +45,7 @@ OnStep = Callable[[str, int, int], None]  # phase, step, total
 OnRecord = Callable[[Record], None]
 
 
+@by_identity
 class Fit(NamedTuple):
     """A fitted model as arrays."""
 
@@ -63,15 +64,6 @@ class Fit(NamedTuple):
     def __repr__(self) -> str:
         held = draws_in_words(self.draws)
         return f"Fit({held}; {len(self.records)} steps: {self.stopped}; {self.search!r})"
-
-    def __eq__(self, other: object) -> bool:
-        return self is other  # arrays have no truth value
-
-    def __ne__(self, other: object) -> bool:
-        return self is not other
-
-    def __hash__(self) -> int:
-        return id(self)
 
 
 def draws_in_words(draws: Params) -> str:

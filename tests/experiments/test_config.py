@@ -196,18 +196,22 @@ def test_a_grid_is_counted_without_being_made(arms):
         ("[ranking]", "ndcg", "comparison.metrics: ndcg: [ranking] gives ndcg@10"),
         ("[ranking]", "map@10", "comparison.metrics: map@10: [ranking] gives map"),
         ("[ranking]", "ndcg@ten", "comparison.metrics: ndcg@ten: [ranking] gives ndcg@10"),
-        ("", "crps@10", "comparison.metrics: crps@10: a score of ratings has no @10"),
+        (
+            "",
+            "crps@10",
+            "metric 'crps@10': a score of ratings has no @10",
+        ),
     ],
 )
 def test_a_metric_that_no_run_would_have_is_refused(ranking, metric, message, tmp_path):
     path, about = tmp_path / "arms.toml", '[comparison]\nreferences = ["a"]\nmetrics = '
-    arm, split = '\n[arm.a]\nmethod = "als"\n', 'split = {kind = "last_n"}\n'
+    arm, split = "\n[arm.a]\n[arm.b]\nrank = 3\n", 'split = {kind = "last_n"}\n'
     path.write_text(f'{HEAD}{ranking}\n{about}["{metric}"]{arm}')
     with pytest.raises(InputError) as raised:
         load(path, [])
     assert message in str(raised.value)
     path.write_text(f'{HEAD}{split}[ranking]\nk = [5, 10]\n{about}["ndcg@10", "map", "crps"]{arm}')
-    assert len(load(path, []).runs) == 2
+    assert len(load(path, []).runs) == 4
 
 
 def test_a_configuration_is_found_by_its_name():
