@@ -165,3 +165,16 @@ def in_words(name: str, found: Power | Line | None, x: str) -> str:
 def _with_error(value: float, error: float, digits: int) -> str:
     known = f" ± {error:.{digits}f}" if error == error else ""
     return f"{value:.{digits}f}{known}".replace("-", "−")
+
+
+def numbers(table: pd.DataFrame) -> pd.DataFrame:
+    """The law of each panel, a line a system."""
+    lines = {
+        (METRICS[metric].label, SETTINGS[x].label, name): in_words(name, law(points, metric, x), x)
+        for metric, x in PANELS
+        if _has(table, metric, x)
+        for name, points in slices(table, metric, x).items()
+    }
+    cells = [text.partition(": ")[2] or "–" for text in lines.values()]
+    index = pd.MultiIndex.from_tuples(lines, names=["of", "against", "system"])
+    return pd.DataFrame({"law": cells}, index)

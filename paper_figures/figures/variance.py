@@ -9,7 +9,7 @@ Research 1969). Out of sample a part can be negative: the term then costs more t
 import pandas as pd
 from matplotlib.figure import Figure
 
-from paper_figures.figures.estimates import UNITS, over_folds
+from paper_figures.figures.estimates import UNITS, Interval, over_folds, told
 from paper_figures.figures.lines import draw_dots
 from paper_figures.figures.runs import METHODS, having, of_metric, text
 from paper_figures.figures.style import COLUMN, MUTED, legend_above
@@ -63,3 +63,11 @@ def parts(table: pd.DataFrame) -> pd.DataFrame:
         shares[second] = explained[whole] - explained[one]
         shares[common] = explained[one] + explained[other] - explained[whole]
     return pd.DataFrame(shares).melt(ignore_index=False, var_name="part").reset_index()
+
+
+def numbers(table: pd.DataFrame) -> pd.DataFrame:
+    """Each part of the held-out variance, a column a method."""
+    found = over_folds(parts(table), ["part", "method"])
+    found["share"] = [told(Interval(*row), "{:.1%}") for row in found.iloc[:, 2:].to_numpy()]
+    wide = found.pivot(index="part", columns="method", values="share")
+    return wide.loc[found["part"].unique(), found["method"].unique()]

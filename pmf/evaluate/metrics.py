@@ -99,7 +99,7 @@ METRICS: dict[str, Metric] = {
                        of_list=lists.coverage),
     "fit_seconds": Metric("fit", None, "s", "{:.2f}"),
     "search_seconds": Metric("prior search", None, "s", "{:.1f}"),
-    "sweep_seconds": Metric("sweep", None, "s", "{:.4g}"),
+    "sweep_seconds": Metric("sweep", None, "s", "{:.4f}"),
     "peak_bytes": Metric("peak memory", None, "bytes", "{:.3g}"),
     "compile_seconds": Metric("compile", None, "s", "{:.1f}"),
 }  # fmt: skip
