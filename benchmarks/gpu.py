@@ -23,7 +23,6 @@ import typer
 from pmf.cli.console import run_app
 from pmf.errors import InputError
 from pmf.fitting.methods import default_hyperprior
-from pmf.fitting.settings import make_settings
 from pmf.inference.als import als
 from pmf.inference.base import Algorithm
 from pmf.inference.blocks import Block, Blocks, panel_numbers, widths
@@ -95,8 +94,7 @@ def als_at(terms: Terms, data: Data) -> Algorithm:
 
 
 def gibbs_at(terms: Terms, data: Data) -> Algorithm:
-    settings = make_settings({"rank": terms.rank, "method": "gibbs"})
-    return gibbs(default_hyperprior(settings), terms, 2.75, 1.5)
+    return gibbs(default_hyperprior(terms), terms, 2.75, 1.5)
 
 
 def sweeps(

@@ -52,7 +52,6 @@ def worker(method: str, devices: int, rank: int, sweeps: int) -> dict[str, Any]:
     jax.config.update("jax_num_cpu_devices", devices)
     from pmf.data.synthetic import movielens_shaped
     from pmf.fitting.methods import default_hyperprior
-    from pmf.fitting.settings import make_settings
     from pmf.inference.als import als
     from pmf.inference.gibbs import gibbs
     from pmf.model.priors import Ridge, from_ridge
@@ -66,7 +65,7 @@ def worker(method: str, devices: int, rank: int, sweeps: int) -> dict[str, Any]:
     placement = place(*counts, device_mesh(devices))
     data = rows_on_mesh(placement, ratings, ratings, rank)
     terms, prior = Terms(rank), from_ridge(Ridge(5.0, 5.0, 5.0, 5.0), tau=1.0)
-    hyperprior = default_hyperprior(make_settings({"rank": rank, "method": "gibbs"}))
+    hyperprior = default_hyperprior(terms)
 
     def build(data):
         if method == "als":

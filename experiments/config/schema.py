@@ -39,11 +39,11 @@ from experiments.config.grid import Axes, axes_of, count_of, override, points_of
 from experiments.config.located import locate
 from experiments.systems import own
 from experiments.systems.base import System
-from experiments.systems.registry import system_named
+from experiments.systems.registry import SYSTEMS, system_named
 from pmf.data.readers.reading import Reading
 from pmf.data.times import moment
 from pmf.errors import InputError
-from pmf.fitting.settings import describe
+from pmf.fitting.settings_base import describe
 
 FROZEN = ConfigDict(frozen=True, extra="forbid")
 SECTIONS = ("about", "data", "reading", "columns", "unit", "system", "split", "model", "tuning",
@@ -194,6 +194,7 @@ def read(path: Path, overrides: list[str]) -> Grid:
     document.check_name(path.stem, "the name", str(path))
     tree = document.read(path)
     locate(tree, path)
+    filed = _as_filed(tree)
     for text in overrides:
         override(tree, text)
     document.check(tree, str(path))
@@ -201,7 +202,9 @@ def read(path: Path, overrides: list[str]) -> Grid:
     _join_reading(tree, path)
     about, unit = tree.pop("about", ""), _unit(tree, path)
     comparison = _comparison(tree, path)
-    arms = {arm.get("arm", ""): axes_of(arm, path) for arm in _arms(tree, path)}
+    trees = _arms(tree, path)
+    _check_taken(trees, filed, tree, overrides, path)
+    arms = {arm.get("arm", ""): axes_of(arm, path) for arm in trees}
     named = {name: tuple(content) for name, content in tree.get("arm", {}).items()}
     return Grid(path, about, unit, arms, named, comparison)
 
@@ -371,6 +374,44 @@ def _arms(tree: Tree, path: Path) -> list[Tree]:
         point = {**tree, "system": used[name], "model": shared | own}
         trees.append({"arm": name, **point} if name else point)
     return trees
+
+
+def _as_filed(tree: Tree) -> dict[str, Tree]:
+    """By arm what a file says before overrides, each of which may be a list; of a malformed file
+    nothing.
+    """
+    model, arms = tree.get("model", {}), tree.get("arm") or {"": {}}
+    if not all(isinstance(part, dict) for part in (model, arms, *arms.values())):
+        return {}
+    system = tree.get("system", "pmf")
+    return {name: {"system": system, **model, **content} for name, content in arms.items()}
+
+
+def _check_taken(
+    arms: list[Tree], filed: dict[str, Tree], tree: Tree, said: list[str], path: Path
+) -> None:
+    """Raise `InputError` for a setting that no method of the grid has.
+
+    Of a grid over methods those that have it take it, and every identity names it. A file may say
+    more than is left of its methods after the overrides `said`; what these say must be of use.
+    """
+    points = {arm.get("arm", ""): {"system": arm["system"], **arm["model"]} for arm in arms}
+    overridden = {text.partition("=")[0].strip() for text in said}
+    own = {f"arm.{name}.": (name, content) for name, content in (tree.get("arm") or {}).items()}
+    for where, (arm, section) in {"model.": (None, tree.get("model", {})), **own}.items():
+        for name in section:
+            grids = [points] if where + name in overridden else [points, filed]
+            alike = [grid[one] for grid in grids for one in grid if arm in (None, one)]
+            reasons = [reason for point in alike for reason in _refusals(point, name)]
+            if reasons and all(reasons):
+                raise InputError(f"{path}: {where}{reasons[0]}")
+
+
+def _refusals(point: Tree, name: str) -> list[str]:
+    """Why each system of an arm that knows a setting does not take it; "" where it does."""
+    systems = point["system"] if isinstance(point["system"], list) else [point["system"]]
+    known = [SYSTEMS[one] for one in systems if isinstance(one, str) and one in SYSTEMS]
+    return [one.refusal(point, name) for one in known if name in one.settings.model_fields]
 
 
 def _whole_paths(system: Any, path: Path) -> Any:

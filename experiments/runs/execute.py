@@ -17,18 +17,18 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel
 
-from experiments.config.schema import RunConfig
-from experiments.runs.folders import appearing, checkpoints_of, locked, make
 from experiments.config.identity import Point
 from experiments.config.inputs import dataset, split_data
+from experiments.config.schema import RunConfig
+from experiments.runs.folders import appearing, checkpoints_of, locked, make
 from experiments.runs.manifest import manifest
+from experiments.runs.tune import Found
 from experiments.systems.base import TRACE, OnStep, Outcome
 from experiments.systems.registry import system_named
-from experiments.runs.tune import Found
-from pmf.estimators.base import UnknownIdWarning
-from pmf.fitting.checkpoint import Checkpoints, holds_checkpoints
 from pmf.data.splits import Split
+from pmf.estimators.base import UnknownIdWarning
 from pmf.evaluate.report import Report, evaluate
+from pmf.fitting.checkpoint import Checkpoints, holds_checkpoints
 
 
 def execute(

@@ -8,8 +8,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from experiments.runs import cores
 from experiments.config.identity import Point
+from experiments.runs import cores
 from pmf.data.splits import Split
 
 PACKAGES = ("pmf", "jax", "jaxlib", "numpy", "scipy", "pandas", "optax", "orbax-checkpoint")

@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from experiments.config.schema import resolve
-from experiments.runs.folders import manifest_of, read_table
 from experiments.config.identity import identified
-from experiments.runs.manifest import surroundings
+from experiments.config.schema import resolve
 from experiments.runs.execute import metrics, predict, scored
+from experiments.runs.folders import manifest_of, read_table
+from experiments.runs.manifest import surroundings
+from experiments.runs.tune import Found
 from experiments.systems.base import OnStep
 from experiments.systems.registry import check_code
-from experiments.runs.tune import Found
 from pmf.errors import InputError
 
 ELSEWHERE = 1e-5  # on another machine or other versions: float32 sums in another order

@@ -14,15 +14,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.runs import folders
-from experiments.config.schema import RunConfig
 from experiments.config.identity import Point, trial_settings
 from experiments.config.inputs import dataset, split_data
+from experiments.config.schema import RunConfig
+from experiments.runs import folders
 from experiments.systems.base import Axis, OnStep
 from experiments.systems.registry import system_named
-from pmf.io.atomic import replacing
 from pmf.data.splits import Split, sample_records
 from pmf.errors import InputError, NotFiniteError
+from pmf.io.atomic import replacing
 
 STARTUP = 5  # trials at random before TPE has something to go by
 

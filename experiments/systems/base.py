@@ -76,3 +76,5 @@ class System(NamedTuple):
     # What its predictions come with: a comparison that needs it is refused before any run is made.
     has_variance: Callable[[Any], bool] = lambda settings: True
     ranks: Callable[[Any], bool] = lambda settings: True
+    # Why no run of a section of a configuration takes one of the settings' names; "" where one does
+    refusal: Callable[[dict[str, Any], str], str] = lambda section, name: ""

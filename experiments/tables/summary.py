@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from pmf.evaluate.metrics import heading, metric_named, shown_of
+from pmf.fitting.registry import LABELS
 
 REPLICATES = ("split.fold", "split.seed", "model.seed")  # what a mean is taken over
-METHODS = {"als": "ALS", "map": "MAP", "gibbs": "Gibbs"}
 
 
 def summary(runs: pd.DataFrame, scores: pd.DataFrame) -> str:
@@ -23,7 +23,7 @@ def summary(runs: pd.DataFrame, scores: pd.DataFrame) -> str:
     means = groups[columns].mean().reset_index()
     table = means[keys].map(_word).rename(columns=lambda name: name.split(".")[-1])
     if "method" in table:
-        table["method"] = table["method"].map(lambda name: METHODS.get(name, name))
+        table["method"] = table["method"].map(lambda name: LABELS.get(name, name))
     count = groups.size().to_numpy()
     if (count > 1).any():
         table["runs"] = count

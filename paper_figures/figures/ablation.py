@@ -4,9 +4,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from paper_figures.figures.lines import draw_dots
-from paper_figures.figures.runs import METHODS, having, text, unit, varies
+from paper_figures.figures.runs import having, text, unit, varies
 from paper_figures.figures.style import COLUMN, MUTED, WIDE, legend_above
 from pmf.evaluate.metrics import label, order_of
+from pmf.fitting.registry import LABELS
 
 TABLE = "comparisons"
 TITLE = "Difference to the reference"
@@ -68,7 +69,7 @@ def word(value: object) -> str:
 
 
 def _series(table: pd.DataFrame) -> pd.Series:
-    method = text(table, "model.method").map(lambda name: METHODS.get(name, name))
+    method = text(table, "model.method").map(lambda name: LABELS.get(name, name))
     return method.where(method != "", table["arm"].astype(str))
 
 

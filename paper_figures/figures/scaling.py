@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from paper_figures.figures.estimates import Line, Power, over_folds, power_law, straight_line
-from paper_figures.figures.runs import METHODS, having, is_sweep, varies
+from paper_figures.figures.runs import having, is_sweep, varies
 from paper_figures.figures.style import COLUMN, MUTED, WIDE, looks, marked
+from pmf.fitting.registry import LABELS
 
 TABLE = "scores"
 TITLE = "Scaling"
@@ -139,7 +140,7 @@ def law(points: pd.DataFrame, metric: str, x: str) -> Power | Line | None:
 
 def method(table: pd.DataFrame) -> pd.Series:
     """The method of each sweep in words, whatever its arm is called."""
-    return table["model.method"].map(lambda name: METHODS.get(name, str(name)))
+    return table["model.method"].map(lambda name: LABELS.get(name, str(name)))
 
 
 def rounded(size: float) -> str:

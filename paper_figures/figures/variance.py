@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 
 from paper_figures.figures.estimates import UNITS, Interval, over_folds, told
 from paper_figures.figures.lines import draw_dots
-from paper_figures.figures.runs import METHODS, having, of_metric, text
+from paper_figures.figures.runs import having, of_metric, text
 from paper_figures.figures.style import COLUMN, MUTED, legend_above
+from pmf.fitting.registry import LABELS
 
 TABLE = "scores"
 TITLE = "Explained variance"
@@ -52,7 +53,7 @@ def plot(table: pd.DataFrame) -> Figure:
 def parts(table: pd.DataFrame) -> pd.DataFrame:
     """A line a method, fold and part, `value` its share of the held-out variance."""
     rows = of_metric(table, "rmse")
-    rows = rows.assign(method=text(rows, "model.method").replace(METHODS))
+    rows = rows.assign(method=text(rows, "model.method").replace(LABELS))
     keys = ["method", *(name for name in UNITS if name in rows)]
     error = rows.pivot_table("value", keys, "arm") ** 2
     explained = 1 - error.div(error["mean"], axis=0)

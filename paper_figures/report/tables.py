@@ -21,8 +21,9 @@ from paper_figures.figures.estimates import (
     told,
     units,
 )
-from paper_figures.figures.runs import METHODS, of_metric, varying, who
+from paper_figures.figures.runs import of_metric, varying, who
 from pmf.evaluate.metrics import MORE, heading, metric_named, shown_of
+from pmf.fitting.registry import LABELS
 from pmf.io.atomic import replacing
 
 Tables = dict[str, pd.DataFrame]
@@ -176,7 +177,7 @@ def comparisons_grid(tables: Tables, every: bool = True) -> Grid | None:
     grid = []
     for row in rows.to_dict("records"):
         words = [heading(row["metric"]), row["arm"], row["reference"]]
-        words += [METHODS.get(row[name], word(row[name])) for name in within]
+        words += [LABELS.get(row[name], word(row[name])) for name in within]
         if row["difference"] != row["difference"]:  # could not be compared
             grid.append([*(Cell(str(one)) for one in [*words, *"–––––"]), Cell(row["verdict"])])
             continue

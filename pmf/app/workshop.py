@@ -11,11 +11,12 @@ from streamlit.delta_generator import DeltaGenerator
 from pmf.app import state
 from pmf.estimators.base import UnknownIdWarning
 from pmf.evaluate.report import report
+from pmf.fitting.registry import LABELS
 from pmf.fitting.schedule import Record
 
 HELD_OUT, SEED = 0.1, 0
 BETWEEN = 0.2  # seconds between two drawings of a fit under way
-METHODS = {"gibbs": "Gibbs", "als": "ALS", "map": "MAP"}
+METHODS = list(reversed(LABELS))  # the one that is shown first is the one that pages open with
 METRICS = ["rmse", "log_density", "coverage_90"]
 
 
@@ -27,7 +28,7 @@ def show() -> None:
     )
     with st.form("settings"):
         one, two, three = st.columns(3)
-        method = one.radio("Inference", list(METHODS), format_func=METHODS.get)
+        method = one.radio("Inference", METHODS, format_func=LABELS.get)
         rank = two.slider("Rank", 0, 64, 16, help="0: biases only")
         user_bias = three.checkbox("User biases", True)
         item_bias = three.checkbox("Item biases", True)
@@ -50,7 +51,7 @@ def _fit(settings: dict, tried: dict[str, dict], live: DeltaGenerator) -> None:
     terms = [word for word, there in (("user biases", settings["user_bias"]),
              ("item biases", settings["item_bias"])) if not there]  # fmt: skip
     without = f", without {' and '.join(terms)}" if terms else ""
-    name = f"{METHODS[settings['method']]}, rank {settings['rank']}{without}"
+    name = f"{LABELS[settings['method']]}, rank {settings['rank']}{without}"
     others = {other: one["records"] for other, one in tried.items() if other != name}
     records: list[Record] = []
     shown_at = 0.0
@@ -66,9 +67,9 @@ def _fit(settings: dict, tried: dict[str, dict], live: DeltaGenerator) -> None:
     fit = model.require_fitted().fit
     with warnings.catch_warnings(action="ignore", category=UnknownIdWarning):
         scores = report(model, ratings[:cut], heldout=True).scores
-    seconds = fit.search.seconds + fit.records[-1].seconds
+    seconds = fit.search.seconds + fit.run.records[-1].seconds
     line = {metric: scores[metric] for metric in METRICS} | {"seconds": seconds}
-    tried[name] = {"scores": line, "records": fit.records, "model": model}
+    tried[name] = {"scores": line, "records": fit.run.records, "model": model}
 
 
 def _compare(tried: dict[str, dict]) -> None:

@@ -15,10 +15,11 @@ from pmf.cli.recommend import Model, add_lists
 from pmf.cli.settings import (
     Clip,
     Further,
+    Method,
     PriorWords,
     Scale,
+    Steps,
     Tau,
-    check_method,
     further_of,
     prior_of,
     tau_of,
@@ -26,11 +27,11 @@ from pmf.cli.settings import (
 from pmf.cli.split import split
 from pmf.data.readers.reading import AS_IT_IS, Reading
 from pmf.errors import InputError
+from pmf.fitting.registry import DEFAULT
 from pmf.io.atomic import TABLES, check_target
 
-# The heavy rooms are imported inside the commands, so that --help answers at once. The choices of
-# their settings are repeated here for the same reason.
-Method = Literal["als", "map", "gibbs"]
+# The heavy modules are imported inside the commands, so that --help answers at once. The choices of
+# duplicates are repeated here for the same reason.
 Duplicates = Literal["error", "last", "mean"]
 
 app = plain_app(
@@ -94,18 +95,11 @@ def doctor() -> None:
 def fit(
     train: Annotated[str, typer.Argument(help=SetOrFile[:-1] + ", or a folder of Parquet files.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="The model file to write.")],
-    method: Annotated[Method, typer.Option(help="The inference.")] = "als",
+    method: Method = DEFAULT,
     rank: Annotated[
         int, typer.Option(metavar="N", help="Width of the factors; 0 for biases only.")
     ] = 16,
-    steps: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Sweeps at the most (als, by default 100), updates or epochs at the most (map, "
-            "1000), kept draws a chain (gibbs, 100).",
-        ),
-    ] = None,
+    steps: Steps = None,
     seed: Annotated[int, typer.Option(metavar="N", help="The seed of every random choice.")] = 0,
     devices: Annotated[
         str, typer.Option(metavar="N|all", help="Devices over which the rows are sharded.")
@@ -152,7 +146,6 @@ def fit(
     from pmf.fitting.progress import progress_bar
 
     check_target(out)
-    check_method(method, tau, prior)
     kept = None
     if checkpoints is not None:
         kept = Checkpoints(checkpoints, checkpoint_steps, checkpoint_minutes, resume=resume)
@@ -168,18 +161,19 @@ def fit(
         "item_bias": item_bias,
         "scale": scale,
         "clip": clip,
-        "tau": "auto" if tau is None else tau_of(tau),
-        "prior": "auto" if prior is None else prior_of(prior),
-        "on_disk": on_disk,
+        "tau": None if tau is None else tau_of(tau),
+        "prior": None if prior is None else prior_of(prior),
+        "on_disk": on_disk or None,
         "duplicates": duplicates,
     }
-    model = PMF(**settings, **further_of(further or [], settings))
+    said = {name: value for name, value in settings.items() if value is not None}
+    model = PMF(**said, **further_of(further or [], settings))
     with progress_bar() as on_step:
         model.fit(train, on_step=on_step, checkpoints=kept, reading=reading)
     model.save(out)
     fitted, last = model.require_fitted(), model.records[-1]
     result = fitted.fit
-    print(f"{method}, rank {rank}, {fitted.user_count.sum():,} ratings: {result.stopped}")
+    print(f"{method}, rank {rank}, {fitted.user_count.sum():,} ratings: {result.run.stopped}")
     print(
         f"{last.seconds / last.step:.4f} seconds a step, {last.step} steps; "
         f"compilation {result.compile_seconds:.1f} s"

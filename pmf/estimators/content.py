@@ -10,20 +10,38 @@ from scipy.sparse import csr_array
 
 from pmf.data.features import ItemFeatures
 from pmf.data.tables import Table
-from pmf.estimators.base import Levels, answer, clipped, require, require_heldout, row_numbers
-from pmf.estimators.features import Task, fitted, make_task, nobody, searched
+from pmf.estimators.base import (
+    Levels,
+    answer,
+    clipped,
+    require,
+    require_heldout,
+    row_numbers,
+    stored,
+)
+from pmf.estimators.features import FeatureProblem, feature_problem, with_ids
 from pmf.fitting.driver import Run, run
-from pmf.fitting.fit import LEAST_VARIANCE, Fitted, OnStep, residual_variance, state_of
-from pmf.fitting.prior_search import Method, Search
+from pmf.fitting.fit import (
+    LEAST_VARIANCE,
+    Fitted,
+    OnStep,
+    choosing,
+    no_progress,
+    residual_variance,
+    state_of,
+    summed_up,
+)
+from pmf.fitting.prior_search import Method, Problem, Search, choose_prior
 from pmf.fitting.progress import both, progress_bar
 from pmf.fitting.schedule import Schedule
-from pmf.fitting.settings import ContentSettings, in_words, settings_of, takes
+from pmf.fitting.settings import ContentSettings, settings_in_words
+from pmf.fitting.settings_base import settings_of, takes
 from pmf.inference.base import Algorithm
 from pmf.inference.content import content, marginal_noise, posterior_variance
 from pmf.inference.layout import Data, by_rows
 from pmf.model.predictive import Prediction, predict_pairs
 from pmf.model.priors import IsotropicPrior, from_ridge
-from pmf.types import Prior, Terms
+from pmf.types import Params, Prior, Terms
 
 ONE_STEP = Schedule(num_steps=1)
 
@@ -57,14 +75,14 @@ class Content:
         self.fitted = self.features = self.evidence = None
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({in_words(self.settings)}), {state_of(self.fitted)}"
+        return f"{type(self).__name__}({settings_in_words(self.settings)}), {state_of(self.fitted)}"
 
     def fit(
         self,
         ratings: Table,
         features: ItemFeatures,
         heldout: Table | None = None,
-        on_step: OnStep = nobody,
+        on_step: OnStep = no_progress,
         progress: bool = False,
     ) -> "Content":
         """Fit to a frame of ratings; `heldout` ratings are watched only.
@@ -77,39 +95,34 @@ class Content:
             with progress_bar() as bar:
                 return self.fit(ratings, features, heldout, both(bar, on_step))
         # The items' features are given: all of the ratings' unit is in the users' weights.
-        task = make_task(self.settings, terms, ratings, features, heldout, share=1.0)
-        search = self._search(task, on_step)
-        prior = IsotropicPrior(**search.chosen)
+        task = feature_problem(self.settings, terms, ratings, features, heldout, share=1.0)
+        prior, search = self._prior(task, on_step)
         result, evidence = _regress(task, prior)
         if self.settings.prior == "auto":
-            train = task.problem.ratings
-            rest = residual_variance(result.draws, train)
-            user = jax.tree.map(lambda x: x[0], result.draws.user)
-            noise = marginal_noise(user, evidence.prior, rest, len(train.value))
-            tau = 1 / max(noise, LEAST_VARIANCE)
-            prior = from_ridge(prior.ridge, tau, prior.user_exponent, prior.item_exponent)
-            search = search._replace(chosen=vars(prior))
+            prior = _with_marginal_noise(task.problem, prior, result, evidence)
             result, evidence = _regress(task, prior)
-        users = task.problem.users
-        n = len(task.problem.ratings.value)
-        log_volume = task.scales.log_volume(n, (users * terms.rank, users), (0, 0))
-        self.fitted = fitted(task, result, 1 / prior.tau, search, log_volume)
+        num_users, n = task.problem.users, len(task.problem.ratings.value)
+        log_volume = task.scales.log_volume(n, (num_users * terms.rank, num_users), (0, 0))
+        fit = summed_up(result, prior, search, task.scales, log_volume, 1 / prior.tau)
+        self.fitted = with_ids(fit, task.encoded)
         in_unit = task.scales.row_priors(evidence.prior, terms.rank)
         self.features, self.evidence = features, evidence._replace(prior=in_unit)
         if task.heldout is not None:
             watched = self.predict_rows(task.heldout.user, task.heldout.item)
-            self.fitted.fit = self.fitted.fit._replace(heldout=watched)
+            self.fitted.fit = fit.with_run(heldout=watched)
         return self
 
-    def _search(self, task: Task, on_step: OnStep) -> Search:
+    def _prior(self, task: FeatureProblem, on_step: OnStep) -> tuple[IsotropicPrior, Search]:
+        """The standardised prior: as given, or found on held-out training ratings."""
         if isinstance(self.settings.prior, IsotropicPrior):
-            return Search(vars(task.scales.standardised_prior(self.settings.prior)), [])
+            return task.scales.standardised_prior(self.settings.prior), Search({}, [])
         terms, mu = task.problem.terms, task.problem.mu
 
         def build(prior: IsotropicPrior, _regression: float, data: Data) -> Algorithm:
             return content(prior.build(terms, data), mu, task.table)
 
-        return searched(task, Method(build, ONE_STEP), on_step)
+        with choosing(on_step):
+            return choose_prior(task.problem, Method(build, ONE_STEP))
 
     def predict(
         self, frame: Table, interval: Levels = None, source: str = "the frame"
@@ -128,15 +141,20 @@ class Content:
     def predict_rows(self, user: np.ndarray, item: np.ndarray) -> Prediction:
         """The predictive distribution by row numbers, exact under the fitted prior."""
         fit = self.require_fitted().fit
-        mean, noise = predict_pairs(fit.draws, fit.noise_variance, user, item)
+        mean, noise = predict_pairs(fit.run.draws, fit.noise_variance, user, item)
         assert self.evidence is not None
         variance = noise + posterior_variance(user, item, *self.evidence)
         return Prediction(clipped(mean, self.settings), variance)
 
     @property
+    def draws(self) -> Params:
+        """The kept draws, stacked; a point method's one draw is its estimate."""
+        return stored(self.require_fitted()).run.draws
+
+    @property
     def heldout_prediction(self) -> Prediction:
         """The predictive distribution of `fit`'s held-out ratings."""
-        return require_heldout(self.require_fitted().fit.heldout)
+        return require_heldout(self.require_fitted().fit.run.heldout)
 
     @property
     def noise(self) -> str:
@@ -158,7 +176,7 @@ class Content:
         """
         fitted = self.require_fitted()
         user = fitted.users.row(user_id, "user_id")
-        draws = fitted.fit.draws
+        draws = fitted.fit.run.draws
         known = {"mean": draws.mu[0], "user bias": draws.user.bias[0, user, 0]}
         parts = self._features().contributions(item_id, self._weights(user))
         return pd.concat([pd.Series(known, dtype=float), parts])
@@ -168,7 +186,7 @@ class Content:
         return require(self.fitted)
 
     def _weights(self, user: int) -> np.ndarray:
-        return self.require_fitted().fit.draws.user.factor[0, user]
+        return self.require_fitted().fit.run.draws.user.factor[0, user]
 
     def _features(self) -> ItemFeatures:
         self.require_fitted()
@@ -176,7 +194,18 @@ class Content:
         return self.features
 
 
-def _regress(task: Task, isotropic: IsotropicPrior) -> tuple[Run, Evidence]:
+def _with_marginal_noise(
+    problem: Problem, prior: IsotropicPrior, result: Run, evidence: Evidence
+) -> IsotropicPrior:
+    """The same ridges, and the noise that maximises the marginal likelihood of all ratings."""
+    rest = residual_variance(result.draws, problem.ratings)
+    user = jax.tree.map(lambda x: x[0], result.draws.user)
+    noise = marginal_noise(user, evidence.prior, rest, len(problem.ratings.value))
+    tau = 1 / max(noise, LEAST_VARIANCE)
+    return from_ridge(prior.ridge, tau, prior.user_exponent, prior.item_exponent)
+
+
+def _regress(task: FeatureProblem, isotropic: IsotropicPrior) -> tuple[Run, Evidence]:
     ratings, users, items, _, terms, mu, seed, fused = task.problem
     data = by_rows(ratings, users, items, terms.rank, fused=fused)
     prior = isotropic.build(terms, data)

@@ -1,12 +1,14 @@
 """Fitted models on disk: one safetensors file with a JSON header. No pickle."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
@@ -15,13 +17,16 @@ from pmf.data.ids import Ids
 from pmf.data.values import Coded, stored
 from pmf.errors import InputError, one_line
 from pmf.estimators.plausible import check_fitted
+from pmf.fitting.driver import Run
 from pmf.fitting.fit import Fit, Fitted
+from pmf.fitting.methods import LostOptimizer
 from pmf.fitting.prior_search import Search, Trial
 from pmf.fitting.schedule import Record
-from pmf.fitting.settings import LostOptimizer, Settings, make_settings
+from pmf.fitting.settings import Settings, make_settings, of_method
 from pmf.inference.optimizers import is_spec
 from pmf.io.atomic import replacing
 from pmf.io.pytrees import digest, digest_of
+from pmf.model.priors import AnyPrior, NoisePrecision, prior_of
 from pmf.types import Gaussian, Params, Prior, Side
 
 FORMAT = "pmf-model"
@@ -37,6 +42,7 @@ class Header(BaseModel):
 
     settings: dict[str, Any]
     log_posterior: float
+    prior: dict[str, Any] | None = None
     search: tuple[dict[str, float], list[tuple[dict[str, float], float, float, float]]]
     stopped: str
     compile_seconds: float
@@ -50,16 +56,16 @@ def save(settings: Settings, fitted: Fitted, path: Path) -> None:
     """
     fit = fitted.fit
     tensors = {
-        "user.factor": fit.draws.user.factor,
-        "user.bias": fit.draws.user.bias,
-        "item.factor": fit.draws.item.factor,
-        "item.bias": fit.draws.item.bias,
-        "mu": fit.draws.mu,
-        "prior.tau": fit.prior.tau,
-        "prior.user.mean": fit.prior.user.mean,
-        "prior.user.precision": fit.prior.user.precision,
-        "prior.item.mean": fit.prior.item.mean,
-        "prior.item.precision": fit.prior.item.precision,
+        "user.factor": fit.run.draws.user.factor,
+        "user.bias": fit.run.draws.user.bias,
+        "item.factor": fit.run.draws.item.factor,
+        "item.bias": fit.run.draws.item.bias,
+        "mu": fit.run.draws.mu,
+        "prior.tau": fit.run.prior.tau,
+        "prior.user.mean": fit.run.prior.user.mean,
+        "prior.user.precision": fit.run.prior.user.precision,
+        "prior.item.mean": fit.run.prior.item.mean,
+        "prior.item.precision": fit.run.prior.item.precision,
         "noise_variance": fit.noise_variance,
         "user.count": fitted.user_count,
         "item.count": fitted.item_count,
@@ -70,10 +76,11 @@ def save(settings: Settings, fitted: Fitted, path: Path) -> None:
     for name, ids in (("user", fitted.users), ("item", fitted.items)):
         tensors |= {f"{name}.{part}": array for part, array in _pack(ids).items()}
     header["settings"] = _as_json(settings)
-    header["log_posterior"] = fit.log_posterior
-    header["search"], header["stopped"] = fit.search, fit.stopped
+    header["prior"] = asdict(fit.prior)
+    header["log_posterior"] = fit.run.log_posterior
+    header["search"], header["stopped"] = fit.search, fit.run.stopped
     header["compile_seconds"] = fit.compile_seconds
-    header["records"] = [list(record) for record in fit.records]
+    header["records"] = [list(record) for record in fit.run.records]
     arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     with replacing(path) as temporary:
         try:
@@ -103,9 +110,10 @@ def _checksum(text: str, tensors: dict[str, np.ndarray]) -> str:
 
 
 def _as_json(settings: Settings) -> dict[str, Any]:
-    values = settings.model_dump()
-    if not is_spec(settings.optimizer):  # code, which no file holds
-        values["optimizer"] = {"optax transformation": _name_of(settings.optimizer)}
+    values = to_jsonable_python(settings.flat(), serialize_unknown=True)
+    optimizer = getattr(settings.inference, "optimizer", "")
+    if not is_spec(optimizer):  # code, which no file holds
+        values["optimizer"] = {"optax transformation": _name_of(optimizer)}
     return values
 
 
@@ -122,7 +130,7 @@ def _as_settings(values: dict[str, Any]) -> Settings:
     match values.get("optimizer"):
         case {"optax transformation": str(name)}:
             values = values | {"optimizer": LostOptimizer(name)}
-    return make_settings(values)
+    return make_settings(of_method(values))  # earlier files hold other methods' settings too
 
 
 def _pack(ids: Ids) -> dict[str, np.ndarray]:
@@ -237,17 +245,23 @@ def _rebuild(header: Header, tensors: dict[str, np.ndarray]) -> Fitted:
         for side in SIDES
     )
     chosen, trials = header.search
-    fit = Fit(
+    search = Search(chosen, [Trial(*trial) for trial in trials])
+    run = Run(
         Params(user, item, tensors["mu"]),
         Prior(tau, *priors),
-        tensors["noise_variance"],
         [Record(*record) for record in header.records],
-        None,
         header.log_posterior,
-        Search(chosen, [Trial(*trial) for trial in trials]),
-        header.compile_seconds,
+        None,
+        header.compile_seconds - search.compile_seconds,
         header.stopped,
     )
+    prior = prior_of(header.prior) if header.prior else _earlier_prior(chosen)
+    fit = Fit(run, prior, tensors["noise_variance"], search)
     users, items = (_unpack(tensors, side) for side in SIDES)
     counts = tensors["user.count"], tensors["item.count"]
     return Fitted(fit, users, items, *counts, _unpack_rated(tensors))
+
+
+def _earlier_prior(chosen: dict[str, float]) -> AnyPrior:
+    """The prior of a file from before it said so: what its search chose, or was given."""
+    return prior_of(chosen) if chosen else NoisePrecision(None)

@@ -1,7 +1,7 @@
 """`Folded`: new users of a fitted model, who predict and are recommended to like any others."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -36,6 +36,7 @@ from pmf.inference.fold_in import (
 )
 from pmf.model.density import split_row
 from pmf.model.predictive import Prediction, predict_pairs
+from pmf.model.priors import exponent_of
 from pmf.types import Params, Ratings
 
 PAIRS = 1 << 12  # of one user, whose items' draws are gathered at a time
@@ -58,7 +59,8 @@ class Folded:
     posterior: RowPosterior
 
     def __repr__(self) -> str:
-        known = f"{draws_in_words(self.fitted.fit.draws)}, {len(self.fitted.items):,} items known"
+        draws = draws_in_words(self.fitted.fit.run.draws)
+        known = f"{draws}, {len(self.fitted.items):,} items known"
         users, ratings = len(self.fitted.users), int(self.fitted.user_count.sum())
         return f"Folded({users:,} users with {ratings:,} ratings; {known})"
 
@@ -83,7 +85,7 @@ class Folded:
     def predict_rows(self, user: np.ndarray, item: np.ndarray) -> Prediction:
         """The predictive distribution by row numbers."""
         fit = self.fitted.fit
-        mean, variance = predict_pairs(fit.draws, fit.noise_variance, user, item)
+        mean, variance = predict_pairs(fit.run.draws, fit.noise_variance, user, item)
         for row in np.unique(user):
             pairs = np.flatnonzero(user == row)
             for begin in range(0, len(pairs), PAIRS):
@@ -94,7 +96,7 @@ class Folded:
 
     def sampled(self, seed: int = 0, least: int = 100) -> Params:
         """Draws of the rows from their posterior, at least so many: the model's draws in turn."""
-        draws, times = self.fitted.fit.draws, -(-least // len(self.given.tau))
+        draws, times = self.fitted.fit.run.draws, -(-least // len(self.given.tau))
         w = sampled(RowPosterior(*(np.repeat(x, times, 0) for x in self.posterior)), seed)
         item, mu = jax.tree.map(lambda x: np.repeat(x, times, 0), (draws.item, draws.mu))
         return Params(split_row(w, draws.user.factor.shape[-1]), item, mu)
@@ -108,7 +110,7 @@ class Folded:
         whole numbers are of pandas' type Int64. Raises `InputError` for an unknown user.
         """
         user, item = self._row(user_id), self.fitted.items.row(item_id, "item_id")
-        draws, rated = self.fitted.fit.draws, rated_of(self.fitted)
+        draws, rated = self.fitted.fit.run.draws, rated_of(self.fitted)
         each, prior = contributions(self.given, rated, user, self.posterior, item)
         ratings = rated.of(np.array([user]))
         head = {
@@ -171,11 +173,11 @@ def ratings_of(fitted: Fitted, user_id: Any) -> pd.DataFrame:
     return pd.DataFrame({"user_id": fitted.users.values[row], "item_id": ids, "rating": value})
 
 
-def given_by(fit: Fit, side: str) -> Given:
+def given_by(fit: Fit, side: Literal["user", "item"]) -> Given:
     """What new rows of a side ("user" or "item") are conditioned on: the other side, as fitted."""
-    draws, prior = fit.draws, fit.prior
+    draws, prior = fit.run.draws, fit.run.prior
     other, own = (draws.item, draws.user) if side == "user" else (draws.user, draws.item)
-    exponent = float(fit.search.chosen.get(f"{side}_exponent", 0.0))
+    exponent = exponent_of(fit.prior, side)
     mu, tau = np.asarray(draws.mu), np.asarray(prior.tau)
     return Given(other, mu, tau, getattr(prior, side), exponent, own.bias.shape[-1])
 
@@ -193,13 +195,13 @@ def fold_in(model: Model, ratings: Table, users: Any = None) -> Folded:
     fitted = model.require_fitted()
     fit, items = stored(fitted), fitted.items
     ids, new = _encoded(model, as_frame(ratings, SOURCE), users, items)
-    rated = rated_by_user(new, len(ids) + 1)  # the last: an unknown user's, who is at the prior
+    rated = rated_by_user(new, ids.num_rows)  # the last: an unknown user's, who is at the prior
     given = given_by(fit, "user")
     posterior = posterior_of(given, rated)
-    rank = fit.draws.user.factor.shape[-1]
-    draws = Params(split_row(posterior.mean, rank), fit.draws.item, fit.draws.mu)
-    count = count_rows(new.user, len(ids) + 1)
-    changed = fit._replace(draws=draws, heldout=None)
+    rank = fit.run.draws.user.factor.shape[-1]
+    draws = Params(split_row(posterior.mean, rank), fit.run.draws.item, fit.run.draws.mu)
+    count = count_rows(new.user, ids.num_rows)
+    changed = fit.with_run(draws=draws, heldout=None)
     own = Fitted(changed, ids, items, count, fitted.item_count, rated)
     return Folded(model.settings, model.noise, own, given, posterior)
 

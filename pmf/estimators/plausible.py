@@ -16,28 +16,28 @@ def check_fitted(settings: Settings, fitted: Fitted) -> Fitted:
     """The same model. Raises `ValueError` naming an array of a wrong type or shape, NaN or infinity
     in it, a negative variance or count, and ids that are twice there.
     """
-    draws, noise = fitted.fit.draws, fitted.fit.noise_variance
+    draws, noise = fitted.fit.run.draws, fitted.fit.noise_variance
     terms, s = settings.terms, noise.size
     for name, side, ids, bias, count in (
         ("user", draws.user, fitted.users, terms.user_bias, fitted.user_count),
         ("item", draws.item, fitted.items, terms.item_bias, fitted.item_count),
     ):
         _check_ids(f"{name} ids", ids)
-        n = len(ids) + 1
+        n = ids.num_rows
         _check_floats(f"{name}.factor", side.factor, (s, n, terms.rank))
         _check_floats(f"{name}.bias", side.bias, (s, n, int(bias)))
         _check(f"{name}.count", count, (n,))
         if count.dtype.kind not in "iu" or np.any(count < 0):
             raise ValueError(f"{name}.count: not how often each was rated")
-        prior, d = getattr(fitted.fit.prior, name), terms.rank + bias
+        prior, d = getattr(fitted.fit.run.prior, name), terms.rank + bias
         _check_floats(f"prior.{name}.mean", prior.mean, (s, d))
         _check_floats(f"prior.{name}.precision", prior.precision, (s, d, d))
         if d and np.any(np.linalg.eigvalsh(prior.precision) <= 0):
             raise ValueError(f"prior.{name}.precision: not positive definite")
     _check_floats("mu", draws.mu, (s,))
     _check_floats("noise_variance", noise, (s,))
-    _check_floats("prior.tau", fitted.fit.prior.tau, (s,))
-    if np.any(noise < 0) or np.any(fitted.fit.prior.tau <= 0):
+    _check_floats("prior.tau", fitted.fit.run.prior.tau, (s,))
+    if np.any(noise < 0) or np.any(fitted.fit.run.prior.tau <= 0):
         raise ValueError("noise_variance, prior.tau: below 0")
     if fitted.rated is not None:
         _check_rated(fitted.rated, fitted.user_count, len(fitted.items))

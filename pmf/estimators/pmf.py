@@ -29,23 +29,28 @@ from pmf.estimators.base import (
 from pmf.estimators.extend import Which, extended
 from pmf.estimators.frames import biases, factors
 from pmf.fitting.checkpoint import Checkpoints
-from pmf.fitting.fit import Fitted, OnRecord, OnStep, fit_ratings, state_of
+from pmf.fitting.fit import Fitted, OnRecord, OnStep, fit_ratings, no_progress, state_of
+from pmf.fitting.methods import Inference
 from pmf.fitting.progress import both, progress_bar
 from pmf.fitting.schedule import Record
-from pmf.fitting.settings import LostOptimizer, Method, Settings, in_words, make_settings, takes
+from pmf.fitting.settings import Settings, make_settings, settings_in_words, shorthand
+from pmf.fitting.settings_base import takes
 from pmf.io.workspace import work_folder
 from pmf.model.predictive import Prediction, predict_pairs
-from pmf.types import Ratings
+from pmf.types import Params, Ratings
 
 
-@takes(Settings)
+@takes(shorthand())
 @dataclass(eq=False, repr=False)  # a model is equal to itself alone
 class PMF:
     """Probabilistic matrix factorization.
 
-        PMF(rank=16, method="gibbs").fit(ratings).predict(pairs, interval=0.9)
+        PMF(rank=16, inference=pmf.Gibbs(burn_in=200)).fit(ratings).predict(pairs, interval=0.9)
+        PMF(rank=16, method="gibbs", burn_in=200)  # the same in short
 
-    Frames have columns user_id, item_id and rating (or the usual aliases).
+    `inference` is `pmf.ALS`, `pmf.MAP` or `pmf.Gibbs`, each with its own settings and defaults; a
+    setting that an inference has not is refused. Frames have columns user_id, item_id and rating
+    (or the usual aliases).
 
     Raises `InputError` for bad settings and bad frames.
     """
@@ -53,18 +58,33 @@ class PMF:
     settings: Settings
     fitted: Fitted | None = field(default=None, repr=False)
 
-    def __init__(self, rank: int = 16, method: Method = "als", **settings: Any):
-        self.settings = make_settings({"rank": rank, "method": method, **settings})
+    def __init__(
+        self,
+        rank: int = 16,
+        method: str | None = None,
+        *,
+        inference: Inference | None = None,
+        **settings: Any,
+    ):
+        named = {"rank": rank, "method": method, "inference": inference}
+        self.settings = make_settings({**named, **settings})
         self.fitted = None
 
+    @classmethod
+    def of(cls, settings: Settings) -> "PMF":
+        """A model, not fitted, of settings that are checked already."""
+        model = cls.__new__(cls)
+        model.settings, model.fitted = settings, None
+        return model
+
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({in_words(self.settings)}), {state_of(self.fitted)}"
+        return f"{type(self).__name__}({settings_in_words(self.settings)}), {state_of(self.fitted)}"
 
     def fit(
         self,
         ratings: Table | str | Path,
         heldout: Table | None = None,
-        on_step: OnStep = lambda phase, step, total: None,
+        on_step: OnStep = no_progress,
         source: str = "the training frame",
         checkpoints: Checkpoints | None = None,
         on_record: OnRecord = lambda record: None,
@@ -88,18 +108,17 @@ class PMF:
         for bit; after SIGINT or SIGTERM `Interrupted` is raised.
         """
         settings = self.settings
-        if isinstance(settings.optimizer, LostOptimizer):
-            settings.optimizer.init(None)
+        settings.inference.check_can_run()
         if progress:
             with progress_bar() as bar:
                 rest = source, checkpoints, on_record, reading
                 return self.fit(ratings, heldout, both(bar, on_step), *rest)
         rules = settings.scale, settings.duplicates
         if is_path(ratings):
-            with work_folder() if settings.on_disk else nullcontext() as folder:
+            with work_folder() if settings.inference.reads_disk else nullcontext() as folder:
                 encoded = base.encoded(ratings, *rules, folder, reading)
                 return self._fit_encoded(encoded, heldout, on_step, checkpoints, on_record)
-        if settings.on_disk:
+        if settings.inference.reads_disk:
             raise InputError("on_disk=True reads Parquet: fit a path, not a frame")
         refuse_all_but(reading, (), source)
         encoded = learnable(ratings, source, *rules)
@@ -120,21 +139,15 @@ class PMF:
             held = checked(heldout, "the held-out frame", settings.scale, times=False)
             user, item = users.codes(held["user_id"]), items.codes(held["item_id"])
             watched = Ratings(user, item, held["rating"].to_numpy())
+        rows = users.num_rows, items.num_rows
         fit = fit_ratings(
-            settings,
-            encoded.ratings,
-            len(users) + 1,
-            len(items) + 1,
-            watched,
-            on_step,
-            checkpoints,
-            on_record,
+            settings, encoded.ratings, *rows, watched, on_step, checkpoints, on_record
         )
-        user_count = count_rows(encoded.ratings.user, len(users) + 1)
-        item_count = count_rows(encoded.ratings.item, len(items) + 1)
+        user_count = count_rows(encoded.ratings.user, users.num_rows)
+        item_count = count_rows(encoded.ratings.item, items.num_rows)
         rated = None
-        if settings.store_ratings and not settings.on_disk:
-            rated = rated_by_user(encoded.ratings, len(users) + 1)
+        if settings.store_ratings and not settings.inference.reads_disk:
+            rated = rated_by_user(encoded.ratings, users.num_rows)
         self.fitted = Fitted(fit, users, items, user_count, item_count, rated)
         return self
 
@@ -158,7 +171,7 @@ class PMF:
     def predict_rows(self, user: np.ndarray, item: np.ndarray) -> Prediction:
         """The predictive distribution by row numbers; a count of ids stands for an unknown one."""
         fit = stored(self.require_fitted())
-        mean, variance = predict_pairs(fit.draws, fit.noise_variance, user, item)
+        mean, variance = predict_pairs(fit.run.draws, fit.noise_variance, user, item)
         return Prediction(clipped(mean, self.settings), variance)
 
     def partial_fit_users(self, ratings: Table, seed: int = 0) -> "PMF":
@@ -176,10 +189,14 @@ class PMF:
     def _extended(self, ratings: Table, which: Which, seed: int) -> "PMF":
         source = f"the new {which}s' ratings"
         table = each_once(checked(ratings, source, self.settings.scale, times=False), source)
-        model = PMF.__new__(PMF)
-        model.settings = self.settings
+        model = PMF.of(self.settings)
         model.fitted = extended(self.require_fitted(), table, which, seed)
         return model
+
+    @property
+    def draws(self) -> Params:
+        """The kept draws, stacked; a point method's one draw is its estimate."""
+        return stored(self.require_fitted()).run.draws
 
     @property
     def heldout_prediction(self) -> Prediction:
@@ -187,13 +204,13 @@ class PMF:
 
         Without held-out ratings but with `validation`, that of the validation part.
         """
-        prediction = require_heldout(self.require_fitted().fit.heldout)
+        prediction = require_heldout(self.require_fitted().fit.run.heldout)
         return prediction._replace(mean=clipped(prediction.mean, self.settings))
 
     @property
     def mu(self) -> float:
         """The global mean; of Gibbs its mean over kept draws, as in the frames below."""
-        return float(np.mean(stored(self.require_fitted()).draws.mu))
+        return float(np.mean(stored(self.require_fitted()).run.draws.mu))
 
     @property
     def user_factors(self) -> pd.DataFrame:
@@ -220,12 +237,12 @@ class PMF:
     @property
     def records(self) -> list[Record]:
         """Every step: number, seconds, log posterior, held-out RMSE."""
-        return self.require_fitted().fit.records
+        return self.require_fitted().fit.run.records
 
     @property
     def noise(self) -> str:
         """Where the variance of a single rating comes from, by name."""
-        return "posterior of 1/tau" if self.settings.method == "gibbs" else "training residuals"
+        return self.settings.inference.noise_source
 
     def log_posterior(self) -> float:
         """log p(R, theta | prior) of the estimate, the unknown rows' prior density included; for
@@ -233,7 +250,7 @@ class PMF:
 
         Not to be compared between the two: Gibbs resamples the prior, so it is another function.
         """
-        return self.require_fitted().fit.log_posterior
+        return self.require_fitted().fit.run.log_posterior
 
     def save(self, path: str | Path) -> None:
         """Write the fitted model to one file, whole or not at all: see `estimators.model_file`."""
@@ -249,6 +266,7 @@ def load(path: str | Path) -> PMF:
 
     Raises `InputError` where the file is missing, damaged, or of another format or version.
     """
-    model = PMF()
-    model.settings, model.fitted = model_file.load(Path(path))
+    settings, fitted = model_file.load(Path(path))
+    model = PMF.of(settings)
+    model.fitted = fitted
     return model

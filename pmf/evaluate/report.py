@@ -170,7 +170,7 @@ def ranked(
         )
     if relevant is None:
         relevant = upper_quarter(checked(test, TEST, times=False)["rating"], *_scale(model, train))
-    score = partial(scorer, stored(fitted).draws)
+    score = partial(scorer, stored(fitted).run.draws)
     return ranked_by(score, fitted.users, fitted.items, train, test, k, relevant)
 
 

@@ -85,7 +85,8 @@ def test_fit_takes_a_folder_of_parquet_files(folder):
     pd.testing.assert_frame_equal(*(model.predict(frame) for model in models))
     done = pmf("fit", folder / "parts", "--method", "map", "--on-disk", "--rank", 2, "--steps", 2,
                "--out", folder / "disk.pmf")  # fmt: skip
-    assert done.returncode == 0 and load(folder / "disk.pmf").settings.on_disk, done.stderr
+    assert done.returncode == 0, done.stderr
+    assert load(folder / "disk.pmf").settings.inference.on_disk
 
 
 @pytest.mark.slow

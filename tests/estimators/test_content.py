@@ -274,7 +274,7 @@ def test_unknown_ids_are_predicted_and_marked(fitted):
     with pytest.warns(pmf.UnknownIdWarning, match="1 of 3 pairs have an unknown user, 1 an"):
         predicted = fitted.predict(asked, interval=0.9)
     assert list(predicted["unknown"]) == ["", "user", "item"]
-    assert predicted["mean"][1] == pytest.approx(fitted.fitted.fit.draws.mu[0])
+    assert predicted["mean"][1] == pytest.approx(fitted.fitted.fit.run.draws.mu[0])
     assert predicted["std"][1] > predicted["std"][0]
 
 

@@ -140,7 +140,7 @@ def test_an_explanation_adds_up_and_blames_the_right_rating(name, request, frame
     again = pmf.fold_in(model, raised).explain("u4", "m11").set_index("item_id")["contribution"]
     if name == "als":  # then the part is a slope times the rating less what is expected of all
         slope = again[parts["item_id"][j]] - parts["contribution"][j]
-        draws, row = model.fitted.fit.draws, list(model.fitted.items.values)
+        draws, row = model.fitted.fit.run.draws, list(model.fitted.items.values)
         bias = draws.item.bias[0, row.index(parts["item_id"][j]), 0]
         expected = slope * (parts["rating"][j] - draws.mu[0] - bias)
         assert parts["contribution"][j] == pytest.approx(expected, rel=1e-3)

@@ -36,7 +36,7 @@ def test_is_the_same_for_factors_that_predict_the_same():
 
 def test_there_is_none_without_two_directions_or_titles():
     whole = fitted(np.eye(RANK))
-    one = Params(*(Side(s.factor[..., :1], s.bias) for s in whole.fit.draws[:2]), np.zeros(1))
-    whole.fit = whole.fit._replace(draws=one)
+    one = Params(*(Side(s.factor[..., :1], s.bias) for s in whole.fit.run.draws[:2]), np.zeros(1))
+    whole.fit = whole.fit.with_run(draws=one)
     assert item_map(whole, ABOUT) is None
     assert item_map(fitted(np.eye(RANK)), pd.DataFrame()) is None

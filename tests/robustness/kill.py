@@ -115,11 +115,15 @@ def same(one: Path, two: Path) -> bool:
     from pmf.estimators.model_file import load
 
     fits = [load(path / "model.pmf")[1].fit for path in (one, two)]
-    arrays = [[*fit.draws.user, *fit.draws.item, fit.draws.mu, fit.noise_variance] for fit in fits]
+    draws = [fit.run.draws for fit in fits]
+    arrays = [
+        [*one.user, *one.item, one.mu, fit.noise_variance]
+        for one, fit in zip(draws, fits, strict=True)
+    ]
     traces = [
         # As text, in which a NaN equals itself and other numbers are exact.
-        repr([record._replace(seconds=0.0) for record in fit.records])
-        + repr((fit.log_posterior, fit.stopped, fit.search.chosen))
+        repr([record._replace(seconds=0.0) for record in fit.run.records])
+        + repr((fit.run.log_posterior, fit.run.stopped, fit.search.chosen))
         for fit in fits
     ]
     bits = [[(x.dtype, x.shape, x.tobytes()) for x in part] for part in arrays]
