@@ -23,6 +23,9 @@ from .estimators.pmf import load as load
 from .evaluate.report import ranked as ranked
 from .evaluate.report import report as report
 from .fitting.checkpoint import Checkpoints as Checkpoints
+from .fitting.methods import ALS as ALS
+from .fitting.methods import MAP as MAP
+from .fitting.methods import Gibbs as Gibbs
 from .model.priors import (
     IsotropicPrior as IsotropicPrior,
 )

@@ -4,7 +4,6 @@ import tomllib
 from collections.abc import Container
 from typing import Annotated, Any
 
-import click
 import typer
 
 from pmf.errors import InputError
@@ -32,7 +31,12 @@ PriorWords = Annotated[
     ),
 ]
 Method = Annotated[
-    str, typer.Option(click_type=click.Choice(list(INFERENCES)), help="The inference.")
+    str,
+    typer.Option(
+        metavar="|".join(INFERENCES),
+        help="The inference.",
+        autocompletion=lambda: list(INFERENCES),
+    ),
 ]
 Steps = Annotated[int | None, typer.Option(metavar="N", help=f"Steps. {steps_in_words()}.")]
 Further = Annotated[

@@ -4,12 +4,9 @@ Nothing heavy is imported before one is used: `pmf --help` reads this.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 from pmf.errors import InputError
-
-if TYPE_CHECKING:
-    from pmf.fitting.methods import Inference
 
 
 class Entry(NamedTuple):
@@ -38,8 +35,8 @@ def steps_in_words() -> str:
     )
 
 
-def inference_named(name: object) -> "type[Inference]":
-    """The class of an inference's settings. Raises `InputError` for an unknown name."""
+def inference_named(name: object) -> Any:
+    """The class of an inference's settings, a `pmf.fitting.methods.Inference`. Raises `InputError` for an unknown name."""
     if not isinstance(name, str) or name not in INFERENCES:
         raise InputError(f"method={name!r}: known: {', '.join(INFERENCES)}")
     module, _, kind = INFERENCES[name].home.partition(":")

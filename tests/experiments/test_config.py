@@ -129,7 +129,7 @@ ONLY_ALS = "[arm.one]\nmethod = 'als'\n[arm.two]\nmethod = 'map'\n"
 
 def test_in_a_grid_over_methods_those_that_have_a_setting_take_it(tmp_path):
     path = tmp_path / "grid.toml"
-    path.write_text(HEAD + GRID)
+    path.write_text(f"{HEAD}[split]\nkind = 'last_n'\n{GRID}")
     als, gibbs = (model_settings(run.model).inference for run in load(path, []).runs)
     assert (als, gibbs) == (pmf.ALS(), pmf.Gibbs(tau="learn"))
     assert [run.model.tau for run in load(path, []).runs] == ["learn", "learn"]  # as was said
@@ -210,8 +210,8 @@ def test_hostile_overrides_are_refused_in_one_line(arms, value):
 def test_a_grid_is_counted_without_being_made(arms):
     """10^12 points: making them would never end."""
     thousand = f"[{', '.join(map(str, range(1000)))}]"
-    many = [f"model.{name}={thousand}" for name in ("rank", "seed", "burn_in", "patience")]
-    many[-1] = many[-1].replace("[0, ", "[1000, ")
+    many = [f"model.{name}={thousand}" for name in ("rank", "seed", "num_steps", "patience")]
+    many[2:] = [one.replace("[0, ", "[1000, ") for one in many[2:]]
     grid = read(arms, many)
     assert grid.count == 1000**3 + 1000**3 + 1000**4  # two arms have a rank of their own
     with pytest.raises(InputError, match=r"runs; an experiment has at most 10,000"):
