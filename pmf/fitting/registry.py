@@ -36,7 +36,10 @@ def steps_in_words() -> str:
 
 
 def inference_named(name: object) -> Any:
-    """The class of an inference's settings, a `pmf.fitting.methods.Inference`. Raises `InputError` for an unknown name."""
+    """The class of an inference's settings, a `pmf.fitting.methods.Inference`.
+
+    Raises `InputError` for an unknown name.
+    """
     if not isinstance(name, str) or name not in INFERENCES:
         raise InputError(f"method={name!r}: known: {', '.join(INFERENCES)}")
     module, _, kind = INFERENCES[name].home.partition(":")

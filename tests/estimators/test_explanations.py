@@ -17,8 +17,10 @@ from pmf.cli.main import app
 from pmf.data.features import item_features
 from pmf.data.ids import Ids
 from pmf.estimators.hybrid import Hybrid
+from pmf.fitting.driver import Run
 from pmf.fitting.fit import Fit, Fitted
 from pmf.fitting.prior_search import Search
+from pmf.model.priors import NoisePrecision
 from pmf.types import Gaussian, Params, Prior, Side
 from tests.helpers.handmade import COUNT, DRAWS, EXPONENT, ITEMS, RANK, USERS, D, made
 
@@ -274,7 +276,8 @@ DEVIATION = {"genre: Comedy": -1 / 4, "genre: Drama": HALF - (HALF + 1) / 4,
 def by_content(user: Side, item: Side) -> Fitted:
     draws = Params(user, item, np.array([3.6]))
     prior = Prior(np.array([1.5]), *(Gaussian(*(np.zeros(1),) * 3),) * 2)
-    fit = Fit(draws, prior, np.ones(1), [], None, 0.0, Search({}, []), 0.0, "")
+    run = Run(draws, prior, [], 0.0, None, 0.0, "")
+    fit = Fit(run, NoisePrecision(1.0), np.ones(1), Search({}, []))
     ids = Ids(np.array([1, 2])), Ids(MOVIES["item_id"].to_numpy())
     return Fitted(fit, *ids, np.zeros(3), np.zeros(5))
 

@@ -145,7 +145,7 @@ def test_a_given_prior_is_in_the_ratings_own_unit():
     w = np.linalg.solve(X.T @ X + ridge, X.T @ y)
     found = model.predict(train)["mean"] - 50.0
     np.testing.assert_allclose(found, X @ w, rtol=1e-4, atol=1e-4)
-    assert model.fitted.fit.search.chosen["user_bias"] == pytest.approx(0.03)
+    assert model.fitted.fit.prior.user_bias == pytest.approx(0.03)
     assert model.fitted.fit.run.prior.tau[0] == pytest.approx(0.01)
 
 

@@ -105,7 +105,7 @@ def test_ratings_in_files_and_in_bytes_change_nothing(tmp_path):
         ]
     ]
     for other in fits[1:]:
-        for a, b in zip(tree_leaves(fits[0].draws), tree_leaves(other.draws), strict=True):
+        for a, b in zip(tree_leaves(fits[0].run.draws), tree_leaves(other.run.draws), strict=True):
             np.testing.assert_array_equal(a, b)
         assert fits[0].noise_variance == other.noise_variance
 

@@ -5,6 +5,7 @@ import pandas as pd
 
 from experiments.systems.factorization import item_map
 from pmf.data.ids import Ids
+from pmf.fitting.driver import Run
 from pmf.fitting.fit import Fit, Fitted
 from pmf.types import Params, Side
 
@@ -18,7 +19,7 @@ def fitted(turn: np.ndarray) -> Fitted:
     V = rng.normal(size=(ITEMS + 1, RANK)) * [2, 1, 0.1] @ np.linalg.inv(turn).T
     none = np.zeros((1, 1, 0))
     draws = Params(Side(U[None], none), Side(V[None], none), np.zeros(1))
-    fit = Fit(draws, None, np.ones(1), [], None, 0.0, None, 0.0, "")
+    fit = Fit(Run(draws, None, [], 0.0, None, 0.0, ""), None, np.ones(1), None)
     ids = Ids(np.arange(USERS)), Ids(np.arange(ITEMS))
     return Fitted(fit, *ids, np.ones(USERS + 1), np.arange(ITEMS + 1)[::-1])
 
