@@ -2,6 +2,7 @@
 
 import time
 import warnings
+from typing import Any
 
 import altair as alt
 import pandas as pd
@@ -10,6 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from pmf.app import state
 from pmf.estimators.base import UnknownIdWarning
+from pmf.evaluate.metrics import PERCENT, label, metric_named
 from pmf.evaluate.report import report
 from pmf.fitting.registry import LABELS
 from pmf.fitting.schedule import Record
@@ -17,7 +19,7 @@ from pmf.fitting.schedule import Record
 HELD_OUT, SEED = 0.1, 0
 BETWEEN = 0.2  # seconds between two drawings of a fit under way
 METHODS = list(reversed(LABELS))  # the one that is shown first is the one that pages open with
-METRICS = ["rmse", "log_density", "coverage_90"]
+SHOWN = ["rmse", "log_density", "coverage_90"]
 
 
 def show() -> None:
@@ -68,7 +70,7 @@ def _fit(settings: dict, tried: dict[str, dict], live: DeltaGenerator) -> None:
     with warnings.catch_warnings(action="ignore", category=UnknownIdWarning):
         scores = report(model, ratings[:cut], heldout=True).scores
     seconds = fit.search.seconds + fit.run.records[-1].seconds
-    line = {metric: scores[metric] for metric in METRICS} | {"seconds": seconds}
+    line = {metric: scores[metric] for metric in SHOWN} | {"seconds": seconds}
     tried[name] = {"scores": line, "records": fit.run.records, "model": model}
 
 
@@ -77,12 +79,8 @@ def _compare(tried: dict[str, dict]) -> None:
     table.index.name = "model"
     st.dataframe(
         table.reset_index(), hide_index=True,
-        column_config={
-            "rmse": st.column_config.NumberColumn("RMSE (stars)", format="%.4f"),
-            "log_density": st.column_config.NumberColumn("log density (nats)", format="%.4f"),
-            "coverage_90": st.column_config.NumberColumn("90 % coverage", format="percent"),
-            "seconds": st.column_config.NumberColumn("search and fit (s)", format="%.1f"),
-        },
+        column_config={name: _number(name) for name in SHOWN}
+        | {"seconds": st.column_config.NumberColumn("search and fit (s)", format="%.1f")},
     )  # fmt: skip
     st.altair_chart(_convergence({name: one["records"] for name, one in tried.items()}))
     chosen = st.selectbox("Use for the other pages", ["the model at the start", *tried])
@@ -91,6 +89,12 @@ def _compare(tried: dict[str, dict]) -> None:
             state.shown(chosen, tried[chosen]["model"]) if chosen in tried else None
         )
         st.success(f"In use: {state.current().name}.")
+
+
+def _number(name: str) -> Any:
+    """How a metric is shown in a column."""
+    form = "percent" if metric_named(name).form == PERCENT else "%.4f"
+    return st.column_config.NumberColumn(label(name, "stars"), format=form)
 
 
 def _convergence(steps: dict[str, list[Record]]) -> alt.Chart:

@@ -198,7 +198,7 @@ def test_quality_shows_the_report(app):
     test = app("quality")
     assert not test.exception and test.title[0].value == "How good is it?"
     pytest.importorskip("matplotlib")
-    assert any("RMSE" in str(x.value) for x in test.markdown)
+    assert "RMSE" in test.dataframe[0].value
 
 
 def test_fitting_another_model_on_the_spot(app, monkeypatch):
