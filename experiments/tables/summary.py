@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from paper_figures.figures.runs import METHODS
 from pmf.evaluate.metrics import heading, metric_named, shown_of
 from pmf.fitting.registry import LABELS
 

@@ -33,6 +33,7 @@ partitions = 3
 fold = [1, 2, 3]
 [model]
 rank = 0
+method = "gibbs"
 [arm.one]
 [arm.two]
 tau = "learn"
