@@ -24,6 +24,7 @@ from pmf.inference.base import Algorithm
 from pmf.inference.gibbs import Hyperprior, gibbs
 from pmf.inference.layout import Data, by_rows, flat
 from pmf.model.hyperpriors import Gamma, NormalWishart
+from pmf.model.likelihood import GaussianLikelihood
 from pmf.model.priors import AnyPrior, IsotropicPrior, NoisePrecision
 from pmf.types import Ratings, Terms
 
@@ -300,8 +301,8 @@ class Gibbs(Inference):
     ) -> Callable[[Data], Algorithm]:
         hyperprior, tau = default_hyperprior(terms, self.hyperprior), prior.tau
         if tau is None:
-            hyperprior = hyperprior._replace(tau=Gamma(jnp.float32(1), jnp.float32(1)))
-            tau = 1.0
+            learnt = GaussianLikelihood(Gamma(jnp.float32(1), jnp.float32(1)))
+            hyperprior, tau = hyperprior._replace(likelihood=learnt), 1.0
         return lambda data: gibbs(hyperprior, terms, 0.0, tau)
 
     def layout(self, ratings: Ratings, num_users: int, num_items: int, rank: int) -> Data:
@@ -340,7 +341,7 @@ def default_hyperprior(terms: Terms, kind: Literal["separate", "joint"] = "separ
             case "joint":
                 return (normal_wishart(terms.rank + has_bias),)
 
-    return Hyperprior(side(terms.user_bias), side(terms.item_bias), None)
+    return Hyperprior(side(terms.user_bias), side(terms.item_bias))
 
 
 @dataclass(frozen=True, repr=False)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pmf.inference.base import HostForm
+from pmf.model.likelihood import GAUSSIAN, Likelihood
 from pmf.model.predictive import Moments, no_moments, observe
 from pmf.types import Params, Prior, Ratings
 
@@ -95,6 +96,7 @@ class Watch(NamedTuple):
     validation: Ratings | None
     n: float  # training ratings
     form: HostForm = ON_ONE_DEVICE
+    likelihood: Likelihood = GAUSSIAN
 
     def begin(self, key: jax.Array, state: Any) -> Progress:
         """Before the first step."""
@@ -111,7 +113,8 @@ class Watch(NamedTuple):
         keep = self.schedule.average and self.schedule.keeps(step)
         if keep and self.schedule.store_draws:
             progress.kept.append(as_draws(self.form.to_host(progress.state)))
-        rmse = self._heldout_rmse(progress, draws, 1 / prior.tau, averaged=keep)
+        noise = self.likelihood.variance(prior.tau)
+        rmse = self._heldout_rmse(progress, draws, noise, averaged=keep)
         previous = progress.records[-1].log_posterior if progress.records else np.inf
         progress.records.append(Record(step, seconds, log_posterior, rmse))
         if not self.schedule.average:

@@ -8,7 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from pmf.inference.layout import Data
+from pmf.inference.row_update import half_sweep, no_noise
 from pmf.model.density import joined, row_noise, split_row
+from pmf.model.likelihood import GAUSSIAN, Likelihood
 from pmf.types import Gaussian, Params, Prior, Side, Terms
 
 
@@ -30,13 +32,14 @@ class Algorithm(NamedTuple):
     `.params` and `.prior`, every info `.log_posterior`. `step` is a `jax.tree_util.Partial`, so
     its priors are traced: another prior costs no recompilation.
 
-    A step that loops on the host, as over ratings on disk, is not traced as a whole; then
-    `compile(state, data)` compiles its parts beforehand.
+    A step that loops on the host, as over ratings on disk, is not traced as a whole. It has the
+    face of a jitted function: `step.lower(key, state, data)` gives what can be compiled
+    (`compile()`) and told from other programs (`as_text()`) beforehand.
     """
 
     init: Callable[..., Any]
-    step: Callable[..., Any]
-    compile: Callable[..., None] | None = None
+    step: Any
+    likelihood: Likelihood = GAUSSIAN
 
 
 class HostForm(NamedTuple):
@@ -91,6 +94,26 @@ def _axes_of(part: Any, num_rows: dict[str, int]) -> Iterator[RowAxis | None]:
                 axis = ROW_AXES.get(name, 0)
                 length = array.shape[axis] if 0 < -axis <= len(array.shape) else -1
                 yield RowAxis(side, axis) if length == num_rows.get(side) else None
+
+
+def update_side(
+    side: str,
+    params: Params,
+    prior: Prior,
+    data: Data,
+    noise: Float[Array, "#n d"] | None = None,
+) -> tuple[Params, Float[Array, " n"]]:
+    """`params` with the rows of one side, "user" or "item", updated given the other's.
+
+    Without `noise` each row goes to its mode. Also returns each row's squared error.
+    """
+    mine, other, rows = params.user, params.item, data.by_user
+    if side == "item":
+        mine, other, rows = params.item, params.user, data.by_item
+    gaussian = getattr(prior, side)
+    noise = no_noise(gaussian) if noise is None else noise
+    w, error = half_sweep(noise, gaussian, prior.tau, params.mu, mine, other, rows)
+    return params._replace(**{side: split_row(w, mine.factor.shape[-1])}), error
 
 
 def initial_params(

@@ -23,6 +23,7 @@ SMALL = 1_000_000  # up to here a sweep takes less than a second, and compilatio
 SMALL_GROWTH = 2.0  # wastes 40-50 %, but has half as many widths to compile
 PANEL = 1 << 19  # numbers in a chunk's gathered panel: 2 MB, about a core's L2 cache
 ACCELERATOR_PANEL = 1 << 26  # the same where thousands of rows run at once: 256 MB
+PADDING = 0, 1  # value and weight of a padded cell
 WIDTH_STEP = 8  # widths are multiples of a SIMD register
 
 
@@ -31,11 +32,13 @@ class Block(NamedTuple):
 
     A padded cell's `col` is the number of columns, where the gathered table holds an all-zero
     row, so no mask travels. A padding row's `row` is the number of rows; writes to it are dropped.
+    Ratings that all weigh 1 have no `weight`; that of a padded cell is 1.
     """
 
     row: Int[Array, "c b"]
     col: Int[Array, "c b w"]
     value: Float[Array, "c b w"]
+    weight: Float[Array, "c b w"] | None = None
 
 
 class Blocks(NamedTuple):
@@ -56,17 +59,22 @@ class Blocks(NamedTuple):
             x, y = panel[..., :d], chunk.value - panel[..., d]
             row = jnp.minimum(chunk.row, n - 1)  # a padding row computes something and is dropped
             own = prior if prior.mean.ndim == 1 else prior._replace(mean=prior.mean[row])
-            P, h = potentials(x, y, own, weight[row], given.tau)
+            P, h = potentials(x, y, own, weight[row], given.tau, chunk.weight)
             new = solve_rows(P, h, noise[row])
             residual = y - jnp.einsum("bwk,bk->bw", x, new, precision="highest")
             w = w.at[chunk.row].set(new, mode="drop")
-            error = error.at[chunk.row].set(jnp.sum(residual**2, -1), mode="drop")
+            squares = residual**2 if chunk.weight is None else chunk.weight * residual**2
+            error = error.at[chunk.row].set(jnp.sum(squares, -1), mode="drop")
             return (w, error), None
 
         carry = joined(side), jnp.zeros(n, noise.dtype)
         for block in self.blocks:
             carry, _ = jax.lax.scan(update_chunk, carry, block)
         return carry
+
+    def log_weight(self) -> Float[Array, ""] | None:
+        parts = [jnp.sum(jnp.log(x.weight)) for x in self.blocks if x.weight is not None]
+        return jnp.sum(jnp.stack(parts)) if parts else None
 
 
 def panel_numbers() -> int:
@@ -101,6 +109,7 @@ def blocks(
     observed: np.ndarray | None = None,
     growth: float | None = None,
     rows_by_width: dict[int, int] | None = None,
+    weight: np.ndarray | None = None,
 ) -> Blocks:
     """One `Block` a width. Every row is in exactly one block, a row without ratings too.
 
@@ -114,16 +123,20 @@ def blocks(
     if order.nnz != len(row):
         raise repeated(len(row) - order.nnz)
     degree, start = np.diff(order.indptr), order.indptr[:-1]
-    col, value = order.indices, value[order.data - 1]
+    given = order.data - 1
+    col, cells = order.indices, [value[given]]
+    if weight is not None:
+        cells.append(weight[given].astype(value.dtype))
     if observed is not None:
-        held = observed[order.data - 1]
-        col, value = np.where(held, col, num_cols), np.where(held, value, 0).astype(value.dtype)
+        held = observed[given]
+        col = np.where(held, col, num_cols)
+        cells = [np.where(held, x, x.dtype.type(p)) for x, p in zip(cells, PADDING, strict=False)]
     most_rows = rows_by_width or capacity(degree, len(row), growth)
     level = np.searchsorted(list(most_rows), degree)
     return Blocks(
         tuple(
             _block(
-                np.flatnonzero(level == j), width, most, degree, start, col, value, num_cols, rank
+                np.flatnonzero(level == j), width, most, degree, start, col, cells, num_cols, rank
             )
             for j, (width, most) in enumerate(most_rows.items())
             if most
@@ -135,20 +148,20 @@ def repeated(count: int) -> InputError:
     return InputError(f"{count} ratings repeat a (user, item) pair; keep one rating a pair")
 
 
-def _block(rows, width, most, degree, start, col, value, num_cols, rank) -> Block:
+def _block(rows, width, most, degree, start, col, cells, num_cols, rank) -> Block:
     d = rank + 2  # a panel's row is (factor, 1, offset)
     size = max(1, min(panel_numbers() // (width * d), most))
     chunks = -(-most // size)
     row = np.full(chunks * size, len(degree), np.int32)
     row[: len(rows)] = rows
-    cols = np.full((chunks * size, width), num_cols, np.int32)
-    values = np.zeros((chunks * size, width), value.dtype)
     held = np.arange(width) < degree[rows, None]
     source = (start[rows, None] + np.arange(width))[held]
-    cols[: len(rows)][held] = col[source]
-    values[: len(rows)][held] = value[source]
-    return Block(
-        jnp.asarray(row.reshape(chunks, size)),
-        jnp.asarray(cols.reshape(chunks, size, width)),
-        jnp.asarray(values.reshape(chunks, size, width)),
-    )
+
+    def laid_out(x: np.ndarray, padding) -> jax.Array:
+        cell = np.full((chunks * size, width), padding, x.dtype)
+        cell[: len(rows)][held] = x[source]
+        return jnp.asarray(cell.reshape(chunks, size, width))
+
+    cols = laid_out(col.astype(np.int32), num_cols)
+    numbers = (laid_out(x, padding) for x, padding in zip(cells, PADDING, strict=False))
+    return Block(jnp.asarray(row.reshape(chunks, size)), cols, *numbers)

@@ -14,10 +14,10 @@ from jaxtyping import Float
 from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import csr_array
 
-from pmf.inference.base import Algorithm, Info, State
+from pmf.inference.base import Algorithm, Info, State, update_side
 from pmf.inference.layout import Data
-from pmf.inference.row_update import half_sweep, no_noise
-from pmf.model.density import gaussian_log_likelihood, joined, log_gaussian, split_row
+from pmf.model.density import joined, log_gaussian
+from pmf.model.likelihood import GAUSSIAN
 from pmf.types import Params, Prior, Side
 
 
@@ -41,14 +41,9 @@ def content(prior: Prior, mu: float, table: Float[np.ndarray, "items d"]) -> Alg
 def _step(key, state: State, data: Data) -> tuple[State, Info]:
     """Every user's posterior mean. The log posterior is of their rows: the items' are given."""
     params, prior = state
-    noise = no_noise(prior.user)
-    w, error = half_sweep(
-        noise, prior.user, prior.tau, params.mu, params.user, params.item, data.by_user
-    )
-    params = params._replace(user=split_row(w, params.user.factor.shape[-1]))
-    n = jnp.sum(data.user_count, dtype=w.dtype)
-    likelihood = gaussian_log_likelihood(jnp.sum(error), n, prior.tau)
-    return State(params, prior), Info(likelihood + log_gaussian(w, prior.user))
+    params, error = update_side("user", params, prior, data)
+    log_density = GAUSSIAN.log_density(data.residuals(error), prior.tau)
+    return State(params, prior), Info(log_density + log_gaussian(joined(params.user), prior.user))
 
 
 def marginal_noise(user: Side, prior: Prior, residual_variance: float, n: int) -> float:

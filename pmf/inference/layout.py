@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from pmf.data.row_numbers import RowNumbers
 from pmf.data.values import decoded
@@ -13,6 +13,7 @@ from pmf.inference import fused as kernel
 from pmf.inference.blocks import Blocks, blocks
 from pmf.inference.fused.layout import CSR, csr_rows
 from pmf.inference.row_update import Layout
+from pmf.model.likelihood import Residuals
 from pmf.types import Array, Ratings
 
 NO_ROWS = Blocks()  # of data that are flat only
@@ -35,6 +36,12 @@ class Data(NamedTuple):
     user_row: Int[Array, " users"] | None = None
     item_row: Int[Array, " items"] | None = None
 
+    def residuals(self, error: Float[Array, " n"]) -> Residuals:
+        """What all ratings say of their noise, from the squared error of each row of a side."""
+        squares = jnp.sum(error)
+        n = jnp.sum(self.user_count, dtype=error.dtype)  # more than an int32 holds, perhaps
+        return Residuals(squares, n, self.by_user.log_weight())
+
     def drawn_by(self, numbers: RowNumbers) -> "Data":
         """The same on one device, its rows drawing by these numbers."""
         user_row, item_row = jnp.asarray(numbers.user), jnp.asarray(numbers.item)
@@ -49,12 +56,15 @@ def by_rows(
     observed: np.ndarray | None = None,
     growth: float | None = None,
     fused: bool | None = None,
+    weight: np.ndarray | None = None,
 ) -> Data:
     """The two orientations that ALS and Gibbs need, of the `observed` ratings (default: all).
 
-    `fused` rows are for the CPU kernel; the default is where it is available. Raises `InputError`
-    where a (user, item) pair repeats, or the kernel is asked for and missing.
+    `fused` rows are for the CPU kernel; the default is where it is available. `weight` is each
+    rating's (default: 1). Raises `InputError` where a (user, item) pair repeats, a weight is not
+    above 0, or the kernel is asked for and missing.
     """
+    weight = None if weight is None else checked_weights(weight, len(ratings.value))
     user, item = np.asarray(ratings.user), np.asarray(ratings.item)
     if fused and not kernel.available():
         raise InputError("fused=True needs JAX on a CPU and numba: pip install 'pmf[fast]'")
@@ -62,11 +72,11 @@ def by_rows(
     by_item: Blocks | CSR
     if kernel.available() and fused is not False:
         whole = Ratings(user, item, ratings.value)
-        by_user, by_item = csr_rows(whole, num_users, num_items, observed)
+        by_user, by_item = csr_rows(whole, num_users, num_items, observed, weight)
     else:
         shape, value = (rank, observed, growth), decoded(ratings.value)
-        by_user = blocks(user, item, value, num_users, num_items, *shape)
-        by_item = blocks(item, user, value, num_items, num_users, *shape)
+        by_user = blocks(user, item, value, num_users, num_items, *shape, weight=weight)
+        by_item = blocks(item, user, value, num_items, num_users, *shape, weight=weight)
     kept = slice(None) if observed is None else observed
     if observed is None and isinstance(by_user, CSR) and isinstance(by_item, CSR):
         counts = [np.diff(rows.start) for rows in (by_user, by_item)]
@@ -75,6 +85,20 @@ def by_rows(
             np.bincount(row[kept], minlength=n) for row, n in ((user, num_users), (item, num_items))
         ]
     return Data(None, by_user, by_item, *(jnp.asarray(x, jnp.int32) for x in counts))
+
+
+def checked_weights(weight: np.ndarray, number: int) -> np.ndarray:
+    """The weights of so many ratings. Raises `InputError` where one is not finite and above 0."""
+    weight = np.asarray(weight)
+    if weight.shape != (number,):
+        raise InputError(f"{weight.shape} weights of {number} ratings; give one a rating")
+    wrong = np.flatnonzero(~(np.isfinite(weight) & (weight > 0)))
+    if len(wrong):
+        raise InputError(
+            f"weight {weight[wrong[0]]} of rating {wrong[0]} (of {len(wrong)} such); give finite "
+            "weights above 0, and leave out ratings that should not count"
+        )
+    return weight
 
 
 def flat(ratings: Ratings, num_users: int, num_items: int) -> Data:

@@ -3,9 +3,10 @@
 Given the other side, with x_i = (V_i, 1) and y_ui = r_ui - mu - c_i, row u's conditional is
 
     w_u ~ N(inv(P) h, inv(P))
-    P = Lambda + tau sum_i x_i x_i^T,    h = Lambda m + tau sum_i x_i y_ui
+    P = Lambda + tau sum_i w_ui x_i x_i^T,    h = Lambda m + tau sum_i w_ui x_i y_ui
 
-(Salakhutdinov & Mnih, "Bayesian PMF using MCMC", ICML 2008, eq. 11-13). With P = L L^T,
+with w_ui = 1 where ratings carry no weights (Salakhutdinov & Mnih, "Bayesian PMF using MCMC", ICML
+2008, eq. 11-13). With P = L L^T,
 
     w = inv(L)^T (inv(L) h + noise)
 
@@ -40,14 +41,17 @@ def potentials(
     prior: Gaussian,
     weight: Float[Array, " b"],
     tau: Float[Array, ""],
+    cell_weight: Float[Array, "b w"] | None = None,
 ) -> tuple[Float[Array, "b d d"], Float[Array, "b d"]]:
-    """P = Lambda + tau X^T X and h = Lambda m + tau X^T y of each row in a chunk.
+    """P = Lambda + tau X^T W X and h = Lambda m + tau X^T W y of each row in a chunk.
 
-    The prior's mean m is one for all rows, or one a row of the chunk.
+    The prior's mean m is one for all rows, or one a row of the chunk; its `weight` is each row's. W
+    holds the weights of the cells, None where all are 1.
     """
+    weighted = x if cell_weight is None else x * cell_weight[..., None]
     # Full float32: a GPU's default (TF32) keeps 10 bits of the Gram matrix.
-    gram = jnp.einsum("bwk,bwl->bkl", x, x, precision="highest")
-    moment = jnp.einsum("bwk,bw->bk", x, y, precision="highest")
+    gram = jnp.einsum("bwk,bwl->bkl", weighted, x, precision="highest")
+    moment = jnp.einsum("bwk,bw->bk", weighted, y, precision="highest")
     P = weight[:, None, None] * prior.precision + tau * gram
     h = weight[:, None] * shift(prior) + tau * moment
     return P, h
@@ -99,7 +103,10 @@ class Layout(Protocol):
     """One side's ratings by rows, in the order that its own update works in."""
 
     def update(self, given: Update) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
-        """The new rows w, and each row's squared error at them."""
+        """The new rows w, and each row's squared error at them, cells by their weights."""
+
+    def log_weight(self) -> Float[Array, ""] | None:
+        """sum log w over cells; None where cells carry no weight."""
 
 
 def half_sweep(

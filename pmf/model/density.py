@@ -12,11 +12,10 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float, Int, Key, Num
+from jaxtyping import Float, Int, Key
 
+from pmf.model.likelihood import GAUSSIAN, LOG_2PI, Likelihood, Residuals
 from pmf.types import Array, Gaussian, Params, Prior, Ratings, Side, Terms
-
-LOG_2PI = 1.8378770664093453
 
 
 def joined(side: Side) -> Float[Array, "*s d"]:
@@ -35,21 +34,20 @@ def predict(params: Params, user: Int[Array, " n"], item: Int[Array, " n"]) -> F
     return params.mu + bias + jnp.sum(params.user.factor[user] * params.item.factor[item], -1)
 
 
-def squared_error(params: Params, ratings: Ratings) -> Float[Array, ""]:
-    """sum (r_ui - E[r_ui | theta])^2."""
-    return jnp.sum((ratings.value - predict(params, ratings.user, ratings.item)) ** 2)
-
-
-def gaussian_log_likelihood(
-    squared_error: Float[Array, ""], n: int | float | Num[Array, ""], tau: Float[Array, ""]
+def misfit(
+    params: Params, ratings: Ratings, tau: Float[Array, ""], likelihood: Likelihood = GAUSSIAN
 ) -> Float[Array, ""]:
-    """log N(r | E[r], 1/tau) of n ratings, from their summed squared error."""
-    return 0.5 * (n * (jnp.log(tau) - LOG_2PI) - tau * squared_error)
+    """What the likelihood's density depends on, see there: sum (r_ui - E[r_ui | theta])^2."""
+    mean = predict(params, ratings.user, ratings.item)
+    return likelihood.misfit(ratings.value, mean, tau)
 
 
-def log_likelihood(params: Params, ratings: Ratings, tau: Float[Array, ""]) -> Float[Array, ""]:
+def log_likelihood(
+    params: Params, ratings: Ratings, tau: Float[Array, ""], likelihood: Likelihood = GAUSSIAN
+) -> Float[Array, ""]:
     """log p(R | theta, tau), normalised."""
-    return gaussian_log_likelihood(squared_error(params, ratings), ratings.value.shape[0], tau)
+    total = misfit(params, ratings, tau, likelihood)
+    return likelihood.log_density(Residuals(total, ratings.value.shape[0]), tau)
 
 
 def log_gaussian(w: Float[Array, "n d"], gaussian: Gaussian) -> Float[Array, ""]:
@@ -69,9 +67,11 @@ def log_prior(params: Params, prior: Prior) -> Float[Array, ""]:
     )
 
 
-def log_posterior(params: Params, prior: Prior, ratings: Ratings) -> Float[Array, ""]:
+def log_posterior(
+    params: Params, prior: Prior, ratings: Ratings, likelihood: Likelihood = GAUSSIAN
+) -> Float[Array, ""]:
     """log p(R, U, b, V, c | tau, prior): the log posterior up to the constant log p(R)."""
-    return log_likelihood(params, ratings, prior.tau) + log_prior(params, prior)
+    return log_likelihood(params, ratings, prior.tau, likelihood) + log_prior(params, prior)
 
 
 def sample_gaussian(key: Key[Array, ""], gaussian: Gaussian, n: int) -> Float[Array, "n d"]:
@@ -113,7 +113,7 @@ def simulate(
     user: Int[Array, " n"],
     item: Int[Array, " n"],
     tau: Float[Array, ""],
+    likelihood: Likelihood = GAUSSIAN,
 ) -> Float[Array, " n"]:
-    """Ratings r_ui ~ N(E[r_ui | theta], 1/tau) for each pair."""
-    mean = predict(params, user, item)
-    return mean + jax.random.normal(key, mean.shape, mean.dtype) / jnp.sqrt(tau)
+    """Ratings drawn for each pair."""
+    return likelihood.draw(key, predict(params, user, item), tau)

@@ -116,20 +116,30 @@ def own_devices(mesh: Mesh) -> list[int]:
     return [k for k, device in enumerate(mesh.devices) if device.process_index == process]
 
 
-def rows_on_mesh(placement: Placement, by_user: Ratings, by_item: Ratings, rank: int) -> Data:
+def rows_on_mesh(
+    placement: Placement,
+    by_user: Ratings,
+    by_item: Ratings,
+    rank: int,
+    weights: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Data:
     """The two orientations that ALS and Gibbs need, each rating with its owners.
 
     `by_user` are at least the ratings of all users that this process's devices own, `by_item` the
-    same for items; others are passed over. Alone, a process gives all ratings twice. Raises
-    `InputError` where a (user, item) pair repeats.
+    same for items; others are passed over. Alone, a process gives all ratings twice. `weights` are
+    those of either's ratings, checked (default: 1). Raises `InputError` where a (user, item) pair
+    repeats.
     """
     mesh, user, item = placement.mesh, placement.user, placement.item
     first, second = placement.placed(by_user), placement.placed(by_item)
+    of_users, of_items = weights or (None, None)
+    user_cells = first.user, first.item, by_user.value, of_users
+    item_cells = second.item, second.user, by_item.value, of_items
     return _data(
         placement,
         None,
-        _sharded(mesh, first.user, first.item, by_user.value, user, item, rank),
-        _sharded(mesh, second.item, second.user, by_item.value, item, user, rank),
+        _sharded(mesh, *user_cells, user, item, rank),
+        _sharded(mesh, *item_cells, item, user, rank),
     )
 
 
@@ -165,7 +175,7 @@ def _cut(mesh: Mesh, x: np.ndarray, n: int, start: int = 0) -> jax.Array:
 
 
 def _sharded(
-    mesh: Mesh, row, col, value, rows: RowAssignment, cols: RowAssignment, rank: int
+    mesh: Mesh, row, col, value, weight, rows: RowAssignment, cols: RowAssignment, rank: int
 ) -> Sharded:
     """Every device's own layout, all of the same shapes, joined along their first axes."""
     most_rows, num_cols = _common_capacity(rows, mesh.size), cols.share * mesh.size
@@ -175,8 +185,10 @@ def _sharded(
     for k in own_devices(mesh):
         own = order[slice(*np.searchsorted(owner, [k, k + 1], sorter=order))]
         local = row[own] - k * rows.share, col[own], value[own]
+        weights = None if weight is None else weight[own]
         with jax.default_device(mesh.devices[k]):
-            parts.append(blocks(*local, rows.share, num_cols, rank, rows_by_width=most_rows))
+            shape = rows.share, num_cols, rank
+            parts.append(blocks(*local, *shape, rows_by_width=most_rows, weight=weights))
     sharding = NamedSharding(mesh, PartitionSpec(AXIS))
 
     def join(*arrays: jax.Array) -> jax.Array:

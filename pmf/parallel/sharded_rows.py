@@ -60,3 +60,6 @@ class Sharded:
         )
         w, error = mapped(*tables, prior.precision, given.tau, given.mu, self.local)
         return w[:n], error[:n]
+
+    def log_weight(self) -> Float[Array, ""] | None:
+        return self.local.log_weight()

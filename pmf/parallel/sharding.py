@@ -112,7 +112,8 @@ def on_mesh(build: Build, data: Data, spec: ShardSpec) -> Algorithm:
         data = spec.real_data(data)
         return spec.filled(build(data).init(key, data))
 
-    return Algorithm(jax.jit(init), Partial(_step_on_mesh, spec, build(data).step))
+    built = build(data)
+    return Algorithm(jax.jit(init), Partial(_step_on_mesh, spec, built.step), built.likelihood)
 
 
 def _step_on_mesh(spec: ShardSpec, step: Partial, key, state, data: Data):

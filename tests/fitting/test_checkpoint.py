@@ -34,6 +34,7 @@ from pmf.inference.als import als
 from pmf.inference.gibbs import gibbs
 from pmf.inference.map import gradient_map
 from pmf.model.hyperpriors import Gamma
+from pmf.model.likelihood import GaussianLikelihood
 from pmf.types import Ratings, Terms
 from tests.helpers.problems import random_prior, small_data, small_ratings
 
@@ -48,8 +49,8 @@ class Crash(Exception):
 
 
 def sampler():
-    tau = Gamma(jnp.float32(1), jnp.float32(1))
-    hyperprior = default_hyperprior(Terms(2))._replace(tau=tau)
+    likelihood = GaussianLikelihood(Gamma(jnp.float32(1), jnp.float32(1)))
+    hyperprior = default_hyperprior(Terms(2))._replace(likelihood=likelihood)
     return gibbs(jax.tree.map(lambda x: x.astype(float), hyperprior), TERMS, 3.5, 1.0)
 
 

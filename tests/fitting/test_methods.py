@@ -92,9 +92,12 @@ def test_the_default_hyperprior_is_separate():
 def test_tau_is_kept_or_learnt():
     found = given(methods, "gibbs", method="gibbs", tau=2.5, item_bias=False)
     assert found["tau"] == pytest.approx(2.5 * TABLE["rating"].var(ddof=0))  # standardised
-    assert found["hyperprior"].tau is None
+    assert found["hyperprior"].likelihood.tau is None
     assert found["terms"] == Terms(3, True, False)
-    assert given(methods, "gibbs", method="gibbs", tau="learn")["hyperprior"].tau == (1, 1)
+    assert given(methods, "gibbs", method="gibbs", tau="learn")["hyperprior"].likelihood.tau == (
+        1,
+        1,
+    )
 
 
 @pytest.mark.parametrize(

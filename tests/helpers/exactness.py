@@ -22,6 +22,7 @@ from pmf.inference.fused.layout import CSR
 from pmf.inference.layout import Data, by_rows
 from pmf.model.density import joined, predict, simulate, split_row
 from pmf.model.hyperpriors import Gamma, NormalWishart
+from pmf.model.likelihood import GaussianLikelihood
 from pmf.types import Gaussian, Params, Prior, Ratings, Terms
 
 SIZE = 5  # users, and items; the last of each has no rating
@@ -57,8 +58,8 @@ def hyperprior(terms: Terms, is_joint: bool) -> gibbs.Hyperprior:
             return (normal_wishart(terms.rank + has_bias, shift),)
         return normal_wishart(terms.rank, shift), normal_wishart(int(has_bias), shift + 0.3)
 
-    tau = Gamma(jnp.asarray(4.0), jnp.asarray(2.0))
-    return gibbs.Hyperprior(side(terms.user_bias, 0.4), side(terms.item_bias, -0.3), tau)
+    likelihood = GaussianLikelihood(Gamma(jnp.asarray(4.0), jnp.asarray(2.0)))
+    return gibbs.Hyperprior(side(terms.user_bias, 0.4), side(terms.item_bias, -0.3), likelihood)
 
 
 def _draw_side(rng, hypers, rank: int, replicates: int):
@@ -94,7 +95,8 @@ def draw_joint(seed: int, terms: Terms, hyper: gibbs.Hyperprior, replicates: int
     rng = np.random.default_rng(seed)
     user, user_prior = _draw_side(rng, hyper.user, terms.rank, replicates)
     item, item_prior = _draw_side(rng, hyper.item, terms.rank, replicates)
-    tau = rng.gamma(float(hyper.tau.shape), 1 / float(hyper.tau.rate), replicates)
+    gamma = hyper.likelihood.tau
+    tau = rng.gamma(float(gamma.shape), 1 / float(gamma.rate), replicates)
     U, b, V, c = (np.asarray(x) for x in (user.factor, user.bias, item.factor, item.bias))
     mean = MU + b[:, USER].sum(-1) + c[:, ITEM].sum(-1) + (U[:, USER] * V[:, ITEM]).sum(-1)
     rating = mean + rng.normal(size=mean.shape) / np.sqrt(tau)[:, None]

@@ -1,5 +1,8 @@
 """Small random problems in float64 that several rooms' tests share."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -60,3 +63,16 @@ def climb(algorithm: Algorithm, data: Data, num: int):
         state, info = step(state)
         values.append(float(info.log_posterior))
     return state, np.array(values)
+
+
+class HostStep(NamedTuple):
+    """A step that loops on the host, see `pmf.inference.base.Algorithm`."""
+
+    step: Callable
+    compile: Callable[[], None] = lambda: None
+
+    def __call__(self, key, state, data):
+        return self.step(key, state, data)
+
+    def lower(self, key, state, data) -> "HostStep":
+        return self

@@ -28,6 +28,7 @@ class CSR(NamedTuple):
     value: Float[Array, " m"] | UInt8[Array, " m"]
     share: Int[Array, " s1"]
     levels: Float[Array, " l"]
+    weight: Float[Array, " m"] | None = None  # of each cell, 1 of a padded one; None: all are 1
 
     def update(self, given: Update) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
         """One call of the fused kernel, which is tested equal to the blocks."""
@@ -35,9 +36,16 @@ class CSR(NamedTuple):
 
         return update_rows(self, given.table, given.weight, given.noise, given.prior, given.tau)
 
+    def log_weight(self) -> Float[Array, ""] | None:
+        return None if self.weight is None else jnp.sum(jnp.log(self.weight))
+
 
 def csr_rows(
-    ratings: Ratings, num_users: int, num_items: int, observed: np.ndarray | None = None
+    ratings: Ratings,
+    num_users: int,
+    num_items: int,
+    observed: np.ndarray | None = None,
+    weight: np.ndarray | None = None,
 ) -> tuple[CSR, CSR]:
     """Both orientations as compressed rows. Ratings not `observed` keep their cells, as padding.
 
@@ -55,18 +63,22 @@ def csr_rows(
         value = value.code
     else:  # no code stands for the zero of a padded cell
         value = decoded(value)
-    carried = value if observed is None else np.arange(len(value), dtype=np.int32)
+    is_plain = observed is None and weight is None
+    carried = value if is_plain else np.arange(len(value), dtype=np.int32)
     by_user = compress(user, item, carried, num_users)
     if repeats := count_repeats(*by_user[:2], num_items):
         raise repeated(repeats)
 
     def finish(start, col, carried, num_cols: int) -> CSR:
-        values = carried
+        values = carried if is_plain else value[carried]
+        weights = None if weight is None else weight[carried]
         if observed is not None:
             held = observed[carried]
             col = np.where(held, col, np.int32(num_cols))
-            values = np.where(held, value[carried], value.dtype.type(0))
-        return CSR(*map(jnp.asarray, (start, col, values, _shares(start), levels)))
+            values = np.where(held, values, value.dtype.type(0))
+            weights = None if weights is None else np.where(held, weights, weights.dtype.type(1))
+        arrays = start, col, values, _shares(start), levels
+        return CSR(*map(jnp.asarray, arrays), weights if weights is None else jnp.asarray(weights))
 
     by_item = transpose(*by_user, num_items)
     return finish(*by_user, num_items), finish(*by_item, num_users)

@@ -14,7 +14,7 @@ import numba
 import numpy as np
 from jaxtyping import Array, Float
 from numba import carray, cfunc, njit, types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
 
 from pmf.inference.fused.kernel import padded, sweep
 from pmf.inference.row_update import shift
@@ -50,6 +50,18 @@ def _vector(buffers, k, dtype):
     return carray(_pointer(buffer[BUFFER_DATA], dtype), (_words(buffer[BUFFER_DIMENSIONS])[0],))
 
 
+def _optional(buffers, k, dtype):
+    """Buffer k as an array (n,), or None where it has no type: it is not there, or of no use."""
+
+
+@overload(_optional)
+def _array_or_none(buffers, k, dtype):
+    # By type: a test in the code would give an optional array, and leave tests to the kernel.
+    if isinstance(dtype, types.NoneType):
+        return lambda buffers, k, dtype: None
+    return lambda buffers, k, dtype: _vector(buffers, k, dtype)
+
+
 @njit(cache=True)
 def _matrix(buffers, k, dtype):
     """Buffer k as an array (n, d)."""
@@ -70,7 +82,11 @@ def _is_query(frame):
     return True
 
 
-def _handler(dtype, value_type):
+def _handler(dtype, value_type, is_weighted: bool):
+    # Only what pickles alike in every process may be closed over: it is in the cache's key.
+    level_type = np.float32 if value_type is np.uint8 else None
+    weight_type = dtype if is_weighted else None
+
     @cfunc(types.int64(types.int64), cache=True)
     def handler(frame):
         if not _is_query(frame):
@@ -81,7 +97,8 @@ def _handler(dtype, value_type):
                 _vector(given, 2, np.int32),
                 _vector(given, 3, value_type),
                 _vector(given, 4, np.int32),
-                _vector(given, 5, np.float32),
+                _optional(given, 5, level_type),
+                _optional(given, 12, weight_type),
                 _matrix(given, 6, dtype),
                 _matrix(given, 7, dtype),
                 _matrix(given, 8, dtype),
@@ -97,15 +114,16 @@ def _handler(dtype, value_type):
 
 
 @cache
-def _target(dtype: type, value_type: type) -> str:
+def _target(dtype: type, value_type: type, is_weighted: bool) -> str:
     """The name under which XLA knows the kernel for these types of numbers and of values.
 
     Compiled at the first call.
     """
     name = f"pmf_half_sweep_{np.dtype(dtype).name}_{np.dtype(value_type).name}"
+    name += "_weighted" * is_weighted
     capsule = ctypes.pythonapi.PyCapsule_New
     capsule.restype, capsule.argtypes = ctypes.py_object, [ctypes.c_void_p] * 3
-    handler = _handler(dtype, value_type)
+    handler = _handler(dtype, value_type, is_weighted)
     jax.ffi.register_ffi_target(name, capsule(handler.address, None, None), platform="cpu")
     _KEPT.append(handler)
     return name
@@ -134,11 +152,12 @@ def update_rows(
     signed = jnp.pad(sign * table, ((0, 0), (0, width - d - 1)))
     precision = jnp.pad(prior.precision, ((0, height - d), (0, width - d)))
     result = jax.ShapeDtypeStruct((n, d), noise.dtype), jax.ShapeDtypeStruct((n,), noise.dtype)
-    target = _target(noise.dtype.type, rows.value.dtype.type)
+    target = _target(noise.dtype.type, rows.value.dtype.type, rows.weight is not None)
+    weights = () if rows.weight is None else (jnp.sqrt(rows.weight).astype(noise.dtype),)
     call = jax.ffi.ffi_call(target, result, vmap_method="sequential")
     threads = np.full(1, numba.get_num_threads(), np.int32)
     w, error = call(
         threads, rows.start, rows.col, rows.value, rows.share, rows.levels,
-        signed, precision, jnp.atleast_2d(mean_shift), weight, noise, scale[None],
+        signed, precision, jnp.atleast_2d(mean_shift), weight, noise, scale[None], *weights,
     )  # fmt: skip
     return w, error / tau
