@@ -220,6 +220,8 @@ def expand(grid: Grid) -> Experiment:
     runs = tuple(grid.resolved(points_of))
     if len({run.model_dump_json() for run in runs}) != len(runs):
         raise InputError(f"{grid.path}: a list names the same value twice")
+    if all(run.ranking and not system_named(run.system).ranks(run.model) for run in runs):
+        raise InputError(f"{grid.path}: ranking: none of the systems ranks items; leave it out")
     if grid.comparison is not None:
         arms = (Compared(run.arm, system_named(run.system), run.model) for run in runs)
         check_arms(grid.comparison, arms, grid.path)

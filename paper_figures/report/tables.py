@@ -76,7 +76,7 @@ def scores_grid(tables: Tables) -> Grid:
 
 def _note(rows: list[list[Cell]], scores: pd.DataFrame, keys: list[str]) -> str:
     """What ± is over, and what the marks say, as far as there are any."""
-    text = " ".join(cell.text for row in rows for cell in row)
+    text = "\n".join(cell.text for row in rows for cell in row)
     parts = []
     if "±" in text:
         over = units(scores)
@@ -86,7 +86,7 @@ def _note(rows: list[list[Cell]], scores: pd.DataFrame, keys: list[str]) -> str:
         many = f"{high}" if low == high else f"{low} to {high}"
         parts.append(f"± is half the width of a {100 * LEVEL:g} % t interval over {many} "
                      f"{REPEATED[over[-1]]}.")  # fmt: skip
-    if "▼" in text or re.search(r"[+−].* =", text):
+    if "▼" in text or re.search(r"^[+−].* =", text, re.MULTILINE):
         parts.append("RMSE above the least: paired; ▼ is shown, = is not.")
     if re.search("[↑↓]|% =", text):
         parts.append("Coverage: ↓ too little, ↑ too much, = as stated.")

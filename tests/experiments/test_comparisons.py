@@ -150,3 +150,13 @@ def test_a_reference_that_would_lack_the_metric_is_refused_before_the_runs(
         return
     with pytest.raises(InputError, match=message):
         load(path, [])
+
+
+def test_a_ranking_that_no_system_makes_is_refused(tmp_path):
+    path = tmp_path / "arms.toml"
+    head = HELD.split("[arm.ours]")[0] + '[model]\nmethod = "gibbs"\nstore_draws = '
+    path.write_text(f"{head}false\n")
+    with pytest.raises(InputError, match="ranking: none of the systems ranks items"):
+        load(path, [])
+    path.write_text(f"{head}[true, false]\n")
+    assert len(load(path, []).runs) == 2

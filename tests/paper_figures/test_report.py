@@ -182,6 +182,8 @@ def test_a_line_says_how_far_it_is_above_the_least_and_whether_that_is_shown(exp
     found = cells(scores_grid(with_values(tables, equal)))
     gaps = [line["RMSE above the least"] for line in found.values()]
     assert min(filter(None, gaps)).endswith(" =")
+    alone = tables | {"scores": tables["scores"].query("arm == 'ALS' and `model.rank` == 16")}
+    assert "above the least" not in scores_grid(alone).note
 
 
 def test_the_least_is_that_of_its_own_split(experiments):
