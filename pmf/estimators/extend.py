@@ -12,7 +12,7 @@ from pmf.data.encoding import count_rows
 from pmf.data.histories import Rated, rated_by_user
 from pmf.data.ids import Ids, factorize, joined
 from pmf.estimators.base import known_alone, rated_of, stored
-from pmf.estimators.new_users import given_by
+from pmf.estimators.new_users import conditioning_of
 from pmf.fitting.fit import Fitted
 from pmf.inference.fold_in import posterior_of, sampled
 from pmf.model.density import split_row
@@ -39,7 +39,7 @@ def extended(fitted: Fitted, table: pd.DataFrame, which: Which, seed: int) -> Fi
     value = table["rating"].to_numpy()[known]
 
     posterior = posterior_of(
-        given_by(fit, which), rated_by_user(Ratings(row, other, value), len(names))
+        conditioning_of(fit, which), rated_by_user(Ratings(row, other, value), len(names))
     )
     w = sampled(posterior, seed) if len(fit.run.prior.tau) > 1 else posterior.mean
     place = ids[which].codes(pd.Series(names, name=f"{which}_id"), source)

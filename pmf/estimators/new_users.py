@@ -26,7 +26,7 @@ from pmf.estimators.base import (
 )
 from pmf.fitting.fit import Fit, Fitted, draws_in_words
 from pmf.inference.fold_in import (
-    Given,
+    Conditioning,
     RowPosterior,
     contributions,
     posterior_of,
@@ -55,7 +55,7 @@ class Folded:
     settings: Scaled
     noise: str  # where the variance of a single rating comes from, by name
     fitted: Fitted
-    given: Given
+    given: Conditioning
     posterior: RowPosterior
 
     def __repr__(self) -> str:
@@ -173,13 +173,13 @@ def ratings_of(fitted: Fitted, user_id: Any) -> pd.DataFrame:
     return pd.DataFrame({"user_id": fitted.users.values[row], "item_id": ids, "rating": value})
 
 
-def given_by(fit: Fit, side: Literal["user", "item"]) -> Given:
+def conditioning_of(fit: Fit, side: Literal["user", "item"]) -> Conditioning:
     """What new rows of a side ("user" or "item") are conditioned on: the other side, as fitted."""
     draws, prior = fit.run.draws, fit.run.prior
     other, own = (draws.item, draws.user) if side == "user" else (draws.user, draws.item)
     exponent = exponent_of(fit.prior, side)
     mu, tau = np.asarray(draws.mu), np.asarray(prior.tau)
-    return Given(other, mu, tau, getattr(prior, side), exponent, own.bias.shape[-1])
+    return Conditioning(other, mu, tau, getattr(prior, side), exponent, own.bias.shape[-1])
 
 
 def fold_in(model: Model, ratings: Table, users: Any = None) -> Folded:
@@ -196,7 +196,7 @@ def fold_in(model: Model, ratings: Table, users: Any = None) -> Folded:
     fit, items = stored(fitted), fitted.items
     ids, new = _encoded(model, as_frame(ratings, SOURCE), users, items)
     rated = rated_by_user(new, ids.num_rows)  # the last: an unknown user's, who is at the prior
-    given = given_by(fit, "user")
+    given = conditioning_of(fit, "user")
     posterior = posterior_of(given, rated)
     rank = fit.run.draws.user.factor.shape[-1]
     draws = Params(split_row(posterior.mean, rank), fit.run.draws.item, fit.run.draws.mu)

@@ -58,22 +58,24 @@ def read_part(path: str | Path, scale: tuple[float, float] | None = None) -> tup
 
 
 def rows_from_parts(
-    part: Ratings, users: int, items: int, rank: int, mesh: Mesh
+    part: Ratings, num_users: int, num_items: int, rank: int, mesh: Mesh
 ) -> tuple[Placement, Data]:
     """Ratings by rows, for ALS and Gibbs, from each process's part.
 
     Every process ends with the ratings of the users that its devices own, and with those of the
     items. Raises `InputError` where a (user, item) pair repeats.
     """
-    placement, process = _place_parts(part, users, items, mesh), _processes(mesh)
+    placement, process = _place_parts(part, num_users, num_items, mesh), _processes(mesh)
     by_user = exchange(part, process[placement.user.owner(part.user)])
     by_item = exchange(part, process[placement.item.owner(part.item)])
     return placement, rows_on_mesh(placement, by_user, by_item, rank)
 
 
-def flat_from_parts(part: Ratings, users: int, items: int, mesh: Mesh) -> tuple[Placement, Data]:
+def flat_from_parts(
+    part: Ratings, num_users: int, num_items: int, mesh: Mesh
+) -> tuple[Placement, Data]:
     """The one flat list of gradient methods: the parts in the order of the processes."""
-    placement = _place_parts(part, users, items, mesh)
+    placement = _place_parts(part, num_users, num_items, mesh)
     sizes = process_allgather(np.array(len(part.value))).reshape(-1)
     share = -(-int(sizes.sum()) // mesh.size)
     number = sizes[: jax.process_index()].sum() + np.arange(len(part.value))
@@ -81,10 +83,10 @@ def flat_from_parts(part: Ratings, users: int, items: int, mesh: Mesh) -> tuple[
     return placement, flat_on_mesh(placement, own, own_devices(mesh)[0] * share)
 
 
-def _place_parts(part: Ratings, users: int, items: int, mesh: Mesh) -> Placement:
+def _place_parts(part: Ratings, num_users: int, num_items: int, mesh: Mesh) -> Placement:
     """The placement by the numbers of ratings summed over all processes."""
-    user_count = _summed(np.bincount(part.user, minlength=users))
-    item_count = _summed(np.bincount(part.item, minlength=items))
+    user_count = _summed(np.bincount(part.user, minlength=num_users))
+    item_count = _summed(np.bincount(part.item, minlength=num_items))
     return place(user_count, item_count, mesh)
 
 
@@ -117,7 +119,7 @@ def exchange(ratings: Ratings, destination: np.ndarray) -> Ratings:
 
 
 def _turned(buckets: np.ndarray) -> np.ndarray:
-    """(1, processes, room) by receiver to (processes, room) by sender: an all-to-all."""
+    """(1, processes, capacity) by receiver to (processes, capacity) by sender: an all-to-all."""
     mesh = _process_mesh()
     by_sender = NamedSharding(mesh, PartitionSpec(PROCESS))
     by_receiver = NamedSharding(mesh, PartitionSpec(None, PROCESS))

@@ -33,13 +33,13 @@ class ShardSpec:
     """
 
     mesh: Mesh
-    users: int
-    items: int
-    ratings: int
+    num_users: int
+    num_items: int
+    num_ratings: int
     axes: tuple[RowAxis | None, ...]
 
     def rows(self, side: str) -> int:
-        return self.users if side == "user" else self.items
+        return self.num_users if side == "user" else self.num_items
 
     def sharding(self, ndim: int, where: RowAxis | None) -> NamedSharding:
         """Where an array of a state lives: cut along its rows, or whole on every device."""
@@ -71,11 +71,11 @@ class ShardSpec:
             return jax.tree.map(lambda array: array[:n], x)
 
         return data._replace(
-            ratings=first(self.ratings, data.ratings),
-            user_count=first(self.users, data.user_count),
-            item_count=first(self.items, data.item_count),
-            user_row=first(self.users, data.user_row),
-            item_row=first(self.items, data.item_row),
+            ratings=first(self.num_ratings, data.ratings),
+            user_count=first(self.num_users, data.user_count),
+            item_count=first(self.num_items, data.item_count),
+            user_row=first(self.num_users, data.user_row),
+            item_row=first(self.num_items, data.item_row),
         )
 
     def filled(self, state: Any) -> Any:

@@ -17,8 +17,12 @@ from benchmarks.scaling_devices import collectives
 from pmf import PMF, Checkpoints, InputError, report
 from pmf.fitting.driver import chained
 from pmf.inference import gibbs
-from pmf.inference.base import Algorithm
+from pmf.inference.als import als
+from pmf.inference.base import Algorithm, RowAxis, row_axes
+from pmf.inference.blocks import Blocks
+from pmf.inference.hybrid import hybrid
 from pmf.inference.layout import Data, by_rows, flat
+from pmf.inference.map import gradient_map
 from pmf.parallel import placement, sharding
 from pmf.parallel.placement import (
     Placement,
@@ -31,13 +35,17 @@ from pmf.parallel.placement import (
 from pmf.parallel.sharding import ShardSpec, from_host, on_mesh, shard_spec, to_host
 from pmf.types import Terms
 from tests.helpers.meshes import (
+    ADAM,
     BUILDS,
     FITS,
     FRAME,
     ITEMS,
+    LBFGS,
+    MU,
     TERMS,
     USERS,
     compiled,
+    prior,
     steps,
     tailed_ratings,
 )
@@ -295,3 +303,25 @@ def test_planted_bug_is_caught(bug, method, monkeypatch):
     bug(monkeypatch)
     with pytest.raises((AssertionError, IndexError, ValueError)):
         assert_same(make_job(method, TERMS, 4).after(4), expected)
+
+
+def test_states_declare_where_their_rows_are():
+    """By type, so whatever the sizes: here rank, users and a hybrid's features are equally many."""
+    num_rows, terms = {"user": 4, "item": 9}, Terms(4)
+    data = Data(None, Blocks(), Blocks(), jnp.ones(4, int), jnp.ones(9, int))
+    features = np.ones((9, 4))
+    user, item = RowAxis("user", -2), RowAxis("item", -2)
+
+    def axes(algorithm) -> list:
+        return row_axes(algorithm.init(jax.random.key(0), data), num_rows)
+
+    sides = [user, user, item, item]
+    priors = [None, None, None, RowAxis("user", -1), None, None, RowAxis("item", -1)]
+    params = [*sides, None]
+    assert axes(als(prior(terms, data), terms, MU)) == params + priors
+    found = axes(hybrid(prior(terms, data), terms, MU, features, 2.0))
+    assert found == [*params, *priors[:4], item, *priors[5:], None]  # B has no row of either side
+    adam = axes(gradient_map(prior(terms, data), terms, MU, ADAM))
+    assert adam == [*params, *priors, None, *sides, *sides]
+    lbfgs = axes(gradient_map(prior(terms, data), terms, MU, LBFGS))
+    assert lbfgs.count(user) >= 2 * 4 and lbfgs.count(item) == lbfgs.count(user)
