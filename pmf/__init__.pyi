@@ -16,10 +16,10 @@ from .estimators.base import OverlapWarning as OverlapWarning
 from .estimators.base import UnknownIdWarning as UnknownIdWarning
 from .estimators.content import Content as Content
 from .estimators.hybrid import Hybrid as Hybrid
+from .estimators.load import load as load
 from .estimators.new_users import Folded as Folded
 from .estimators.new_users import fold_in as fold_in
 from .estimators.pmf import PMF as PMF
-from .estimators.pmf import load as load
 from .evaluate.report import ranked as ranked
 from .evaluate.report import report as report
 from .fitting.checkpoint import Checkpoints as Checkpoints

@@ -44,7 +44,8 @@ def test_only_times_may_differ(change, is_same, model, tmp_path):
     for name, kept in (("one", fit), ("two", replace(fit.with_run(**changes), **noise))):
         (tmp_path / name).mkdir()
         changed = type(fitted)(kept, *list(vars(fitted).values())[1:])
-        model_file.save(model.settings, changed, tmp_path / name / "model.pmf")
+        saved = model_file.Saved("PMF", model.settings, changed, {})
+        model_file.save(saved, tmp_path / name / "model.pmf")
     assert same(tmp_path / "one", tmp_path / "two") is is_same
 
 

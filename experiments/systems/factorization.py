@@ -92,7 +92,7 @@ def fit_and_predict(
     }
     rank = partial(ranked, model) if ranks(settings) else None
     items = None if inference.averages else item_map(model.require_fitted(), dataset.items)
-    told = trace_of(model.records), costs, rank, model.noise, items, facts
+    told = trace_of(model.records), costs, rank, model.noise_source, items, facts
     return Outcome(*model.heldout_prediction, *told)
 
 

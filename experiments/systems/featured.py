@@ -52,7 +52,7 @@ def fit_and_predict(
     }
     rank = partial(ranked, model)
     trace = trace_of(fit.run.records)
-    return Outcome(*model.heldout_prediction, trace, costs, rank, model.noise, facts=facts)
+    return Outcome(*model.heldout_prediction, trace, costs, rank, model.noise_source, facts=facts)
 
 
 def content_space(settings: ContentSettings) -> dict[str, Axis]:

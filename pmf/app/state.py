@@ -107,14 +107,14 @@ def _kept_file() -> Path:
     return platformdirs.user_cache_path("pmf") / "app" / name
 
 
-def _kept(path: Path) -> pmf.PMF | None:
+def _kept(path: Path) -> Model | None:
     try:
         return pmf.load(path)
     except InputError:  # not there yet, or of another version
         return None
 
 
-def _keep(model: pmf.PMF, path: Path) -> None:
+def _keep(model: Model, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         model.save(path)

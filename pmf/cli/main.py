@@ -226,7 +226,7 @@ def evaluate(
     No row is dropped: what is unknown is predicted by the mean and the known bias, and counted.
     """
     from pmf.data.sources.base import load_data
-    from pmf.estimators.pmf import load
+    from pmf.estimators.load import load
     from pmf.evaluate.report import ranked, report
 
     fitted, ratings = load(model), load_data(test, reading, times=False).ratings
@@ -270,7 +270,7 @@ def predict(
 ) -> None:
     """Predict the rating of each pair, with an interval, in the file's order."""
     from pmf.data.readers.files import read_ratings, write_table
-    from pmf.estimators.pmf import load
+    from pmf.estimators.load import load
 
     check_target(out, TABLES)
     table = read_ratings(pairs, required=("user_id", "item_id"), reading=reading)
@@ -313,7 +313,7 @@ def open_page(
     from pmf.app.launch import launch
     from pmf.data.readers.files import refuse_all_but
     from pmf.data.sources.base import load_data, load_items
-    from pmf.estimators.pmf import load
+    from pmf.estimators.load import load
 
     if model is not None:
         load(model)  # a damaged file is named here, not on the page

@@ -4,10 +4,12 @@ Both have a row for every item that has ratings or metadata, so an item nobody h
 predicted from its features, like any other; only one without either is unknown.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_array
 
 from pmf.data.checks import shown
 from pmf.data.encoding import count_rows
@@ -19,6 +21,8 @@ from pmf.data.row_numbers import row_numbers
 from pmf.data.tables import Table
 from pmf.data.units import unit_of
 from pmf.errors import InputError
+from pmf.estimators.model_file import pack_ids, unpack_ids
+from pmf.estimators.plausible import check_floats, check_ids
 from pmf.fitting.fit import Fit, Fitted
 from pmf.fitting.prior_search import Problem
 from pmf.fitting.rescale import Scales
@@ -89,4 +93,41 @@ def with_ids(fit: Fit, encoded: Encoded) -> Fitted:
         count_rows(ratings.user, users.num_rows),
         count_rows(ratings.item, items.num_rows),
         rated_by_user(ratings, users.num_rows),
+    )
+
+
+def pack_features(features: ItemFeatures) -> dict[str, np.ndarray]:
+    """Features as arrays of a model file."""
+    items, names, values, mean, loadings = features
+    words = Ids(np.asarray(names, object))
+    ids = {f"feature.item.{name}": x for name, x in pack_ids(items).items()}
+    return {
+        **ids,
+        **{f"feature.name.{name}": x for name, x in pack_ids(words).items()},
+        "feature.values": values.data,
+        "feature.column": values.indices,
+        "feature.start": values.indptr,
+        "feature.mean": np.asarray(mean),
+        "feature.loadings": np.asarray(loadings),
+    }
+
+
+def unpack_features(parts: Mapping[str, np.ndarray], width: int) -> ItemFeatures:
+    """The inverse, of so many numbers an item. Raises `ValueError` for what is none."""
+    items, words = (unpack_ids(parts, f"feature.{part}") for part in ("item", "name"))
+    data, column, start = (parts[f"feature.{part}"] for part in ("values", "column", "start"))
+    mean, loadings = parts["feature.mean"], parts["feature.loadings"]
+    n, p = len(items), len(words)
+    check_ids("features' items", items)
+    check_floats("features", data, column.shape)
+    check_floats("features' mean", mean, (p,))
+    check_floats("features' loadings", loadings, (p, width))
+    if {column.dtype.kind, start.dtype.kind} != {"i"} or start.shape != (n + 1,):
+        raise ValueError("features: not where each item's are")
+    if len(data) and not 0 <= column.min() <= column.max() < p:
+        raise ValueError("features: not among those with a name")
+    if start[0] != 0 or start[-1] != len(data) or np.any(np.diff(start) < 0):
+        raise ValueError("features: not where each item's are")
+    return ItemFeatures(
+        items, words.values, csr_array((data, column, start), (n, p)), mean, loadings
     )

@@ -1,8 +1,7 @@
 """`Hybrid`: matrix factorization that begins from item features. Raw ids in, raw ids out."""
 
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,44 +9,39 @@ import pandas as pd
 
 from pmf.data.features import ItemFeatures
 from pmf.data.tables import Table
-from pmf.estimators.base import (
-    Levels,
-    answer,
-    clipped,
-    require,
-    require_heldout,
-    row_numbers,
-    stored,
+from pmf.estimators.base import Model
+from pmf.estimators.features import (
+    FeatureProblem,
+    feature_problem,
+    pack_features,
+    unpack_features,
+    with_ids,
 )
-from pmf.estimators.features import FeatureProblem, feature_problem, with_ids
-from pmf.estimators.frames import biases, factors
+from pmf.estimators.model_file import Saved
+from pmf.estimators.plausible import check_floats
 from pmf.fitting.driver import Run, run
 from pmf.fitting.fit import (
-    Fitted,
     OnStep,
     choosing,
     no_progress,
     residual_variance,
-    state_of,
     summed_up,
 )
 from pmf.fitting.prior_search import Search, choose_regressed
 from pmf.fitting.progress import both, progress_bar
-from pmf.fitting.schedule import Record, Schedule
-from pmf.fitting.settings import HybridSettings, settings_in_words
+from pmf.fitting.schedule import Schedule
+from pmf.fitting.settings import HybridSettings
 from pmf.fitting.settings_base import settings_of, takes
 from pmf.inference.base import Algorithm
 from pmf.inference.hybrid import hybrid, regress
 from pmf.inference.layout import Data, by_rows
 from pmf.model.density import joined, split_row
-from pmf.model.predictive import Prediction, predict_pairs
 from pmf.model.priors import IsotropicPrior, RegressedPrior
-from pmf.types import Params, Side
+from pmf.types import Side
 
 
 @takes(HybridSettings)
-@dataclass(eq=False, repr=False)  # a model is equal to itself alone
-class Hybrid:
+class Hybrid(Model):
     """Matrix factorization whose items' prior means are regressed on their features.
 
         Hybrid(rank=16).fit(ratings, pmf.item_features(data.items, data.tags)).predict(pairs)
@@ -57,16 +51,11 @@ class Hybrid:
     """
 
     settings: HybridSettings
-    fitted: Fitted | None = field(default=None, repr=False)
-    features: ItemFeatures | None = field(default=None, repr=False)
-    regression: Side | None = field(default=None, repr=False)  # B of factors (q, k), bias (q, b)
+    features: ItemFeatures | None = None
+    regression: Side | None = None  # B of factors (q, k), bias (q, b)
 
     def __init__(self, rank: int = 16, **settings: Any):
         self.settings = settings_of(HybridSettings, {"rank": rank, **settings})
-        self.fitted = self.features = self.regression = None
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({settings_in_words(self.settings)}), {state_of(self.fitted)}"
 
     def fit(
         self,
@@ -109,71 +98,22 @@ class Hybrid:
         with choosing(on_step):
             return choose_regressed(task.problem, partial(_algorithm, task))
 
-    def predict(
-        self, frame: Table, interval: Levels = None, source: str = "the frame"
-    ) -> pd.DataFrame:
-        """Predictions for a frame of (user, item) pairs, as `pmf.PMF.predict`'s.
+    def parts(self) -> dict[str, np.ndarray]:
+        """The features, and the regression on them."""
+        assert self.regression is not None
+        factor, bias = map(np.asarray, self.regression)
+        B = {"regression.factor": factor, "regression.bias": bias}
+        return {**B, **pack_features(self._features())}
 
-        An item without training ratings is predicted from its features; one without metadata too
-        has the mean features and is marked as unknown.
-        """
-        return answer(self, frame, interval, source)
-
-    def rows(self, ids: pd.DataFrame, source: str) -> tuple[np.ndarray, np.ndarray]:
-        """Row numbers of pairs of raw ids. Unknown ones are counted in one `UnknownIdWarning`."""
-        return row_numbers(self.require_fitted(), ids, source)
-
-    def predict_rows(self, user: np.ndarray, item: np.ndarray) -> Prediction:
-        """The predictive distribution by row numbers."""
-        fit = self.require_fitted().fit
-        mean, variance = predict_pairs(fit.run.draws, fit.noise_variance, user, item)
-        return Prediction(clipped(mean, self.settings), variance)
-
-    @property
-    def draws(self) -> Params:
-        """The kept draws, stacked; a point method's one draw is its estimate."""
-        return stored(self.require_fitted()).run.draws
-
-    @property
-    def heldout_prediction(self) -> Prediction:
-        """The predictive distribution of `fit`'s held-out ratings."""
-        prediction = require_heldout(self.require_fitted().fit.run.heldout)
-        return prediction._replace(mean=clipped(prediction.mean, self.settings))
-
-    @property
-    def mu(self) -> float:
-        """The global mean."""
-        return float(self.require_fitted().fit.run.draws.mu[0])
-
-    @property
-    def user_factors(self) -> pd.DataFrame:
-        """U: a row a user, by id, and a column a factor."""
-        return factors(self.require_fitted(), "user")
-
-    @property
-    def item_factors(self) -> pd.DataFrame:
-        """V: the same of items."""
-        return factors(self.require_fitted(), "item")
-
-    @property
-    def user_biases(self) -> pd.DataFrame:
-        """b: a row a user, by id, with the column `bias`."""
-        return biases(self.require_fitted(), "user")
-
-    @property
-    def item_biases(self) -> pd.DataFrame:
-        """c: the same of items."""
-        return biases(self.require_fitted(), "item")
-
-    @property
-    def records(self) -> list[Record]:
-        """Every step: number, seconds, log posterior, held-out RMSE."""
-        return self.require_fitted().fit.run.records
-
-    @property
-    def noise(self) -> str:
-        """Where the variance of a single rating comes from, by name."""
-        return "training residuals"
+    @classmethod
+    def of_file(cls, saved: Saved) -> Self:
+        model, parts = super().of_file(saved), saved.parts
+        B = model.regression = Side(parts["regression.factor"], parts["regression.bias"])
+        model.features = unpack_features(parts, len(B.factor))
+        d, terms = model.features.width, model.settings.terms
+        check_floats("regression.factor", B.factor, (d, terms.rank))
+        check_floats("regression.bias", B.bias, (d, int(terms.item_bias)))
+        return model
 
     def profile(self, user_id: Any) -> pd.Series:
         """What each named feature adds to a user's ratings by way of B, the strongest first.
@@ -200,10 +140,6 @@ class Hybrid:
             "beyond its features": rated - parts.sum(),
         }
         return pd.concat([pd.Series(known, dtype=float), parts])
-
-    def require_fitted(self) -> Fitted:
-        """What `fit` learnt, as arrays and ids. Raises `InputError` before `fit`."""
-        return require(self.fitted)
 
     def _weights(self, user: int) -> np.ndarray:
         B = self.regression

@@ -1,13 +1,14 @@
 """Fitted models on disk: one safetensors file with a JSON header. No pickle."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from pydantic_core import to_jsonable_python
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
@@ -22,7 +23,15 @@ from pmf.fitting.fit import Fit, Fitted
 from pmf.fitting.methods import LostOptimizer
 from pmf.fitting.prior_search import Search, Trial
 from pmf.fitting.schedule import Record
-from pmf.fitting.settings import Settings, make_settings, of_method
+from pmf.fitting.settings import (
+    AnySettings,
+    ContentSettings,
+    HybridSettings,
+    Settings,
+    make_settings,
+    of_method,
+)
+from pmf.fitting.settings_base import settings_of
 from pmf.inference.optimizers import is_spec
 from pmf.io.atomic import replacing
 from pmf.io.pytrees import digest, digest_of
@@ -33,6 +42,7 @@ FORMAT = "pmf-model"
 CHECKSUM = "sha256"
 VERSION = 2
 SIDES = "user", "item"
+FEATURED: dict[str, Any] = {kind.__name__: kind for kind in (ContentSettings, HybridSettings)}
 TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2",
          "I8": "i1", "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?"}  # fmt: skip
 
@@ -40,6 +50,8 @@ TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "
 class Header(BaseModel):
     """What a model file says in words: the JSON beside its arrays."""
 
+    kind: str = "PMF"  # earlier files hold no other
+    kind_of_settings: str = Field("Settings", alias="kind of settings")
     settings: dict[str, Any]
     log_posterior: float
     prior: dict[str, Any] | None = None
@@ -49,13 +61,23 @@ class Header(BaseModel):
     records: list[tuple[int, float, float, float]]
 
 
-def save(settings: Settings, fitted: Fitted, path: Path) -> None:
-    """Write a fitted model, whole or not at all.
+class Saved(NamedTuple):
+    """What a model file holds."""
+
+    kind: str  # the name of the model's class
+    settings: AnySettings
+    fitted: Fitted
+    parts: dict[str, np.ndarray]  # what a kind has beside its fit
+
+
+def save(saved: Saved, path: Path) -> None:
+    """Write a fitted model of any kind, whole or not at all.
 
     Raises `InputError` where the folder cannot be written.
     """
+    kind, settings, fitted, parts = saved
     fit = fitted.fit
-    tensors = {
+    tensors = {f"part.{name}": array for name, array in parts.items()} | {
         "user.factor": fit.run.draws.user.factor,
         "user.bias": fit.run.draws.user.bias,
         "item.factor": fit.run.draws.item.factor,
@@ -74,7 +96,8 @@ def save(settings: Settings, fitted: Fitted, path: Path) -> None:
         tensors |= _pack_rated(fitted.rated)
     header: dict[str, Any] = {"format": FORMAT, "version": VERSION, CHECKSUM: ""}
     for name, ids in (("user", fitted.users), ("item", fitted.items)):
-        tensors |= {f"{name}.{part}": array for part, array in _pack(ids).items()}
+        tensors |= {f"{name}.{part}": array for part, array in pack_ids(ids).items()}
+    header["kind"], header["kind of settings"] = kind, type(settings).__name__
     header["settings"] = _as_json(settings)
     header["prior"] = asdict(fit.prior)
     header["log_posterior"] = fit.run.log_posterior
@@ -109,7 +132,9 @@ def _checksum(text: str, tensors: dict[str, np.ndarray]) -> str:
     return digest_of("\n".join([text, *parts]).encode())
 
 
-def _as_json(settings: Settings) -> dict[str, Any]:
+def _as_json(settings: AnySettings) -> dict[str, Any]:
+    if not isinstance(settings, Settings):
+        return settings.model_dump(mode="json")
     values = to_jsonable_python(settings.flat(), serialize_unknown=True)
     optimizer = getattr(settings.inference, "optimizer", "")
     if not is_spec(optimizer):  # code, which no file holds
@@ -125,15 +150,19 @@ def _name_of(optimizer: Any) -> str:
     return f"{getattr(update, '__module__', '')}.{getattr(update, '__qualname__', type(update))}"
 
 
-def _as_settings(values: dict[str, Any]) -> Settings:
+def _as_settings(kind: str, values: dict[str, Any]) -> AnySettings:
     """The inverse of `_as_json`. Raises `InputError` for settings that are none."""
+    if kind in FEATURED:
+        return settings_of(FEATURED[kind], values)
+    if kind != Settings.__name__:
+        raise ValueError(f"{kind!r:.99}: no kind of settings")
     match values.get("optimizer"):
         case {"optax transformation": str(name)}:
             values = values | {"optimizer": LostOptimizer(name)}
     return make_settings(of_method(values))  # earlier files hold other methods' settings too
 
 
-def _pack(ids: Ids) -> dict[str, np.ndarray]:
+def pack_ids(ids: Ids) -> dict[str, np.ndarray]:
     """Ids as tensors: integers as they are, words as their bytes and lengths."""
     if ids.values.dtype.kind in "iu":
         return {"ids": ids.values}
@@ -142,7 +171,7 @@ def _pack(ids: Ids) -> dict[str, np.ndarray]:
     return {"letters": letters, "lengths": np.array([len(word) for word in words], np.int64)}
 
 
-def _unpack(tensors: dict[str, np.ndarray], name: str) -> Ids:
+def unpack_ids(tensors: Mapping[str, np.ndarray], name: str) -> Ids:
     """The inverse. Raises `ValueError` for lengths that are none, and for letters that are not, and
     for ids of other types.
     """
@@ -177,9 +206,9 @@ def _unpack_rated(tensors: dict[str, np.ndarray]) -> Rated | None:
     return Rated(Pairs(start, item), value if table is None else Coded(value, table))
 
 
-def load(path: Path) -> tuple[Settings, Fitted]:
-    """The settings and the fitted arrays that `save` wrote, mapped: do not change the file while
-    the model is in use (`save` does not, it puts another in its place).
+def load(path: Path) -> Saved:
+    """What `save` wrote, its arrays mapped: do not change the file while the model is in use
+    (`save` does not, it puts another in its place).
 
     Raises `InputError` naming the file where it is missing, damaged, of another format or version,
     or holds what no fit could have written: arrays that are not finite or do not fit together.
@@ -204,8 +233,10 @@ def load(path: Path) -> tuple[Settings, Fitted]:
         raise InputError(f"{path}: damaged: its sha256 is not that of what was written")
     try:
         header = Header.model_validate(said)
-        settings = _as_settings(header.settings)
-        return settings, check_fitted(settings, _rebuild(header, tensors))
+        settings = _as_settings(header.kind_of_settings, header.settings)
+        fitted = check_fitted(settings, _rebuild(header, tensors))
+        parts = {n.removeprefix("part."): x for n, x in tensors.items() if n.startswith("part.")}
+        return Saved(header.kind, settings, fitted, parts)
     except (KeyError, ValueError) as error:
         raise InputError(f"{path}: damaged content ({one_line(error)})") from error
 
@@ -257,7 +288,7 @@ def _rebuild(header: Header, tensors: dict[str, np.ndarray]) -> Fitted:
     )
     prior = prior_of(header.prior) if header.prior else _earlier_prior(chosen)
     fit = Fit(run, prior, tensors["noise_variance"], search)
-    users, items = (_unpack(tensors, side) for side in SIDES)
+    users, items = (unpack_ids(tensors, side) for side in SIDES)
     counts = tensors["user.count"], tensors["item.count"]
     return Fitted(fit, users, items, *counts, _unpack_rated(tensors))
 

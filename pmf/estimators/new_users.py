@@ -1,7 +1,6 @@
 """`Folded`: new users of a fitted model, who predict and are recommended to like any others."""
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import jax
 import numpy as np
@@ -14,16 +13,13 @@ from pmf.data.ids import Ids, collected, factorize, with_gaps
 from pmf.data.tables import Table, as_frame
 from pmf.errors import InputError
 from pmf.estimators.base import (
-    Levels,
     Model,
-    Scaled,
-    answer,
-    clipped,
     known_alone,
     rated_of,
-    row_numbers,
     stored,
 )
+from pmf.estimators.model_file import Saved
+from pmf.estimators.plausible import check_floats
 from pmf.fitting.fit import Fit, Fitted, draws_in_words
 from pmf.inference.fold_in import (
     Conditioning,
@@ -35,7 +31,7 @@ from pmf.inference.fold_in import (
     variances,
 )
 from pmf.model.density import split_row
-from pmf.model.predictive import Prediction, predict_pairs
+from pmf.model.predictive import Prediction
 from pmf.model.priors import exponent_of
 from pmf.types import Params, Ratings
 
@@ -43,8 +39,7 @@ PAIRS = 1 << 12  # of one user, whose items' draws are gathered at a time
 SOURCE = "the new users' ratings"
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Folded:
+class Folded(Model):
     """New users with the posterior of their rows given a fitted model's items.
 
     `fitted` is the model's, with the new users' posterior means in place of its users' rows. A
@@ -52,11 +47,13 @@ class Folded:
     intervals narrow with each rating.
     """
 
-    settings: Scaled
-    noise: str  # where the variance of a single rating comes from, by name
     fitted: Fitted
     given: Conditioning
     posterior: RowPosterior
+
+    def __init__(self, settings: Any, fitted: Fitted, posterior: RowPosterior):
+        self.settings, self.fitted, self.posterior = settings, fitted, posterior
+        self.given = given_by(fitted.fit, "user")
 
     def __repr__(self) -> str:
         draws = draws_in_words(self.fitted.fit.run.draws)
@@ -69,30 +66,27 @@ class Folded:
         """Raises `InputError`: nobody watched held-out ratings of new users."""
         raise InputError("folded-in users have no held-out ratings; predict them")
 
-    def require_fitted(self) -> Fitted:
-        return self.fitted
-
-    def predict(
-        self, frame: Table, interval: Levels = None, source: str = "the frame"
-    ) -> pd.DataFrame:
-        """Predictions for a frame of (user, item) pairs, as `pmf.PMF.predict`'s."""
-        return answer(self, frame, interval, source)
-
-    def rows(self, ids: pd.DataFrame, source: str) -> tuple[np.ndarray, np.ndarray]:
-        """Row numbers of pairs of raw ids. Unknown ones are counted in one `UnknownIdWarning`."""
-        return row_numbers(self.fitted, ids, source)
-
-    def predict_rows(self, user: np.ndarray, item: np.ndarray) -> Prediction:
-        """The predictive distribution by row numbers."""
-        fit = self.fitted.fit
-        mean, variance = predict_pairs(fit.run.draws, fit.noise_variance, user, item)
+    def _with_own(self, variance: np.ndarray, user: np.ndarray, item: np.ndarray) -> np.ndarray:
         for row in np.unique(user):
             pairs = np.flatnonzero(user == row)
             for begin in range(0, len(pairs), PAIRS):
                 some = pairs[begin : begin + PAIRS]
                 x, covariance = self.given.features(item[some]), self.posterior.covariance[:, row]
                 variance[some] += variances(x, covariance)
-        return Prediction(clipped(mean, self.settings), variance)
+        return variance
+
+    def parts(self) -> dict[str, np.ndarray]:
+        """The covariance of each row's posterior, whose mean is the row."""
+        return {"covariance": self.posterior.covariance}
+
+    @classmethod
+    def of_file(cls, saved: Saved) -> Self:
+        user, covariance = saved.fitted.fit.run.draws.user, saved.parts["covariance"]
+        mean = np.concatenate([user.factor, user.bias], -1)
+        check_floats("covariance", covariance, (*mean.shape, mean.shape[-1]))
+        if mean.size and np.any(np.linalg.eigvalsh(covariance) <= 0):
+            raise ValueError("covariance: not positive definite")
+        return cls(saved.settings, saved.fitted, RowPosterior(mean, covariance))
 
     def sampled(self, seed: int = 0, least: int = 100) -> Params:
         """Draws of the rows from their posterior, at least so many: the model's draws in turn."""
@@ -203,7 +197,7 @@ def fold_in(model: Model, ratings: Table, users: Any = None) -> Folded:
     count = count_rows(new.user, ids.num_rows)
     changed = fit.with_run(draws=draws, heldout=None)
     own = Fitted(changed, ids, items, count, fitted.item_count, rated)
-    return Folded(model.settings, model.noise, own, given, posterior)
+    return Folded(model.settings, own, posterior)
 
 
 def _encoded(model: Model, ratings: pd.DataFrame, users: Any, items: Ids) -> tuple[Ids, Ratings]:

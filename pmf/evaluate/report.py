@@ -130,7 +130,7 @@ def report(
             "pass the frame that fit watched"
         )
     counts = fitted.user_count[user], fitted.item_count[item]
-    return evaluate(table, *prediction, *counts, model.noise, bootstrap, seed)
+    return evaluate(table, *prediction, *counts, model.noise_source, bootstrap, seed)
 
 
 def _warn_of_overlap(fitted: Fitted, user: np.ndarray, item: np.ndarray) -> None:

@@ -56,6 +56,11 @@ class Settings(BaseModel):
         """The name of the inference."""
         return self.inference.name
 
+    @property
+    def noise_source(self) -> str:
+        """Where the variance of a single rating comes from, by name."""
+        return self.inference.noise_source
+
     def model_post_init(self, context: Any) -> None:
         _check_scale(self.scale, self.clip)
         if self.devices != 1 and self.inference.needs_one_device:
@@ -155,6 +160,11 @@ class ContentSettings(BaseModel):
     """`user_factor` is the precision of the weights, the items' have no part; "auto": chosen on
     held-out training ratings."""
 
+    @property
+    def noise_source(self) -> str:
+        """Where the variance of a single rating comes from, by name."""
+        return "maximum marginal likelihood" if self.prior == "auto" else "given"
+
     def model_post_init(self, context: Any) -> None:
         _check_scale(self.scale, self.clip)
 
@@ -196,6 +206,11 @@ class HybridSettings(BaseModel):
         return Terms(self.rank, self.user_bias, self.item_bias)
 
     @property
+    def noise_source(self) -> str:
+        """Where the variance of a single rating comes from, by name."""
+        return "training residuals"
+
+    @property
     def schedule(self) -> Schedule:
         return Schedule(self.num_steps, tolerance=self.tolerance)
 
@@ -214,7 +229,10 @@ def _check_scale(scale: tuple[float, float] | None, clip: bool) -> None:
         raise ValueError(f"scale={scale}: more than single precision holds, {LARGEST:.3g}")
 
 
-def settings_in_words(settings: Settings | ContentSettings | HybridSettings) -> str:
+AnySettings = Settings | ContentSettings | HybridSettings
+
+
+def settings_in_words(settings: AnySettings) -> str:
     """Settings in one line: the rank and the method, and what differs from its default."""
     if not isinstance(settings, Settings):
         return in_words(dict(settings), type(settings).model_fields, ["rank"])

@@ -13,7 +13,7 @@ from pmf.cli import main, reading, settings
 from pmf.data.readers.reading import Reading
 from pmf.errors import InputError
 from pmf.estimators.base import OverlapWarning
-from pmf.estimators.pmf import load
+from pmf.estimators.load import load
 from pmf.fitting.settings import make_settings, shorthand
 
 READERS = {

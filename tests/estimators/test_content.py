@@ -300,7 +300,7 @@ def test_clipping_and_a_given_prior():
     predicted = given.predict(frames.cold)["mean"]
     assert predicted.between(low, high).all()
     assert given.fitted.fit.noise_variance == pytest.approx(1 / 1.7)
-    assert given.noise == "given"
+    assert given.noise_source == "given"
 
 
 @pytest.mark.parametrize("form", [str, float])

@@ -68,7 +68,7 @@ def test_variances_are_of_a_rating_about_its_mean(model, frames):
     train, held = frames
     mean, heldout = unclipped(model, train), model.heldout_prediction.variance
     residual = float(np.mean((train["rating"] - mean) ** 2))
-    match model.noise:
+    match model.noise_source:
         case "training residuals":
             assert abs(residual - 1 / PRIOR.tau) > 0.02
             np.testing.assert_allclose(heldout, residual, rtol=1e-3)

@@ -78,7 +78,8 @@ def _model(
     settings = {"rank": rank, "user_bias": user_bias, "item_bias": item_bias}
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.pmf"
-        model_file.save(make_settings(settings | {"scale": (0.5, 5.0), "clip": True}), fitted, path)
+        named = make_settings(settings | {"scale": (0.5, 5.0), "clip": True})
+        model_file.save(model_file.Saved("PMF", named, fitted, {}), path)
         return path.read_bytes()
 
 
@@ -210,4 +211,4 @@ def read(folder: Path) -> None:
         pmf.similar_items(model, known[1][0], n=2)
     [f"{record.step:d} {record.seconds:g} {record.log_posterior:g}" for record in model.records]
     f"{model.log_posterior():g} {fitted.fit.search.seconds:g} {fitted.fit.compile_seconds:g}"
-    f"{fitted.user_count.sum():d} {fitted.fit.run.stopped.strip()} {model.noise}"
+    f"{fitted.user_count.sum():d} {fitted.fit.run.stopped.strip()} {model.noise_source}"

@@ -114,7 +114,7 @@ def same(one: Path, two: Path) -> bool:
     """Whether two model files agree in every bit of every number but times."""
     from pmf.estimators.model_file import load
 
-    fits = [load(path / "model.pmf")[1].fit for path in (one, two)]
+    fits = [load(path / "model.pmf").fitted.fit for path in (one, two)]
     draws = [fit.run.draws for fit in fits]
     arrays = [
         [*one.user, *one.item, one.mu, fit.noise_variance]
