@@ -166,8 +166,8 @@ def fit(
         "on_disk": on_disk or None,
         "duplicates": duplicates,
     }
-    said = {name: value for name, value in settings.items() if value is not None}
-    model = PMF(**said, **further_of(further or [], settings))
+    given = {name: value for name, value in settings.items() if value is not None}
+    model = PMF(**given, **further_of(further or [], settings))
     with progress_bar() as on_step:
         model.fit(train, on_step=on_step, checkpoints=kept, reading=reading)
     model.save(out)

@@ -32,7 +32,7 @@ class OverlapWarning(UserWarning):
     """Some test pairs are among what the model was fitted to."""
 
 
-_said: set[tuple[type[Warning], str]] = set()
+_shown: set[tuple[type[Warning], str]] = set()
 
 
 def warn(text: str, category: type[Warning], stacklevel: int) -> None:
@@ -46,8 +46,8 @@ def warn(text: str, category: type[Warning], stacklevel: int) -> None:
         for action, message, kind, module, line in warnings.filters
         if issubclass(category, kind) and not (message or module or line)
     )
-    if next(actions, "default") in ("always", "error") or (category, text) not in _said:
-        _said.add((category, text))
+    if next(actions, "default") in ("always", "error") or (category, text) not in _shown:
+        _shown.add((category, text))
         warnings.warn(text, category, stacklevel=stacklevel + 1)
 
 
@@ -226,9 +226,9 @@ def row_numbers(fitted: Fitted, ids: pd.DataFrame, source: str) -> tuple[np.ndar
     no_user, no_item = fitted.users.unknown(user).sum(), fitted.items.unknown(item).sum()
     if no_user or no_item:
         counts = {"user": no_user, "item": no_item}
-        said = ", ".join(f"{n:,} an unknown {side}" for side, n in counts.items() if n)
+        unknown = ", ".join(f"{n:,} an unknown {side}" for side, n in counts.items() if n)
         warn(
-            f"{source}: {said.replace(' ', f' of {len(user):,} pairs have ', 1)}; they are "
+            f"{source}: {unknown.replace(' ', f' of {len(user):,} pairs have ', 1)}; they are "
             "predicted by the mean and the known bias",
             UnknownIdWarning,
             stacklevel=4,

@@ -221,20 +221,20 @@ def load(path: Path) -> Saved:
         tensors = _mapped(path)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not a model file, or a damaged one ({error})") from error
-    said = _parsed(text)
-    if not isinstance(said, dict) or said.get("format") != FORMAT:
+    written = _parsed(text)
+    if not isinstance(written, dict) or written.get("format") != FORMAT:
         raise InputError(f"{path}: a safetensors file, but not one that pmf wrote")
-    if said.get("version") != VERSION:
+    if written.get("version") != VERSION:
         raise InputError(
-            f"{path}: written in format version {said.get('version')!r:.99}, this pmf reads "
+            f"{path}: written in format version {written.get('version')!r:.99}, this pmf reads "
             f"{VERSION}; fit it again, or use the pmf that wrote it"
         )
-    if not _is_whole(text, said.get(CHECKSUM), tensors):
+    if not _is_whole(text, written.get(CHECKSUM), tensors):
         raise InputError(f"{path}: damaged: its sha256 is not that of what was written")
     try:
-        header = Header.model_validate(said)
+        header = Header.model_validate(written)
         settings = _as_settings(header.kind_of_settings, header.settings)
-        fitted = check_fitted(settings, _rebuild(header, tensors))
+        fitted = check_fitted(settings, _rebuild(header, tensors, settings))
         parts = {n.removeprefix("part."): x for n, x in tensors.items() if n.startswith("part.")}
         return Saved(header.kind, settings, fitted, parts)
     except (KeyError, ValueError) as error:
@@ -252,10 +252,10 @@ def _mapped(path: Path) -> dict[str, np.ndarray]:
         header = json.loads(file.read(size))
     data = np.asarray(np.memmap(path, np.uint8, "r", offset=8 + size))
     tensors = {}
-    for name, said in header.items():
+    for name, entry in header.items():
         if name != "__metadata__":
-            begin, end = said["data_offsets"]
-            tensors[name] = data[begin:end].view(TYPES[said["dtype"]]).reshape(said["shape"])
+            begin, end = entry["data_offsets"]
+            tensors[name] = data[begin:end].view(TYPES[entry["dtype"]]).reshape(entry["shape"])
     return tensors
 
 
@@ -267,7 +267,7 @@ def _parsed(text: str) -> Any:
         return None
 
 
-def _rebuild(header: Header, tensors: dict[str, np.ndarray]) -> Fitted:
+def _rebuild(header: Header, tensors: dict[str, np.ndarray], settings: AnySettings) -> Fitted:
     user, item = (Side(tensors[f"{side}.factor"], tensors[f"{side}.bias"]) for side in SIDES)
     tau = tensors["prior.tau"]
     one = np.ones_like(tau)
@@ -286,13 +286,14 @@ def _rebuild(header: Header, tensors: dict[str, np.ndarray]) -> Fitted:
         header.compile_seconds - search.compile_seconds,
         header.stopped,
     )
-    prior = prior_of(header.prior) if header.prior else _earlier_prior(chosen)
+    prior = prior_of(header.prior) if header.prior else _earlier_prior(chosen, settings)
     fit = Fit(run, prior, tensors["noise_variance"], search)
     users, items = (unpack_ids(tensors, side) for side in SIDES)
     counts = tensors["user.count"], tensors["item.count"]
     return Fitted(fit, users, items, *counts, _unpack_rated(tensors))
 
 
-def _earlier_prior(chosen: dict[str, float]) -> AnyPrior:
+def _earlier_prior(chosen: dict[str, float], settings: AnySettings) -> AnyPrior:
     """The prior of a file from before it said so: what its search chose, or was given."""
-    return prior_of(chosen) if chosen else NoisePrecision(None)
+    given = settings.inference.given_prior if isinstance(settings, Settings) else None
+    return prior_of(chosen) if chosen else given or NoisePrecision(None)

@@ -53,7 +53,7 @@ class Folded(Model):
 
     def __init__(self, settings: Any, fitted: Fitted, posterior: RowPosterior):
         self.settings, self.fitted, self.posterior = settings, fitted, posterior
-        self.given = given_by(fitted.fit, "user")
+        self.given = conditioning_of(fitted.fit, "user")
 
     def __repr__(self) -> str:
         draws = draws_in_words(self.fitted.fit.run.draws)
@@ -114,7 +114,7 @@ class Folded(Model):
             "prior": prior,
         }
         parts = pd.DataFrame({"part": list(head), "contribution": list(head.values())})
-        own = pd.DataFrame(
+        ratings_parts = pd.DataFrame(
             {
                 "part": "rating",
                 "item_id": with_gaps(self.fitted.items.values[ratings.item]),
@@ -122,7 +122,7 @@ class Folded(Model):
                 "contribution": each,
             }
         ).sort_values("contribution", ascending=False, key=abs, kind="stable")
-        table = pd.concat([parts, own], ignore_index=True)
+        table = pd.concat([parts, ratings_parts], ignore_index=True)
         return table[["part", "item_id", "rating", "contribution"]]
 
     def ask_next(self, user_id: Any, n: int = 1, popular: int = 200) -> pd.DataFrame:
@@ -170,10 +170,10 @@ def ratings_of(fitted: Fitted, user_id: Any) -> pd.DataFrame:
 def conditioning_of(fit: Fit, side: Literal["user", "item"]) -> Conditioning:
     """What new rows of a side ("user" or "item") are conditioned on: the other side, as fitted."""
     draws, prior = fit.run.draws, fit.run.prior
-    other, own = (draws.item, draws.user) if side == "user" else (draws.user, draws.item)
+    other, rows = (draws.item, draws.user) if side == "user" else (draws.user, draws.item)
     exponent = exponent_of(fit.prior, side)
     mu, tau = np.asarray(draws.mu), np.asarray(prior.tau)
-    return Conditioning(other, mu, tau, getattr(prior, side), exponent, own.bias.shape[-1])
+    return Conditioning(other, mu, tau, getattr(prior, side), exponent, rows.bias.shape[-1])
 
 
 def fold_in(model: Model, ratings: Table, users: Any = None) -> Folded:
@@ -196,8 +196,8 @@ def fold_in(model: Model, ratings: Table, users: Any = None) -> Folded:
     draws = Params(split_row(posterior.mean, rank), fit.run.draws.item, fit.run.draws.mu)
     count = count_rows(new.user, ids.num_rows)
     changed = fit.with_run(draws=draws, heldout=None)
-    own = Fitted(changed, ids, items, count, fitted.item_count, rated)
-    return Folded(model.settings, own, posterior)
+    folded = Fitted(changed, ids, items, count, fitted.item_count, rated)
+    return Folded(model.settings, folded, posterior)
 
 
 def _encoded(model: Model, ratings: pd.DataFrame, users: Any, items: Ids) -> tuple[Ids, Ratings]:
@@ -213,8 +213,8 @@ def _encoded(model: Model, ratings: pd.DataFrame, users: Any, items: Ids) -> tup
         ids = _named(users)
         user = ids.codes(table["user_id"], SOURCE)
         if (unnamed := ids.unknown(user)).any():
-            found = table["user_id"][unnamed].iloc[0]
-            raise InputError(f"{SOURCE}: user {found!r} is not among `users`; name all of them")
+            stranger = table["user_id"][unnamed].iloc[0]
+            raise InputError(f"{SOURCE}: user {stranger!r} is not among `users`; name all of them")
     item = items.codes(table["item_id"], SOURCE)
     known = known_alone(items, item, SOURCE, "item")
     value = table["rating"].to_numpy()

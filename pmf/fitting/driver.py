@@ -13,7 +13,7 @@ from jax.tree_util import Partial
 
 from pmf.errors import Interrupted, NotFiniteError
 from pmf.fitting.checkpoint import CheckpointFolder
-from pmf.fitting.schedule import ON_ONE_DEVICE, Best, Progress, Record, Schedule, Watch, as_draws
+from pmf.fitting.schedule import ON_ONE_DEVICE, Best, Monitor, Progress, Record, Schedule, as_draws
 from pmf.fitting.signals import Caught, signals_noted
 from pmf.inference.base import Algorithm, HostForm
 from pmf.inference.layout import Data
@@ -117,8 +117,8 @@ def run(
     # Steps donate their state, and a first state may share the caller's arrays.
     state = _start_over(algorithm.init(key_init, data))
     n = float(jnp.sum(data.user_count, dtype=float))
-    watch = Watch(schedule, heldout, validation, n, form, algorithm.likelihood)
-    progress = watch.begin(key_steps, state)
+    monitor = Monitor(schedule, heldout, validation, n, form, algorithm.likelihood)
+    progress = monitor.begin(key_steps, state)
     begin = time.perf_counter()
     advance = _program_of(algorithm.step)
     program = advance.lower(key_steps, state, data)
@@ -136,7 +136,7 @@ def run(
             info = jax.device_get(info)
             seconds = progress.seconds + time.perf_counter() - begin
             _check_finite(info, name, step, seed)
-            watch.see(progress, seconds, float(np.mean(info.log_posterior)))
+            monitor.see(progress, seconds, float(np.mean(info.log_posterior)))
             on_step(progress.records[-1], total)
             if folder is not None:
                 _keep(progress, folder, caught, name, form)

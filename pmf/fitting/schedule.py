@@ -88,7 +88,7 @@ class Progress:
         return self.records[-1].seconds if self.records else 0.0
 
 
-class Watch(NamedTuple):
+class Monitor(NamedTuple):
     """Sees each state: keeps draws, records, the best step, and the reason to stop."""
 
     schedule: Schedule
