@@ -197,7 +197,7 @@ def test_a_model_fitted_on_disk_predicts_as_well(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"method": "als"}, "on_disk: map by mini-batches only"),
+        ({"method": "als"}, "on_disk: a setting of MAP, not of ALS"),
         ({"method": "map", "batch_size": "full"}, "on_disk: map by mini-batches only"),
         ({"method": "map", "validation": 0.1}, "without validation"),
     ],
