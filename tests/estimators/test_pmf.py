@@ -262,14 +262,14 @@ def test_loading_names_what_is_wrong(fitted, tmp_path):
         ({"rank": -1}, "rank"),
         ({"mu": float("nan")}, "mu.float: Input should be a finite number"),
         ({"method": "sgd"}, "method"),
-        ({"tau": "guess"}, "tau"),
+        ({"method": "gibbs", "tau": "guess"}, "tau.*: Input should be"),
         ({"clip": True}, "clip needs a scale"),
         ({"scale": (5, 1)}, "lowest rating first"),
         ({"scale": (0, 1e39)}, "more than single precision holds"),
-        ({"optimizer": "adma"}, "optimizer"),
-        ({"optimizer": {}}, "optimizer"),
+        ({"method": "map", "optimizer": "adma"}, "optimizer: name='adma'"),
+        ({"method": "map", "optimizer": {}}, "optimizer: name=None"),
         ({"seed": 2**32}, "seed"),
-        ({"method": "gibbs", "validation": 0.1}, "validation stops als and map"),
+        ({"method": "gibbs", "validation": 0.1}, "validation: a setting of ALS and MAP"),
     ],
 )
 def test_settings_are_checked(settings, message):
