@@ -23,12 +23,13 @@ import typer
 from pmf.cli.console import run_app
 from pmf.errors import InputError
 from pmf.fitting.methods import default_hyperprior
-from pmf.fitting.settings import make_settings
 from pmf.inference.als import als
+from pmf.inference.base import Algorithm
+from pmf.inference.blocks import Block, Blocks, panel_numbers, widths
 from pmf.inference.gibbs import gibbs
-from pmf.inference.layout import panel_numbers, widths
+from pmf.inference.layout import Data
 from pmf.model.priors import Ridge, from_ridge
-from pmf.types import Algorithm, Data, Rows, Terms
+from pmf.types import Terms
 
 ML25M = 25_000_095, 162_541, 59_047
 BILLION = 1_000_000_000, 10_000_000, 1_000_000
@@ -44,7 +45,7 @@ def heavy_tailed(rng: np.random.Generator, n: int, rows: int, spread: float) -> 
     return np.maximum(1, np.rint(share / share.sum() * n)).astype(np.int64)
 
 
-def random_rows(key, degree: np.ndarray, num_cols: int, rank: int) -> tuple[Rows, ...]:
+def random_rows(key, degree: np.ndarray, num_cols: int, rank: int) -> Blocks:
     """Blocks of rows of these degrees, with random columns and values, made on the device."""
     ladder = widths(int(degree.max()), GROWTH)
     level = np.searchsorted(ladder, degree)
@@ -54,10 +55,10 @@ def random_rows(key, degree: np.ndarray, num_cols: int, rank: int) -> tuple[Rows
         if len(rows):
             keys = jax.random.split(jax.random.fold_in(key, j), 2)
             blocks.append(_random_block(*keys, rows, degree[rows], width, num_cols, rank, degree))
-    return tuple(blocks)
+    return Blocks(tuple(blocks))
 
 
-def _random_block(key_col, key_value, rows, held, width, num_cols, rank, degree) -> Rows:
+def _random_block(key_col, key_value, rows, held, width, num_cols, rank, degree) -> Block:
     size = max(1, min(panel_numbers() // (width * (rank + 2)), len(rows)))
     chunks = -(-len(rows) // size)
     row = np.full(chunks * size, len(degree), np.int32)
@@ -75,7 +76,7 @@ def _random_block(key_col, key_value, rows, held, width, num_cols, rank, degree)
         return jnp.where(is_held, col, num_cols), jnp.where(is_held, value, 0.0)
 
     col, value = fill(jnp.asarray(count.reshape(chunks, size)))
-    return Rows(jnp.asarray(row.reshape(chunks, size)), col, value.astype(jnp.float32))
+    return Block(jnp.asarray(row.reshape(chunks, size)), col, value.astype(jnp.float32))
 
 
 def random_data(shape: tuple[int, int, int], rank: int) -> Data:
@@ -93,8 +94,7 @@ def als_at(terms: Terms, data: Data) -> Algorithm:
 
 
 def gibbs_at(terms: Terms, data: Data) -> Algorithm:
-    settings = make_settings({"rank": terms.rank, "method": "gibbs"})
-    return gibbs(default_hyperprior(settings), terms, 2.75, 1.5)
+    return gibbs(default_hyperprior(terms), terms, 2.75, 1.5)
 
 
 def sweeps(
@@ -125,7 +125,7 @@ def sweeps(
         times.append((time.perf_counter() - begin) / repeats)
     finite = bool(jnp.all(jnp.isfinite(info.log_posterior)))
     n, rows = int(data.user_count.sum()), len(data.user_count) + len(data.item_count)
-    cells = sum(block.col.size for side in (data.by_user, data.by_item) for block in side)
+    cells = sum(block.col.size for side in (data.by_user, data.by_item) for block in side.blocks)
     seconds, d = min(times), rank + 1
     return {
         "work": work, "rank": rank, "ratings": n, "sweep_ms": 1e3 * seconds, "finite": finite,

@@ -22,7 +22,7 @@ import typer
 
 from pmf.cli.console import plain_app, run_app
 
-RATINGS, USERS, ITEMS = 1_100_000, 8_000, 3_000  # a device; more than `pmf.inference.layout.SMALL`
+RATINGS, USERS, ITEMS = 1_100_000, 8_000, 3_000  # a device; more than `pmf.inference.blocks.SMALL`
 BYTES = {"f64": 8, "f32": 4, "s64": 8, "s32": 4, "u32": 4, "pred": 1}
 KINDS = "all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter"
 
@@ -52,12 +52,11 @@ def worker(method: str, devices: int, rank: int, sweeps: int) -> dict[str, Any]:
     jax.config.update("jax_num_cpu_devices", devices)
     from pmf.data.synthetic import movielens_shaped
     from pmf.fitting.methods import default_hyperprior
-    from pmf.fitting.settings import make_settings
     from pmf.inference.als import als
     from pmf.inference.gibbs import gibbs
     from pmf.model.priors import Ridge, from_ridge
     from pmf.parallel.placement import device_mesh, place, rows_on_mesh
-    from pmf.parallel.sharding import cut_of, on_mesh
+    from pmf.parallel.sharding import on_mesh, shard_spec
     from pmf.types import Terms
 
     users, items = USERS * devices, ITEMS * devices
@@ -66,14 +65,14 @@ def worker(method: str, devices: int, rank: int, sweeps: int) -> dict[str, Any]:
     placement = place(*counts, device_mesh(devices))
     data = rows_on_mesh(placement, ratings, ratings, rank)
     terms, prior = Terms(rank), from_ridge(Ridge(5.0, 5.0, 5.0, 5.0), tau=1.0)
-    hyperprior = default_hyperprior(make_settings({"rank": rank, "method": "gibbs"}))
+    hyperprior = default_hyperprior(terms)
 
     def build(data):
         if method == "als":
             return als(prior.build(terms, data), terms, 3.0)
         return gibbs(hyperprior, terms, 3.0, 1.5)
 
-    algorithm = on_mesh(build, data, cut_of(build, placement))
+    algorithm = on_mesh(build, data, shard_spec(build, placement))
     key = jax.random.key(0)
     state = algorithm.init(key, data)
     program = jax.jit(algorithm.step.func).lower(*algorithm.step.args, key, state, data).compile()
@@ -88,7 +87,7 @@ def worker(method: str, devices: int, rank: int, sweeps: int) -> dict[str, Any]:
         np.bincount(side.owner(np.arange(len(side.count))), side.count, devices)
         for side in (placement.user, placement.item)
     ]
-    cells = sum(x.value.size for side in (data.by_user, data.by_item) for x in side.blocks)
+    cells = sum(x.value.size for side in (data.by_user, data.by_item) for x in side.local.blocks)
     return {
         "method": method, "devices": devices, "ratings": len(ratings.value), "rank": rank,
         "sweep_s": min(seconds), "median_s": float(np.median(seconds)),

@@ -100,14 +100,13 @@ def our_gibbs(path: str, rank: int, fused: bool = True) -> dict[str, Any]:
     from pmf.fitting.driver import run
     from pmf.fitting.methods import default_hyperprior
     from pmf.fitting.schedule import Schedule
-    from pmf.fitting.settings import make_settings
     from pmf.inference.gibbs import gibbs
     from pmf.inference.layout import by_rows
     from pmf.types import Terms
 
     user, item, value, *size = _load(path)
     data = by_rows(_standardised(user, item, value), *size, rank, fused=fused)
-    hyperprior = default_hyperprior(make_settings({"rank": rank, "method": "gibbs"}))
+    hyperprior = default_hyperprior(Terms(rank))
     sweeps, warm = (300, 10) if len(value) < 3_000_000 else (8, 2)
     schedule = Schedule(num_steps=1, average=True, burn_in=sweeps - 1, store_draws=False)
     sampler = gibbs(hyperprior, Terms(rank), 0.0, 1.5)

@@ -10,7 +10,7 @@ from experiments.config.schema import SplitConfig
 from pmf.data import splits
 from pmf.data.readers.files import read_folds
 from pmf.data.readers.reading import AS_IT_IS, Reading
-from pmf.data.sources.base import load
+from pmf.data.sources.base import load_data
 from pmf.data.sources.movielens import Dataset, data_dir
 from pmf.errors import InputError
 
@@ -18,7 +18,7 @@ from pmf.errors import InputError
 @lru_cache(maxsize=1)  # a grid is mostly of one data set, and a large one fills the memory
 def dataset(name: str, reading: Reading | None = None) -> Dataset:
     """A data set by name, or a file by path; the last one is kept."""
-    return load(name, reading or AS_IT_IS)
+    return load_data(name, reading or AS_IT_IS)
 
 
 @lru_cache(maxsize=64)

@@ -19,7 +19,7 @@ ALWAYS = {
     },
     "TuningConfig": {"trials", "fraction", "seed"},
     "RankingConfig": {"k", "relevant"},
-    "Settings": {
+    "FlatSettings": {
         "rank", "user_bias", "item_bias", "mu", "scale", "clip", "duplicates", "method",
         "num_steps", "seed", "fused", "devices", "prior", "tolerance", "optimizer",
         "learning_rate", "batch_size", "on_disk", "validation", "patience", "tau", "hyperprior",

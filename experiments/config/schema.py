@@ -10,7 +10,7 @@
     [model]                         the system's settings; of "pmf", `pmf.fitting.settings.Settings`
     [tuning]                        `TuningConfig`; without it nothing is searched here
     [ranking]                       `RankingConfig`; with it each run also ranks all items
-    [comparison]                    `ComparisonConfig`: which arms the others are compared with
+    [comparison]                    `config.comparison`: which arms the others are compared with
     [arm.NAME]                      settings merged over [model]; each arm runs over the whole grid
 
 A list is expanded into a grid wherever it stands.
@@ -33,23 +33,22 @@ from pydantic import (
 )
 
 from experiments.config import document
+from experiments.config.comparison import Compared, ComparisonConfig, check_arms, check_lists
 from experiments.config.document import Tree
 from experiments.config.grid import Axes, axes_of, count_of, override, points_of, samples_of
 from experiments.config.located import locate
 from experiments.systems import own
 from experiments.systems.base import System
-from experiments.systems.registry import system_named
+from experiments.systems.registry import SYSTEMS, system_named
 from pmf.data.readers.reading import Reading
 from pmf.data.times import moment
 from pmf.errors import InputError
-from pmf.evaluate.compare import metric_named
-from pmf.fitting.settings import describe
+from pmf.fitting.settings_base import describe
 
 FROZEN = ConfigDict(frozen=True, extra="forbid")
 SECTIONS = ("about", "data", "reading", "columns", "unit", "system", "split", "model", "tuning",
             "ranking", "comparison", "arm")  # fmt: skip
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-WHOLE_LISTS = ("map", "mrr")  # metrics of lists that are not cut off after k items
 MOST_RUNS = 10_000  # of an experiment; a larger grid is a slip
 
 
@@ -111,25 +110,6 @@ class RankingConfig(BaseModel):
 
     k: Annotated[int, Field(ge=1)] = 10  # the length of a list
     relevant: float = 4.0  # a test item is relevant from this rating on
-
-
-class ComparisonConfig(BaseModel):
-    """Paired comparisons of arms over users, by `pmf.evaluate.compare`."""
-
-    model_config = FROZEN
-
-    references: Annotated[tuple[str, ...], Field(min_length=1)]  # arms that all are held against
-    metrics: Annotated[tuple[str, ...], Field(min_length=1)] = ("rmse",)
-
-    @field_validator("metrics")
-    @classmethod
-    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        for name in names:
-            try:
-                metric_named(name)
-            except InputError as error:
-                raise ValueError(str(error)) from error
-        return names
 
 
 class RunConfig(BaseModel):
@@ -214,6 +194,7 @@ def read(path: Path, overrides: list[str]) -> Grid:
     document.check_name(path.stem, "the name", str(path))
     tree = document.read(path)
     locate(tree, path)
+    filed = _as_filed(tree)
     for text in overrides:
         override(tree, text)
     document.check(tree, str(path))
@@ -221,7 +202,9 @@ def read(path: Path, overrides: list[str]) -> Grid:
     _join_reading(tree, path)
     about, unit = tree.pop("about", ""), _unit(tree, path)
     comparison = _comparison(tree, path)
-    arms = {arm.get("arm", ""): axes_of(arm, path) for arm in _arms(tree, path)}
+    trees = _arms(tree, path)
+    _check_taken(trees, filed, tree, overrides, path)
+    arms = {arm.get("arm", ""): axes_of(arm, path) for arm in trees}
     named = {name: tuple(content) for name, content in tree.get("arm", {}).items()}
     return Grid(path, about, unit, arms, named, comparison)
 
@@ -237,6 +220,11 @@ def expand(grid: Grid) -> Experiment:
     runs = tuple(grid.resolved(points_of))
     if len({run.model_dump_json() for run in runs}) != len(runs):
         raise InputError(f"{grid.path}: a list names the same value twice")
+    if all(run.ranking and not system_named(run.system).ranks(run.model) for run in runs):
+        raise InputError(f"{grid.path}: ranking: none of the systems ranks items; leave it out")
+    if grid.comparison is not None:
+        arms = (Compared(run.arm, system_named(run.system), run.model) for run in runs)
+        check_arms(grid.comparison, arms, grid.path)
     return Experiment(
         name=grid.path.stem, about=grid.about, runs=runs, comparison=grid.comparison, unit=grid.unit
     )
@@ -251,27 +239,10 @@ def _comparison(tree: Tree, path: Path) -> ComparisonConfig | None:
     for name in comparison.references:
         if name not in arms:
             raise InputError(f"{path}: comparison.references: {name!r}: {_hint(name, arms)}")
-    for name in comparison.metrics:
-        _check_ranked(name, tree.get("ranking"), path)
+    ranking = tree.get("ranking")
+    k = [] if ranking is None else ranking.get("k", RankingConfig().k)
+    check_lists(comparison, k if isinstance(k, list) else [k], path)
     return comparison
-
-
-def _check_ranked(name: str, ranking: Tree | None, path: Path) -> None:
-    """Raise `InputError` where a metric of lists is asked for that no run would have."""
-    base, at, cutoff = name.partition("@")
-    if metric_named(name).over != "users":
-        if at:
-            raise InputError(
-                f"{path}: comparison.metrics: {name}: a score of ratings has no @{cutoff}"
-            )
-        return
-    if ranking is None:
-        raise InputError(f"{path}: comparison.metrics: {name}: it needs the section [ranking]")
-    k = ranking.get("k", RankingConfig().k)
-    lengths = k if isinstance(k, list) else [k]
-    known = [base] if base in WHOLE_LISTS else [f"{base}@{one}" for one in lengths]
-    if name not in known:
-        raise InputError(f"{path}: comparison.metrics: {name}: [ranking] gives {', '.join(known)}")
 
 
 def _unit(tree: Tree, path: Path) -> str:
@@ -403,6 +374,44 @@ def _arms(tree: Tree, path: Path) -> list[Tree]:
         point = {**tree, "system": used[name], "model": shared | own}
         trees.append({"arm": name, **point} if name else point)
     return trees
+
+
+def _as_filed(tree: Tree) -> dict[str, Tree]:
+    """By arm what a file says before overrides, each of which may be a list; of a malformed file
+    nothing.
+    """
+    model, arms = tree.get("model", {}), tree.get("arm") or {"": {}}
+    if not all(isinstance(part, dict) for part in (model, arms, *arms.values())):
+        return {}
+    system = tree.get("system", "pmf")
+    return {name: {"system": system, **model, **content} for name, content in arms.items()}
+
+
+def _check_taken(
+    arms: list[Tree], filed: dict[str, Tree], tree: Tree, said: list[str], path: Path
+) -> None:
+    """Raise `InputError` for a setting that no method of the grid has.
+
+    Of a grid over methods those that have it take it, and every identity names it. A file may say
+    more than is left of its methods after the overrides `said`; what these say must be of use.
+    """
+    points = {arm.get("arm", ""): {"system": arm["system"], **arm["model"]} for arm in arms}
+    overridden = {text.partition("=")[0].strip() for text in said}
+    own = {f"arm.{name}.": (name, content) for name, content in (tree.get("arm") or {}).items()}
+    for where, (arm, section) in {"model.": (None, tree.get("model", {})), **own}.items():
+        for name in section:
+            grids = [points] if where + name in overridden else [points, filed]
+            alike = [grid[one] for grid in grids for one in grid if arm in (None, one)]
+            reasons = [reason for point in alike for reason in _refusals(point, name)]
+            if reasons and all(reasons):
+                raise InputError(f"{path}: {where}{reasons[0]}")
+
+
+def _refusals(point: Tree, name: str) -> list[str]:
+    """Why each system of an arm that knows a setting does not take it; "" where it does."""
+    systems = point["system"] if isinstance(point["system"], list) else [point["system"]]
+    known = [SYSTEMS[one] for one in systems if isinstance(one, str) and one in SYSTEMS]
+    return [one.refusal(point, name) for one in known if name in one.settings.model_fields]
 
 
 def _whole_paths(system: Any, path: Path) -> Any:

@@ -26,12 +26,14 @@ from experiments.runs.folders import IDS, Run, opened
 from experiments.runs.tune import Found
 from pmf.data.canonical import canonical
 from pmf.errors import InputError
+from pmf.evaluate.metrics import summed, user_sums
 from pmf.evaluate.scores import LEVELS
 
 MOST_STEPS = 30
 EACH_RUN = {"calibration": len(LEVELS), "pit": 20}  # rows of a run that has any
 
 Tables = dict[str, pd.DataFrame]
+Read = Callable[[Path], pd.DataFrame]
 Compare = Callable[[pd.DataFrame], pd.DataFrame]  # `user_errors` to a table of comparisons
 
 
@@ -73,10 +75,29 @@ def collect(
 def user_errors(points: list[Point], runs: list[Run]) -> pd.DataFrame:
     """Each user's sums of errors in each run, with the run's fields: what pairs of arms share.
 
-    Columns `id, user_id, n`, the sums of `pmf.evaluate.scores.user_sums`, and those of `runs`.
+    Columns `id`, those of `runs`, `user_id, n` and the sums of `pmf.evaluate.metrics.user_sums`. A
+    run that predicted nothing has one line, without a user.
     """
     fields = pd.DataFrame([{"id": point.id, **fields_of(point.config)} for point in points])
-    return _stacked(runs, "users").merge(fields, on="id", validate="many_to_one")
+    users = _stacked(runs, "users", _user_lines)
+    if set(fields["id"]) - set(users["id"]):
+        users = users.astype({"user_id": object})  # whole numbers stay whole beside nothing
+    return fields.merge(users, "left", "id", validate="one_to_many")
+
+
+def _user_lines(run: Run, name: str) -> pd.DataFrame | None:
+    """A run's users. Sums of metrics that the run is older than are made from its predictions."""
+    table = run.table(name)
+    if table is None:
+        return None
+    predicted = run.predictions()
+    lacking = set(summed("variance" in predicted)) - set(table)
+    if not lacking:
+        return table
+    numbers = (predicted.get(x) for x in ("rating", "mean", "variance"))
+    arrays = (None if x is None else x.to_numpy() for x in numbers)
+    sums = user_sums(predicted["user_id"].to_numpy(), *arrays)
+    return table.assign(**{column: sums[column].to_numpy() for column in sorted(lacking)})
 
 
 def _line(point: Point, run: Run) -> dict:
@@ -88,9 +109,9 @@ def _line(point: Point, run: Run) -> dict:
     return {"id": point.id, **fields_of(point.config), **tuned, "error": run.facts["error"]}
 
 
-def _stacked(runs: list[Run], name: str) -> pd.DataFrame:
+def _stacked(runs: list[Run], name: str, read: Read = Run.table) -> pd.DataFrame:
     """One file of all runs that have it, under one another, `id` first."""
-    tables = {run.folder.name: run.table(name) for run in runs}
+    tables = {run.folder.name: read(run, name) for run in runs}
     parts = {run: table for run, table in tables.items() if table is not None}
     if not parts:
         return pd.DataFrame(columns=["id"])

@@ -73,3 +73,8 @@ class System(NamedTuple):
     space: Callable[[Any], dict[str, Axis]] = nothing_to_tune
     for_trials: Callable[[Any], Any] = unchanged
     tuned: Tuned = lambda settings, point, train, rmse: settings
+    # What its predictions come with: a comparison that needs it is refused before any run is made.
+    has_variance: Callable[[Any], bool] = lambda settings: True
+    ranks: Callable[[Any], bool] = lambda settings: True
+    # Why no run of a section of a configuration takes one of the settings' names; "" where one does
+    refusal: Callable[[dict[str, Any], str], str] = lambda section, name: ""

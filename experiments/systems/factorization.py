@@ -10,15 +10,19 @@ from experiments.systems.base import TRACE, Axis, OnStep, Outcome, Point, System
 from pmf.data.ids import looked_up
 from pmf.data.sources.movielens import Dataset
 from pmf.data.splits import Split
+from pmf.errors import InputError
 from pmf.estimators.pmf import PMF
 from pmf.evaluate.report import ranked
 from pmf.fitting import prior_search
 from pmf.fitting.checkpoint import Checkpoints
 from pmf.fitting.fit import Fitted
+from pmf.fitting.methods import check_is_of
+from pmf.fitting.registry import DEFAULT, INFERENCES, inference_named
 from pmf.fitting.schedule import Record
-from pmf.fitting.settings import Settings
+from pmf.fitting.settings import MODEL, make_settings, of_method, shorthand
+from pmf.fitting.settings import Settings as ModelSettings
 from pmf.inference import fused
-from pmf.model.priors import IsotropicPrior
+from pmf.model.priors import IsotropicPrior, numbers_of
 
 # Ridges in the units of `pmf.fitting.prior_search.Point`: of a user with a typical count, whatever
 # the exponent.
@@ -34,31 +38,61 @@ MAPPED = 200  # items on a map
 TAU_AXIS = Axis(0.8, 5.0, prior_search.TAU_RATIO**prior_search.TAU_START)
 
 
+# An experiment says the settings of the model and of all inferences in one flat list: a grid goes
+# over methods, and an identity names all of them.
+class FlatSettings(shorthand()):  # type: ignore[misc]
+    """The flat list, whose values go together."""
+
+    def model_post_init(self, context: Any) -> None:
+        model_settings(self)
+
+
+def model_settings(settings: Any) -> ModelSettings:
+    """What a fit takes of a flat list: the model's settings, and those of its own method."""
+    flat = {name: getattr(settings, name) for name in shorthand().model_fields}
+    return make_settings(of_method(flat))
+
+
+def refusal(section: dict[str, Any], name: str) -> str:
+    """Why no method of a section's grid takes a setting; "" where one does, or is none."""
+    methods = section.get("method", DEFAULT)
+    reasons = ""
+    for method in methods if isinstance(methods, list) else [methods]:
+        if method not in list(INFERENCES):
+            return ""
+        try:
+            check_is_of(inference_named(method), name, ["method", *MODEL])
+            return ""
+        except InputError as error:
+            reasons = reasons or str(error)
+    return reasons
+
+
 def fit_and_predict(
-    settings: Settings,
+    settings: Any,
     split: Split,
     dataset: Dataset,
     on_step: OnStep,
     checkpoints: Checkpoints | None,
 ) -> Outcome:
     """Fit on the training part, watch the test part, and predict it over all kept draws."""
-    model = PMF(**settings.model_dump(exclude={"prior"}), prior=settings.prior)
+    model = PMF.of(model_settings(settings))
     model.fit(split.train, split.test, on_step, dataset.source, checkpoints)
-    fit = model.require_fitted().fit
+    fit, inference = model.require_fitted().fit, model.settings.inference
     costs = {
         "fit_seconds": model.records[-1].seconds,
         "search_seconds": fit.search.seconds,
         "compile_seconds": fit.compile_seconds,
     }
     facts = {
-        "fused_kernel": _is_fused(settings),
-        "chosen_prior": fit.search.chosen,
-        "log_posterior": fit.log_posterior,
-        "stopped": fit.stopped,
+        "fused_kernel": _is_fused(model.settings),
+        "chosen_prior": numbers_of(fit.prior),
+        "log_posterior": fit.run.log_posterior,
+        "stopped": fit.run.stopped,
     }
-    rank = partial(ranked, model) if settings.store_draws else None
-    items = item_map(model.require_fitted(), dataset.items) if settings.method != "gibbs" else None
-    told = trace_of(model.records), costs, rank, model.noise, items, facts
+    rank = partial(ranked, model) if ranks(settings) else None
+    items = None if inference.averages else item_map(model.require_fitted(), dataset.items)
+    told = trace_of(model.records), costs, rank, model.noise_source, items, facts
     return Outcome(*model.heldout_prediction, *told)
 
 
@@ -77,7 +111,7 @@ def item_map(fitted: Fitted, described: pd.DataFrame) -> pd.DataFrame | None:
     stars, and the same whatever rotation and scale the factors came in. Draws of a sampler have a
     rotation each, so they have no such map.
     """
-    U, V = (np.asarray(side.factor[0], np.float64) for side in fitted.fit.draws[:2])
+    U, V = (np.asarray(side.factor[0], np.float64) for side in fitted.fit.run.draws[:2])
     if V.shape[1] < 2 or "title" not in described:
         return None
     U, V = U[:-1], V[:-1]  # without the unknown rows
@@ -93,41 +127,37 @@ def item_map(fitted: Fitted, described: pd.DataFrame) -> pd.DataFrame | None:
     return table.sort_values("popularity", ascending=False, kind="stable")[:MAPPED]
 
 
-def _is_fused(settings: Settings) -> bool:
-    """Whether the CPU kernel ran: ALS and Gibbs, on one device, where it is not declined."""
-    fits = settings.method != "map" and settings.devices == 1 and settings.fused is not False
+def _is_fused(settings: ModelSettings) -> bool:
+    """Whether the CPU kernel ran: by rows, on one device, where it is not declined."""
+    inference = settings.inference
+    fits = inference.by_rows and settings.devices == 1 and inference.kernel is not False
     return fits and fused.available()
 
 
-def space(settings: Settings) -> dict[str, Axis]:
+def space(settings: Any) -> dict[str, Axis]:
     """What the settings leave open ("auto") and the model's terms depend on."""
-    axes = prior_search.axes_of(settings.terms)
-    if settings.method == "gibbs":
-        return {"tau": TAU_AXIS} if axes and settings.tau == "auto" else {}
-    return {name: PRIOR_AXES[name] for name in axes} if settings.prior == "auto" else {}
+    model = model_settings(settings)
+    axes = prior_search.axes_of(model.terms)
+    if not axes or model.inference.given_prior is not None:
+        return {}
+    searched = {"tau": {"tau": TAU_AXIS}, "prior": {name: PRIOR_AXES[name] for name in axes}}
+    return searched[model.inference.open_setting]
 
 
-def for_trials(settings: Settings) -> Settings:
+def for_trials(settings: Any) -> Any:
     """A sampler is judged by shorter chains, which tell one tau from another as well."""
-    short: dict[str, Any] = {"store_draws": False}
-    if settings.method == "gibbs":
-        schedule = prior_search.GIBBS_SEARCH
-        steps, burn_in = schedule.num_steps, schedule.burn_in
-        short |= {
-            "num_steps": min(settings.steps, steps),
-            "burn_in": min(settings.burn_in, burn_in),
-            "thin": 1,
-        }
-    return settings.model_copy(update=short)
+    return settings.model_copy(
+        update={"store_draws": False, **model_settings(settings).inference.short()}
+    )
 
 
-def tuned(settings: Settings, point: Point, train: pd.DataFrame, rmse: float | None) -> Settings:
+def tuned(settings: Any, point: Point, train: pd.DataFrame, rmse: float | None) -> Any:
     """The settings with a point of the search filled in.
 
     Ridges fix the mode; the prior's tau is the inverse of the mean squared error on the validation
     part, or before that is known of the ratings' variance.
     """
-    if settings.method == "gibbs":
+    if "tau" in point:
         return settings.model_copy(update={"tau": point["tau"] / spread_of(train) ** 2})
     return settings.model_copy(update={"prior": tuned_prior(point, train, rmse)})
 
@@ -145,4 +175,17 @@ def spread_of(train: pd.DataFrame) -> float:
     return float(np.std(train["rating"].to_numpy(np.float64))) or 1.0
 
 
-SYSTEM = System(Settings, fit_and_predict, space=space, for_trials=for_trials, tuned=tuned)
+def ranks(settings: Any) -> bool:
+    """Whether items can be ranked: by draws that are kept."""
+    return settings.store_draws
+
+
+SYSTEM = System(
+    FlatSettings,
+    fit_and_predict,
+    space=space,
+    for_trials=for_trials,
+    tuned=tuned,
+    ranks=ranks,
+    refusal=refusal,
+)

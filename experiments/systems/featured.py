@@ -19,6 +19,7 @@ from pmf.evaluate.report import ranked
 from pmf.fitting import prior_search
 from pmf.fitting.checkpoint import Checkpoints
 from pmf.fitting.settings import ContentSettings, HybridSettings
+from pmf.model.priors import numbers_of
 
 # the weights' prior precision
 REGRESSION_AXIS = Axis(0.05, 50.0, prior_search.SEARCH_START.regression)
@@ -40,14 +41,18 @@ def fit_and_predict(
     model = kind(**{name: getattr(settings, name) for name in type(settings).model_fields})
     fit = model.fit(split.train, features, split.test, on_step).require_fitted().fit
     costs = {
-        "fit_seconds": fit.records[-1].seconds,
+        "fit_seconds": fit.run.records[-1].seconds,
         "search_seconds": fit.search.seconds,
         "compile_seconds": fit.compile_seconds,
     }
-    facts = {"features": features.width, "chosen_prior": fit.search.chosen, "stopped": fit.stopped}
+    facts = {
+        "features": features.width,
+        "chosen_prior": numbers_of(fit.prior),
+        "stopped": fit.run.stopped,
+    }
     rank = partial(ranked, model)
-    trace = trace_of(fit.records)
-    return Outcome(*model.heldout_prediction, trace, costs, rank, model.noise, facts=facts)
+    trace = trace_of(fit.run.records)
+    return Outcome(*model.heldout_prediction, trace, costs, rank, model.noise_source, facts=facts)
 
 
 def content_space(settings: ContentSettings) -> dict[str, Axis]:

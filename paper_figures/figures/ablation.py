@@ -4,27 +4,25 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from paper_figures.figures.lines import draw_dots
-from paper_figures.figures.runs import METHODS, having, text, unit, varies
+from paper_figures.figures.runs import having, text, unit, varies
 from paper_figures.figures.style import COLUMN, MUTED, WIDE, legend_above
+from pmf.evaluate.metrics import label, order_of
+from pmf.fitting.registry import LABELS
 
 TABLE = "comparisons"
 TITLE = "Difference to the reference"
 CAPTION = (
     "Paired difference of each arm to the reference on the same users, with its bootstrap "
-    "interval. An interval that leaves out the line is more than chance; for RMSE, right of the "
+    "interval. An interval that leaves out the line is more than chance; for errors, right of the "
     "line is worse, for the other scores better."
 )
-PANELS = {
-    "rmse": "Difference of RMSE ({unit})",
-    "log_density": "Difference of log density (nats)",
-    "ndcg@10": "Difference of NDCG@10",
-}
+ACROSS = 3  # panels
 OWN = ["metric", "arm", "reference", "difference", "low", "high", "p", "p_adjusted", "effect", "n",
        "verdict"]  # fmt: skip
 
 
 def suits(table: pd.DataFrame) -> bool:
-    return "verdict" in table and table["metric"].isin(list(PANELS)).any()
+    return "verdict" in table and table["difference"].notna().any()
 
 
 def plot(table: pd.DataFrame) -> Figure:
@@ -35,16 +33,20 @@ def plot(table: pd.DataFrame) -> Figure:
     columns besides; methods are drawn in their own looks, other settings in lines of their own.
     """
     table = having(table, "comparisons", "metric", "arm", "reference", "difference", "low", "high")
-    table = table[table["reference"] == table["reference"].iloc[0]]
-    metrics = [metric for metric in PANELS if (table["metric"] == metric).any()]
+    table = table[table["reference"] == table["reference"].iloc[0]].dropna(subset="difference")
+    metrics = sorted(table["metric"].unique(), key=order_of)
     found = table.assign(row=_rows(table), series=_series(table), mean=table["difference"])
     lines = found["row"].nunique()
-    figure = Figure(figsize=(COLUMN if len(metrics) == 1 else WIDE, 1.0 + 0.26 * max(lines, 3)))
-    grid = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
-    for axes, metric in zip(grid, metrics, strict=True):
+    across = min(ACROSS, len(metrics))
+    down, height = -(-len(metrics) // across), 1.0 + 0.26 * max(lines, 3)
+    figure = Figure(figsize=(COLUMN if across == 1 else WIDE, down * height))
+    grid = figure.subplots(down, across, sharey=True, squeeze=False).flat
+    for axes in grid[len(metrics) :]:
+        axes.set_visible(False)
+    for axes, metric in zip(grid, metrics, strict=False):
         axes.axvline(0, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
-        label = PANELS[metric].replace("{unit}", unit(table))
-        draw_dots(axes, found[found["metric"] == metric], "row", "series", label)
+        along = f"Difference of {label(metric, unit(table))}"
+        draw_dots(axes, found[found["metric"] == metric], "row", "series", along)
         axes.locator_params(axis="x", nbins=6 if len(metrics) == 1 else 3)
     if varies(table, "model.method"):
         legend_above(figure)
@@ -67,7 +69,7 @@ def word(value: object) -> str:
 
 
 def _series(table: pd.DataFrame) -> pd.Series:
-    method = text(table, "model.method").map(lambda name: METHODS.get(name, name))
+    method = text(table, "model.method").map(lambda name: LABELS.get(name, name))
     return method.where(method != "", table["arm"].astype(str))
 
 

@@ -31,7 +31,7 @@ from pmf.io.atomic import replacing
 
 # Each has TABLE, TITLE, CAPTION, `suits(table)`, which says whether the table is one for it, and
 # `plot(table)`; some `why_not(table)`, the reason why a table that seems to be one is none, or
-# nothing. In the order of a report.
+# nothing, or `numbers(table)`, a table of text whose index says of what. In a report's order.
 FIGURES: dict[str, ModuleType] = {
     "rivals": rivals,
     "rank": rank,
@@ -93,6 +93,15 @@ def suiting(tables: Tables) -> dict[str, ModuleType]:
         name: figure
         for name, figure in FIGURES.items()
         if figure.TABLE in tables and figure.suits(tables[figure.TABLE])
+    }
+
+
+def numbers(tables: Tables) -> dict[str, pd.DataFrame]:
+    """The small tables that belong to figures, by the figures' names."""
+    return {
+        name: figure.numbers(tables[figure.TABLE])
+        for name, figure in suiting(tables).items()
+        if hasattr(figure, "numbers")
     }
 
 

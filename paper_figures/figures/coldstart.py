@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from paper_figures.figures.lines import draw_lines, metrics_in, panels
+from paper_figures.figures.lines import draw_lines, ends, metrics_in, panels
 from paper_figures.figures.runs import having, is_sweep, varies
 from paper_figures.figures.style import legend_above
 
@@ -35,3 +35,9 @@ def plot(table: pd.DataFrame) -> Figure:
         axes.set_xlabel("Ratings known of a new user")
     legend_above(figure, 5)
     return figure
+
+
+def numbers(table: pd.DataFrame) -> pd.DataFrame:
+    """RMSE with the fewest and the most ratings of a new user."""
+    users = table[table["split.kind"] == "sample_users"]
+    return ends(users, "split.given", lambda n: f"{n:g} rating{'' if n == 1 else 's'}")

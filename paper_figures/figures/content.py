@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from paper_figures.figures.estimates import over_folds
+from paper_figures.figures.estimates import above, mean_of, over_folds, told
 from paper_figures.figures.lines import draw_dots
 from paper_figures.figures.runs import having, representative, unit, who
 from paper_figures.figures.style import COLUMN
@@ -47,3 +47,19 @@ def warm_and_cold(table: pd.DataFrame) -> pd.DataFrame:
     sums = rows.groupby(["id", "who", "part", *settings], dropna=False, sort=False)
     sums = sums[["n", "squares"]].sum().reset_index()
     return sums.assign(value=np.sqrt(sums["squares"] / sums["n"]))
+
+
+def numbers(table: pd.DataFrame) -> pd.DataFrame:
+    """RMSE on each kind of items, and how far above the least."""
+    rows = warm_and_cold(representative(table))
+    frame = pd.DataFrame(index=pd.Index(rows["who"].unique(), name="system"))
+    for part in (WARM, COLD):
+        of_part = rows[rows["part"] == part]
+        systems = {name: x for name, x in of_part.groupby("who", sort=False)}
+        if systems:
+            best = min(systems, key=lambda name: mean_of(systems[name]).mean)
+            frame[part] = pd.Series({name: told(mean_of(x)) for name, x in systems.items()})
+            frame["above the least" + " there" * (part == COLD and WARM in frame)] = pd.Series(
+                {name: above(x, systems[best]) for name, x in systems.items() if name != best}
+            )
+    return frame.fillna("")

@@ -36,6 +36,15 @@ def interval(values: np.ndarray) -> Interval:
     return Interval(mean, found.low, found.high, n)
 
 
+def told(found: Interval, form: str = "{:.4f}") -> str:
+    """An estimate with half the width of its interval, where that says something."""
+    if found.mean != found.mean:
+        return "–"
+    half = form.replace("+", "").format(found.high - found.mean) if found.known else ""
+    half = f" ± {half}" if half.strip("0.%") else ""  # none where all repetitions agree
+    return (form.format(found.mean) + half).replace("-", "−")
+
+
 def units(table: pd.DataFrame) -> list[str]:
     """What a repetition is: a fold or a split's seed; where there is one split, the fit's seed, or
     the number of a measurement.
@@ -63,6 +72,11 @@ def over_folds(table: pd.DataFrame, keys: list[str], value: str = "value") -> pd
     return pd.DataFrame(rows, columns=[*keys, *Interval._fields])
 
 
+def mean_of(table: pd.DataFrame, value: str = "value") -> Interval:
+    """The mean of a part of a table as a whole, over its folds as `over_folds` takes it."""
+    return Interval(*over_folds(table.assign(whole=0), ["whole"], value).iloc[0, 1:])
+
+
 def paired(one: pd.DataFrame, other: pd.DataFrame, value: str = "value") -> Interval:
     """The mean difference, one minus other, over the folds that both have."""
     keys = units(pd.concat([one, other]))
@@ -70,6 +84,13 @@ def paired(one: pd.DataFrame, other: pd.DataFrame, value: str = "value") -> Inte
         return Interval(float(one[value].mean() - other[value].mean()), np.nan, np.nan, 1)
     left, right = (table.groupby(keys)[value].mean() for table in (one, other))
     return interval((left - right).dropna().to_numpy())
+
+
+def above(one: pd.DataFrame, best: pd.DataFrame) -> str:
+    """By how much one is above the best, paired over repetitions; ▼ where that is shown."""
+    gap = paired(one, best)
+    mark = "" if not gap.known else " ▼" if gap.low > 0 else " ="
+    return told(gap, "{:+.4f}") + mark
 
 
 class Power(NamedTuple):

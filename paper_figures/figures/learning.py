@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from paper_figures.figures.lines import draw_lines, metrics_in, panels
+from paper_figures.figures.lines import draw_lines, ends, metrics_in, panels
 from paper_figures.figures.runs import having, is_sweep, varies
 from paper_figures.figures.style import legend_above
 
@@ -34,3 +34,8 @@ def plot(table: pd.DataFrame) -> Figure:
         axes.set_xlabel("Training ratings kept")
     legend_above(figure, 5)
     return figure
+
+
+def numbers(table: pd.DataFrame) -> pd.DataFrame:
+    """RMSE with the least and the most training ratings."""
+    return ends(table, "split.keep", lambda share: f"{share:.0%} of the ratings")

@@ -1,6 +1,6 @@
 """A metric against a setting, one line a system, with intervals: what many figures share."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -8,22 +8,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from paper_figures.figures.estimates import over_folds
+from paper_figures.figures.estimates import mean_of, over_folds, paired, told
 from paper_figures.figures.runs import of_metric, unit, who
 from paper_figures.figures.style import COLUMN, WIDE, looks, marked
-
-LABELS = {
-    "rmse": "Held-out RMSE ({unit})",
-    "log_density": "Log density (nats a rating)",
-    "ndcg@10": "NDCG@10",
-    "crps": "CRPS ({unit})",
-    "mae": "Held-out MAE ({unit})",
-}
+from pmf.evaluate.metrics import label, metric_named
 
 
 def metric_label(metric: str, table: pd.DataFrame) -> str:
     """An axis label, in the unit of the table's ratings."""
-    return LABELS.get(metric, metric).replace("{unit}", unit(table))
+    before = "Held-out " if metric_named(metric).of_rating else ""
+    return before + label(metric, unit(table))
 
 
 def metrics_in(table: pd.DataFrame, wanted: Sequence[str]) -> list[str]:
@@ -53,6 +47,21 @@ def draw_lines(
                           linewidth=0)  # fmt: skip
     axes.set_ylabel(metric_label(metric, table))
     return found
+
+
+def ends(table: pd.DataFrame, setting: str, word: Callable[[float], str]) -> pd.DataFrame:
+    """Each system's RMSE at the least and the greatest value of a setting, and how they differ."""
+    rows = of_metric(table, "rmse")
+    names, edges = who(rows), (rows[setting].min(), rows[setting].max())
+    lines = {}
+    for name, part in rows.groupby(names, sort=False):
+        low, high = (part[part[setting] == edge] for edge in edges)
+        if len(low) and len(high):
+            gain = told(paired(low, high), "{:+.4f}")
+            lines[name] = [told(mean_of(low)), told(mean_of(high)), gain]
+    columns = [*(f"RMSE with {word(edge)}" for edge in edges), "first minus second"]
+    frame = pd.DataFrame.from_dict(lines, orient="index", columns=columns)
+    return frame.rename_axis("system")
 
 
 def log_ticks(axes: Axes, values: Sequence[float], label: str, form: str = "{:g}") -> None:

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from paper_figures.figures.estimates import over_folds
+from paper_figures.figures.estimates import mean_of, over_folds, told
 from paper_figures.figures.lines import draw_lines, log_ticks, metric_label, metrics_in, panels
 from paper_figures.figures.runs import having, is_sweep, of_metric, text, varies, who
 from paper_figures.figures.style import legend_above, looks
@@ -84,3 +84,25 @@ def _level_lines(axes: Axes, rows: pd.DataFrame, names: list[str]) -> None:
                      label=row.who)  # fmt: skip
         if row.low == row.low:
             axes.axhspan(row.low, row.high, color=look.colour, alpha=0.1, linewidth=0)
+
+
+def numbers(table: pd.DataFrame) -> pd.DataFrame:
+    """Where along its grid each convention has its least and its greatest RMSE; and the RMSE of
+    systems that learn their prior.
+    """
+    rows = of_metric(table, "rmse")
+    lines = {}
+    for name, part in rows.dropna(subset=[STRENGTH]).groupby(who(rows), sort=False):
+        found = over_folds(part, [STRENGTH])
+        best, worst = found.loc[found["mean"].idxmin()], found.loc[found["mean"].idxmax()]
+        edges = (found[STRENGTH].min(), found[STRENGTH].max())
+        lines[name] = [
+            f"{best['mean']:.4f}", f"{best[STRENGTH]:g}", "edge" if best[STRENGTH] in edges else
+            "inside", f"{worst['mean']:.4f}", f"{worst[STRENGTH]:g}",
+            f"{worst['mean'] - best['mean']:.4f}",
+        ]  # fmt: skip
+    learnt = rows[rows[STRENGTH].isna()]
+    for name, part in learnt.groupby(learnt_names(learnt), sort=False):
+        lines[name] = [told(mean_of(part)), *["–"] * 5]
+    columns = ["least RMSE", "at", "of the grid", "greatest RMSE", "at that", "spread"]
+    return pd.DataFrame.from_dict(lines, orient="index", columns=columns).rename_axis("prior")

@@ -100,3 +100,16 @@ def pareto(found: pd.DataFrame) -> pd.DataFrame:
     """The systems that none is both faster and more accurate than, by time."""
     ordered = found.sort_values(["seconds", "rmse"])
     return ordered[ordered["rmse"] <= ordered["rmse"].cummin()]
+
+
+def numbers(table: pd.DataFrame) -> pd.DataFrame:
+    """The systems that no other beats on both, by time; and those that broke, and why."""
+    front = pareto(accuracy_and_time(representative(table)))
+    lines = {
+        row.who: [f"{row.rmse:.4f}", f"{row.seconds:.2g}", "none is faster and as accurate"]
+        for row in front.itertuples()
+    }
+    lines |= {name: ["–", "–", f"broke: {reason}"] for name, reason in
+              broken_systems(table).items()}  # fmt: skip
+    frame = pd.DataFrame.from_dict(lines, orient="index", columns=["RMSE", "fit (s)", ""])
+    return frame.rename_axis("system")

@@ -4,8 +4,8 @@ import pandas as pd
 
 from pmf.data.sources.base import unit_of
 from pmf.errors import InputError
+from pmf.fitting.registry import LABELS
 
-METHODS = {"als": "ALS", "map": "MAP", "gibbs": "Gibbs"}
 REPLICATES = ("split.fold", "split.seed", "model.seed", "model.repeat")  # what a mean is taken over
 FEW = 8  # systems that an eye can follow in one panel
 
@@ -46,7 +46,7 @@ def text(table: pd.DataFrame, column: str) -> pd.Series:
 def who(table: pd.DataFrame) -> pd.Series:
     """The name of each row's system: its arm, or its method; both where an arm has several."""
     arm = text(table, "arm")
-    method = text(table, "model.method").map(lambda name: METHODS.get(name, name))
+    method = text(table, "model.method").map(lambda name: LABELS.get(name, name))
     several = method.groupby(arm).transform("nunique") > 1
     alone = arm.where(arm != "", method).where(lambda name: name != "", text(table, "system"))
     return alone.where(~several | (arm == ""), arm + ", " + method)

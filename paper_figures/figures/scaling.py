@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from paper_figures.figures.estimates import Line, Power, over_folds, power_law, straight_line
-from paper_figures.figures.runs import METHODS, having, is_sweep, varies
+from paper_figures.figures.runs import having, is_sweep, varies
 from paper_figures.figures.style import COLUMN, MUTED, WIDE, looks, marked
+from pmf.fitting.registry import LABELS
 
 TABLE = "scores"
 TITLE = "Scaling"
@@ -139,7 +140,7 @@ def law(points: pd.DataFrame, metric: str, x: str) -> Power | Line | None:
 
 def method(table: pd.DataFrame) -> pd.Series:
     """The method of each sweep in words, whatever its arm is called."""
-    return table["model.method"].map(lambda name: METHODS.get(name, str(name)))
+    return table["model.method"].map(lambda name: LABELS.get(name, str(name)))
 
 
 def rounded(size: float) -> str:
@@ -165,3 +166,16 @@ def in_words(name: str, found: Power | Line | None, x: str) -> str:
 def _with_error(value: float, error: float, digits: int) -> str:
     known = f" ± {error:.{digits}f}" if error == error else ""
     return f"{value:.{digits}f}{known}".replace("-", "−")
+
+
+def numbers(table: pd.DataFrame) -> pd.DataFrame:
+    """The law of each panel, a line a system."""
+    lines = {
+        (METRICS[metric].label, SETTINGS[x].label, name): in_words(name, law(points, metric, x), x)
+        for metric, x in PANELS
+        if _has(table, metric, x)
+        for name, points in slices(table, metric, x).items()
+    }
+    cells = [text.partition(": ")[2] or "–" for text in lines.values()]
+    index = pd.MultiIndex.from_tuples(lines, names=["of", "against", "system"])
+    return pd.DataFrame({"law": cells}, index)

@@ -1,10 +1,12 @@
 """Predicting the future: scores of a split in time beside those of a random split."""
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from paper_figures.figures.estimates import Interval, mean_of, told
 from paper_figures.figures.lines import draw_lines
-from paper_figures.figures.runs import having, is_sweep, varies, who
+from paper_figures.figures.runs import having, is_sweep, of_metric, varies, who
 from paper_figures.figures.style import COLUMN, WIDE, legend_above
 
 TABLE = "scores"
@@ -51,3 +53,19 @@ def held_out(table: pd.DataFrame) -> pd.DataFrame:
     if folds.any():
         share = share.where(~folds, 1 / table["split.partitions"].astype(float))
     return table.assign(kind=table["split.kind"].map(KINDS), held_out=share)
+
+
+def numbers(table: pd.DataFrame) -> pd.DataFrame:
+    """RMSE of as many ratings held out at random and as the latest ones, and the difference."""
+    rows = held_out(of_metric(table, "rmse"))
+    rows = rows.assign(who=who(rows))
+    lines = {}
+    for (name, share), part in rows.groupby(["who", "held_out"], sort=False):
+        kinds = [part[part["kind"] == kind] for kind in dict.fromkeys(KINDS.values())]
+        cells = [told(mean_of(kind)) if len(kind) else "–" for kind in kinds]
+        gap = kinds[1]["value"].mean() - kinds[0]["value"].mean()
+        lines[name, f"{share:.0%}"] = [*cells, told(Interval(gap, np.nan, np.nan, 1), "{:+.4f}")]
+    columns = [*(f"RMSE, {kind[0].lower()}{kind[1:]}" for kind in dict.fromkeys(KINDS.values())),
+               "second minus first"]  # fmt: skip
+    index = pd.MultiIndex.from_tuples(lines, names=["system", "held out"])
+    return pd.DataFrame(list(lines.values()), index, columns)

@@ -9,10 +9,11 @@ Research 1969). Out of sample a part can be negative: the term then costs more t
 import pandas as pd
 from matplotlib.figure import Figure
 
-from paper_figures.figures.estimates import UNITS, over_folds
+from paper_figures.figures.estimates import UNITS, Interval, over_folds, told
 from paper_figures.figures.lines import draw_dots
-from paper_figures.figures.runs import METHODS, having, of_metric, text
+from paper_figures.figures.runs import having, of_metric, text
 from paper_figures.figures.style import COLUMN, MUTED, legend_above
+from pmf.fitting.registry import LABELS
 
 TABLE = "scores"
 TITLE = "Explained variance"
@@ -52,7 +53,7 @@ def plot(table: pd.DataFrame) -> Figure:
 def parts(table: pd.DataFrame) -> pd.DataFrame:
     """A line a method, fold and part, `value` its share of the held-out variance."""
     rows = of_metric(table, "rmse")
-    rows = rows.assign(method=text(rows, "model.method").replace(METHODS))
+    rows = rows.assign(method=text(rows, "model.method").replace(LABELS))
     keys = ["method", *(name for name in UNITS if name in rows)]
     error = rows.pivot_table("value", keys, "arm") ** 2
     explained = 1 - error.div(error["mean"], axis=0)
@@ -63,3 +64,11 @@ def parts(table: pd.DataFrame) -> pd.DataFrame:
         shares[second] = explained[whole] - explained[one]
         shares[common] = explained[one] + explained[other] - explained[whole]
     return pd.DataFrame(shares).melt(ignore_index=False, var_name="part").reset_index()
+
+
+def numbers(table: pd.DataFrame) -> pd.DataFrame:
+    """Each part of the held-out variance, a column a method."""
+    found = over_folds(parts(table), ["part", "method"])
+    found["share"] = [told(Interval(*row), "{:.1%}") for row in found.iloc[:, 2:].to_numpy()]
+    wide = found.pivot(index="part", columns="method", values="share")
+    return wide.loc[found["part"].unique(), found["method"].unique()]

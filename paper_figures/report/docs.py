@@ -4,14 +4,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from paper_figures.figures.build import Tables, draw, one_map, save, suiting
+from paper_figures.figures.build import Tables, draw, numbers, one_map, save, suiting
 from paper_figures.report.sections import section
-from paper_figures.report.tables import markdown, scores_grid
+from paper_figures.report.tables import comparisons_grid, frame_grid, markdown, scores_grid
 from pmf.errors import InputError
 from pmf.io.atomic import replacing
 
 BEGIN, END = "<!-- from the results tables: begin -->", "<!-- from the results tables: end -->"
-SHOWN = ("rmse", "mae", "log_density", "crps", "coverage_90", "ndcg@10", "fit_seconds")
 DPI = 170  # on a page; the PDFs are for print
 
 
@@ -42,14 +41,19 @@ def write(experiments: dict[str, Tables], page: Path, out: Path) -> list[Path]:
 
 
 def chapter(name: str, tables: Tables, pictures: dict) -> str:
-    """One experiment: what it asks, what it says, its pictures and its scores."""
+    """One experiment: what it asks, its scores and comparisons, its pictures and their numbers."""
     about = section(name)
     asks = f"`python -m experiments run {name}`. {about.question}".strip()
     lines = [f"## {about.title}", "", asks, ""]
-    lines += [f"- {sentence}" for sentence in about.findings(tables)] + [""]
+    lines += [markdown(scores_grid(tables))]
+    if (compared := comparisons_grid(tables, every=False)) is not None:
+        lines += ["*Paired comparisons, arm minus reference.*", "", markdown(compared)]
+    beside = numbers(tables)
     for path, module in pictures.items():
         lines += [f"![{module.TITLE}]({path})", "", f"*{module.TITLE}.* {module.CAPTION}", ""]
-    return "\n".join([*lines, markdown(scores_grid(tables, SHOWN)), ""])
+        figure = Path(path).stem.removeprefix(f"{name}-")
+        lines += [markdown(frame_grid(beside[figure]))] if figure in beside else []
+    return "\n".join([*lines, ""])
 
 
 def shrink(path: Path) -> None:

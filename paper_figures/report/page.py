@@ -1,6 +1,6 @@
-"""One self-contained HTML page of all experiments: text, figures, tables and run identities.
+"""One self-contained HTML page of all experiments: figures, tables and run identities.
 
-Every number in it comes from the results tables, through `findings` and `tables`. An experiment
+Every number in it comes from the results tables, through `tables`. An experiment
 without tables is left out, and the page says so.
 """
 
@@ -13,19 +13,24 @@ from typing import Any
 import jinja2
 from matplotlib.figure import Figure
 
-from paper_figures.figures.build import Tables, draw, one_map, read, suiting
+from paper_figures.figures.build import Tables, draw, numbers, one_map, read, suiting
 from paper_figures.figures.estimates import LEVEL
 from paper_figures.figures.runs import of_metric, text
 from paper_figures.figures.sources import SOURCES
 from paper_figures.figures.style import COLUMN, style
 from paper_figures.report.formulas import DISPLAY, INLINE, image
 from paper_figures.report.sections import SECTIONS, in_order, section
-from paper_figures.report.tables import comparisons_grid, html, run_ids, scores_grid
+from paper_figures.report.tables import (
+    comparisons_grid,
+    frame_grid,
+    html,
+    least,
+    run_ids,
+    scores_grid,
+)
 from pmf.errors import InputError
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
-SHOWN = ("rmse", "log_density", "coverage_90", "ndcg@10", "fit_seconds", "sweep_seconds",
-         "peak_bytes")  # fmt: skip
 DATA = {
     "": "synthetic ratings in the shape of MovieLens 25M",
     "ml-small-2016": "MovieLens latest-small of September 2016, bundled with the package",
@@ -98,14 +103,18 @@ def context(experiments: dict[str, Tables]) -> dict[str, Any]:
 def one_section(name: str, tables: Tables) -> dict[str, Any]:
     """What the template shows of one experiment."""
     about, comparisons = section(name), comparisons_grid(tables)
+    beside = {figure: html(frame_grid(frame)) for figure, frame in numbers(tables).items()}
     return {
         "name": name,
         "title": about.title,
         "question": about.question,
-        "findings": about.findings(tables),
+        "least": least(tables),
         "protocol": protocol(tables),
-        "figures": [picture(draw(tables, one), one) for one in suiting(tables).values()],
-        "scores": html(scores_grid(tables, SHOWN)),
+        "figures": [
+            picture(draw(tables, one), one) | {"numbers": beside.get(figure, "")}
+            for figure, one in suiting(tables).items()
+        ],
+        "scores": html(scores_grid(tables)),
         "comparisons": html(comparisons) if comparisons else "",
         "runs": html(run_ids(tables)),
     }

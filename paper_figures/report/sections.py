@@ -1,16 +1,11 @@
-"""The experiments of a report, in order: what each asks, and what makes its sentences."""
+"""The experiments of a report, in order: what each asks."""
 
-from collections.abc import Callable
 from typing import NamedTuple
-
-from paper_figures.figures.build import Tables
-from paper_figures.report import findings
 
 
 class Section(NamedTuple):
     title: str
     question: str
-    findings: Callable[[Tables], list[str]]
 
 
 SECTIONS = {
@@ -18,69 +13,61 @@ SECTIONS = {
         "Three inferences on one posterior",
         "Two ways to a mode and a sampler of the whole posterior, at equal rank and with equally "
         "many trials of tuning: who predicts best, and whose intervals hold?",
-        findings.overall,
     ),
     "folds": Section(
         "Fixed folds",
         "The methods with the package's own defaults, on folds that are fixed in a file.",
-        findings.overall,
     ),
     "biases": Section(
-        "Biases alone", "How far do the mean and the biases go alone?", findings.overall
+        "Biases alone",
+        "How far do the mean and the biases go alone?",
     ),
     "noise": Section(
-        "The noise", "What changes where the noise is learnt instead of chosen?", findings.overall
+        "The noise",
+        "What changes where the noise is learnt instead of chosen?",
     ),
     "rivals": Section(
         "Other libraries",
         "The same folds, the same evaluation and equally many trials for each library: who is more "
         "accurate, and at what cost?",
-        findings.rivals,
     ),
     "ablation": Section(
         "Which terms carry how much",
         "Each arm lacks terms of the model that the reference has; all are tuned alike.",
-        findings.ablation,
     ),
     "priors": Section(
         "How much the prior matters",
         "One ridge from weak to strong, under a constant prior precision and under one that grows "
         "with a row's count, without tuning; and samplers that learn their prior.",
-        findings.priors,
     ),
     "sparsity": Section(
         "Fewer ratings",
         "Training ratings are taken away at random; the held-out ratings stay.",
-        findings.learning,
     ),
     "coldstart": Section(
-        "New users", "How much do the first few ratings of a person help?", findings.coldstart
+        "New users",
+        "How much do the first few ratings of a person help?",
     ),
     "temporal": Section(
         "The future",
         "Training on the past and predicting the latest ratings, which is what a recommender does.",
-        findings.temporal,
     ),
     "content": Section(
         "Content, collaboration, and both",
         "Genres, years and tags against other people's ratings, on items that have some and on "
         "items that have none.",
-        findings.content,
     ),
     "cold_items": Section(
         "New items",
         "The same where all ratings of a tenth of the items are held out: nobody has rated them.",
-        findings.content,
     ),
     "scaling": Section(
         "Time and memory",
         "What a sweep costs as ratings, factors and threads grow.",
-        findings.scaling,
     ),
     "quickstart": Section(
         "Quick start",
         "One split of the bundled ratings, as the README's first command makes it.",
-        findings.overall,
     ),
 }
 
@@ -88,7 +75,7 @@ SECTIONS = {
 def section(name: str) -> Section:
     """The section of an experiment; one of its own for an experiment that nobody foresaw."""
     title = name.replace("_", " ").capitalize()
-    return SECTIONS.get(name) or Section(title, "", findings.overall)
+    return SECTIONS.get(name) or Section(title, "")
 
 
 def in_order(names: list[str]) -> list[str]:

@@ -1,6 +1,6 @@
 """Results as tables for a paper: Markdown, LaTeX and HTML from the same cells."""
 
-from collections.abc import Sequence
+import re
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
@@ -10,32 +10,25 @@ import pandas as pd
 
 from paper_figures.figures.ablation import settings as apart
 from paper_figures.figures.ablation import word
-from paper_figures.figures.estimates import FEWEST, LEVEL, over_folds, units
-from paper_figures.figures.runs import METHODS, of_metric, varying, who
+from paper_figures.figures.build import numbers
+from paper_figures.figures.estimates import (
+    FEWEST,
+    LEVEL,
+    Interval,
+    above,
+    mean_of,
+    over_folds,
+    told,
+    units,
+)
+from paper_figures.figures.runs import of_metric, varying, who
+from pmf.evaluate.metrics import MORE, heading, metric_named, shown_of
+from pmf.fitting.registry import LABELS
 from pmf.io.atomic import replacing
 
 Tables = dict[str, pd.DataFrame]
 
 
-class Column(NamedTuple):
-    title: str
-    form: str
-    best: float | None  # the value that is best; None: no best
-
-
-METRICS = {
-    "rmse": Column("RMSE", "{:.4f}", -np.inf),
-    "mae": Column("MAE", "{:.4f}", -np.inf),
-    "log_density": Column("log density", "{:.4f}", np.inf),
-    "crps": Column("CRPS", "{:.4f}", -np.inf),
-    "coverage_90": Column("90 % coverage", "{:.1%}", 0.9),
-    "ndcg@10": Column("NDCG@10", "{:.4f}", np.inf),
-    "recall@10": Column("recall@10", "{:.4f}", np.inf),
-    "fit_seconds": Column("fit (s)", "{:.2f}", None),
-    "search_seconds": Column("search (s)", "{:.1f}", None),
-    "sweep_seconds": Column("sweep (s)", "{:.4g}", None),
-    "peak_bytes": Column("memory (bytes)", "{:.3g}", None),
-}
 REPEATED = {
     "split.fold": "folds",
     "split.seed": "random splits",
@@ -59,109 +52,135 @@ class Grid(NamedTuple):
     note: str = ""
 
 
-def scores_grid(tables: Tables, wanted: Sequence[str] = tuple(METRICS)) -> Grid:
-    """A line a system and setting: means over repetitions, the best in bold.
+def scores_grid(tables: Tables) -> Grid:
+    """A line a system and setting: means over repetitions, the best of each split in bold.
 
     With ± and half the width of the interval where that says something; the note says over what.
-    The best is among the lines of one split. Where there are comparisons, the last column gives
-    those of RMSE to the first reference.
+    The last column says how far the RMSE is above the least, where there are several lines.
     """
     scores = tables["scores"].assign(who=who(tables["scores"]))
     extra = [name for name in varying(scores) if not name.startswith("tuned")]
     always = [] if "model.rank" in extra or "model.rank" not in scores else ["model.rank"]
     keys = ["who", *always, *extra]
-    metrics = [metric for metric in wanted if (scores["metric"] == metric).any()]
+    metrics = shown_of(scores["metric"].dropna())
     lines = scores[keys].drop_duplicates().reset_index(drop=True)
-    columns = [_column(of_metric(scores, metric), keys, lines, metric) for metric in metrics]
-    against = _against(tables, scores, keys, lines)
-    header = ["system", *(_title(key) for key in keys[1:]),
-              *(METRICS[metric].title for metric in metrics)]  # fmt: skip
+    columns = [_column(scores, keys, lines, metric) for metric in metrics]
+    header = ["system", *map(_title, keys[1:]), *map(heading, metrics)]
+    if "rmse" in metrics and len(lines) > 1:
+        columns.append(_above(of_metric(scores, "rmse"), keys, lines))
+        header.append("RMSE above the least")
     words = lines.map(lambda value: Cell(word(value))).to_numpy().tolist()
     rows = [[*line, *(column[j] for column in columns)] for j, line in enumerate(words)]
-    if against is not None:
-        header.append(f"RMSE against {tables['comparisons']['reference'].iloc[0]}")
-        rows = [[*row, cell] for row, cell in zip(rows, against, strict=True)]
     return Grid(header, rows, len(keys), _note(rows, scores, keys))
 
 
 def _note(rows: list[list[Cell]], scores: pd.DataFrame, keys: list[str]) -> str:
-    """What ± is over, where there is any."""
-    if not any("±" in cell.text for row in rows for cell in row):
-        return ""
-    over = units(scores)
-    count = scores.groupby(keys, dropna=False)[over].apply(lambda part: len(part.drop_duplicates()))
-    least, most = max(count.min(), FEWEST), count.max()
-    many = f"{most}" if least == most else f"{least} to {most}"
-    return (
-        f"± is half the width of a {100 * LEVEL:g} % t interval over {many} {REPEATED[over[-1]]}."
-    )
+    """What ± is over, and what the marks say, as far as there are any."""
+    text = "\n".join(cell.text for row in rows for cell in row)
+    parts = []
+    if "±" in text:
+        over = units(scores)
+        groups = scores.groupby(keys, dropna=False)[over]
+        count = groups.apply(lambda part: len(part.drop_duplicates()))
+        low, high = max(count.min(), FEWEST), count.max()
+        many = f"{high}" if low == high else f"{low} to {high}"
+        parts.append(f"± is half the width of a {100 * LEVEL:g} % t interval over {many} "
+                     f"{REPEATED[over[-1]]}.")  # fmt: skip
+    if "▼" in text or re.search(r"^[+−].* =", text, re.MULTILINE):
+        parts.append("RMSE above the least: paired; ▼ is shown, = is not.")
+    if re.search("[↑↓]|% =", text):
+        parts.append("Coverage: ↓ too little, ↑ too much, = as stated.")
+    return " ".join(parts)
 
 
 def _title(key: str) -> str:
     return key.split(".")[-1].replace("_", " ")
 
 
-def _column(rows: pd.DataFrame, keys: list[str], lines: pd.DataFrame, metric: str) -> list[Cell]:
-    column = METRICS[metric]
-    found = lines.merge(over_folds(rows, keys), "left", on=keys)
+def _column(scores: pd.DataFrame, keys: list[str], lines: pd.DataFrame, name: str) -> list[Cell]:
+    metric = metric_named(name)
+    found = lines.merge(over_folds(of_metric(scores, name), keys), "left", on=keys)
+    means = [Interval(*row) for row in found[list(Interval._fields)].to_numpy()]
+    texts = [told(one, metric.form) for one in means]
+    if metric.best is not None and np.isfinite(metric.best):
+        counts = of_metric(scores, "n").groupby(keys, dropna=False)["value"].sum().reset_index()
+        number = lines.merge(counts, "left", on=keys)["value"]
+        marks = [_stated(one, metric.best, n) for one, n in zip(means, number, strict=True)]
+        texts = [text + mark for text, mark in zip(texts, marks, strict=True)]
+    best = _best(found["mean"], metric.best, _splits(keys, lines))
+    return [Cell(text, j in best) for j, text in enumerate(texts)]
+
+
+def _best(mean: pd.Series, wanted: float | None, splits: pd.Series) -> set[int]:
+    """The lines of each split that are nearest to what is best, where they differ."""
+    if wanted is None:
+        return set()
+    badness = (mean - wanted).abs() if np.isfinite(wanted) else -mean if wanted == MORE else mean
+    groups = [part for _, part in badness.dropna().groupby(splits) if part.nunique() > 1]
+    return {line for part in groups for line in part.index[part == part.min()]}
+
+
+def _stated(found: Interval, best: float, count: float) -> str:
+    """Whether a share is what it should be: by its interval, or of one split by the count alone."""
+    if found.mean != found.mean:
+        return ""
+    low, high = found.low, found.high
+    if not found.known:
+        half = 1.96 * np.sqrt(best * (1 - best) / count)
+        low, high = found.mean - half, found.mean + half
+    return " =" if low <= best <= high else " ↓" if found.mean < best else " ↑"
+
+
+def _above(rows: pd.DataFrame, keys: list[str], lines: pd.DataFrame) -> list[Cell]:
+    """For each line by how much its RMSE is above the least of its split."""
+    number = rows.merge(lines.reset_index(names="line"), on=keys)
+    parts = {line: part for line, part in number.groupby("line")}
+    groups = _splits(keys, lines)
+    mean = pd.Series({line: mean_of(part).mean for line, part in parts.items()})
+    best = {split: part.idxmin() for split, part in mean.groupby(groups)}
+    return [
+        Cell(above(parts[line], parts[best[split]]))
+        if line in parts and line != best[split] else Cell("")
+        for line, split in groups.items()
+    ]  # fmt: skip
+
+
+def _splits(keys: list[str], lines: pd.DataFrame) -> pd.Series:
+    """Which lines are of one split, and so have a best among them."""
     split = [key for key in keys if key.startswith(("data", "split."))]
-    groups = found[split].astype(str).agg(" ".join, axis=1) if split else pd.Series("", found.index)
-    best = set()
-    if column.best is not None:
-        badness = -found["mean"] if column.best == np.inf else found["mean"]
-        if np.isfinite(column.best):
-            badness = (found["mean"] - column.best).abs()
-        for _, part in badness.dropna().groupby(groups):
-            best |= set(part.index[part == part.min()]) if part.nunique() > 1 else set()
-    return [
-        Cell(_value(row.mean, row.high, column.form), j in best)
-        for j, row in enumerate(found.itertuples())
-    ]
+    return lines[split].astype(str).agg(" ".join, axis=1) if split else pd.Series("", lines.index)
 
 
-def _value(mean: float, high: float, form: str) -> str:
-    if mean != mean:
-        return "–"
-    half = form.format(high - mean) if high == high else ""
-    half = f" ± {half}" if half.strip("0.%") else ""  # none where all repetitions agree
-    return (form.format(mean) + half).replace("-", "−")
-
-
-def _against(
-    tables: Tables, scores: pd.DataFrame, keys: list[str], lines: pd.DataFrame
-) -> list[Cell] | None:
-    """For each line its difference to the first reference, and the verdict's mark."""
-    if not len(tables.get("comparisons", ())):
-        return None
-    rows = of_metric(tables["comparisons"], "rmse")
-    rows = rows[rows["reference"] == tables["comparisons"]["reference"].iloc[0]]
+def least(tables: Tables) -> tuple[str, str]:
+    """The system of least RMSE and that RMSE; of nothing where there is none."""
+    rows = of_metric(tables["scores"], "rmse")
     if rows.empty:
-        return None
-    within = apart(rows)
-    named = scores.drop_duplicates([*keys, "arm", *within])[[*keys, "arm", *within]]
-    named = named.loc[:, ~named.columns.duplicated()].drop_duplicates(keys)
-    columns = ["arm", *within, "difference", "verdict"]
-    joined = lines.merge(named, "left", on=keys).merge(rows[columns], "left", on=["arm", *within])
-    return [
-        Cell(f"{row.difference:+.4f} {MARKS.get(row.verdict, '')}".replace("-", "−"))
-        if row.difference == row.difference
-        else Cell("")
-        for row in joined.itertuples()
-    ]
+        return "", ""
+    rows = rows.assign(who=who(tables["scores"]).loc[rows.index])
+    found = over_folds(rows, ["who", *varying(rows)])
+    first = found.loc[found["mean"].idxmin()]
+    settings = [f"{_title(name)} {word(first[name])}" for name in varying(rows)]
+    return ", ".join([str(first["who"]), *settings]), told(Interval(*first[list(Interval._fields)]))
 
 
-def comparisons_grid(tables: Tables) -> Grid | None:
-    """Every comparison with its interval, p and verdict; None where there are none."""
+def comparisons_grid(tables: Tables, every: bool = True) -> Grid | None:
+    """Every comparison with its interval, p and verdict, or those to the first reference; None
+    where there are none.
+    """
     rows = tables.get("comparisons")
     if rows is None or rows.empty:
         return None
+    rows = rows if every else rows[rows["reference"] == rows["reference"].iloc[0]]
     within = apart(rows)
     header = ["metric", "arm", "reference", *(_title(name) for name in within), "difference",
               "interval", "adjusted p", "effect", "users", "verdict"]  # fmt: skip
     grid = []
     for row in rows.to_dict("records"):
-        words = [row["metric"], row["arm"], row["reference"]]
-        words += [METHODS.get(row[name], word(row[name])) for name in within]
+        words = [heading(row["metric"]), row["arm"], row["reference"]]
+        words += [LABELS.get(row[name], word(row[name])) for name in within]
+        if row["difference"] != row["difference"]:  # could not be compared
+            grid.append([*(Cell(str(one)) for one in [*words, *"–––––"]), Cell(row["verdict"])])
+            continue
         p = row["p_adjusted"]
         values = [f"{row['difference']:+.4f}", f"{row['low']:+.4f} to {row['high']:+.4f}",
                   "< 0.001" if p < 0.001 else f"{p:.3f}", f"{row['effect']:.2f}", f"{row['n']:.0f}",
@@ -172,6 +191,14 @@ def comparisons_grid(tables: Tables) -> Grid | None:
                   enumerate(values[:-1])]  # fmt: skip
         grid.append([*cells, Cell(values[-1], bold)])
     return Grid(header, grid, 3 + len(within))
+
+
+def frame_grid(frame: pd.DataFrame) -> Grid:
+    """A table of text; its index is words."""
+    index = frame.index.to_frame().to_numpy(str)
+    rows = [[*map(Cell, words), *map(Cell, cells)] for words, cells in
+            zip(index, frame.to_numpy(str), strict=True)]  # fmt: skip
+    return Grid([*frame.index.names, *frame.columns], rows, frame.index.nlevels)
 
 
 def run_ids(tables: Tables) -> Grid:
@@ -198,7 +225,8 @@ def markdown(grid: Grid) -> str:
 TEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$",
        "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
        "−": "$-$", "±": r"$\pm$", "–": "--", "▲": r"$\blacktriangle$",
-       "▼": r"$\blacktriangledown$", "<": "$<$", ">": "$>$"}  # fmt: skip
+       "▼": r"$\blacktriangledown$", "↓": r"$\downarrow$", "↑": r"$\uparrow$",
+       "<": "$<$", ">": "$>$"}  # fmt: skip
 
 
 PACKAGES = {"booktabs": r"\toprule", "amssymb": r"\blacktriangle"}  # and a command of each
@@ -242,8 +270,9 @@ def html(grid: Grid) -> str:
 
 
 def write(tables: Tables, out: Path) -> list[Path]:
-    """`scores` and, where there are any, `comparisons` as LaTeX and Markdown files."""
+    """`scores`, `comparisons` and the figures' numbers as LaTeX and Markdown files."""
     grids = {"scores": scores_grid(tables), "comparisons": comparisons_grid(tables)}
+    grids |= {name: frame_grid(frame) for name, frame in numbers(tables).items()}
     written = []
     for name, grid in grids.items():
         for suffix, form in (("tex", latex), ("md", markdown)):

@@ -19,7 +19,7 @@ def show() -> None:
     st.title("Explore the films")
     shown = state.current()
     fitted = shown.model.require_fitted()
-    rank = fitted.fit.draws.item.factor.shape[-1]
+    rank = fitted.fit.run.draws.item.factor.shape[-1]
     similar, film_map, meaning, bias = st.tabs(
         ["Similar films", "Map", "What directions mean", "Biases"]
     )

@@ -156,7 +156,7 @@ def reasons(person: Folded, item_id: Any, table: pd.DataFrame, most: int = 8) ->
 def taste(person: Folded, content: Model) -> pd.Series:
     """What a person thinks of each genre, decade and tag: stars over the average film's."""
     assert isinstance(content, Content) and content.features is not None
-    return content.features.profile(np.asarray(person.fitted.fit.draws.user.factor)[0, 0])
+    return content.features.profile(np.asarray(person.fitted.fit.run.draws.user.factor)[0, 0])
 
 
 def uploaded(frame: pd.DataFrame, table: pd.DataFrame, scale: tuple[float, float]) -> Stars:

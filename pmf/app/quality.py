@@ -13,7 +13,7 @@ RESULTS = Path(pmf.__file__).parent.parent / "experiments" / "results"
 def show() -> None:
     st.title("How good is it?")
     try:
-        from paper_figures.figures.build import draw, read, suiting
+        from paper_figures.figures.build import draw, numbers, read, suiting
         from paper_figures.report.sections import in_order, section
         from paper_figures.report.tables import scores_grid
     except ImportError:
@@ -28,15 +28,17 @@ def show() -> None:
     )
     about, tables = section(name), read(RESULTS / name)
     st.write(about.question)
-    for sentence in about.findings(tables):
-        st.markdown(f"- {sentence}")
     grid = scores_grid(tables)
     st.dataframe([dict(zip(grid.header, (cell.text for cell in row), strict=True))
                   for row in grid.rows], hide_index=True)  # fmt: skip
-    for module in suiting(tables).values():
+    st.caption(grid.note)
+    beside = numbers(tables)
+    for figure, module in suiting(tables).items():
         st.subheader(module.TITLE)
         st.pyplot(draw(tables, module), width="content")
         st.caption(module.CAPTION)
+        if figure in beside:
+            st.dataframe(beside[figure])
 
 
 def _absent(what: str) -> None:

@@ -17,7 +17,7 @@ from pmf.app.person import Filters, Stars, films, fold
 from pmf.app.text import plain
 from pmf.data.ids import collected
 from pmf.data.readers.reading import Reading
-from pmf.data.sources.base import BUNDLED, load, load_items
+from pmf.data.sources.base import BUNDLED, load_data, load_items
 from pmf.data.sources.movielens import Dataset
 from pmf.errors import InputError
 from pmf.estimators.base import Model, known_range, rating_range
@@ -55,7 +55,7 @@ def dataset() -> Dataset:
     Somebody waits for those fits, and there may be several at a time.
     """
     reading = Reading(**json.loads(os.environ.get(READING) or "{}"))
-    data = load(os.environ.get(DATA) or BUNDLED, reading)
+    data = load_data(os.environ.get(DATA) or BUNDLED, reading)
     return replace(data, ratings=_of_random_users(data.ratings, MOST_RATINGS))
 
 
@@ -107,14 +107,14 @@ def _kept_file() -> Path:
     return platformdirs.user_cache_path("pmf") / "app" / name
 
 
-def _kept(path: Path) -> pmf.PMF | None:
+def _kept(path: Path) -> Model | None:
     try:
         return pmf.load(path)
     except InputError:  # not there yet, or of another version
         return None
 
 
-def _keep(model: pmf.PMF, path: Path) -> None:
+def _keep(model: Model, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         model.save(path)

@@ -2,6 +2,7 @@
 
 import time
 import warnings
+from typing import Any
 
 import altair as alt
 import pandas as pd
@@ -10,13 +11,15 @@ from streamlit.delta_generator import DeltaGenerator
 
 from pmf.app import state
 from pmf.estimators.base import UnknownIdWarning
+from pmf.evaluate.metrics import PERCENT, label, metric_named
 from pmf.evaluate.report import report
+from pmf.fitting.registry import LABELS
 from pmf.fitting.schedule import Record
 
 HELD_OUT, SEED = 0.1, 0
 BETWEEN = 0.2  # seconds between two drawings of a fit under way
-METHODS = {"gibbs": "Gibbs", "als": "ALS", "map": "MAP"}
-METRICS = ["rmse", "log_density", "coverage_90"]
+METHODS = list(reversed(LABELS))  # the one that is shown first is the one that pages open with
+SHOWN = ["rmse", "log_density", "coverage_90"]
 
 
 def show() -> None:
@@ -27,7 +30,7 @@ def show() -> None:
     )
     with st.form("settings"):
         one, two, three = st.columns(3)
-        method = one.radio("Inference", list(METHODS), format_func=METHODS.get)
+        method = one.radio("Inference", METHODS, format_func=LABELS.get)
         rank = two.slider("Rank", 0, 64, 16, help="0: biases only")
         user_bias = three.checkbox("User biases", True)
         item_bias = three.checkbox("Item biases", True)
@@ -50,7 +53,7 @@ def _fit(settings: dict, tried: dict[str, dict], live: DeltaGenerator) -> None:
     terms = [word for word, there in (("user biases", settings["user_bias"]),
              ("item biases", settings["item_bias"])) if not there]  # fmt: skip
     without = f", without {' and '.join(terms)}" if terms else ""
-    name = f"{METHODS[settings['method']]}, rank {settings['rank']}{without}"
+    name = f"{LABELS[settings['method']]}, rank {settings['rank']}{without}"
     others = {other: one["records"] for other, one in tried.items() if other != name}
     records: list[Record] = []
     shown_at = 0.0
@@ -66,9 +69,9 @@ def _fit(settings: dict, tried: dict[str, dict], live: DeltaGenerator) -> None:
     fit = model.require_fitted().fit
     with warnings.catch_warnings(action="ignore", category=UnknownIdWarning):
         scores = report(model, ratings[:cut], heldout=True).scores
-    seconds = fit.search.seconds + fit.records[-1].seconds
-    line = {metric: scores[metric] for metric in METRICS} | {"seconds": seconds}
-    tried[name] = {"scores": line, "records": fit.records, "model": model}
+    seconds = fit.search.seconds + fit.run.records[-1].seconds
+    line = {metric: scores[metric] for metric in SHOWN} | {"seconds": seconds}
+    tried[name] = {"scores": line, "records": fit.run.records, "model": model}
 
 
 def _compare(tried: dict[str, dict]) -> None:
@@ -76,12 +79,8 @@ def _compare(tried: dict[str, dict]) -> None:
     table.index.name = "model"
     st.dataframe(
         table.reset_index(), hide_index=True,
-        column_config={
-            "rmse": st.column_config.NumberColumn("RMSE (stars)", format="%.4f"),
-            "log_density": st.column_config.NumberColumn("log density (nats)", format="%.4f"),
-            "coverage_90": st.column_config.NumberColumn("90 % coverage", format="percent"),
-            "seconds": st.column_config.NumberColumn("search and fit (s)", format="%.1f"),
-        },
+        column_config={name: _number(name) for name in SHOWN}
+        | {"seconds": st.column_config.NumberColumn("search and fit (s)", format="%.1f")},
     )  # fmt: skip
     st.altair_chart(_convergence({name: one["records"] for name, one in tried.items()}))
     chosen = st.selectbox("Use for the other pages", ["the model at the start", *tried])
@@ -90,6 +89,12 @@ def _compare(tried: dict[str, dict]) -> None:
             state.shown(chosen, tried[chosen]["model"]) if chosen in tried else None
         )
         st.success(f"In use: {state.current().name}.")
+
+
+def _number(name: str) -> Any:
+    """How a metric is shown in a column."""
+    form = "percent" if metric_named(name).form == PERCENT else "%.4f"
+    return st.column_config.NumberColumn(label(name, "stars"), format=form)
 
 
 def _convergence(steps: dict[str, list[Record]]) -> alt.Chart:

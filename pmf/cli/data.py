@@ -48,9 +48,9 @@ def data_describe(
     data: Annotated[str, typer.Argument(help=SetOrFile)], reading: Reading = AS_IT_IS
 ) -> None:
     """Counts, the rating scale, and how heavy the tails are."""
-    from pmf.data.sources.base import load
+    from pmf.data.sources.base import load_data
 
-    dataset = load(data, reading)
+    dataset = load_data(data, reading)
     ratings = dataset.ratings
     users, items = (ratings[side].value_counts() for side in ("user_id", "item_id"))
     print(f"{dataset.name} from {dataset.source}")

@@ -14,10 +14,11 @@ from pmf.cli.recommend import Model, add_lists
 from pmf.cli.settings import (
     Clip,
     Further,
+    Method,
     PriorWords,
     Scale,
+    Steps,
     Tau,
-    check_method,
     further_of,
     prior_of,
     tau_of,
@@ -25,12 +26,12 @@ from pmf.cli.settings import (
 from pmf.cli.split import split
 from pmf.data.readers.reading import AS_IT_IS, Reading
 from pmf.errors import InputError
+from pmf.fitting.registry import DEFAULT
 from pmf.io.atomic import TABLES, check_target
 from pmf.process.limits import check_memory
 
-# The heavy rooms are imported inside the commands, so that --help answers at once. The choices of
-# their settings are repeated here for the same reason.
-Method = Literal["als", "map", "gibbs"]
+# The heavy modules are imported inside the commands, so that --help answers at once. The choices of
+# duplicates are repeated here for the same reason.
 Duplicates = Literal["error", "last", "mean"]
 
 app = plain_app(
@@ -65,18 +66,11 @@ app.command()(doctor)
 def fit(
     train: Annotated[str, typer.Argument(help=SetOrFile[:-1] + ", or a folder of Parquet files.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="The model file to write.")],
-    method: Annotated[Method, typer.Option(help="The inference.")] = "als",
+    method: Method = DEFAULT,
     rank: Annotated[
         int, typer.Option(metavar="N", help="Width of the factors; 0 for biases only.")
     ] = 16,
-    steps: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Sweeps at the most (als, by default 100), updates or epochs at the most (map, "
-            "1000), kept draws a chain (gibbs, 100).",
-        ),
-    ] = None,
+    steps: Steps = None,
     seed: Annotated[int, typer.Option(metavar="N", help="The seed of every random choice.")] = 0,
     devices: Annotated[
         str, typer.Option(metavar="N|all", help="Devices over which the rows are sharded.")
@@ -125,7 +119,6 @@ def fit(
     from pmf.fitting.progress import progress_bar
 
     check_target(out, reads=files_of(train))
-    check_method(method, tau, prior)
     kept = None
     if checkpoints is not None:
         kept = Checkpoints(checkpoints, checkpoint_steps, checkpoint_minutes, resume=resume)
@@ -141,18 +134,19 @@ def fit(
         "item_bias": item_bias,
         "scale": scale,
         "clip": clip,
-        "tau": "auto" if tau is None else tau_of(tau),
-        "prior": "auto" if prior is None else prior_of(prior),
-        "on_disk": on_disk,
+        "tau": None if tau is None else tau_of(tau),
+        "prior": None if prior is None else prior_of(prior),
+        "on_disk": on_disk or None,
         "duplicates": duplicates,
     }
-    model = PMF(**settings, **further_of(further or [], settings))
+    given = {name: value for name, value in settings.items() if value is not None}
+    model = PMF(**given, **further_of(further or [], settings))
     with progress_bar() as on_step:
         model.fit(train, on_step=on_step, checkpoints=kept, reading=reading)
     model.save(out)
     fitted, last = model.require_fitted(), model.records[-1]
     result = fitted.fit
-    print(f"{method}, rank {rank}, {fitted.user_count.sum():,} ratings: {result.stopped}")
+    print(f"{method}, rank {rank}, {fitted.user_count.sum():,} ratings: {result.run.stopped}")
     print(
         f"{last.seconds / last.step:.4f} seconds a step, {last.step} steps; "
         f"compilation {result.compile_seconds:.1f} s"
@@ -205,8 +199,8 @@ def evaluate(
     No row is dropped: what is unknown is predicted by the mean and the known bias, and counted.
     """
     check_memory()
-    from pmf.data.sources.base import load as load_data
-    from pmf.estimators.pmf import load
+    from pmf.data.sources.base import load_data
+    from pmf.estimators.load import load
     from pmf.evaluate.report import ranked, report
 
     fitted, ratings = load(model), load_data(test, reading, times=False).ratings
@@ -251,7 +245,7 @@ def predict(
     """Predict the rating of each pair, with an interval, in the file's order."""
     check_memory()
     from pmf.data.readers.files import read_ratings, write_table
-    from pmf.estimators.pmf import load
+    from pmf.estimators.load import load
 
     check_target(out, TABLES, [model, pairs])
     table = read_ratings(pairs, required=("user_id", "item_id"), reading=reading)
@@ -293,9 +287,8 @@ def open_page(
     """Open the movie recommender as a page in a browser."""
     from pmf.app.launch import launch
     from pmf.data.readers.files import refuse_all_but
-    from pmf.data.sources.base import load as load_data
-    from pmf.data.sources.base import load_items
-    from pmf.estimators.pmf import load
+    from pmf.data.sources.base import load_data, load_items
+    from pmf.estimators.load import load
 
     if model is not None:
         load(model)  # a damaged file is named here, not on the page

@@ -1,11 +1,13 @@
 """Settings as words of the command line."""
 
 import tomllib
+from collections.abc import Container
 from typing import Annotated, Any
 
 import typer
 
 from pmf.errors import InputError
+from pmf.fitting.registry import INFERENCES, steps_in_words
 
 Scale = Annotated[
     tuple[float, float] | None,
@@ -28,6 +30,15 @@ PriorWords = Annotated[
         "item_exponent.",
     ),
 ]
+Method = Annotated[
+    str,
+    typer.Option(
+        metavar="|".join(INFERENCES),
+        help="The inference.",
+        autocompletion=lambda: list(INFERENCES),
+    ),
+]
+Steps = Annotated[int | None, typer.Option(metavar="N", help=f"Steps. {steps_in_words()}.")]
 Further = Annotated[
     list[str] | None,
     typer.Option(
@@ -67,31 +78,23 @@ def tau_of(text: str) -> float | str:
         return text
 
 
-def further_of(texts: list[str], taken: dict[str, Any]) -> dict[str, Any]:
+def further_of(texts: list[str], taken: Container[str]) -> dict[str, Any]:
     """`NAME=VALUE` as settings. A value is TOML's, or a bare word.
 
     Raises `InputError` for what is no pair, and where a setting has an option of its own (`taken`).
     """
-    found: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for text in texts:
         name, is_pair, value = (part.strip() for part in text.partition("="))
         if not (name and is_pair and value):
             raise InputError(f"--set {text}: say NAME=VALUE, as in burn_in=200")
-        if name in found:
+        if name in settings:
             raise InputError(f"--set {text}: {name} is set twice")
         if name in taken:
             option = OWN_OPTIONS.get(name, name).replace("_", "-")
             raise InputError(f"--set {text}: say --{option}")
         try:
-            found[name] = tomllib.loads(f"value = {value}")["value"]
+            settings[name] = tomllib.loads(f"value = {value}")["value"]
         except (tomllib.TOMLDecodeError, RecursionError):
-            found[name] = value
-    return found
-
-
-def check_method(method: str, tau: str | None, prior: str | None) -> None:
-    """Raise `InputError` for what the method has not."""
-    if tau is not None and method != "gibbs":
-        raise InputError(f"--tau is of gibbs; of {method} it is a part of --prior, as in tau=1")
-    if prior is not None and method == "gibbs":
-        raise InputError("--prior is of als and map; gibbs learns its prior")
+            settings[name] = value
+    return settings

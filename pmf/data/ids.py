@@ -100,6 +100,11 @@ class Ids:
     def __len__(self) -> int:
         return len(self.values)
 
+    @property
+    def num_rows(self) -> int:
+        """How many rows a table of theirs has: one each, and a last one for an unknown id."""
+        return len(self.values) + 1
+
     @cached_property
     def index(self) -> pd.Index:
         """The ids as a hash table, made once."""

@@ -11,12 +11,11 @@ of no account where they are alike in all.
 from collections.abc import Callable
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
 from pmf.data.encoding import blocks, count_rows
 from pmf.data.values import Coded, Mapped, Values, decoded
-from pmf.types import Data, Ratings
+from pmf.types import Ratings
 
 # Multipliers and shifts of splitmix64 (Steele, Lea & Flood, OOPSLA 2014).
 GOLDEN, FIRST, SECOND = (
@@ -29,10 +28,6 @@ class RowNumbers(NamedTuple):
 
     user: np.ndarray  # (users,) int32
     item: np.ndarray  # (items,) int32
-
-    def given_to(self, data: Data) -> Data:
-        """Data on one device whose rows draw by these numbers."""
-        return data._replace(user_row=jnp.asarray(self.user), item_row=jnp.asarray(self.item))
 
 
 def mixed(x: np.ndarray) -> np.ndarray:

@@ -1,9 +1,10 @@
-"""What every fitted model answers: predictions for frames of raw ids. And what one has to offer."""
+"""What every fitted model is: it predicts for frames of raw ids, and tells what it learnt."""
 
 import numbers
 import warnings
 from collections.abc import Sequence
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol, Self
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,13 @@ from pmf.data.ids import Ids
 from pmf.data.tables import Table, as_frame
 from pmf.data.values import Coded, Values
 from pmf.errors import InputError
-from pmf.fitting.fit import Fit, Fitted
-from pmf.model.predictive import Prediction, interval
+from pmf.estimators import frames, model_file
+from pmf.estimators.frames import stored
+from pmf.fitting.fit import Fitted, state_of
+from pmf.fitting.schedule import Record
+from pmf.fitting.settings import settings_in_words
+from pmf.model.predictive import Prediction, interval, predict_pairs
+from pmf.types import Params
 
 
 class UnknownIdWarning(UserWarning):
@@ -26,7 +32,7 @@ class OverlapWarning(UserWarning):
     """Some test pairs are among what the model was fitted to."""
 
 
-_said: set[tuple[type[Warning], str]] = set()
+_shown: set[tuple[type[Warning], str]] = set()
 
 
 def warn(text: str, category: type[Warning], stacklevel: int) -> None:
@@ -40,8 +46,8 @@ def warn(text: str, category: type[Warning], stacklevel: int) -> None:
         for action, message, kind, module, line in warnings.filters
         if issubclass(category, kind) and not (message or module or line)
     )
-    if next(actions, "default") in ("always", "error") or (category, text) not in _said:
-        _said.add((category, text))
+    if next(actions, "default") in ("always", "error") or (category, text) not in _shown:
+        _shown.add((category, text))
         warnings.warn(text, category, stacklevel=stacklevel + 1)
 
 
@@ -54,21 +60,128 @@ class Scaled(Protocol):
     def clip(self) -> bool: ...
 
 
-class Model(Protocol):
-    """A fitted model, as the one evaluation sees it: `pmf.PMF`, `pmf.Content`, `pmf.Hybrid`."""
-
-    @property
-    def settings(self) -> Scaled: ...
-    @property
-    def noise(self) -> str: ...
-    @property
-    def heldout_prediction(self) -> Prediction: ...
-    def require_fitted(self) -> Fitted: ...
-    def rows(self, ids: pd.DataFrame, source: str) -> tuple[np.ndarray, np.ndarray]: ...
-    def predict_rows(self, user: np.ndarray, item: np.ndarray) -> Prediction: ...
-
-
 Levels = float | Sequence[float] | None  # of intervals: one, several, or none
+
+
+class Model:
+    """A fitted model: it predicts, is reported on, recommended from, saved and loaded.
+
+    `pmf.PMF`, `pmf.Content`, `pmf.Hybrid` and the folded-in users of each. It is equal to itself
+    alone.
+    """
+
+    settings: Any  # of its kind
+    fitted: Fitted | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({settings_in_words(self.settings)}), {state_of(self.fitted)}"
+
+    def require_fitted(self) -> Fitted:
+        """What `fit` learnt, as arrays and ids. Raises `InputError` before `fit`."""
+        return require(self.fitted)
+
+    @property
+    def draws(self) -> Params:
+        """The kept draws, stacked; a point method's one draw is its estimate."""
+        return stored(self.require_fitted()).run.draws
+
+    @property
+    def noise_source(self) -> str:
+        """Where the variance of a single rating comes from, by name."""
+        return self.settings.noise_source
+
+    def predict(
+        self, frame: Table, interval: Levels = None, source: str = "the frame"
+    ) -> pd.DataFrame:
+        """Predictions for a frame of (user, item) pairs, row by row.
+
+        Columns `user_id, item_id, mean, std`; with `interval=0.9` also `low, high`, between which a
+        rating lies with that probability, and with `interval=[0.5, 0.9]` `low_50, high_50, low_90,
+        high_90`. A pair with an unknown id gets the mean plus the known
+        bias, is marked in the column `unknown` ("", "user", "item" or "both") and counted in one
+        `UnknownIdWarning`; no row is dropped. `source` names the frame in messages.
+        """
+        return answer(self, frame, interval, source)
+
+    def rows(self, ids: pd.DataFrame, source: str) -> tuple[np.ndarray, np.ndarray]:
+        """Row numbers of pairs of raw ids. Unknown ones are counted in one `UnknownIdWarning`."""
+        return row_numbers(self.require_fitted(), ids, source)
+
+    def predict_rows(self, user: np.ndarray, item: np.ndarray) -> Prediction:
+        """The predictive distribution by row numbers; a count of ids stands for an unknown one."""
+        fit = stored(self.require_fitted())
+        mean, variance = predict_pairs(fit.run.draws, fit.noise_variance, user, item)
+        variance = self._with_own(variance, user, item)
+        return Prediction(clipped(mean, self.settings), variance)
+
+    def _with_own(self, variance: np.ndarray, user: np.ndarray, item: np.ndarray) -> np.ndarray:
+        """The variance, with what the rows' own uncertainty adds where draws do not show it."""
+        return variance
+
+    @property
+    def heldout_prediction(self) -> Prediction:
+        """The predictive distribution of `fit`'s held-out ratings, over all kept draws.
+
+        Without held-out ratings but with `validation`, that of the validation part.
+        """
+        prediction = require_heldout(self.require_fitted().fit.run.heldout)
+        return prediction._replace(mean=clipped(prediction.mean, self.settings))
+
+    @property
+    def mu(self) -> float:
+        """The global mean; of Gibbs its mean over kept draws, as in the frames below."""
+        return float(np.mean(self.draws.mu))
+
+    @property
+    def user_factors(self) -> pd.DataFrame:
+        """U: a row a user, by id, and a column a factor. Of Gibbs the mean over kept draws, which
+        turn against each other: see `pmf.estimators.frames`.
+        """
+        return frames.factors(self.require_fitted(), "user")
+
+    @property
+    def item_factors(self) -> pd.DataFrame:
+        """V: the same of items."""
+        return frames.factors(self.require_fitted(), "item")
+
+    @property
+    def user_biases(self) -> pd.DataFrame:
+        """b: a row a user, by id, with the column `bias`."""
+        return frames.biases(self.require_fitted(), "user")
+
+    @property
+    def item_biases(self) -> pd.DataFrame:
+        """c: the same of items."""
+        return frames.biases(self.require_fitted(), "item")
+
+    @property
+    def records(self) -> list[Record]:
+        """Every step: number, seconds, log posterior, held-out RMSE."""
+        return self.require_fitted().fit.run.records
+
+    def log_posterior(self) -> float:
+        """log p(R, theta | prior) of the estimate, the unknown rows' prior density included; for
+        Gibbs its mean over kept draws.
+
+        Not to be compared between the two: Gibbs resamples the prior, so it is another function.
+        """
+        return self.require_fitted().fit.run.log_posterior
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted model to one file, whole or not at all: see `estimators.model_file`."""
+        kind, fitted = type(self).__name__, self.require_fitted()
+        model_file.save(model_file.Saved(kind, self.settings, fitted, self.parts()), Path(path))
+
+    def parts(self) -> dict[str, np.ndarray]:
+        """The arrays that a file of it holds beside its fit."""
+        return {}
+
+    @classmethod
+    def of_file(cls, saved: model_file.Saved) -> Self:
+        """What a file holds. Raises `ValueError` or `KeyError` for parts that are none."""
+        model = cls.__new__(cls)
+        model.settings, model.fitted = saved.settings, saved.fitted
+        return model
 
 
 def answer(model: Model, frame: Table, levels: Levels, source: str) -> pd.DataFrame:
@@ -113,9 +226,9 @@ def row_numbers(fitted: Fitted, ids: pd.DataFrame, source: str) -> tuple[np.ndar
     no_user, no_item = fitted.users.unknown(user).sum(), fitted.items.unknown(item).sum()
     if no_user or no_item:
         counts = {"user": no_user, "item": no_item}
-        said = ", ".join(f"{n:,} an unknown {side}" for side, n in counts.items() if n)
+        unknown = ", ".join(f"{n:,} an unknown {side}" for side, n in counts.items() if n)
         warn(
-            f"{source}: {said.replace(' ', f' of {len(user):,} pairs have ', 1)}; they are "
+            f"{source}: {unknown.replace(' ', f' of {len(user):,} pairs have ', 1)}; they are "
             "predicted by the mean and the known bias",
             UnknownIdWarning,
             stacklevel=4,
@@ -160,13 +273,6 @@ def require(fitted: Fitted | None) -> Fitted:
     if fitted.source is not None:
         fitted.source.check()
     return fitted
-
-
-def stored(fitted: Fitted) -> Fit:
-    """The fit with its draws. Raises `InputError` where it was told not to keep them."""
-    if not len(fitted.fit.noise_variance):
-        raise InputError("the draws were not stored (store_draws=False); fit with them")
-    return fitted.fit
 
 
 def rated_of(fitted: Fitted, remedy: str = "fit with them") -> Rated:

@@ -1,7 +1,6 @@
 """`Content`: the content-based contrast to `pmf.PMF`. Raw ids in, raw ids out."""
 
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import jax
 import numpy as np
@@ -10,19 +9,36 @@ from scipy.sparse import csr_array
 
 from pmf.data.features import ItemFeatures
 from pmf.data.tables import Table
-from pmf.estimators.base import Levels, answer, clipped, require, require_heldout, row_numbers
-from pmf.estimators.features import Task, fitted, make_task, nobody, searched
+from pmf.estimators.base import Model, rated_of
+from pmf.estimators.features import (
+    FeatureProblem,
+    feature_problem,
+    pack_features,
+    unpack_features,
+    with_ids,
+)
+from pmf.estimators.model_file import Saved
+from pmf.estimators.plausible import check_floats
 from pmf.fitting.driver import Run, run
-from pmf.fitting.fit import LEAST_VARIANCE, Fitted, OnStep, residual_variance, state_of
-from pmf.fitting.prior_search import Method, Search
+from pmf.fitting.fit import (
+    LEAST_VARIANCE,
+    Fitted,
+    OnStep,
+    choosing,
+    no_progress,
+    residual_variance,
+    summed_up,
+)
+from pmf.fitting.prior_search import Method, Problem, Search, choose_prior
 from pmf.fitting.progress import both, progress_bar
 from pmf.fitting.schedule import Schedule
-from pmf.fitting.settings import ContentSettings, in_words, settings_of, takes
+from pmf.fitting.settings import ContentSettings
+from pmf.fitting.settings_base import settings_of, takes
+from pmf.inference.base import Algorithm
 from pmf.inference.content import content, marginal_noise, posterior_variance
-from pmf.inference.layout import by_rows
-from pmf.model.predictive import Prediction, predict_pairs
+from pmf.inference.layout import Data, by_rows
 from pmf.model.priors import IsotropicPrior, from_ridge
-from pmf.types import Algorithm, Data, Prior, Terms
+from pmf.types import Prior, Terms
 
 ONE_STEP = Schedule(num_steps=1)
 
@@ -36,8 +52,7 @@ class Evidence(NamedTuple):
 
 
 @takes(ContentSettings)
-@dataclass(eq=False, repr=False)  # a model is equal to itself alone
-class Content:
+class Content(Model):
     """Content-based prediction: a ridge regression of each user's ratings on item features.
 
         Content().fit(ratings, pmf.item_features(data.items, data.tags)).predict(pairs)
@@ -47,23 +62,18 @@ class Content:
     """
 
     settings: ContentSettings
-    fitted: Fitted | None = field(default=None, repr=False)
-    features: ItemFeatures | None = field(default=None, repr=False)
-    evidence: Evidence | None = field(default=None, repr=False)
+    features: ItemFeatures | None = None
+    evidence: Evidence | None = None
 
     def __init__(self, **settings: Any):
         self.settings = settings_of(ContentSettings, settings)
-        self.fitted = self.features = self.evidence = None
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({in_words(self.settings)}), {state_of(self.fitted)}"
 
     def fit(
         self,
         ratings: Table,
         features: ItemFeatures,
         heldout: Table | None = None,
-        on_step: OnStep = nobody,
+        on_step: OnStep = no_progress,
         progress: bool = False,
     ) -> "Content":
         """Fit to a frame of ratings; `heldout` ratings are watched only.
@@ -76,71 +86,53 @@ class Content:
             with progress_bar() as bar:
                 return self.fit(ratings, features, heldout, both(bar, on_step))
         # The items' features are given: all of the ratings' unit is in the users' weights.
-        task = make_task(self.settings, terms, ratings, features, heldout, share=1.0)
-        search = self._search(task, on_step)
-        prior = IsotropicPrior(**search.chosen)
-        result, evidence = _regress(task, prior)
+        task = feature_problem(self.settings, terms, ratings, features, heldout, share=1.0)
+        prior, search = self._prior(task, on_step)
+        result, rows = _regress(task, prior)
         if self.settings.prior == "auto":
-            train = task.problem.ratings
-            rest = residual_variance(result.draws, train)
-            user = jax.tree.map(lambda x: x[0], result.draws.user)
-            noise = marginal_noise(user, evidence.prior, rest, len(train.value))
-            tau = 1 / max(noise, LEAST_VARIANCE)
-            prior = from_ridge(prior.ridge, tau, prior.user_exponent, prior.item_exponent)
-            search = search._replace(chosen=vars(prior))
-            result, evidence = _regress(task, prior)
-        users = task.problem.users
-        n = len(task.problem.ratings.value)
-        log_volume = task.scales.log_volume(n, (users * terms.rank, users), (0, 0))
-        self.fitted = fitted(task, result, 1 / prior.tau, search, log_volume)
-        in_unit = task.scales.row_priors(evidence.prior, terms.rank)
-        self.features, self.evidence = features, evidence._replace(prior=in_unit)
+            prior = _with_marginal_noise(task.problem, prior, result, rows)
+            result, rows = _regress(task, prior)
+        num_users, n = task.problem.users, len(task.problem.ratings.value)
+        log_volume = task.scales.log_volume(n, (num_users * terms.rank, num_users), (0, 0))
+        fit = summed_up(result, prior, search, task.scales, log_volume, 1 / prior.tau)
+        self.fitted = with_ids(fit, task.encoded)
+        self.features = features
+        self.evidence = _evidence(self.fitted, np.asarray(rows.user.weight))
         if task.heldout is not None:
             watched = self.predict_rows(task.heldout.user, task.heldout.item)
-            self.fitted.fit = self.fitted.fit._replace(heldout=watched)
+            self.fitted.fit = fit.with_run(heldout=watched)
         return self
 
-    def _search(self, task: Task, on_step: OnStep) -> Search:
+    def _prior(self, task: FeatureProblem, on_step: OnStep) -> tuple[IsotropicPrior, Search]:
+        """The standardised prior: as given, or found on held-out training ratings."""
         if isinstance(self.settings.prior, IsotropicPrior):
-            return Search(vars(task.scales.standardised_prior(self.settings.prior)), [])
+            return task.scales.standardised_prior(self.settings.prior), Search({}, [])
         terms, mu = task.problem.terms, task.problem.mu
 
         def build(prior: IsotropicPrior, _regression: float, data: Data) -> Algorithm:
             return content(prior.build(terms, data), mu, task.table)
 
-        return searched(task, Method(build, ONE_STEP), on_step)
+        with choosing(on_step):
+            return choose_prior(task.problem, Method(build, ONE_STEP))
 
-    def predict(
-        self, frame: Table, interval: Levels = None, source: str = "the frame"
-    ) -> pd.DataFrame:
-        """Predictions for a frame of (user, item) pairs, as `pmf.PMF.predict`'s.
-
-        An item without training ratings is predicted from its features like any other; one without
-        metadata has the mean features and is marked as unknown.
-        """
-        return answer(self, frame, interval, source)
-
-    def rows(self, ids: pd.DataFrame, source: str) -> tuple[np.ndarray, np.ndarray]:
-        """Row numbers of pairs of raw ids. Unknown ones are counted in one `UnknownIdWarning`."""
-        return row_numbers(self.require_fitted(), ids, source)
-
-    def predict_rows(self, user: np.ndarray, item: np.ndarray) -> Prediction:
-        """The predictive distribution by row numbers, exact under the fitted prior."""
-        fit = self.require_fitted().fit
-        mean, noise = predict_pairs(fit.draws, fit.noise_variance, user, item)
+    def _with_own(self, variance: np.ndarray, user: np.ndarray, item: np.ndarray) -> np.ndarray:
+        """Exact under the fitted prior."""
         assert self.evidence is not None
-        variance = noise + posterior_variance(user, item, *self.evidence)
-        return Prediction(clipped(mean, self.settings), variance)
+        return variance + posterior_variance(user, item, *self.evidence)
 
-    @property
-    def heldout_prediction(self) -> Prediction:
-        """The predictive distribution of `fit`'s held-out ratings."""
-        return require_heldout(self.require_fitted().fit.heldout)
+    def parts(self) -> dict[str, np.ndarray]:
+        """The features, and the prior's weight of each user."""
+        assert self.evidence is not None
+        return {"weight": self.evidence.prior.user.weight, **pack_features(self._features())}
 
-    @property
-    def noise(self) -> str:
-        """Where the variance of a single rating comes from, by name."""
-        return "maximum marginal likelihood" if self.settings.prior == "auto" else "given"
+    @classmethod
+    def of_file(cls, saved: Saved) -> Self:
+        model = super().of_file(saved)
+        fitted, weight = saved.fitted, saved.parts["weight"]
+        check_floats("weight", weight, fitted.user_count.shape)
+        model.features = unpack_features(saved.parts, fitted.fit.run.draws.item.factor.shape[-1])
+        model.evidence = _evidence(fitted, weight)
+        return model
 
     def profile(self, user_id: Any) -> pd.Series:
         """What a user thinks of each named feature: weights in rating units, the strongest first.
@@ -157,17 +149,13 @@ class Content:
         """
         fitted = self.require_fitted()
         user = fitted.users.row(user_id, "user_id")
-        draws = fitted.fit.draws
+        draws = fitted.fit.run.draws
         known = {"mean": draws.mu[0], "user bias": draws.user.bias[0, user, 0]}
         parts = self._features().contributions(item_id, self._weights(user))
         return pd.concat([pd.Series(known, dtype=float), parts])
 
-    def require_fitted(self) -> Fitted:
-        """What `fit` learnt, as arrays and ids. Raises `InputError` before `fit`."""
-        return require(self.fitted)
-
     def _weights(self, user: int) -> np.ndarray:
-        return self.require_fitted().fit.draws.user.factor[0, user]
+        return self.require_fitted().fit.run.draws.user.factor[0, user]
 
     def _features(self) -> ItemFeatures:
         self.require_fitted()
@@ -175,12 +163,33 @@ class Content:
         return self.features
 
 
-def _regress(task: Task, isotropic: IsotropicPrior) -> tuple[Run, Evidence]:
-    ratings, users, items, _, terms, mu, seed, fused = task.problem
-    data = by_rows(ratings, users, items, terms.rank, fused=fused)
+def _with_marginal_noise(
+    problem: Problem, prior: IsotropicPrior, result: Run, rows: Prior
+) -> IsotropicPrior:
+    """The same ridges, and the noise that maximises the marginal likelihood of all ratings."""
+    rest = residual_variance(result.draws, problem.ratings)
+    user = jax.tree.map(lambda x: x[0], result.draws.user)
+    noise = marginal_noise(user, rows, rest, len(problem.ratings.value))
+    tau = 1 / max(noise, LEAST_VARIANCE)
+    return from_ridge(prior.ridge, tau, prior.user_exponent, prior.item_exponent)
+
+
+def _regress(task: FeatureProblem, isotropic: IsotropicPrior) -> tuple[Run, Prior]:
+    """The run, and the rows' prior as arrays."""
+    ratings, num_users, num_items, _, terms, mu, seed, fused = task.problem
+    data = by_rows(ratings, num_users, num_items, terms.rank, fused=fused)
     prior = isotropic.build(terms, data)
     algorithm = content(prior, mu, task.table)
     result = run(algorithm, seed, data, ONE_STEP, task.heldout, name="content")
-    pair = ratings.user, ratings.item
-    rated = csr_array((np.ones(len(ratings.user), bool), pair), (users, items))
-    return result, Evidence(task.table, rated, prior)
+    return result, prior
+
+
+def _evidence(fitted: Fitted, weight: np.ndarray) -> Evidence:
+    """What the posterior variances of a fit are made of."""
+    (start, item), run = rated_of(fitted).pairs, fitted.fit.run
+    shape = fitted.users.num_rows, fitted.items.num_rows
+    rated = csr_array((np.ones(len(item), bool), item, start), shape)
+    rated.sort_indices()
+    prior = jax.tree.map(lambda x: x[0], run.prior)
+    prior = prior._replace(user=prior.user._replace(weight=weight))
+    return Evidence(run.draws.item.factor[0], rated, prior)

@@ -12,10 +12,10 @@ from pmf.data.encoding import count_rows
 from pmf.data.histories import Rated, rated_by_user
 from pmf.data.ids import Ids, factorize, joined
 from pmf.estimators.base import known_alone, rated_of, stored
-from pmf.estimators.new_users import given_by
+from pmf.estimators.new_users import conditioning_of
 from pmf.fitting.fit import Fitted
 from pmf.inference.fold_in import posterior_of, sampled
-from pmf.model.density import parted
+from pmf.model.density import split_row
 from pmf.types import Array, Ratings, Side
 
 Which = Literal["user", "item"]
@@ -39,27 +39,27 @@ def extended(fitted: Fitted, table: pd.DataFrame, which: Which, seed: int) -> Fi
     value = table["rating"].to_numpy()[known]
 
     posterior = posterior_of(
-        given_by(fit, which), rated_by_user(Ratings(row, other, value), len(names))
+        conditioning_of(fit, which), rated_by_user(Ratings(row, other, value), len(names))
     )
-    w = sampled(posterior, seed) if len(fit.prior.tau) > 1 else posterior.mean
+    w = sampled(posterior, seed) if len(fit.run.prior.tau) > 1 else posterior.mean
     place = ids[which].codes(pd.Series(names, name=f"{which}_id"), source)
     fresh = ids[which].unknown(place)
     place[fresh] = len(ids[which]) + np.arange(fresh.sum(), dtype=place.dtype)
-    side: Side = getattr(fit.draws, which)
-    new = parted(w, side.factor.shape[-1])
+    side: Side = getattr(fit.run.draws, which)
+    new = split_row(w, side.factor.shape[-1])
     grown = Side(*(_placed(a, b, place) for a, b in zip(side, new, strict=True)))
     ids[which] = Ids(joined(ids[which].values, names[fresh]))
 
     user, item = (place[row], other) if which == "user" else (other, place[row])
     ratings = _merged(rated, Ratings(user, item, value), which)
-    draws = fit.draws._replace(**{which: grown})
-    num_users = len(ids["user"]) + 1
+    draws = fit.run.draws._replace(**{which: grown})
+    num_users = ids["user"].num_rows
     return Fitted(
-        fit._replace(draws=draws, heldout=None),
+        fit.with_run(draws=draws, heldout=None),
         ids["user"],
         ids["item"],
         count_rows(ratings.user, num_users),
-        count_rows(ratings.item, len(ids["item"]) + 1),
+        count_rows(ratings.item, ids["item"].num_rows),
         rated_by_user(ratings, num_users),
         fitted.source,
     )

@@ -4,10 +4,12 @@ Both have a row for every item that has ratings or metadata, so an item nobody h
 predicted from its features, like any other; only one without either is unknown.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_array
 
 from pmf.data.checks import shown
 from pmf.data.encoding import count_rows
@@ -19,20 +21,17 @@ from pmf.data.row_numbers import row_numbers
 from pmf.data.tables import Table
 from pmf.data.units import unit_of
 from pmf.errors import InputError
-from pmf.fitting.driver import Run
-from pmf.fitting.fit import Fitted, OnStep, summed_up
-from pmf.fitting.prior_search import Method, Problem, Search, choose_prior
+from pmf.estimators.model_file import pack_ids, unpack_ids
+from pmf.estimators.plausible import check_floats, check_ids
+from pmf.fitting.fit import Fit, Fitted
+from pmf.fitting.prior_search import Problem
 from pmf.fitting.rescale import Scales
 from pmf.fitting.settings import ContentSettings, HybridSettings
 from pmf.process.forked import computing
 from pmf.types import Ratings, Terms
 
 
-def nobody(phase: str, step: int, total: int) -> None:
-    """Is told of progress."""
-
-
-class Task(NamedTuple):
+class FeatureProblem(NamedTuple):
     """Training ratings with a row for every item that has ratings or metadata."""
 
     encoded: Encoded
@@ -42,15 +41,15 @@ class Task(NamedTuple):
     scales: Scales
 
 
-def make_task(
+def feature_problem(
     settings: ContentSettings | HybridSettings,
     terms: Terms,
     ratings: Table,
     features: ItemFeatures,
     heldout: Table | None,
     share: float = 0.5,
-) -> Task:
-    """Frames to a task; `share` is that of `pmf.fitting.rescale`.
+) -> FeatureProblem:
+    """Frames to a problem; `share` is that of `pmf.fitting.rescale`.
 
     Raises `InputError` for bad ones, and where no rated item has features.
     """
@@ -61,16 +60,16 @@ def make_task(
     encoded = encoded._replace(items=items)
     scales = Scales(unit_of(encoded.ratings.value, settings.mu), share)
     train = scales.unit.standardised(encoded.ratings)
-    shape = train, len(encoded.users) + 1, len(items) + 1
-    numbers = row_numbers(*shape)
-    problem = Problem(*shape, numbers, terms, 0.0, settings.seed, settings.fused)
+    rows = encoded.users.num_rows, items.num_rows
+    numbers = row_numbers(train, *rows)
+    problem = Problem(train, *rows, numbers, terms, 0.0, settings.seed, settings.fused)
     watched = None
     if heldout is not None:
         held = checked(heldout, "the held-out frame", settings.scale, times=False)
         codes = encoded.users.codes(held["user_id"]), items.codes(held["item_id"])
-        own = Ratings(*codes, held["rating"].to_numpy())
-        watched = scales.unit.standardised(own, coded=False)
-    return Task(encoded, features.table(items), problem, watched, scales)
+        ratings_held = Ratings(*codes, held["rating"].to_numpy())
+        watched = scales.unit.standardised(ratings_held, coded=False)
+    return FeatureProblem(encoded, features.table(items), problem, watched, scales)
 
 
 def _all_items(rated: Ids, described: Ids) -> Ids:
@@ -86,17 +85,51 @@ def _all_items(rated: Ids, described: Ids) -> Ids:
     return Ids(joined(rated.values, np.delete(described.values, known)))
 
 
-def searched(task: Task, method: Method, on_step: OnStep) -> Search:
-    """What a method's prior search finds on held-out training ratings."""
-    on_step("choosing the prior", 0, 1)
-    search = choose_prior(task.problem, method)[1]
-    on_step("choosing the prior", 1, 1)
-    return search
+def with_ids(fit: Fit, encoded: Encoded) -> Fitted:
+    """A fit and the ids that its rows stand for."""
+    ratings, users, items = encoded
+    return Fitted(
+        fit,
+        users,
+        items,
+        count_rows(ratings.user, users.num_rows),
+        count_rows(ratings.item, items.num_rows),
+        rated_by_user(ratings, users.num_rows),
+    )
 
 
-def fitted(task: Task, result: Run, noise: float, search: Search, log_volume: float) -> Fitted:
-    """A point method's run with the variance of its noise, and the ids that its rows stand for."""
-    fit = summed_up(result, search, task.scales, log_volume, noise)
-    ratings, users, items = task.encoded
-    counts = count_rows(ratings.user, len(users) + 1), count_rows(ratings.item, len(items) + 1)
-    return Fitted(fit, users, items, *counts, rated_by_user(ratings, len(users) + 1))
+def pack_features(features: ItemFeatures) -> dict[str, np.ndarray]:
+    """Features as arrays of a model file."""
+    items, names, values, mean, loadings = features
+    words = Ids(np.asarray(names, object))
+    ids = {f"feature.item.{name}": x for name, x in pack_ids(items).items()}
+    return {
+        **ids,
+        **{f"feature.name.{name}": x for name, x in pack_ids(words).items()},
+        "feature.values": values.data,
+        "feature.column": values.indices,
+        "feature.start": values.indptr,
+        "feature.mean": np.asarray(mean),
+        "feature.loadings": np.asarray(loadings),
+    }
+
+
+def unpack_features(parts: Mapping[str, np.ndarray], width: int) -> ItemFeatures:
+    """The inverse, of so many numbers an item. Raises `ValueError` for what is none."""
+    items, words = (unpack_ids(parts, f"feature.{part}") for part in ("item", "name"))
+    data, column, start = (parts[f"feature.{part}"] for part in ("values", "column", "start"))
+    mean, loadings = parts["feature.mean"], parts["feature.loadings"]
+    n, p = len(items), len(words)
+    check_ids("features' items", items)
+    check_floats("features", data, column.shape)
+    check_floats("features' mean", mean, (p,))
+    check_floats("features' loadings", loadings, (p, width))
+    if {column.dtype.kind, start.dtype.kind} != {"i"} or start.shape != (n + 1,):
+        raise ValueError("features: not where each item's are")
+    if len(data) and not 0 <= column.min() <= column.max() < p:
+        raise ValueError("features: not among those with a name")
+    if start[0] != 0 or start[-1] != len(data) or np.any(np.diff(start) < 0):
+        raise ValueError("features: not where each item's are")
+    return ItemFeatures(
+        items, words.values, csr_array((data, column, start), (n, p)), mean, loadings
+    )

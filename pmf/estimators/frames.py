@@ -3,7 +3,7 @@
 Of a sampler these are means over its kept draws. Its factors turn and change signs from draw to
 draw, and no prediction depends on how they lie: their means shrink towards 0, and the product of
 two means is not the mean of the products. To predict, ask `predict`; to look at one draw, take
-`fitted.fit.draws`.
+`model.draws`.
 """
 
 from typing import Literal
@@ -12,15 +12,22 @@ import numpy as np
 import pandas as pd
 
 from pmf.data.ids import Ids
-from pmf.estimators.base import stored
-from pmf.fitting.fit import Fitted
+from pmf.errors import InputError
+from pmf.fitting.fit import Fit, Fitted
 
 Which = Literal["user", "item"]
 
 
+def stored(fitted: Fitted) -> Fit:
+    """The fit with its draws. Raises `InputError` where it was told not to keep them."""
+    if not len(fitted.fit.noise_variance):
+        raise InputError("the draws were not stored (store_draws=False); fit with them")
+    return fitted.fit
+
+
 def factors(fitted: Fitted, which: Which) -> pd.DataFrame:
     """A row an id (the index), a column a factor: U, or V. Raises `InputError` without draws."""
-    factor = np.asarray(getattr(stored(fitted).draws, which).factor)
+    factor = np.asarray(getattr(stored(fitted).run.draws, which).factor)
     return pd.DataFrame(factor.mean(0)[:-1], index=_index(fitted, which))
 
 
@@ -29,7 +36,7 @@ def biases(fitted: Fitted, which: Which) -> pd.DataFrame:
 
     Raises `InputError` without draws.
     """
-    bias = np.asarray(getattr(stored(fitted).draws, which).bias).sum(-1)
+    bias = np.asarray(getattr(stored(fitted).run.draws, which).bias).sum(-1)
     return pd.DataFrame({"bias": bias.mean(0)[:-1]}, index=_index(fitted, which))
 
 

@@ -2,12 +2,15 @@
 
 import json
 import os
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
+from pydantic_core import to_jsonable_python
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
@@ -16,14 +19,25 @@ from pmf.data.ids import Ids
 from pmf.data.values import Coded, stored
 from pmf.errors import InputError, one_line
 from pmf.estimators.plausible import check_fitted
+from pmf.fitting.driver import Run
 from pmf.fitting.fit import Fit, Fitted
+from pmf.fitting.methods import LostOptimizer
 from pmf.fitting.prior_search import Search, Trial
 from pmf.fitting.schedule import Record
-from pmf.fitting.settings import LostOptimizer, Settings, make_settings
+from pmf.fitting.settings import (
+    AnySettings,
+    ContentSettings,
+    HybridSettings,
+    Settings,
+    make_settings,
+    of_method,
+)
+from pmf.fitting.settings_base import settings_of
 from pmf.inference.optimizers import is_spec
 from pmf.io.atomic import replacing
 from pmf.io.pytrees import digest, digest_of
 from pmf.io.source import Source
+from pmf.model.priors import AnyPrior, NoisePrecision, prior_of
 from pmf.types import Gaussian, Params, Prior, Side
 
 FORMAT = "pmf-model"
@@ -31,6 +45,7 @@ CHECKSUM = "sha256"
 VERSION = 2
 SMALL = 1 << 26  # bytes up to which a file is read, not mapped
 SIDES = "user", "item"
+FEATURED: dict[str, Any] = {kind.__name__: kind for kind in (ContentSettings, HybridSettings)}
 TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2",
          "I8": "i1", "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?"}  # fmt: skip
 
@@ -38,31 +53,44 @@ TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "
 class Header(BaseModel):
     """What a model file says in words: the JSON beside its arrays."""
 
+    kind: str = "PMF"  # earlier files hold no other
+    kind_of_settings: str = Field("Settings", alias="kind of settings")
     settings: dict[str, Any]
     log_posterior: float
+    prior: dict[str, Any] | None = None
     search: tuple[dict[str, float], list[tuple[dict[str, float], float, float, float]]]
     stopped: str
     compile_seconds: float
     records: list[tuple[int, float, float, float]]
 
 
-def save(settings: Settings, fitted: Fitted, path: Path) -> None:
-    """Write a fitted model, whole or not at all.
+class Saved(NamedTuple):
+    """What a model file holds."""
+
+    kind: str  # the name of the model's class
+    settings: AnySettings
+    fitted: Fitted
+    parts: dict[str, np.ndarray]  # what a kind has beside its fit
+
+
+def save(saved: Saved, path: Path) -> None:
+    """Write a fitted model of any kind, whole or not at all.
 
     Raises `InputError` where the folder cannot be written.
     """
+    kind, settings, fitted, parts = saved
     fit = fitted.fit
-    tensors = {
-        "user.factor": fit.draws.user.factor,
-        "user.bias": fit.draws.user.bias,
-        "item.factor": fit.draws.item.factor,
-        "item.bias": fit.draws.item.bias,
-        "mu": fit.draws.mu,
-        "prior.tau": fit.prior.tau,
-        "prior.user.mean": fit.prior.user.mean,
-        "prior.user.precision": fit.prior.user.precision,
-        "prior.item.mean": fit.prior.item.mean,
-        "prior.item.precision": fit.prior.item.precision,
+    tensors = {f"part.{name}": array for name, array in parts.items()} | {
+        "user.factor": fit.run.draws.user.factor,
+        "user.bias": fit.run.draws.user.bias,
+        "item.factor": fit.run.draws.item.factor,
+        "item.bias": fit.run.draws.item.bias,
+        "mu": fit.run.draws.mu,
+        "prior.tau": fit.run.prior.tau,
+        "prior.user.mean": fit.run.prior.user.mean,
+        "prior.user.precision": fit.run.prior.user.precision,
+        "prior.item.mean": fit.run.prior.item.mean,
+        "prior.item.precision": fit.run.prior.item.precision,
         "noise_variance": fit.noise_variance,
         "user.count": fitted.user_count,
         "item.count": fitted.item_count,
@@ -71,12 +99,14 @@ def save(settings: Settings, fitted: Fitted, path: Path) -> None:
         tensors |= _pack_rated(fitted.rated)
     header: dict[str, Any] = {"format": FORMAT, "version": VERSION, CHECKSUM: ""}
     for name, ids in (("user", fitted.users), ("item", fitted.items)):
-        tensors |= {f"{name}.{part}": array for part, array in _pack(ids).items()}
+        tensors |= {f"{name}.{part}": array for part, array in pack_ids(ids).items()}
+    header["kind"], header["kind of settings"] = kind, type(settings).__name__
     header["settings"] = _as_json(settings)
-    header["log_posterior"] = fit.log_posterior
-    header["search"], header["stopped"] = fit.search, fit.stopped
+    header["prior"] = asdict(fit.prior)
+    header["log_posterior"] = fit.run.log_posterior
+    header["search"], header["stopped"] = fit.search, fit.run.stopped
     header["compile_seconds"] = fit.compile_seconds
-    header["records"] = [list(record) for record in fit.records]
+    header["records"] = [list(record) for record in fit.run.records]
     arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     with replacing(path) as temporary:
         try:
@@ -105,10 +135,13 @@ def _checksum(text: str, tensors: dict[str, np.ndarray]) -> str:
     return digest_of("\n".join([text, *parts]).encode())
 
 
-def _as_json(settings: Settings) -> dict[str, Any]:
-    values = settings.model_dump()
-    if not is_spec(settings.optimizer):  # code, which no file holds
-        values["optimizer"] = {"optax transformation": _name_of(settings.optimizer)}
+def _as_json(settings: AnySettings) -> dict[str, Any]:
+    if not isinstance(settings, Settings):
+        return settings.model_dump(mode="json")
+    values = to_jsonable_python(settings.flat(), serialize_unknown=True)
+    optimizer = getattr(settings.inference, "optimizer", "")
+    if not is_spec(optimizer):  # code, which no file holds
+        values["optimizer"] = {"optax transformation": _name_of(optimizer)}
     return values
 
 
@@ -120,15 +153,19 @@ def _name_of(optimizer: Any) -> str:
     return f"{getattr(update, '__module__', '')}.{getattr(update, '__qualname__', type(update))}"
 
 
-def _as_settings(values: dict[str, Any]) -> Settings:
+def _as_settings(kind: str, values: dict[str, Any]) -> AnySettings:
     """The inverse of `_as_json`. Raises `InputError` for settings that are none."""
+    if kind in FEATURED:
+        return settings_of(FEATURED[kind], values)
+    if kind != Settings.__name__:
+        raise ValueError(f"{kind!r:.99}: no kind of settings")
     match values.get("optimizer"):
         case {"optax transformation": str(name)}:
             values = values | {"optimizer": LostOptimizer(name)}
-    return make_settings(values)
+    return make_settings(of_method(values))  # earlier files hold other methods' settings too
 
 
-def _pack(ids: Ids) -> dict[str, np.ndarray]:
+def pack_ids(ids: Ids) -> dict[str, np.ndarray]:
     """Ids as tensors: integers as they are, words as their bytes and lengths."""
     if ids.values.dtype.kind in "iu":
         return {"ids": ids.values}
@@ -137,7 +174,7 @@ def _pack(ids: Ids) -> dict[str, np.ndarray]:
     return {"letters": letters, "lengths": np.array([len(word) for word in words], np.int64)}
 
 
-def _unpack(tensors: dict[str, np.ndarray], name: str) -> Ids:
+def unpack_ids(tensors: Mapping[str, np.ndarray], name: str) -> Ids:
     """The inverse. Raises `ValueError` for lengths that are none, and for letters that are not, and
     for ids of other types.
     """
@@ -172,10 +209,10 @@ def _unpack_rated(tensors: dict[str, np.ndarray]) -> Rated | None:
     return Rated(Pairs(start, item), value if table is None else Coded(value, table))
 
 
-def load(path: Path) -> tuple[Settings, Fitted]:
-    """The settings and the fitted arrays that `save` wrote: read, or mapped where the file is not
-    `SMALL`. A mapped file must not be written into while the model is in use (`save` does not, it
-    puts another in its place); the model then refuses to answer.
+def load(path: Path) -> Saved:
+    """What `save` wrote: its arrays read, or mapped where the file is not `SMALL`. A mapped file
+    must not be written into while the model is in use (`save` does not, it puts another in its
+    place); the model then refuses to answer.
 
     Raises `InputError` naming the file where it is missing, damaged, of another format or version,
     or holds what no fit could have written: arrays that are not finite or do not fit together.
@@ -188,24 +225,25 @@ def load(path: Path) -> tuple[Settings, Fitted]:
         text, tensors = _tensors(data)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not a model file, or a damaged one ({error})") from error
-    said = _parsed(text)
-    if not isinstance(said, dict) or said.get("format") != FORMAT:
+    written = _parsed(text)
+    if not isinstance(written, dict) or written.get("format") != FORMAT:
         raise InputError(f"{path}: a safetensors file, but not one that pmf wrote")
-    if said.get("version") != VERSION:
+    if written.get("version") != VERSION:
         raise InputError(
-            f"{path}: written in format version {said.get('version')!r:.99}, this pmf reads "
+            f"{path}: written in format version {written.get('version')!r:.99}, this pmf reads "
             f"{VERSION}; fit it again, or use the pmf that wrote it"
         )
-    if not _is_whole(text, said.get(CHECKSUM), tensors):
+    if not _is_whole(text, written.get(CHECKSUM), tensors):
         raise InputError(f"{path}: damaged: its sha256 is not that of what was written")
     try:
-        header = Header.model_validate(said)
-        settings = _as_settings(header.settings)
-        fitted = check_fitted(settings, _rebuild(header, tensors))
+        header = Header.model_validate(written)
+        settings = _as_settings(header.kind_of_settings, header.settings)
+        fitted = check_fitted(settings, _rebuild(header, tensors, settings))
     except (KeyError, ValueError) as error:
         raise InputError(f"{path}: damaged content ({one_line(error)})") from error
     fitted.source = source
-    return settings, fitted
+    parts = {n.removeprefix("part."): x for n, x in tensors.items() if n.startswith("part.")}
+    return Saved(header.kind, settings, fitted, parts)
 
 
 def _bytes_of(file: IO[bytes], path: Path) -> tuple[np.ndarray, Source | None]:
@@ -249,7 +287,7 @@ def _parsed(text: str | bytes) -> Any:
         return None
 
 
-def _rebuild(header: Header, tensors: dict[str, np.ndarray]) -> Fitted:
+def _rebuild(header: Header, tensors: dict[str, np.ndarray], settings: AnySettings) -> Fitted:
     user, item = (Side(tensors[f"{side}.factor"], tensors[f"{side}.bias"]) for side in SIDES)
     tau = tensors["prior.tau"]
     one = np.ones_like(tau)
@@ -258,17 +296,24 @@ def _rebuild(header: Header, tensors: dict[str, np.ndarray]) -> Fitted:
         for side in SIDES
     )
     chosen, trials = header.search
-    fit = Fit(
+    search = Search(chosen, [Trial(*trial) for trial in trials])
+    run = Run(
         Params(user, item, tensors["mu"]),
         Prior(tau, *priors),
-        tensors["noise_variance"],
         [Record(*record) for record in header.records],
-        None,
         header.log_posterior,
-        Search(chosen, [Trial(*trial) for trial in trials]),
-        header.compile_seconds,
+        None,
+        header.compile_seconds - search.compile_seconds,
         header.stopped,
     )
-    users, items = (_unpack(tensors, side) for side in SIDES)
+    prior = prior_of(header.prior) if header.prior else _earlier_prior(chosen, settings)
+    fit = Fit(run, prior, tensors["noise_variance"], search)
+    users, items = (unpack_ids(tensors, side) for side in SIDES)
     counts = tensors["user.count"], tensors["item.count"]
     return Fitted(fit, users, items, *counts, _unpack_rated(tensors))
+
+
+def _earlier_prior(chosen: dict[str, float], settings: AnySettings) -> AnyPrior:
+    """The prior of a file from before it said so: what its search chose, or was given."""
+    given = settings.inference.given_prior if isinstance(settings, Settings) else None
+    return prior_of(chosen) if chosen else given or NoisePrecision(None)

@@ -1,7 +1,6 @@
 """`Folded`: new users of a fitted model, who predict and are recommended to like any others."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, Self
 
 import jax
 import numpy as np
@@ -14,20 +13,16 @@ from pmf.data.ids import Ids, collected, factorize, with_gaps
 from pmf.data.tables import Table, as_frame
 from pmf.errors import InputError
 from pmf.estimators.base import (
-    Levels,
     Model,
-    Scaled,
-    answer,
-    clipped,
     known_alone,
     rated_of,
-    require,
-    row_numbers,
     stored,
 )
+from pmf.estimators.model_file import Saved
+from pmf.estimators.plausible import check_floats
 from pmf.fitting.fit import Fit, Fitted, draws_in_words
 from pmf.inference.fold_in import (
-    Given,
+    Conditioning,
     RowPosterior,
     contributions,
     posterior_of,
@@ -35,8 +30,9 @@ from pmf.inference.fold_in import (
     variance_drop,
     variances,
 )
-from pmf.model.density import parted
-from pmf.model.predictive import Prediction, predict_pairs
+from pmf.model.density import split_row
+from pmf.model.predictive import Prediction
+from pmf.model.priors import exponent_of
 from pmf.process.programs import rung
 from pmf.types import Params, Ratings, Side
 
@@ -44,8 +40,7 @@ PAIRS = 1 << 12  # of one user, whose items' draws are gathered at a time
 SOURCE = "the new users' ratings"
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Folded:
+class Folded(Model):
     """New users with the posterior of their rows given a fitted model's items.
 
     `fitted` is the model's, with the new users' posterior means in place of its users' rows. A
@@ -53,14 +48,17 @@ class Folded:
     intervals narrow with each rating.
     """
 
-    settings: Scaled
-    noise: str  # where the variance of a single rating comes from, by name
     fitted: Fitted
-    given: Given
+    given: Conditioning
     posterior: RowPosterior
 
+    def __init__(self, settings: Any, fitted: Fitted, posterior: RowPosterior):
+        self.settings, self.fitted, self.posterior = settings, fitted, posterior
+        self.given = conditioning_of(fitted.fit, "user")
+
     def __repr__(self) -> str:
-        known = f"{draws_in_words(self.fitted.fit.draws)}, {len(self.fitted.items):,} items known"
+        draws = draws_in_words(self.fitted.fit.run.draws)
+        known = f"{draws}, {len(self.fitted.items):,} items known"
         users, ratings = len(self.fitted.users), int(self.fitted.user_count.sum())
         return f"Folded({users:,} users with {ratings:,} ratings; {known})"
 
@@ -69,38 +67,34 @@ class Folded:
         """Raises `InputError`: nobody watched held-out ratings of new users."""
         raise InputError("folded-in users have no held-out ratings; predict them")
 
-    def require_fitted(self) -> Fitted:
-        return require(self.fitted)
-
-    def predict(
-        self, frame: Table, interval: Levels = None, source: str = "the frame"
-    ) -> pd.DataFrame:
-        """Predictions for a frame of (user, item) pairs, as `pmf.PMF.predict`'s."""
-        return answer(self, frame, interval, source)
-
-    def rows(self, ids: pd.DataFrame, source: str) -> tuple[np.ndarray, np.ndarray]:
-        """Row numbers of pairs of raw ids. Unknown ones are counted in one `UnknownIdWarning`."""
-        return row_numbers(self.fitted, ids, source)
-
-    def predict_rows(self, user: np.ndarray, item: np.ndarray) -> Prediction:
-        """The predictive distribution by row numbers."""
-        fit = self.fitted.fit
-        draws = fit.draws._replace(user=_filled(fit.draws.user))
-        mean, variance = predict_pairs(draws, fit.noise_variance, user, item)
+    def _with_own(self, variance: np.ndarray, user: np.ndarray, item: np.ndarray) -> np.ndarray:
         for row in np.unique(user):
             pairs = np.flatnonzero(user == row)
             for begin in range(0, len(pairs), PAIRS):
                 some = pairs[begin : begin + PAIRS]
                 x, covariance = self.given.features(item[some]), self.posterior.covariance[:, row]
                 variance[some] += variances(x, covariance)
-        return Prediction(clipped(mean, self.settings), variance)
+        return variance
+
+    def parts(self) -> dict[str, np.ndarray]:
+        """The covariance of each row's posterior, whose mean is the row."""
+        return {"covariance": self.posterior.covariance}
+
+    @classmethod
+    def of_file(cls, saved: Saved) -> Self:
+        user, covariance = saved.fitted.fit.run.draws.user, saved.parts["covariance"]
+        mean = np.concatenate([user.factor, user.bias], -1)
+        check_floats("covariance", covariance, (*mean.shape, mean.shape[-1]))
+        if mean.size and np.any(np.linalg.eigvalsh(covariance) <= 0):
+            raise ValueError("covariance: not positive definite")
+        return cls(saved.settings, saved.fitted, RowPosterior(mean, covariance))
 
     def sampled(self, seed: int = 0, least: int = 100) -> Params:
         """Draws of the rows from their posterior, at least so many: the model's draws in turn."""
-        draws, times = self.fitted.fit.draws, -(-least // len(self.given.tau))
+        draws, times = self.fitted.fit.run.draws, -(-least // len(self.given.tau))
         w = sampled(RowPosterior(*(np.repeat(x, times, 0) for x in self.posterior)), seed)
         item, mu = jax.tree.map(lambda x: np.repeat(x, times, 0), (draws.item, draws.mu))
-        return Params(parted(w, draws.user.factor.shape[-1]), item, mu)
+        return Params(split_row(w, draws.user.factor.shape[-1]), item, mu)
 
     def explain(self, user_id: Any, item_id: Any) -> pd.DataFrame:
         """A prediction, before clipping, as a sum: a line a part, and its share in rating units.
@@ -111,7 +105,7 @@ class Folded:
         whole numbers are of pandas' type Int64. Raises `InputError` for an unknown user.
         """
         user, item = self._row(user_id), self.fitted.items.row(item_id, "item_id")
-        draws, rated = self.fitted.fit.draws, rated_of(self.fitted)
+        draws, rated = self.fitted.fit.run.draws, rated_of(self.fitted)
         each, prior = contributions(self.given, rated, user, self.posterior, item)
         ratings = rated.of(np.array([user]))
         head = {
@@ -121,7 +115,7 @@ class Folded:
             "prior": prior,
         }
         parts = pd.DataFrame({"part": list(head), "contribution": list(head.values())})
-        own = pd.DataFrame(
+        ratings_parts = pd.DataFrame(
             {
                 "part": "rating",
                 "item_id": with_gaps(self.fitted.items.values[ratings.item]),
@@ -129,7 +123,7 @@ class Folded:
                 "contribution": each,
             }
         ).sort_values("contribution", ascending=False, key=abs, kind="stable")
-        table = pd.concat([parts, own], ignore_index=True)
+        table = pd.concat([parts, ratings_parts], ignore_index=True)
         return table[["part", "item_id", "rating", "contribution"]]
 
     def ask_next(self, user_id: Any, n: int = 1, popular: int = 200) -> pd.DataFrame:
@@ -180,13 +174,13 @@ def ratings_of(fitted: Fitted, user_id: Any) -> pd.DataFrame:
     return pd.DataFrame({"user_id": fitted.users.values[row], "item_id": ids, "rating": value})
 
 
-def given_by(fit: Fit, side: str) -> Given:
+def conditioning_of(fit: Fit, side: Literal["user", "item"]) -> Conditioning:
     """What new rows of a side ("user" or "item") are conditioned on: the other side, as fitted."""
-    draws, prior = fit.draws, fit.prior
-    other, own = (draws.item, draws.user) if side == "user" else (draws.user, draws.item)
-    exponent = float(fit.search.chosen.get(f"{side}_exponent", 0.0))
+    draws, prior = fit.run.draws, fit.run.prior
+    other, rows = (draws.item, draws.user) if side == "user" else (draws.user, draws.item)
+    exponent = exponent_of(fit.prior, side)
     mu, tau = np.asarray(draws.mu), np.asarray(prior.tau)
-    return Given(other, mu, tau, getattr(prior, side), exponent, own.bias.shape[-1])
+    return Conditioning(other, mu, tau, getattr(prior, side), exponent, rows.bias.shape[-1])
 
 
 def fold_in(model: Model, ratings: Table, users: Any = None) -> Folded:
@@ -202,15 +196,15 @@ def fold_in(model: Model, ratings: Table, users: Any = None) -> Folded:
     fitted = model.require_fitted()
     fit, items = stored(fitted), fitted.items
     ids, new = _encoded(model, as_frame(ratings, SOURCE), users, items)
-    rated = rated_by_user(new, len(ids) + 1)  # the last: an unknown user's, who is at the prior
-    given = given_by(fit, "user")
+    rated = rated_by_user(new, ids.num_rows)  # the last: an unknown user's, who is at the prior
+    given = conditioning_of(fit, "user")
     posterior = posterior_of(given, rated)
-    rank = fit.draws.user.factor.shape[-1]
-    draws = Params(parted(posterior.mean, rank), fit.draws.item, fit.draws.mu)
-    count = count_rows(new.user, len(ids) + 1)
-    changed = fit._replace(draws=draws, heldout=None)
+    rank = fit.run.draws.user.factor.shape[-1]
+    draws = Params(split_row(posterior.mean, rank), fit.run.draws.item, fit.run.draws.mu)
+    count = count_rows(new.user, ids.num_rows)
+    changed = fit.with_run(draws=draws, heldout=None)
     own = Fitted(changed, ids, items, count, fitted.item_count, rated, fitted.source)
-    return Folded(model.settings, model.noise, own, given, posterior)
+    return Folded(model.settings, own, posterior)
 
 
 def _encoded(model: Model, ratings: pd.DataFrame, users: Any, items: Ids) -> tuple[Ids, Ratings]:
@@ -226,8 +220,8 @@ def _encoded(model: Model, ratings: pd.DataFrame, users: Any, items: Ids) -> tup
         ids = _named(users)
         user = ids.codes(table["user_id"], SOURCE)
         if (unnamed := ids.unknown(user)).any():
-            found = table["user_id"][unnamed].iloc[0]
-            raise InputError(f"{SOURCE}: user {found!r} is not among `users`; name all of them")
+            stranger = table["user_id"][unnamed].iloc[0]
+            raise InputError(f"{SOURCE}: user {stranger!r} is not among `users`; name all of them")
     item = items.codes(table["item_id"], SOURCE)
     known = known_alone(items, item, SOURCE, "item")
     value = table["rating"].to_numpy()

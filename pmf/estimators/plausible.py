@@ -6,38 +6,43 @@ from pmf.data.histories import Rated
 from pmf.data.ids import Ids
 from pmf.data.values import Coded
 from pmf.fitting.fit import Fitted
-from pmf.fitting.settings import Settings
+from pmf.fitting.settings import AnySettings, HybridSettings
+from pmf.types import Terms
 
 FLOATS = np.dtype(np.float32), np.dtype(np.float64)
 LARGEST = 1e30  # of any number: products of larger ones may be infinite
 
 
-def check_fitted(settings: Settings, fitted: Fitted) -> Fitted:
+def check_fitted(settings: AnySettings, fitted: Fitted) -> Fitted:
     """The same model. Raises `ValueError` naming an array of a wrong type or shape, NaN or infinity
     in it, a negative variance or count, and ids that are twice there.
     """
-    draws, noise = fitted.fit.draws, fitted.fit.noise_variance
-    terms, s = settings.terms, noise.size
+    draws, noise = fitted.fit.run.draws, fitted.fit.noise_variance
+    # The content model's factors are features, of any width.
+    width = draws.item.factor.shape[-1]
+    terms = getattr(settings, "terms", Terms(width, user_bias=True, item_bias=False))
+    s = noise.size
     for name, side, ids, bias, count in (
         ("user", draws.user, fitted.users, terms.user_bias, fitted.user_count),
         ("item", draws.item, fitted.items, terms.item_bias, fitted.item_count),
     ):
-        _check_ids(f"{name} ids", ids)
-        n = len(ids) + 1
-        _check_floats(f"{name}.factor", side.factor, (s, n, terms.rank))
-        _check_floats(f"{name}.bias", side.bias, (s, n, int(bias)))
+        check_ids(f"{name} ids", ids)
+        n = ids.num_rows
+        check_floats(f"{name}.factor", side.factor, (s, n, terms.rank))
+        check_floats(f"{name}.bias", side.bias, (s, n, int(bias)))
         _check(f"{name}.count", count, (n,))
         if count.dtype.kind not in "iu" or np.any(count < 0):
             raise ValueError(f"{name}.count: not how often each was rated")
-        prior, d = getattr(fitted.fit.prior, name), terms.rank + bias
-        _check_floats(f"prior.{name}.mean", prior.mean, (s, d))
-        _check_floats(f"prior.{name}.precision", prior.precision, (s, d, d))
+        prior, d = getattr(fitted.fit.run.prior, name), terms.rank + bias
+        of_each = name == "item" and isinstance(settings, HybridSettings)  # from its features
+        check_floats(f"prior.{name}.mean", prior.mean, (s, n, d) if of_each else (s, d))
+        check_floats(f"prior.{name}.precision", prior.precision, (s, d, d))
         if d and np.any(np.linalg.eigvalsh(prior.precision) <= 0):
             raise ValueError(f"prior.{name}.precision: not positive definite")
-    _check_floats("mu", draws.mu, (s,))
-    _check_floats("noise_variance", noise, (s,))
-    _check_floats("prior.tau", fitted.fit.prior.tau, (s,))
-    if np.any(noise < 0) or np.any(fitted.fit.prior.tau <= 0):
+    check_floats("mu", draws.mu, (s,))
+    check_floats("noise_variance", noise, (s,))
+    check_floats("prior.tau", fitted.fit.run.prior.tau, (s,))
+    if np.any(noise < 0) or np.any(fitted.fit.run.prior.tau <= 0):
         raise ValueError("noise_variance, prior.tau: below 0")
     if fitted.rated is not None:
         _check_rated(fitted.rated, fitted.user_count, len(fitted.items))
@@ -62,7 +67,7 @@ def _check_rated(rated: Rated, count: np.ndarray, num_items: int) -> None:
         raise ValueError("rated.value: not codes of its table")
 
 
-def _check_ids(name: str, ids: Ids) -> None:
+def check_ids(name: str, ids: Ids) -> None:
     if ids.values.ndim != 1 or ids.values.dtype not in (np.int64, object):
         raise ValueError(f"{name}: {ids.values.dtype} {ids.values.shape}, no list of ids")
     if not ids.index.is_unique:
@@ -74,7 +79,8 @@ def _check(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
         raise ValueError(f"{name}: its shape is {array.shape}, not {shape}")
 
 
-def _check_floats(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
+def check_floats(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Raise `ValueError` for another shape or type, and for numbers that are none."""
     _check(name, array, shape)
     if array.dtype not in FLOATS or not np.all(np.abs(array) <= LARGEST):
         raise ValueError(f"{name}: not all of it finite numbers of a sane size")

@@ -1,12 +1,8 @@
 """`PMF`: raw ids in, raw ids out. Thin: everything it does, it asks of other rooms."""
 
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import pandas as pd
 
 from pmf.data.encoding import count_rows
 from pmf.data.frames import Encoded, checked, each_once, learnable
@@ -16,55 +12,57 @@ from pmf.data.readers.reading import AS_IT_IS, Reading
 from pmf.data.sources import base
 from pmf.data.tables import Table, is_path
 from pmf.errors import InputError
-from pmf.estimators import model_file
-from pmf.estimators.base import (
-    Levels,
-    answer,
-    clipped,
-    require,
-    require_heldout,
-    row_numbers,
-    stored,
-)
+from pmf.estimators.base import Model
 from pmf.estimators.extend import Which, extended
-from pmf.estimators.frames import biases, factors
 from pmf.fitting.checkpoint import Checkpoints, claimed
-from pmf.fitting.fit import Fitted, OnRecord, OnStep, fit_ratings, state_of
+from pmf.fitting.fit import Fitted, OnRecord, OnStep, fit_ratings, no_progress
+from pmf.fitting.methods import Inference
 from pmf.fitting.progress import both, progress_bar
-from pmf.fitting.schedule import Record
-from pmf.fitting.settings import LostOptimizer, Method, Settings, in_words, make_settings, takes
+from pmf.fitting.settings import Settings, make_settings, shorthand
+from pmf.fitting.settings_base import takes
 from pmf.io.workspace import work_folder
-from pmf.model.predictive import Prediction, predict_pairs
 from pmf.types import Ratings
 
 
-@takes(Settings)
-@dataclass(eq=False, repr=False)  # a model is equal to itself alone
-class PMF:
+@takes(shorthand())
+class PMF(Model):
     """Probabilistic matrix factorization.
 
-        PMF(rank=16, method="gibbs").fit(ratings).predict(pairs, interval=0.9)
+        PMF(rank=16, inference=pmf.Gibbs(burn_in=200)).fit(ratings).predict(pairs, interval=0.9)
+        PMF(rank=16, method="gibbs", burn_in=200)  # the same in short
 
-    Frames have columns user_id, item_id and rating (or the usual aliases).
+    `inference` is `pmf.ALS`, `pmf.MAP` or `pmf.Gibbs`, each with its own settings and defaults; a
+    setting that an inference has not is refused. Frames have columns user_id, item_id and rating
+    (or the usual aliases).
 
     Raises `InputError` for bad settings and bad frames.
     """
 
     settings: Settings
-    fitted: Fitted | None = field(default=None, repr=False)
 
-    def __init__(self, rank: int = 16, method: Method = "als", **settings: Any):
-        self.settings = make_settings({"rank": rank, "method": method, **settings})
-        self.fitted = None
+    def __init__(
+        self,
+        rank: int = 16,
+        method: str | None = None,
+        *,
+        inference: Inference | None = None,
+        **settings: Any,
+    ):
+        named = {"rank": rank, "method": method, "inference": inference}
+        self.settings = make_settings({**named, **settings})
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({in_words(self.settings)}), {state_of(self.fitted)}"
+    @classmethod
+    def of(cls, settings: Settings) -> "PMF":
+        """A model, not fitted, of settings that are checked already."""
+        model = cls.__new__(cls)
+        model.settings = settings
+        return model
 
     def fit(
         self,
         ratings: Table | str | Path,
         heldout: Table | None = None,
-        on_step: OnStep = lambda phase, step, total: None,
+        on_step: OnStep = no_progress,
         source: str = "the training frame",
         checkpoints: Checkpoints | None = None,
         on_record: OnRecord = lambda record: None,
@@ -88,8 +86,7 @@ class PMF:
         for bit; after SIGINT or SIGTERM `Interrupted` is raised.
         """
         settings = self.settings
-        if isinstance(settings.optimizer, LostOptimizer):
-            settings.optimizer.init(None)
+        settings.inference.check_can_run()
         if progress:
             with progress_bar() as bar:
                 rest = source, checkpoints, on_record, reading
@@ -97,10 +94,10 @@ class PMF:
         rules = settings.scale, settings.duplicates
         with claimed(checkpoints):  # before the ratings are read
             if is_path(ratings):
-                with work_folder() if settings.on_disk else nullcontext() as folder:
+                with work_folder() if settings.inference.reads_disk else nullcontext() as folder:
                     encoded = base.encoded(ratings, *rules, folder, reading)
                     return self._fit_encoded(encoded, heldout, on_step, checkpoints, on_record)
-            if settings.on_disk:
+            if settings.inference.reads_disk:
                 raise InputError("on_disk=True reads Parquet: fit a path, not a frame")
             refuse_all_but(reading, (), source)
             encoded = learnable(ratings, source, *rules)
@@ -121,46 +118,17 @@ class PMF:
             held = checked(heldout, "the held-out frame", settings.scale, times=False)
             user, item = users.codes(held["user_id"]), items.codes(held["item_id"])
             watched = Ratings(user, item, held["rating"].to_numpy())
+        rows = users.num_rows, items.num_rows
         fit = fit_ratings(
-            settings,
-            encoded.ratings,
-            len(users) + 1,
-            len(items) + 1,
-            watched,
-            on_step,
-            checkpoints,
-            on_record,
+            settings, encoded.ratings, *rows, watched, on_step, checkpoints, on_record
         )
-        user_count = count_rows(encoded.ratings.user, len(users) + 1)
-        item_count = count_rows(encoded.ratings.item, len(items) + 1)
+        user_count = count_rows(encoded.ratings.user, users.num_rows)
+        item_count = count_rows(encoded.ratings.item, items.num_rows)
         rated = None
-        if settings.store_ratings and not settings.on_disk:
-            rated = rated_by_user(encoded.ratings, len(users) + 1)
+        if settings.store_ratings and not settings.inference.reads_disk:
+            rated = rated_by_user(encoded.ratings, users.num_rows)
         self.fitted = Fitted(fit, users, items, user_count, item_count, rated)
         return self
-
-    def predict(
-        self, frame: Table, interval: Levels = None, source: str = "the frame"
-    ) -> pd.DataFrame:
-        """Predictions for a frame of (user, item) pairs, row by row.
-
-        Columns `user_id, item_id, mean, std`; with `interval=0.9` also `low, high`, between which a
-        rating lies with that probability, and with `interval=[0.5, 0.9]` `low_50, high_50, low_90,
-        high_90`. A pair with an unknown id gets the mean plus the known
-        bias, is marked in the column `unknown` ("", "user", "item" or "both") and counted in one
-        `UnknownIdWarning`; no row is dropped. `source` names the frame in messages.
-        """
-        return answer(self, frame, interval, source)
-
-    def rows(self, ids: pd.DataFrame, source: str) -> tuple[np.ndarray, np.ndarray]:
-        """Row numbers of pairs of raw ids. Unknown ones are counted in one `UnknownIdWarning`."""
-        return row_numbers(self.require_fitted(), ids, source)
-
-    def predict_rows(self, user: np.ndarray, item: np.ndarray) -> Prediction:
-        """The predictive distribution by row numbers; a count of ids stands for an unknown one."""
-        fit = stored(self.require_fitted())
-        mean, variance = predict_pairs(fit.draws, fit.noise_variance, user, item)
-        return Prediction(clipped(mean, self.settings), variance)
 
     def partial_fit_users(self, ratings: Table, seed: int = 0) -> "PMF":
         """A model that has the frame's users too, their rows given the items as fitted.
@@ -177,79 +145,6 @@ class PMF:
     def _extended(self, ratings: Table, which: Which, seed: int) -> "PMF":
         source = f"the new {which}s' ratings"
         table = each_once(checked(ratings, source, self.settings.scale, times=False), source)
-        model = PMF.__new__(PMF)
-        model.settings = self.settings
+        model = PMF.of(self.settings)
         model.fitted = extended(self.require_fitted(), table, which, seed)
         return model
-
-    @property
-    def heldout_prediction(self) -> Prediction:
-        """The predictive distribution of `fit`'s held-out ratings, over all kept draws.
-
-        Without held-out ratings but with `validation`, that of the validation part.
-        """
-        prediction = require_heldout(self.require_fitted().fit.heldout)
-        return prediction._replace(mean=clipped(prediction.mean, self.settings))
-
-    @property
-    def mu(self) -> float:
-        """The global mean; of Gibbs its mean over kept draws, as in the frames below."""
-        return float(np.mean(stored(self.require_fitted()).draws.mu))
-
-    @property
-    def user_factors(self) -> pd.DataFrame:
-        """U: a row a user, by id, and a column a factor. Of Gibbs the mean over kept draws, which
-        turn against each other: see `pmf.estimators.frames`.
-        """
-        return factors(self.require_fitted(), "user")
-
-    @property
-    def item_factors(self) -> pd.DataFrame:
-        """V: the same of items."""
-        return factors(self.require_fitted(), "item")
-
-    @property
-    def user_biases(self) -> pd.DataFrame:
-        """b: a row a user, by id, with the column `bias`."""
-        return biases(self.require_fitted(), "user")
-
-    @property
-    def item_biases(self) -> pd.DataFrame:
-        """c: the same of items."""
-        return biases(self.require_fitted(), "item")
-
-    @property
-    def records(self) -> list[Record]:
-        """Every step: number, seconds, log posterior, held-out RMSE."""
-        return self.require_fitted().fit.records
-
-    @property
-    def noise(self) -> str:
-        """Where the variance of a single rating comes from, by name."""
-        return "posterior of 1/tau" if self.settings.method == "gibbs" else "training residuals"
-
-    def log_posterior(self) -> float:
-        """log p(R, theta | prior) of the estimate, the unknown rows' prior density included; for
-        Gibbs its mean over kept draws.
-
-        Not to be compared between the two: Gibbs resamples the prior, so it is another function.
-        """
-        return self.require_fitted().fit.log_posterior
-
-    def save(self, path: str | Path) -> None:
-        """Write the fitted model to one file, whole or not at all: see `estimators.model_file`."""
-        model_file.save(self.settings, self.require_fitted(), Path(path))
-
-    def require_fitted(self) -> Fitted:
-        """What `fit` learnt, as arrays and ids. Raises `InputError` before `fit`."""
-        return require(self.fitted)
-
-
-def load(path: str | Path) -> PMF:
-    """A model that `PMF.save` wrote, ready to predict.
-
-    Raises `InputError` where the file is missing, damaged, or of another format or version.
-    """
-    model = PMF()
-    model.settings, model.fitted = model_file.load(Path(path))
-    return model

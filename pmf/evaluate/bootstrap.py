@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 
 from pmf.errors import InputError
+from pmf.evaluate.metrics import added, of_ratings
 from pmf.evaluate.resampling import bca_interval, resampled_sums
-from pmf.evaluate.scores import crps, log_density
-from pmf.model.predictive import Prediction, interval
 
 LEVEL = 0.95
 COLUMNS = ["metric", "value", "low", "high"]
@@ -37,49 +36,26 @@ def score_intervals(
     if (users := int(user.max()) + 1) < 2:
         raise InputError(f"bootstrap={resamples}: {users} user; at least two can be resampled")
 
-    number = np.bincount(user)
-    squared = np.bincount(user, (rating - mean) ** 2)
-    absolute = np.bincount(user, np.abs(rating - mean))
-    sums = {"rmse": squared, "mae": absolute}
-    if variance is not None:
-        each = _probabilistic(rating, Prediction(mean, variance))
-        sums |= {name: np.bincount(user, values) for name, values in each.items()}
-    by_user = {"user_rmse": np.sqrt(squared / number), "user_mae": absolute / number}
-    table = np.column_stack([*sums.values(), *by_user.values(), number, np.ones(users)])
+    metrics = dict(of_ratings(variance is not None))
+    number, columns = np.bincount(user), []
+    for metric in metrics.values():
+        sums = np.bincount(user, added(metric, rating, mean, variance))
+        columns.append(metric.value(sums / number) if metric.by_user else sums)
+    table = np.column_stack([*columns, number, np.ones(users)])
 
-    whole = _scores(table.sum(0)[None], len(sums))[0]
-    resampled = _scores(resampled_sums(table, seed, resamples), len(sums))
-    left_out = _scores(table.sum(0) - table, len(sums))
+    def scores(sums: np.ndarray) -> np.ndarray:
+        """Rows of sums over users, the numbers of ratings and of users last, to rows of scores."""
+        return np.stack([
+            metric.value(sums[:, j] / sums[:, -2]) if metric.over_ratings
+            else sums[:, j] / sums[:, -1]
+            for j, metric in enumerate(metrics.values())
+        ], 1)  # fmt: skip
+
+    whole = scores(table.sum(0)[None])[0]
+    resampled = scores(resampled_sums(table, seed, resamples))
+    left_out = scores(table.sum(0) - table)
     rows = [
         (name, whole[j], *bca_interval(float(whole[j]), resampled[:, j], left_out[:, j], LEVEL))
-        for j, name in enumerate([*sums, *by_user])
+        for j, name in enumerate(metrics)
     ]
     return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def _probabilistic(rating: np.ndarray, prediction: Prediction) -> dict[str, np.ndarray]:
-    """What each rating adds to the scores of a system with a variance."""
-
-    def inside(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-        return (low <= rating) & (rating <= high)
-
-    half, most = interval(prediction, 0.5), interval(prediction, 0.9)
-    return {
-        "log_density": log_density(rating, prediction),
-        "crps": crps(rating, prediction),
-        "coverage_50": inside(*half),
-        "coverage_90": inside(*most),
-        "sharpness_90": most[1] - most[0],
-    }
-
-
-def _scores(sums: np.ndarray, over_ratings: int) -> np.ndarray:
-    """A row of sums over users, the numbers of ratings and of users last, to a row of scores.
-
-    The first `over_ratings` are means over ratings, the first of them under a root: the RMSE.
-    """
-    means = np.concatenate(
-        [sums[:, :over_ratings] / sums[:, -2:-1], sums[:, over_ratings:-2] / sums[:, -1:]], 1
-    )
-    means[:, 0] = np.sqrt(np.maximum(means[:, 0], 0))
-    return means

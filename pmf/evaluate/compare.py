@@ -2,8 +2,8 @@
 
 Users are the unit: a person's ratings are not independent, so whole users are resampled (Efron &
 Tibshirani 1993) and whole users are exchanged between two systems (Fisher 1935). A user's line
-holds `n` ratings and sums over them, as in a run's `users.csv`; the table `METRICS` says how sums
-become a metric, and which direction is good.
+holds `n` ratings and sums over them, as in a run's `users.csv`; `pmf.evaluate.metrics` says how
+sums become a metric, and which direction is good.
 """
 
 from collections.abc import Callable
@@ -14,30 +14,9 @@ import pandas as pd
 from scipy.stats import wilcoxon
 
 from pmf.errors import InputError
+from pmf.evaluate.metrics import METRICS, MORE, Metric, compared_metric
 from pmf.evaluate.resampling import bca_interval, holm, permutation_p, resampled_sums
 
-
-class Metric(NamedTuple):
-    """How a column of users' lines becomes a metric, and whether more of it is good."""
-
-    column: str
-    over: str  # "ratings": the column holds sums over a user's ratings; "users": one value a user
-    root: bool
-    more_is_better: bool
-
-
-METRICS = {
-    "rmse": Metric("squared_error", "ratings", root=True, more_is_better=False),
-    "mae": Metric("absolute_error", "ratings", root=False, more_is_better=False),
-    "crps": Metric("crps", "ratings", root=False, more_is_better=False),
-    "log_density": Metric("log_density", "ratings", root=False, more_is_better=True),
-    "ndcg": Metric("ndcg", "users", root=False, more_is_better=True),
-    "recall": Metric("recall", "users", root=False, more_is_better=True),
-    "precision": Metric("precision", "users", root=False, more_is_better=True),
-    "hit_rate": Metric("hit_rate", "users", root=False, more_is_better=True),
-    "mrr": Metric("mrr", "users", root=False, more_is_better=True),
-    "map": Metric("map", "users", root=False, more_is_better=True),
-}  # "@10" may follow the name of a metric, and then follows its column's
 COLUMNS = ["metric", "arm", "reference", "difference", "low", "high", "p", "p_adjusted",
            "effect", "n", "verdict"]  # fmt: skip
 
@@ -62,20 +41,12 @@ class Comparison(NamedTuple):
     n: int
 
 
-def metric_named(name: str) -> Metric:
-    """The entry of `METRICS`; "ndcg@10" is that of "ndcg" with the column "ndcg@10"."""
-    base, at, cutoff = name.partition("@")
-    if base not in METRICS:
-        raise InputError(f"metric {name!r}: not one of {', '.join(METRICS)}")
-    return METRICS[base]._replace(column=METRICS[base].column + at + cutoff)
-
-
 def verdict(name: str, found: Comparison, p: float, level: float = 0.95) -> str:
     """`better` or `worse` where p is at most 1 - level and the interval holds no zero."""
     if not (p <= 1 - level and found.low * found.high > 0):
         return "no difference shown"
     rises = found.difference > 0
-    return "better" if rises == metric_named(name).more_is_better else "worse"
+    return "better" if rises == (compared_metric(name).best == MORE) else "worse"
 
 
 def paired(
@@ -117,7 +88,7 @@ def compare_arms(
         raise InputError(f"reference {reference!r}: not one of the arms {', '.join(arms)}")
     rows: list[dict] = []
     for metric in metrics:
-        column = metric_named(metric).column
+        column = compared_metric(metric).column
         having = {n: x for n, x in arms.items() if column in x and x[column].notna().any()}
         if reference not in having:
             continue
@@ -139,7 +110,7 @@ def pooled(users: pd.DataFrame) -> pd.DataFrame:
     keys = ["user_id", "arm"]
     values = [c for c in users.columns if c not in (*keys, "fold", "seed")]
     by_fold = users.groupby([*keys, "fold"], sort=True)[values].mean()
-    added = [c for c in values if c == "n" or metric_of_column(c).over == "ratings"]
+    added = [c for c in values if c == "n" or _is_sum(c)]
     grouped = by_fold.groupby(level=keys, sort=True)
     missing = by_fold[added].isna().groupby(level=keys, sort=True).any()
     sums = grouped[added].sum().mask(missing)  # a sum with a part missing is missing
@@ -147,12 +118,12 @@ def pooled(users: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([sums, means], axis=1)[values].reset_index()
 
 
-def metric_of_column(column: str) -> Metric:
-    """The entry of `METRICS` that a column of users' lines belongs to."""
+def _is_sum(column: str) -> bool:
+    """Whether a column of users' lines holds sums over ratings, or else a value of each user."""
     name = column.partition("@")[0]
-    for metric in METRICS.values():
-        if metric.column == name:
-            return metric
+    for own_name, metric in METRICS.items():
+        if metric.compares and name == (metric.column or own_name):
+            return metric.of_rating is not None
     raise InputError(f"users' column {column!r}: no metric is made of it")
 
 
@@ -164,13 +135,13 @@ def _compared(
     resamples: int,
     level: float,
 ) -> dict[str, Comparison]:
-    metric = metric_named(name)
+    metric = compared_metric(name)
     weight, totals = _aligned(arms, reference, metric)
     others = [arm for arm in arms if arm != reference]
     if not others:
         return {}
     table = np.column_stack([totals[reference], *(totals[arm] for arm in others), weight])
-    of = _difference_from_sums(metric.root)
+    of = _difference_from_sums(metric)
     whole = of(table.sum(0)[None])[0]
     resampled = of(resampled_sums(table, seed, resamples))
     left_out = of(table.sum(0) - table)
@@ -180,7 +151,7 @@ def _compared(
     for j, arm in enumerate(others):
         low, high = bca_interval(float(whole[j]), resampled[:, j], left_out[:, j], level)
         own = adds[:, j] / weight
-        good = own > 0 if metric.more_is_better else own < 0
+        good = own > 0 if metric.best == MORE else own < 0
         found[arm] = Comparison(
             float(whole[j]), low, high, float(p[j]), _cohen(adds[:, j]),
             float(np.mean(good + (own == 0) / 2)), _wilcoxon_p(own), len(weight),
@@ -188,12 +159,12 @@ def _compared(
     return found
 
 
-def _difference_from_sums(root: bool) -> Callable[[np.ndarray], np.ndarray]:
+def _difference_from_sums(metric: Metric) -> Callable[[np.ndarray], np.ndarray]:
     """Sums `(rows, 1 + systems + 1)`, the weight last, to differences `(rows, systems)`."""
 
     def of(sums: np.ndarray) -> np.ndarray:
         means = sums[:, :-1] / sums[:, -1:]
-        scores = np.sqrt(np.maximum(means, 0)) if root else means
+        scores = metric.value(means) if metric.over_ratings else means
         return scores[:, 1:] - scores[:, :1]
 
     return of
@@ -222,8 +193,13 @@ def _aligned(
             )
     if len(base) < 2:
         raise InputError(f"{reference}: {len(base)} users; a comparison needs at least two")
-    weight = base["n"].to_numpy(np.float64) if metric.over == "ratings" else np.ones(len(base))
-    return weight, {n: table[metric.column].to_numpy(np.float64) for n, table in tables.items()}
+    totals = {n: table[metric.column].to_numpy(np.float64) for n, table in tables.items()}
+    weight = base["n"].to_numpy(np.float64)
+    if metric.over_ratings:
+        return weight, totals
+    if metric.by_user:
+        totals = {name: metric.value(sums / weight) for name, sums in totals.items()}
+    return np.ones(len(base)), totals
 
 
 def _by_user(table: pd.DataFrame, name: str, metric: Metric) -> pd.DataFrame:
@@ -235,7 +211,7 @@ def _by_user(table: pd.DataFrame, name: str, metric: Metric) -> pd.DataFrame:
     if lines.index.has_duplicates:
         twice = lines.index[lines.index.duplicated()][0]
         raise InputError(f"{name}: user {twice} has several lines; make one of them by `pooled`")
-    if metric.over == "users":
+    if metric.of_list:
         lines = lines.dropna()
     if not np.isfinite(lines.to_numpy(np.float64)).all() or not (lines["n"] > 0).all():
         raise InputError(f"{name}: {metric.column} of a user is not finite, or its n not positive")

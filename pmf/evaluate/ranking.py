@@ -4,22 +4,7 @@ All items that the system knows are ranked, without the user's training items: m
 candidates are not consistent with these (Krichene & Rendle, KDD 2020). A test item is relevant from
 a threshold on its rating on; an item that the user has not rated counts as not relevant. Equal
 scores are ordered by descending item id as text. So ordered, and for users with a relevant item,
-these are the numbers of trec_eval.
-
-With r_1 < ... < r_n the ranks of a user's relevant test items, and g(r) the gain at rank r, or 0:
-
-    precision@k = |{r_j <= k}| / k      recall@k = |{r_j <= k}| / n      hit_rate@k = 1[r_1 <= k]
-    map = 1/n sum_j j / r_j             mrr = 1 / r_1
-    ndcg@k = sum_{r <= k} g(r) / log2(1 + r), over the same of the best order
-
-The cumulated gain, and its ideal cut at the same k, are Järvelin & Kekäläinen's (TOIS 2002,
-eq. 2), with the discount log2(1 + r) that trec_eval uses and not their log2(max(r, 2)).
-The gain of a relevant item is 1, and for graded_ndcg@k `1 + rating - threshold`.
-
-Of the k items recommended, by their numbers of training ratings: popularity@k is the mean number,
-novelty@k the mean self-information -log2(number / training users) in bits (Zhou et al., PNAS 2010;
-an item without training rating counts as with one), and coverage@k the share of all items that are
-recommended to anyone (Herlocker et al., TOIS 2004).
+these are the numbers of trec_eval. Each metric is described in `pmf.evaluate.lists`.
 """
 
 from collections.abc import Callable
@@ -34,12 +19,16 @@ from pmf.data.frames import checked, pairs
 from pmf.data.histories import by_user
 from pmf.data.ids import Ids, factorize
 from pmf.errors import InputError
+from pmf.evaluate.lists import in_order
+from pmf.evaluate.metrics import METRICS
 from pmf.recommendation.scores import Score, Seen, blocks, ranks, top
+from pmf.types import by_identity
 
 ROUNDING = 1e-6  # of a scale: a rating at the very quarter is in it
 TEST, TRAIN = "the test frame", "the training frame"
 
 
+@by_identity
 class Ranking(NamedTuple):
     """`scores` are means over the users with a relevant test item, and counts:
 
@@ -53,15 +42,6 @@ class Ranking(NamedTuple):
 
     def __repr__(self) -> str:
         return f"Ranking({listed(self.scores)})"
-
-    def __eq__(self, other: object) -> bool:
-        return self is other  # frames have no truth value
-
-    def __ne__(self, other: object) -> bool:
-        return self is not other
-
-    def __hash__(self) -> int:
-        return id(self)
 
 
 class Judged(NamedTuple):
@@ -129,12 +109,15 @@ def ranked_by(
     seen = by_user(trained // (len(items) + 1), column[trained % (len(items) + 1)], len(users) + 1)
     rank, best = _positions(scorer(order), row[chosen], len(items), seen.of, judged, k)
     count = np.bincount(seen.item, minlength=len(items))
-    per_user = user_metrics(judged.user, rank, judged.gain, k)
-    per_user |= list_metrics(best, count, int(np.sum(np.diff(seen.start) > 0)), k)
+    recommended_by = int(np.sum(np.diff(seen.start) > 0))
+    lists = in_order(judged.user, rank, judged.gain, best, count, recommended_by, k)
+    values = {f"{name}@{k}" if metric.cut else name: metric.of_list(lists)
+              for name, metric in METRICS.items() if metric.of_list}  # fmt: skip
+    per_user = {name: value for name, value in values.items() if value.ndim}
     numbers = np.bincount(judged.user)
     frame = pd.DataFrame({"user_id": ids[chosen], "relevant": numbers} | per_user)
-    scores = {name: float(frame[name].mean()) for name in per_user}
-    scores[f"coverage@{k}"] = len(np.unique(best[best >= 0])) / len(items)
+    scores = {name: float((frame[name] if name in frame else value).mean())
+              for name, value in values.items()}  # fmt: skip
     counts = {
         "ranked_users": len(chosen),
         "users_without_relevant": len(ids) - len(chosen),
@@ -210,49 +193,3 @@ def _positions(
     every = np.full(len(known), np.inf)
     every[known] = np.concatenate(rank)
     return every, np.concatenate(best)
-
-
-def user_metrics(
-    user: np.ndarray, rank: np.ndarray, gain: np.ndarray, k: int
-) -> dict[str, np.ndarray]:
-    """Each user's accuracy, from the ranks (from 1) and gains of the relevant items, user by user.
-
-    Users are numbered from 0, and each has one.
-    """
-    order = np.lexsort((rank, user))
-    rank, gain = rank[order], gain[order]
-    number = np.bincount(user)
-    nth = 1 + np.arange(len(user)) - np.repeat(np.cumsum(number) - number, number)
-    hit, discount = rank <= k, 1 / np.log2(1 + rank)
-    within, best_discount = nth <= k, 1 / np.log2(1 + nth)
-    best_gain = gain[np.lexsort((-gain, user))]
-
-    def total(x: np.ndarray) -> np.ndarray:
-        return np.bincount(user, x)
-
-    return {
-        f"ndcg@{k}": total(hit * discount) / total(within * best_discount),
-        f"graded_ndcg@{k}": total(hit * gain * discount)
-        / total(within * best_gain * best_discount),
-        f"recall@{k}": total(hit) / number,
-        f"precision@{k}": total(hit) / k,
-        f"hit_rate@{k}": total(hit & (nth == 1)),
-        "map": total(nth / rank) / number,
-        "mrr": total((nth == 1) / rank),
-    }
-
-
-def list_metrics(
-    best: np.ndarray, count: np.ndarray, num_users: int, k: int
-) -> dict[str, np.ndarray]:
-    """What is recommended to each user, `best` (n, k), by its `count` of training ratings.
-
-    -1 fills a list up; an empty list has no metrics: NaN.
-    """
-    listed = best >= 0
-    length = np.where(listed.any(1), listed.sum(1), np.nan)
-    information = np.log2(num_users / np.maximum(count, 1))
-    return {
-        f"{name}@{k}": np.where(listed, value[best], 0).sum(1) / length
-        for name, value in (("novelty", information), ("popularity", count))
-    }

@@ -12,18 +12,21 @@ from pmf.data.tables import Table, as_frame
 from pmf.errors import InputError
 from pmf.estimators.base import Model, OverlapWarning, known_range, rating_range, stored, warn
 from pmf.evaluate.bootstrap import score_intervals
+from pmf.evaluate.metrics import all_scores, user_sums
 from pmf.evaluate.ranking import TEST, TRAIN, Ranking, listed, ranked_by, upper_quarter
-from pmf.evaluate.scores import calibration, pit, pit_histogram, user_sums
-from pmf.evaluate.strata import all_scores, stratified
+from pmf.evaluate.scores import calibration, pit, pit_histogram
+from pmf.evaluate.strata import stratified
 from pmf.fitting.fit import Fitted
 from pmf.model.predictive import Prediction
 from pmf.recommendation.scores import scorer
+from pmf.types import by_identity
 
 
+@by_identity
 class Report(NamedTuple):
-    """`scores` holds n, rmse, mae, log_density, crps, coverages, ..., and the unknown counts.
+    """`scores` holds n, each metric of ratings of `pmf.evaluate.metrics`, and the unknown counts.
 
-    Of a system without a variance, `scores` and `strata` hold the point scores only, and
+    Of a system without a variance, `scores` and `strata` hold the metrics that need none only, and
     `calibration` and `pit` have no rows.
     """
 
@@ -39,15 +42,6 @@ class Report(NamedTuple):
 
     def __repr__(self) -> str:
         return f"Report({listed(self.scores)})"
-
-    def __eq__(self, other: object) -> bool:
-        return self is other  # frames have no truth value
-
-    def __ne__(self, other: object) -> bool:
-        return self is not other
-
-    def __hash__(self) -> int:
-        return id(self)
 
 
 def evaluate(
@@ -136,7 +130,7 @@ def report(
             "pass the frame that fit watched"
         )
     counts = fitted.user_count[user], fitted.item_count[item]
-    return evaluate(table, *prediction, *counts, model.noise, bootstrap, seed)
+    return evaluate(table, *prediction, *counts, model.noise_source, bootstrap, seed)
 
 
 def _warn_of_overlap(fitted: Fitted, user: np.ndarray, item: np.ndarray) -> None:
@@ -176,7 +170,7 @@ def ranked(
         )
     if relevant is None:
         relevant = upper_quarter(checked(test, TEST, times=False)["rating"], *_scale(model, train))
-    score = partial(scorer, stored(fitted).draws)
+    score = partial(scorer, stored(fitted).run.draws)
     return ranked_by(score, fitted.users, fitted.items, train, test, k, relevant)
 
 

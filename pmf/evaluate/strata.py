@@ -3,8 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from pmf.evaluate.scores import point_scores, scores, user_scores
-from pmf.model.predictive import Prediction
+from pmf.evaluate.metrics import all_scores
 
 EDGES = (0, 1, 5, 20, 100, 500)  # training ratings: 0, 1-4, 5-19, 20-99, 100-499, 500 and more
 
@@ -15,17 +14,6 @@ def labels() -> list[str]:
         str(a) if b == a + 1 else f"{a}-{b - 1}" for a, b in zip(EDGES, EDGES[1:], strict=False)
     ]
     return [*names, f"{EDGES[-1]}+"]
-
-
-def all_scores(
-    user: np.ndarray, rating: np.ndarray, mean: np.ndarray, variance: np.ndarray | None
-) -> dict[str, float]:
-    """Every score that there is: without a variance, the points' only."""
-    if variance is None:
-        by_rating = point_scores(rating, mean)
-    else:
-        by_rating = scores(rating, Prediction(mean, variance))
-    return by_rating | user_scores(user, rating, mean)
 
 
 def stratified(

@@ -13,12 +13,15 @@ from jax.tree_util import Partial
 
 from pmf.errors import Interrupted, NotFiniteError
 from pmf.fitting.checkpoint import CheckpointFolder, on_all
-from pmf.fitting.schedule import ON_ONE_DEVICE, Best, Progress, Record, Schedule, Watch, as_draws
+from pmf.fitting.schedule import ON_ONE_DEVICE, Best, Monitor, Progress, Record, Schedule, as_draws
+from pmf.inference.base import Algorithm, HostForm
+from pmf.inference.layout import Data
 from pmf.io.pytrees import digest_of
+from pmf.model.likelihood import GAUSSIAN, Likelihood
 from pmf.model.predictive import Prediction, summarise
 from pmf.process.programs import FEW, forget, program
 from pmf.process.signals import Caught, signals_noted
-from pmf.types import Algorithm, Data, Form, Params, Prior, Ratings
+from pmf.types import Params, Prior, Ratings
 
 
 class Run(NamedTuple):
@@ -31,6 +34,7 @@ class Run(NamedTuple):
     heldout: Prediction | None  # of the held-out pairs, over all kept draws
     compile_seconds: float
     stopped: str
+    likelihood: Likelihood = GAUSSIAN
 
     def __repr__(self) -> str:
         steps, density = len(self.records), self.log_posterior
@@ -38,8 +42,8 @@ class Run(NamedTuple):
 
     @property
     def noise_variance(self) -> np.ndarray:
-        """(s,): 1/tau of each draw."""
-        return 1 / np.asarray(self.prior.tau)
+        """(s,): of a rating given each draw."""
+        return self.likelihood.variance(np.asarray(self.prior.tau))
 
 
 def _copied(state: Any) -> Any:
@@ -62,6 +66,23 @@ def _call(step: Partial, key: jax.Array, state: Any, data: Data) -> tuple[Any, A
 _advance = program(_call, FEW, donate_argnums=2, keep_unused=True)
 
 
+class _Traced(NamedTuple):
+    """A step that is traced as a whole, as one program."""
+
+    step: Partial
+
+    def __call__(self, key: jax.Array, state: Any, data: Data) -> tuple[Any, Any]:
+        return _advance(self.step, key, state, data)
+
+    def lower(self, key: jax.Array, state: Any, data: Data) -> jax.stages.Lowered:
+        return _advance.lower(self.step, key, state, data)
+
+
+def _program_of(step: Any) -> Any:
+    """The step as something to compile beforehand, and call."""
+    return step if hasattr(step, "lower") else _Traced(step)
+
+
 def chained(algorithm: Algorithm, num_chains: int) -> Algorithm:
     """`num_chains` independent chains as one vmapped algorithm: states gain a leading axis."""
 
@@ -69,7 +90,7 @@ def chained(algorithm: Algorithm, num_chains: int) -> Algorithm:
         keys = jax.random.split(key, num_chains)
         return jax.vmap(algorithm.init, (0, None))(keys, data)
 
-    return Algorithm(init, Partial(_chained_step, algorithm.step))
+    return algorithm._replace(init=init, step=Partial(_chained_step, algorithm.step))
 
 
 def _chained_step(step: Partial, key, state, data: Data):
@@ -87,7 +108,7 @@ def run(
     name: str = "inference",
     folder: CheckpointFolder | None = None,
     on_step: Callable[[Record, int], None] = lambda record, total: None,
-    form: Form = ON_ONE_DEVICE,
+    form: HostForm = ON_ONE_DEVICE,
 ) -> Run:
     """Run an algorithm to the end of its schedule.
 
@@ -104,45 +125,41 @@ def run(
     # Steps donate their state, and a first state may share the caller's arrays.
     state = _start_over(algorithm.init(key_init, data))
     n = float(_total(data.user_count))
-    watch = Watch(schedule, heldout, validation, n, form)
-    progress = watch.begin(key_steps, state)
+    monitor = Monitor(schedule, heldout, validation, n, form, algorithm.likelihood)
+    progress = monitor.begin(key_steps, state)
     begin = time.perf_counter()
-    # A step that loops on the host is no program, and compiles its parts itself.
-    program = None if algorithm.compile else _advance.lower(algorithm.step, key_steps, state, data)
+    advance = _program_of(algorithm.step)
+    program = advance.lower(key_steps, state, data)
     if folder is not None:  # another run's checkpoints are refused before the long compilation
         progress = _resumed(progress, folder, _digest(program, form), form)
-    if program:
-        program.compile()
-    elif algorithm.compile:
-        algorithm.compile(state, data)
+    program.compile()
     compile_seconds = time.perf_counter() - begin
 
-    advance: Callable = _advance if program else _call
     total = schedule.total_steps
     with nullcontext(Caught()) if folder is None else signals_noted() as caught:
         while progress.step < total and not progress.stopped:
             begin, step = time.perf_counter(), progress.step + 1
             key = jax.random.fold_in(progress.key, step)
-            progress.state, info = advance(algorithm.step, key, progress.state, data)
+            progress.state, info = advance(key, progress.state, data)
             info = jax.device_get(info)
             seconds = progress.seconds + time.perf_counter() - begin
             _check_finite(info, name, step, seed)
-            watch.see(progress, seconds, float(np.mean(info.log_posterior)))
+            monitor.see(progress, seconds, float(np.mean(info.log_posterior)))
             on_step(progress.records[-1], total)
             if folder is not None:
                 _keep(progress, folder, caught, name, form)
-    return _result(schedule, progress, compile_seconds, form)
+    return _result(schedule, progress, compile_seconds, form, algorithm.likelihood)
 
 
-def _digest(program: Any, form: Form) -> str | None:
+def _digest(program: Any, form: HostForm) -> str | None:
     """Of the compiled step; None on a mesh, whose programs differ with the number of devices."""
     if form is not ON_ONE_DEVICE:
         return None
-    return digest_of(program.as_text().encode()) if program else "a loop on the host"
+    return digest_of(program.as_text().encode())
 
 
 def _keep(
-    progress: Progress, folder: CheckpointFolder, caught: Caught, name: str, form: Form
+    progress: Progress, folder: CheckpointFolder, caught: Caught, name: str, form: HostForm
 ) -> None:
     """A checkpoint if one is due, or a signal came: then it is the last thing done."""
     # Asked once: a signal that comes from here on waits for the next step. A number of none is 1.
@@ -175,13 +192,13 @@ def _check_finite(info: Any, name: str, step: int, seed: int) -> None:
             )
 
 
-def _arrays(progress: Progress, form: Form) -> Any:
+def _arrays(progress: Progress, form: HostForm) -> Any:
     best, state = progress.best, form.to_host(progress.state)
     return progress.key, state, progress.moments, best and (best.state, best.moments)
 
 
 def _resumed(
-    progress: Progress, folder: CheckpointFolder, program: str | None, form: Form
+    progress: Progress, folder: CheckpointFolder, program: str | None, form: HostForm
 ) -> Progress:
     """The progress that the folder's newest checkpoint holds; `progress` itself without one."""
     like = _arrays(progress, form)
@@ -203,7 +220,13 @@ def _resumed(
     )
 
 
-def _result(schedule: Schedule, progress: Progress, compile_seconds: float, form: Form) -> Run:
+def _result(
+    schedule: Schedule,
+    progress: Progress,
+    compile_seconds: float,
+    form: HostForm,
+    likelihood: Likelihood,
+) -> Run:
     records, best = progress.records, progress.best
     state = best.state if best else form.to_host(progress.state)
     moments = best.moments if best else progress.moments
@@ -221,4 +244,5 @@ def _result(schedule: Schedule, progress: Progress, compile_seconds: float, form
         summarise(moments) if moments is not None else None,
         compile_seconds,
         progress.stopped or f"all {len(records)} steps taken",
+        likelihood,
     )

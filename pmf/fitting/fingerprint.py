@@ -4,6 +4,7 @@ from importlib import metadata
 from typing import Any
 
 import jax
+from pydantic_core import to_jsonable_python
 
 from pmf.data.values import stored
 from pmf.fitting.settings import Settings
@@ -18,20 +19,20 @@ BEFORE_THE_RUN = {"duplicates"}  # they are gone from the ratings that the run s
 
 
 def fingerprint(
-    settings: Settings, ratings: Ratings, users: int, items: int, heldout: Ratings | None
+    settings: Settings, ratings: Ratings, num_users: int, num_items: int, heldout: Ratings | None
 ) -> dict[str, Any]:
     """Names and values: two runs alike in all of them have the same numbers, on as many devices.
 
     An optax object is code and counts by its presence only; the digest of the compiled step, which
     the driver adds, tells two of them apart.
     """
-    without = AFTER_THE_RUN | BEFORE_THE_RUN | ONLY_ROUNDING | {"optimizer"}
-    values = settings.model_dump(mode="json", exclude=without)
-    named = is_spec(settings.optimizer)
-    values["optimizer"] = settings.optimizer if named else "an optax transformation"
+    without = AFTER_THE_RUN | BEFORE_THE_RUN | ONLY_ROUNDING
+    values = {name: value for name, value in settings.flat().items() if name not in without}
+    if not is_spec(values.get("optimizer", "")):
+        values["optimizer"] = "an optax transformation"
     return {
-        **{f"setting {name}": value for name, value in values.items()},
-        "rows": [users, items],
+        **{f"setting {name}": to_jsonable_python(value) for name, value in values.items()},
+        "rows": [num_users, num_items],
         "training ratings": digest(ratings.user, ratings.item, *stored(ratings.value)),
         "held-out ratings": digest(*heldout) if heldout is not None else "none",
         **{f"{package} version": metadata.version(package) for package in PACKAGES},

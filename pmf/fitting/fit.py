@@ -4,10 +4,11 @@ All of it happens to standardised ratings (`pmf.data.units`); what comes out is 
 unit.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,23 +22,23 @@ from pmf.data.row_numbers import RowNumbers, chances, row_numbers
 from pmf.data.units import unit_of
 from pmf.data.values import decoded, mean_and_std
 from pmf.errors import InputError
-from pmf.fitting import prior_search
 from pmf.fitting.checkpoint import CheckpointFolder, Checkpoints
 from pmf.fitting.driver import Run, run
 from pmf.fitting.fingerprint import fingerprint
-from pmf.fitting.methods import Plan, plan_for
-from pmf.fitting.prior_search import Search, Trial
+from pmf.fitting.methods import Inference
+from pmf.fitting.prior_search import Problem, Search, Trial
 from pmf.fitting.rescale import Scales
 from pmf.fitting.schedule import Record
 from pmf.fitting.settings import Settings
-from pmf.inference.layout import by_rows, flat
-from pmf.inference.map_on_disk import on_host
+from pmf.inference.base import Algorithm
+from pmf.inference.layout import Data
 from pmf.io.source import Source
-from pmf.model.predictive import Prediction, predict_pairs
+from pmf.model.predictive import predict_pairs
+from pmf.model.priors import AnyPrior, numbers_of, prior_of
 from pmf.parallel.placement import device_mesh, flat_on_mesh, place, rows_on_mesh
-from pmf.parallel.sharding import cut_of, form_of, on_mesh
+from pmf.parallel.sharding import host_form, on_mesh, shard_spec
 from pmf.process.forked import computing
-from pmf.types import Params, Prior, Ratings, Terms
+from pmf.types import Params, Ratings, Terms
 
 LEAST_VARIANCE = 1e-6  # of a residual, standardised: perfectly fitted ratings leave it finite
 WORSE = 1.1  # times the squared error at the start; some of it may be the start's random factors
@@ -47,33 +48,26 @@ OnStep = Callable[[str, int, int], None]  # phase, step, total
 OnRecord = Callable[[Record], None]
 
 
-class Fit(NamedTuple):
-    """A fitted model as arrays."""
+@dataclass(frozen=True, eq=False, repr=False)  # arrays have no truth value: equal to itself alone
+class Fit:
+    """A fitted model as arrays, in the ratings' own unit."""
 
-    draws: Params  # leading axis: kept draws, or 1 for a point method
-    prior: Prior  # that each draw was made under, of a row with one rating: the same leading axis
-    noise_variance: (
-        np.ndarray
-    )  # (s,): 1/tau of each draw; a point method's training residual variance
-    records: list[Record]
-    heldout: Prediction | None
-    log_posterior: float  # of the estimate; of Gibbs' kept draws the mean
-    search: Search  # the prior that was chosen on held-out training ratings, and how
-    compile_seconds: float
-    stopped: str
+    run: Run
+    prior: AnyPrior  # given, or chosen on held-out training ratings
+    noise_variance: np.ndarray  # (s,): each draw's 1/tau; a point method's residual variance
+    search: Search  # how the prior was chosen
 
     def __repr__(self) -> str:
-        held = draws_in_words(self.draws)
-        return f"Fit({held}; {len(self.records)} steps: {self.stopped}; {self.search!r})"
+        held, run = draws_in_words(self.run.draws), self.run
+        return f"Fit({held}; {len(run.records)} steps: {run.stopped}; {self.search!r})"
 
-    def __eq__(self, other: object) -> bool:
-        return self is other  # arrays have no truth value
+    def with_run(self, **changes: Any) -> "Fit":
+        """The same fit of which the run left something else."""
+        return replace(self, run=self.run._replace(**changes))
 
-    def __ne__(self, other: object) -> bool:
-        return self is not other
-
-    def __hash__(self) -> int:
-        return id(self)
+    @property
+    def compile_seconds(self) -> float:
+        return self.run.compile_seconds + self.search.compile_seconds
 
 
 def draws_in_words(draws: Params) -> str:
@@ -100,7 +94,7 @@ class Fitted:
     source: Source | None = None  # the file that holds all of it, where it is not in memory
 
     def __repr__(self) -> str:
-        return f"Fitted({self.size_in_words}; {draws_in_words(self.fit.draws)})"
+        return f"Fitted({self.size_in_words}; {draws_in_words(self.fit.run.draws)})"
 
     @property
     def size_in_words(self) -> str:
@@ -114,7 +108,7 @@ def state_of(fitted: Fitted | None) -> str:
     return "not fitted" if fitted is None else f"fitted to {fitted.size_in_words}"
 
 
-class Watched(NamedTuple):
+class Monitored(NamedTuple):
     """The rest of `run`'s arguments: what it watches, and who watches it."""
 
     heldout: Ratings | None
@@ -124,58 +118,86 @@ class Watched(NamedTuple):
     on_step: Callable[[Record, int], None]
 
 
+def no_progress(phase: str, step: int, total: int) -> None:
+    """Is told of progress, and says nothing."""
+
+
+@contextmanager
+def choosing(on_step: OnStep) -> Iterator[None]:
+    """Tells of the phase in which a prior is chosen."""
+    on_step("choosing the prior", 0, 1)
+    yield
+    on_step("choosing the prior", 1, 1)
+
+
 def fit_ratings(
     settings: Settings,
     ratings: Ratings,
-    users: int,
-    items: int,
+    num_users: int,
+    num_items: int,
     heldout: Ratings | None = None,
-    on_step: OnStep = lambda phase, step, total: None,
+    on_step: OnStep = no_progress,
     checkpoints: Checkpoints | None = None,
     on_record: OnRecord = lambda record: None,
 ) -> Fit:
-    """Fit NumPy `ratings` of `users` and `items` rows; `heldout` is watched, never learnt from.
+    """Fit NumPy `ratings` of so many rows; `heldout` is watched, never learnt from.
 
     Raises `InputError` for settings that the data cannot support and for checkpoints that cannot be
     written or are of another run; `NotFiniteError` and `Interrupted` from the run.
     """
     computing()
-    _check_size(settings, users, items)
-    mesh = None if settings.devices == 1 else device_mesh(settings.devices)
+    _check_size(settings, num_users, num_items)
+    inference, mesh = settings.inference, _mesh(settings)
     scales = Scales(unit_of(ratings.value, settings.mu))
-
     folder = None
     if checkpoints is not None:
-        identity = fingerprint(settings, ratings, users, items, heldout)
+        identity = fingerprint(settings, ratings, num_users, num_items, heldout)
         folder = CheckpointFolder(checkpoints, identity)
-    train, validation = scales.unit.standardised(ratings), None
-    watched = heldout and scales.unit.standardised(heldout, coded=False)
-    model = settings.terms, 0.0, settings.seed, settings.fused
-    numbers = row_numbers(train, users, items)
-    problem = prior_search.Problem(train, users, items, numbers, *model)
-    choose = partial(_choose, problem, folder, on_step)
-    plan = plan_for(settings, scales, len(ratings.value), choose)
-    if plan.schedule.patience is not None:
-        train, validation = _part(
-            train, settings.validation, chances(train, numbers, settings.seed)
-        )
-    log_volume = _log_volume(scales, settings.terms, users, items, len(train.value))
+    problem = _problem(settings, scales.unit.standardised(ratings), num_users, num_items)
+    prior, search = _prior(inference, scales, problem, folder, on_step)
+    train, validation = _parts(problem, inference.validation_share)
+    log_volume = _log_volume(scales, settings.terms, num_users, num_items, len(train.value))
 
-    def watch(record: Record, total: int) -> None:
-        on_step(settings.method, record.step, total)
+    def monitor(record: Record, total: int) -> None:
+        on_step(inference.name, record.step, total)
         on_record(scales.record(record, log_volume))
 
-    watched_by = Watched(watched or validation, validation, settings.method, folder, watch)
+    watched = scales.unit.standardised(heldout, coded=False) if heldout else validation
+    monitored = Monitored(watched, validation, inference.name, folder, monitor)
+    algorithm = inference.algorithm(prior, settings.terms, len(ratings.value))
     where = _run_here if mesh is None else partial(_run_on_mesh, mesh)
-    result = where(settings, plan, train, numbers, watched_by)
-    noise = None if plan.schedule.average else residual_variance(result.draws, train)
+    result = where(settings, algorithm, train, problem.numbers, monitored)
+    noise = None if inference.averages else residual_variance(result.draws, train)
     if noise is not None:
-        _check_gain(noise, train, settings)
-    return summed_up(result, plan.search, scales, log_volume, noise)
+        _check_gain(noise, train, inference.name)
+    return summed_up(result, prior, search, scales, log_volume, noise)
+
+
+def _mesh(settings: Settings) -> Mesh | None:
+    return None if settings.devices == 1 else device_mesh(settings.devices)
+
+
+def _problem(settings: Settings, train: Ratings, num_users: int, num_items: int) -> Problem:
+    """Standardised ratings, and the model to choose a prior for."""
+    return Problem(
+        train,
+        num_users,
+        num_items,
+        row_numbers(train, num_users, num_items),
+        settings.terms,
+        mu=0.0,
+        seed=settings.seed,
+        fused=settings.inference.kernel,
+    )
 
 
 def summed_up(
-    result: Run, search: Search, scales: Scales, log_volume: float, noise: float | None
+    result: Run,
+    prior: AnyPrior,
+    search: Search,
+    scales: Scales,
+    log_volume: float,
+    noise: float | None,
 ) -> Fit:
     """What a run on standardised ratings and the search before it left, in the ratings' own unit.
 
@@ -185,20 +207,19 @@ def summed_up(
     if noise is not None:
         variance = np.full_like(variance, noise)
         heldout = heldout and heldout._replace(variance=np.full_like(heldout.variance, noise))
-    return Fit(
-        scales.params(result.draws),
-        scales.row_priors(result.prior, result.draws.user.factor.shape[-1]),
-        variance * scales.unit.spread**2,
-        [scales.record(record, log_volume) for record in result.records],
-        heldout and scales.prediction(heldout),
-        result.log_posterior - log_volume,
-        _in_unit(search, scales),
-        result.compile_seconds + search.compile_seconds,
-        result.stopped,
+    run = result._replace(
+        draws=scales.params(result.draws),
+        prior=scales.row_priors(result.prior, result.draws.user.factor.shape[-1]),
+        records=[scales.record(record, log_volume) for record in result.records],
+        log_posterior=result.log_posterior - log_volume,
+        heldout=heldout and scales.prediction(heldout),
     )
+    prior = scales.prior(prior)
+    return Fit(run, prior, variance * scales.unit.spread**2, _in_unit(search, prior, scales))
 
 
-def _in_unit(search: Search, scales: Scales) -> Search:
+def _in_unit(search: Search, prior: AnyPrior, scales: Scales) -> Search:
+    """The log in the ratings' own unit; what it chose is `prior`."""
     spread = scales.unit.spread
     trials = [
         trial._replace(
@@ -207,104 +228,115 @@ def _in_unit(search: Search, scales: Scales) -> Search:
         )
         for trial in search.trials
     ]
-    return Search(scales.chosen(search.chosen), trials)
+    return Search(numbers_of(prior) if search.chosen else {}, trials)
 
 
-def _check_gain(noise: float, train: Ratings, settings: Settings) -> None:
+def _check_gain(noise: float, train: Ratings, name: str) -> None:
     """Raise `InputError` where a fit ended worse than it began, at about mu for every pair."""
     mean, std = mean_and_std(train.value)
     begin = max(mean**2 + std**2, LEAST_VARIANCE)
     if noise > WORSE * begin:
         raise InputError(
-            f"{settings.method}: the residuals' standard deviation is {(noise / begin) ** 0.5:.3g} "
+            f"{name}: the residuals' standard deviation is {(noise / begin) ** 0.5:.3g} "
             "times what it was at the start; a smaller learning rate may help"
         )
 
 
-def _log_volume(scales: Scales, terms: Terms, users: int, items: int, n: int) -> float:
+def _log_volume(scales: Scales, terms: Terms, num_users: int, num_items: int, n: int) -> float:
     rank, user_bias, item_bias = terms
     return scales.log_volume(
-        n, (users * rank, users * user_bias), (items * rank, items * item_bias)
+        n, (num_users * rank, num_users * user_bias), (num_items * rank, num_items * item_bias)
     )
 
 
-def _choose(
-    problem: prior_search.Problem,
+def _prior(
+    inference: Inference,
+    scales: Scales,
+    problem: Problem,
     folder: CheckpointFolder | None,
     on_step: OnStep,
-    search: Callable[[prior_search.Problem], Search],
-) -> Search:
-    """What a search finds, or found at an earlier start of this run."""
-    if folder is not None and "search" in folder.notes:
+) -> tuple[AnyPrior, Search]:
+    """The standardised prior: as given, as a search finds it, or found at an earlier start."""
+    if (given := inference.given_prior) is not None:
+        return scales.standardised_prior(given), Search({}, [])
+    if folder is not None and "prior" in folder.notes:
         chosen, trials = folder.notes["search"]
-        return Search(chosen, [Trial(*trial) for trial in trials])
-    on_step("choosing the prior", 0, 1)
-    found = search(problem)
-    on_step("choosing the prior", 1, 1)
+        search = Search(chosen, [Trial(*trial) for trial in trials])
+        return prior_of(folder.notes["prior"]), search
+    with choosing(on_step):
+        prior, search = inference.choose(problem)
     if folder is not None:
-        folder.note({"search": found})
-    return found
+        folder.note({"prior": asdict(prior), "search": search})
+    return prior, search
+
+
+Build = Callable[[Data], Algorithm]
 
 
 def _run_here(
-    settings: Settings, plan: Plan, train: Ratings, numbers: RowNumbers, watched: Watched
+    settings: Settings, build: Build, train: Ratings, numbers: RowNumbers, monitored: Monitored
 ) -> Run:
     """On JAX's default device."""
-    shape = train, len(numbers.user), len(numbers.item)
-    if settings.method == "map":
-        data = on_host(*shape) if settings.on_disk else flat(*shape)
-    else:
-        data = by_rows(*shape, settings.rank, fused=settings.fused)
-    data = numbers.given_to(data)
-    return run(plan.algorithm(data), settings.seed, data, plan.schedule, *watched)
+    inference, rows = settings.inference, (len(numbers.user), len(numbers.item))
+    data = inference.layout(train, *rows, settings.rank).drawn_by(numbers)
+    return run(build(data), settings.seed, data, inference.schedule, *monitored)
 
 
 def _run_on_mesh(
     mesh: Mesh,
     settings: Settings,
-    plan: Plan,
+    build: Build,
     train: Ratings,
     numbers: RowNumbers,
-    watched: Watched,
+    monitored: Monitored,
 ) -> Run:
     """The same, rows sharded over devices; everything comes back in the original order."""
     train = train._replace(value=decoded(train.value))
     sides = (train.user, numbers.user), (train.item, numbers.item)
     users, items = (np.bincount(row, minlength=len(number)) for row, number in sides)
     placement = place(users, items, mesh, numbers)
-    if settings.method == "map":
-        data = flat_on_mesh(placement, train)
-    else:
+    if settings.inference.by_rows:
         data = rows_on_mesh(placement, train, train, settings.rank)
-    cut = cut_of(plan.algorithm, placement)
-    algorithm = on_mesh(plan.algorithm, data, cut)
-    heldout, validation = (part and placement.placed(part) for part in watched[:2])
-    watched = watched._replace(heldout=heldout, validation=validation)
-    form = form_of(cut, placement)
-    return run(algorithm, settings.seed, data, plan.schedule, *watched, form=form)
+    else:
+        data = flat_on_mesh(placement, train)
+    spec = shard_spec(build, placement)
+    algorithm = on_mesh(build, data, spec)
+    monitored = monitored._replace(
+        heldout=monitored.heldout and placement.placed(monitored.heldout),
+        validation=monitored.validation and placement.placed(monitored.validation),
+    )
+    form = host_form(spec, placement)
+    schedule = settings.inference.schedule
+    return run(algorithm, settings.seed, data, schedule, *monitored, form=form)
 
 
-def _check_size(settings: Settings, users: int, items: int) -> None:
+def _check_size(settings: Settings, num_users: int, num_items: int) -> None:
     """Better before the work than after it."""
-    if settings.rank > min(users, items):
+    least = min(num_users, num_items)
+    if settings.rank > least:
         raise InputError(
-            f"rank {settings.rank} is more than the data's rows support ({users} and {items}, each "
-            f"with one for unknown ids); say at most {min(users, items)}"
+            f"rank {settings.rank} is more than the data's rows support ({num_users} and "
+            f"{num_items}, each with one for unknown ids); say at most {least}"
         )
     rank, user_bias, item_bias = settings.terms
-    numbers = users * (rank + user_bias) + items * (rank + item_bias)
-    size = 4e-9 * numbers * settings.steps * settings.num_chains
-    if settings.method == "gibbs" and settings.store_draws and size > STORED_GB:
+    numbers = num_users * (rank + user_bias) + num_items * (rank + item_bias)
+    schedule = settings.inference.schedule
+    size = 4e-9 * numbers * schedule.num_steps * schedule.num_chains
+    if schedule.average and schedule.store_draws and size > STORED_GB:
         raise InputError(
-            f"{settings.steps} draws of {settings.num_chains} chains need {size:.1f} GB; keep "
+            f"{schedule.num_steps} draws of {schedule.num_chains} chains need {size:.1f} GB; keep "
             "fewer (num_steps), or say store_draws=False and predict held-out pairs only"
         )
 
 
-def _part(ratings: Ratings, fraction: float, chance: np.ndarray) -> tuple[Ratings, Ratings]:
-    held = chance < fraction
+def _parts(problem: Problem, share: float) -> tuple[Ratings, Ratings | None]:
+    """What is learnt from, and the part that stops a run early, where there is one."""
+    ratings = problem.ratings
+    if not share:
+        return ratings, None
+    held = chances(ratings, problem.numbers, problem.seed) < share
     if held.all() or not held.any():
-        raise InputError(f"validation={fraction} of {len(held)} ratings leaves a part without any")
+        raise InputError(f"validation={share} of {len(held)} ratings leaves a part without any")
     return Ratings(*(x[~held] for x in ratings)), Ratings(*(x[held] for x in ratings))
 
 

@@ -1,102 +1,327 @@
-"""What a method's name stands for: its algorithm, its schedule, and the priors chosen for it."""
+"""The inferences: the settings of each, and everything that its name stands for.
 
-from collections.abc import Callable
-from typing import NamedTuple
+A class names its settings with their defaults, its algorithm, its schedule, the layout of ratings
+that it works on, and what is chosen for it on held-out training ratings; a line of
+`pmf.fitting.registry` makes it known everywhere. Optax is imported when a gradient needs it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import jax.numpy as jnp
-import optax
+from pydantic import BaseModel, Field, ValidationError
 
+from pmf.errors import InputError
 from pmf.fitting import prior_search
-from pmf.fitting.prior_search import Search
-from pmf.fitting.rescale import Scales
+from pmf.fitting.prior_search import Problem, Search
+from pmf.fitting.registry import INFERENCES, LABELS, inference_named, owners_of
 from pmf.fitting.schedule import Schedule
-from pmf.fitting.settings import Settings
+from pmf.fitting.settings_base import CONFIG, describe, hint
 from pmf.inference import optimizers
 from pmf.inference.als import als
+from pmf.inference.base import Algorithm
 from pmf.inference.gibbs import Hyperprior, gibbs
-from pmf.inference.map import gradient_map
-from pmf.inference.map_on_disk import streamed_map
+from pmf.inference.layout import Data, by_rows, flat
 from pmf.model.hyperpriors import Gamma, NormalWishart
-from pmf.model.priors import IsotropicPrior
-from pmf.types import Algorithm, Data
+from pmf.model.likelihood import GaussianLikelihood
+from pmf.model.priors import AnyPrior, IsotropicPrior, NoisePrecision
+from pmf.types import Ratings, Terms
+
+if TYPE_CHECKING:
+    import optax
 
 FULL_BATCH = 2_000_000  # ratings up to which "auto" takes the full batch; its gathers must fit
 MINI_BATCH = 1 << 16
 
-# runs a search, or recalls it
-Choose = Callable[[Callable[[prior_search.Problem], Search]], Search]
+Prior = IsotropicPrior | Literal["auto"]  # auto: chosen on held-out training ratings
 
 
-class Plan(NamedTuple):
-    """What a method's name stands for, once its priors are chosen."""
+class Inference(BaseModel):
+    """The settings of one inference, and what its name stands for. Mistakes are `InputError`s.
 
-    algorithm: Callable[[Data], Algorithm]
-    schedule: Schedule
-    search: Search
-
-
-def plan_for(settings: Settings, scales: Scales, num_ratings: int, choose: Choose) -> Plan:
-    """The plan of a method for so many standardised ratings.
-
-    `choose` runs the search for what the settings leave open; what they give is in the ratings' own
-    unit.
+    Within, ratings are standardised, and their global mean is 0.
     """
-    build = _sampler if settings.method == "gibbs" else _point
-    return build(settings, scales, num_ratings, choose)
+
+    model_config = CONFIG
+
+    name: ClassVar[str]
+    noise_source: ClassVar[str] = "training residuals"  # of the variance of a single rating
+    averages: ClassVar[bool] = False  # a prediction averages draws; else there is one estimate
+    by_rows: ClassVar[bool] = True  # whether its layout is rows, or flat ratings
+    open_setting: ClassVar[str] = "prior"  # what its prior search fills in
+
+    num_steps: Annotated[int, Field(ge=1)]
+
+    if not TYPE_CHECKING:  # a checker sees the fields
+
+        def __init__(self, **values: Any):
+            for setting in values:
+                check_is_of(type(self), setting)
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                raise InputError("; ".join(describe(error, type(self)).values())) from error
+
+    @property
+    def schedule(self) -> Schedule:
+        """How long to run, and what to keep."""
+        raise NotImplementedError
+
+    @property
+    def given_prior(self) -> AnyPrior | None:
+        """The prior that the settings give, in the ratings' own unit; None: it is chosen."""
+        raise NotImplementedError
+
+    def choose(self, problem: Problem) -> tuple[AnyPrior, Search]:
+        """The prior with the least error on held-out training ratings."""
+        raise NotImplementedError
+
+    def algorithm(self, prior: Any, terms: Terms, num_ratings: int) -> Callable[[Data], Algorithm]:
+        """The algorithm under a prior of its kind."""
+        raise NotImplementedError
+
+    def layout(self, ratings: Ratings, num_users: int, num_items: int, rank: int) -> Data:
+        """Ratings as it works on them, on one device."""
+        raise NotImplementedError
+
+    @property
+    def kernel(self) -> bool | None:
+        """Whether by the fused CPU kernel; None: where it is available."""
+        return None
+
+    @property
+    def reads_disk(self) -> bool:
+        """Whether the ratings stay in files."""
+        return False
+
+    @property
+    def needs_one_device(self) -> bool:
+        """Whether a setting asks for what is not sharded."""
+        return self.reads_disk or bool(self.kernel)
+
+    @property
+    def validation_share(self) -> float:
+        """The share of the training ratings that stops a run early."""
+        return 0.0
+
+    def check_can_run(self) -> None:
+        """Raise `InputError` where a setting was lost on its way through a file."""
+
+    def short(self) -> dict[str, Any]:
+        """The settings that one candidate of many is judged with, where they are others."""
+        return {}
 
 
-def _point(settings: Settings, scales: Scales, num_ratings: int, choose: Choose) -> Plan:
-    """ALS or MAP under a prior that is given, or chosen."""
-    terms, mu = settings.terms, 0.0
-    match settings.prior:
-        case "auto":
-            search = choose(lambda problem: prior_search.choose_prior(problem)[1])
-            prior = IsotropicPrior(**search.chosen)
-        case given:
-            prior = scales.standardised_prior(given)
-            search = Search(vars(prior), [])
+class _Mode(Inference):
+    """What ALS and MAP share: one estimate, under an isotropic prior."""
 
-    def algorithm(data: Data) -> Algorithm:
-        arrays = prior.build(terms, data)
-        if settings.method == "als":
-            return als(arrays, terms, mu)
-        size = _batch_size(settings, num_ratings)
-        if settings.on_disk:
-            return streamed_map(arrays, terms, mu, _optimizer(settings), size or MINI_BATCH)
-        return gradient_map(arrays, terms, mu, _optimizer(settings), size)
+    prior: Prior = "auto"
+    """Precisions; "auto": chosen on held-out training ratings."""
+    tolerance: Annotated[float, Field(ge=0)]
+    validation: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """The share of the training ratings that stops a run early."""
+    patience: Annotated[int, Field(ge=1)] = 10
+    """Steps without improvement on it."""
 
-    default = {"als": 1e-5, "map": 1e-6}[settings.method]
-    tolerance = default if settings.tolerance is None else settings.tolerance
-    patience = settings.patience if settings.validation else None
-    schedule = Schedule(settings.steps, tolerance=tolerance, patience=patience)
-    return Plan(algorithm, schedule, search)
+    @property
+    def schedule(self) -> Schedule:
+        patience = self.patience if self.validation else None
+        return Schedule(self.num_steps, tolerance=self.tolerance, patience=patience)
 
+    @property
+    def given_prior(self) -> IsotropicPrior | None:
+        return None if self.prior == "auto" else self.prior
 
-def _sampler(settings: Settings, scales: Scales, num_ratings: int, choose: Choose) -> Plan:
-    """Gibbs with tau given, learnt, or chosen."""
-    hyperprior, search = default_hyperprior(settings), Search({}, [])
-    match settings.tau:
-        case "auto":
-            chains = settings.num_chains
-            search = choose(lambda problem: prior_search.choose_tau(problem, hyperprior, chains)[1])
-            tau = search.chosen["tau"]
-        case "learn":
-            tau = 1.0
-            hyperprior = hyperprior._replace(tau=Gamma(jnp.float32(1), jnp.float32(1)))
-        case given:
-            tau = given * scales.unit.spread**2
-    schedule = Schedule(
-        settings.steps,
-        average=True,
-        burn_in=settings.burn_in,
-        thin=settings.thin,
-        num_chains=settings.num_chains,
-        store_draws=settings.store_draws,
-    )
-    return Plan(lambda data: gibbs(hyperprior, settings.terms, 0.0, tau), schedule, search)
+    def choose(self, problem: Problem) -> tuple[IsotropicPrior, Search]:
+        """By ALS, whose priors MAP takes over."""
+        return prior_search.choose_prior(problem)
+
+    @property
+    def validation_share(self) -> float:
+        return self.validation
 
 
-def default_hyperprior(settings: Settings) -> Hyperprior:
+class ALS(_Mode):
+    """Alternating least squares: exact, deterministic, a mode. See `pmf.inference.als`."""
+
+    name: ClassVar[str] = "als"
+
+    num_steps: Annotated[int, Field(ge=1)] = 100
+    """Sweeps at the most."""
+    tolerance: Annotated[float, Field(ge=0)] = 1e-5
+    """The relative change of the log posterior that ends a run."""
+    fused: bool | None = None
+    """The CPU kernel; None: where it is available."""
+
+    def algorithm(
+        self, prior: IsotropicPrior, terms: Terms, num_ratings: int
+    ) -> Callable[[Data], Algorithm]:
+        return lambda data: als(prior.build(terms, data), terms, 0.0)
+
+    def layout(self, ratings: Ratings, num_users: int, num_items: int, rank: int) -> Data:
+        return by_rows(ratings, num_users, num_items, rank, fused=self.fused)
+
+    @property
+    def kernel(self) -> bool | None:
+        return self.fused
+
+
+class MAP(_Mode):
+    """The gradient of the log posterior by any optimizer: a mode. See `pmf.inference.map`."""
+
+    name: ClassVar[str] = "map"
+    by_rows: ClassVar[bool] = False
+
+    num_steps: Annotated[int, Field(ge=1)] = 1000
+    """Updates or epochs at the most."""
+    tolerance: Annotated[float, Field(ge=0)] = 1e-6
+    """The relative change of the log posterior that ends a run."""
+    optimizer: Any = "adam"
+    """The name of one, with its arguments or without (`pmf.inference.optimizers`), or an optax
+    transformation."""
+    learning_rate: Annotated[float, Field(gt=0)] = 0.02
+    """Of an optimizer without its own."""
+    batch_size: Annotated[int, Field(ge=1)] | Literal["auto", "full"] = "auto"
+    """Ratings an update; "auto": all of up to 2,000,000, else 65,536."""
+    on_disk: bool = False
+    """Ratings stay in files and pass through in mini-batches."""
+
+    def model_post_init(self, context: Any) -> None:
+        is_lbfgs = optimizers.is_lbfgs(self.optimizer)
+        if is_lbfgs and isinstance(self.batch_size, int):
+            raise ValueError(
+                "lbfgs searches along a line of the full batch; leave batch_size out, or take adam"
+            )
+        needs_all = is_lbfgs or self.batch_size == "full"
+        if self.on_disk and (needs_all or self.validation):
+            raise ValueError("on_disk: map by mini-batches only, and without validation")
+        _check_optimizer(self.optimizer)
+
+    def algorithm(
+        self, prior: IsotropicPrior, terms: Terms, num_ratings: int
+    ) -> Callable[[Data], Algorithm]:
+        from pmf.inference.map import gradient_map
+        from pmf.inference.map_on_disk import streamed_map
+
+        optimizer, size = self._optimizer(), self._batch_size(num_ratings)
+
+        def build(data: Data) -> Algorithm:
+            arrays = prior.build(terms, data)
+            if self.on_disk:
+                return streamed_map(arrays, terms, 0.0, optimizer, size or MINI_BATCH)
+            return gradient_map(arrays, terms, 0.0, optimizer, size)
+
+        return build
+
+    def layout(self, ratings: Ratings, num_users: int, num_items: int, rank: int) -> Data:
+        from pmf.inference.map_on_disk import on_host
+
+        shape = ratings, num_users, num_items
+        return on_host(*shape) if self.on_disk else flat(*shape)
+
+    @property
+    def reads_disk(self) -> bool:
+        return self.on_disk
+
+    def check_can_run(self) -> None:
+        if isinstance(self.optimizer, LostOptimizer):
+            self.optimizer.init(None)
+
+    def _optimizer(self) -> "optax.GradientTransformation":
+        if optimizers.is_spec(self.optimizer):
+            return optimizers.build(self.optimizer, self.learning_rate)
+        return self.optimizer
+
+    def _batch_size(self, n: int) -> int | None:
+        match self.batch_size:
+            case "full":
+                return None
+            case "auto":
+                needs_all = optimizers.is_lbfgs(self.optimizer)
+                return None if n <= FULL_BATCH or needs_all else MINI_BATCH
+            case size:
+                return size
+
+
+class Gibbs(Inference):
+    """Draws from the posterior, the rows' priors learnt with it. See `pmf.inference.gibbs`."""
+
+    name: ClassVar[str] = "gibbs"
+    noise_source: ClassVar[str] = "posterior of 1/tau"
+    averages: ClassVar[bool] = True
+    open_setting: ClassVar[str] = "tau"
+
+    num_steps: Annotated[int, Field(ge=1)] = 100
+    """Kept draws a chain."""
+    tau: Annotated[float, Field(gt=0)] | Literal["auto", "learn"] = "auto"
+    """The precision of a rating; "auto": chosen on held-out training ratings."""
+    hyperprior: Literal["separate", "joint"] = "separate"
+    """Of factors and biases."""
+    burn_in: Annotated[int, Field(ge=0)] = 100
+    """Sweeps that are thrown away."""
+    thin: Annotated[int, Field(ge=1)] = 2
+    """Every so manyth sweep is kept."""
+    num_chains: Annotated[int, Field(ge=1)] = 2
+    """Independent chains."""
+    store_draws: bool = True
+    """False predicts only the held-out pairs given to `fit`."""
+    fused: bool | None = None
+    """The CPU kernel; None: where it is available."""
+
+    @property
+    def schedule(self) -> Schedule:
+        return Schedule(
+            self.num_steps,
+            average=True,
+            burn_in=self.burn_in,
+            thin=self.thin,
+            num_chains=self.num_chains,
+            store_draws=self.store_draws,
+        )
+
+    @property
+    def given_prior(self) -> NoisePrecision | None:
+        match self.tau:
+            case "auto":
+                return None
+            case "learn":
+                return NoisePrecision(None)
+            case given:
+                return NoisePrecision(given)
+
+    def choose(self, problem: Problem) -> tuple[NoisePrecision, Search]:
+        hyperprior = default_hyperprior(problem.terms, self.hyperprior)
+        tau, search = prior_search.choose_tau(problem, hyperprior, self.num_chains)
+        return NoisePrecision(tau), search
+
+    def algorithm(
+        self, prior: NoisePrecision, terms: Terms, num_ratings: int
+    ) -> Callable[[Data], Algorithm]:
+        hyperprior, tau = default_hyperprior(terms, self.hyperprior), prior.tau
+        if tau is None:
+            learnt = GaussianLikelihood(Gamma(jnp.float32(1), jnp.float32(1)))
+            hyperprior, tau = hyperprior._replace(likelihood=learnt), 1.0
+        return lambda data: gibbs(hyperprior, terms, 0.0, tau)
+
+    def layout(self, ratings: Ratings, num_users: int, num_items: int, rank: int) -> Data:
+        return by_rows(ratings, num_users, num_items, rank, fused=self.fused)
+
+    @property
+    def kernel(self) -> bool | None:
+        return self.fused
+
+    def short(self) -> dict[str, Any]:
+        """Shorter chains, which tell one tau from another as well."""
+        most = prior_search.GIBBS_SEARCH
+        return {
+            "num_steps": min(self.num_steps, most.num_steps),
+            "burn_in": min(self.burn_in, most.burn_in),
+            "thin": 1,
+        }
+
+
+def default_hyperprior(terms: Terms, kind: Literal["separate", "joint"] = "separate") -> Hyperprior:
     """mu0 = 0, beta0 = 2, W0 = I, nu0 = d: BPMF's own (ICML 2008, section 4.2), tau fixed.
 
     W0 is that of standardised ratings.
@@ -109,27 +334,51 @@ def default_hyperprior(settings: Settings) -> Hyperprior:
         )
 
     def side(has_bias: bool) -> tuple[NormalWishart, ...]:
-        match settings.hyperprior:
+        match kind:
             case "separate":
-                return normal_wishart(settings.rank), normal_wishart(int(has_bias))
+                return normal_wishart(terms.rank), normal_wishart(int(has_bias))
             case "joint":
-                return (normal_wishart(settings.rank + has_bias),)
+                return (normal_wishart(terms.rank + has_bias),)
 
-    return Hyperprior(side(settings.user_bias), side(settings.item_bias), None)
-
-
-def _optimizer(settings: Settings) -> optax.GradientTransformation:
-    if optimizers.is_spec(settings.optimizer):
-        return optimizers.build(settings.optimizer, settings.learning_rate)
-    return settings.optimizer
+    return Hyperprior(side(terms.user_bias), side(terms.item_bias))
 
 
-def _batch_size(settings: Settings, n: int) -> int | None:
-    match settings.batch_size:
-        case "full":
-            return None
-        case "auto":
-            needs_all = optimizers.is_lbfgs(settings.optimizer)
-            return None if n <= FULL_BATCH or needs_all else MINI_BATCH
-        case size:
-            return size
+@dataclass(frozen=True, repr=False)
+class LostOptimizer:
+    """What a model file knows of an optax transformation: its name. It is code, and not kept."""
+
+    name: str
+
+    def __repr__(self) -> str:
+        return f"<{self.name}, not kept in the file>"
+
+    def init(self, params: Any) -> Any:
+        """Raises `InputError`."""
+        raise InputError(
+            f"this model was fitted by an optimizer of your own ({self.name}), which its file "
+            "cannot hold; make a PMF with optimizer=... to fit again"
+        )
+
+    update = init
+
+
+def _check_optimizer(optimizer: Any) -> None:
+    if optimizers.is_spec(optimizer):
+        optimizers.check(optimizer)
+    elif not all(callable(getattr(optimizer, part, None)) for part in ("init", "update")):
+        raise ValueError("optimizer: a name, a table with a name, or an optax transformation")
+
+
+def check_is_of(kind: type[Inference], name: str, also: Sequence[str] = ()) -> None:
+    """Raise `InputError` where an inference has no setting of this name, nor is it among `also`.
+
+    It says whose it is, or the nearest name.
+    """
+    known = [*also, *kind.model_fields]
+    if name in known:
+        return
+    if owners := owners_of(name):
+        whose = " and ".join(LABELS[owner] for owner in owners)
+        raise InputError(f"{name}: a setting of {whose}, not of {LABELS[kind.name]}")
+    others = [field for other in INFERENCES for field in inference_named(other).model_fields]
+    raise InputError(f"{name}: unknown setting; {hint(name, known, others)}")

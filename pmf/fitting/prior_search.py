@@ -13,10 +13,11 @@ from pmf.errors import InputError, NotFiniteError
 from pmf.fitting.driver import Run, run
 from pmf.fitting.schedule import Schedule
 from pmf.inference.als import als
+from pmf.inference.base import Algorithm
 from pmf.inference.gibbs import Hyperprior, gibbs
-from pmf.inference.layout import by_rows
-from pmf.model.priors import IsotropicPrior, Ridge, from_ridge
-from pmf.types import Algorithm, Data, Ratings, Terms
+from pmf.inference.layout import Data, by_rows
+from pmf.model.priors import IsotropicPrior, RegressedPrior, Ridge, from_ridge
+from pmf.types import Ratings, Terms
 
 HELD_OUT = 0.1  # the share of the training ratings that judges a prior
 HOLDOUTS = 2  # disjoint such shares: one alone is too noisy to tell near priors apart
@@ -84,7 +85,7 @@ def _holdouts(problem: Problem, number: int) -> list[tuple[Data, Ratings]]:
             )
         shape = ratings, problem.users, problem.items, problem.terms.rank
         data = by_rows(*shape, observed=~held, fused=problem.fused)
-        parts.append((problem.numbers.given_to(data), Ratings(*(x[held] for x in ratings))))
+        parts.append((data.drawn_by(problem.numbers), Ratings(*(x[held] for x in ratings))))
     return parts
 
 
@@ -126,10 +127,26 @@ def choose_prior(problem: Problem, method: Method | None = None) -> tuple[Isotro
     """The prior with the least held-out RMSE under a method (default: ALS), by a pattern search.
 
     Searched are the ridges of the factors (one for both sides: only their product moves a mode), of
-    each bias, the exponent of a user's rating count and, where the method has one, the strength of
-    its regression (`chosen["regression"]`). tau is the inverse mean squared error.
+    each bias, and the exponent of a user's rating count. tau is the inverse mean squared error.
     """
-    terms, method = problem.terms, method or by_als(problem)
+    _, prior, search = _choose(problem, method or by_als(problem))
+    return prior, search
+
+
+def choose_regressed(
+    problem: Problem, build: Callable[[RegressedPrior, Data], Algorithm]
+) -> tuple[RegressedPrior, Search]:
+    """The same, with the strength of a regression searched too (`chosen["regression"]`)."""
+
+    def built(prior: IsotropicPrior, regression: float, data: Data) -> Algorithm:
+        return build(RegressedPrior(prior, regression), data)
+
+    point, prior, search = _choose(problem, Method(built, ALS_SEARCH, has_regression=True))
+    return RegressedPrior(prior, point.regression), search
+
+
+def _choose(problem: Problem, method: Method) -> tuple["Point", IsotropicPrior, Search]:
+    terms = problem.terms
     holdouts = _holdouts(problem, HOLDOUTS if terms.rank else BIAS_HOLDOUTS)
     count = count_rows(problem.ratings.user, problem.users)
     units = units_of(mean_and_std(problem.ratings.value)[1], count)
@@ -148,7 +165,7 @@ def choose_prior(problem: Problem, method: Method | None = None) -> tuple[Isotro
     least = max(min(trial.rmse for trial in trials), 1e-3 * spread)  # constant ratings leave 0
     prior = prior_at(best, 1 / least**2, units)
     chosen = vars(prior) | {name: getattr(best, name) for name in regression}
-    return prior, Search(chosen, trials)
+    return best, prior, Search(chosen, trials)
 
 
 class Point(NamedTuple):

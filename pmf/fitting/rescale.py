@@ -11,14 +11,17 @@ are given features. Densities change by the Jacobian of this map.
 
 from dataclasses import dataclass, replace
 from math import log
+from typing import Any, TypeVar
 
 import numpy as np
 
 from pmf.data.units import Unit
 from pmf.fitting.schedule import Record
 from pmf.model.predictive import Prediction
-from pmf.model.priors import IsotropicPrior
+from pmf.model.priors import AnyPrior, IsotropicPrior, NoisePrecision, RegressedPrior
 from pmf.types import Gaussian, Params, Prior, Side
+
+Kind = TypeVar("Kind", bound=AnyPrior)
 
 
 @dataclass(frozen=True)
@@ -36,20 +39,13 @@ class Scales:
     def item_factor(self) -> float:
         return self.unit.spread ** (1 - self.share)
 
-    def standardised_prior(self, prior: IsotropicPrior) -> IsotropicPrior:
+    def standardised_prior(self, prior: Kind) -> Kind:
         """A prior in the ratings' unit, as inference on standardised ratings takes it."""
         return _with_precisions(prior, self, 2)
 
-    def prior(self, prior: IsotropicPrior) -> IsotropicPrior:
+    def prior(self, prior: Kind) -> Kind:
         """The inverse of `standardised_prior`."""
         return _with_precisions(prior, self, -2)
-
-    def chosen(self, values: dict[str, float]) -> dict[str, float]:
-        """What a search chose: tau, or a prior, perhaps with settings that have no unit."""
-        if "user_factor" not in values:
-            return {name: value / self.unit.spread**2 for name, value in values.items()}
-        fields = {name: values[name] for name in IsotropicPrior.__dataclass_fields__}
-        return values | vars(self.prior(IsotropicPrior(**fields)))
 
     def side(self, side: Side, factor: float) -> Side:
         return Side(np.asarray(side.factor) * factor, np.asarray(side.bias) * self.unit.spread)
@@ -97,13 +93,19 @@ class Scales:
         return units * log(self.unit.spread)
 
 
-def _with_precisions(prior: IsotropicPrior, scales: Scales, power: int) -> IsotropicPrior:
+def _with_precisions(prior: AnyPrior, scales: Scales, power: int) -> Any:
     spread = scales.unit.spread**power
-    return replace(
-        prior,
-        tau=prior.tau * spread,
-        user_factor=prior.user_factor * scales.user_factor**power,
-        item_factor=prior.item_factor * scales.item_factor**power,
-        user_bias=prior.user_bias * spread,
-        item_bias=prior.item_bias * spread,
-    )
+    match prior:
+        case NoisePrecision():
+            return NoisePrecision(prior.tau and prior.tau * spread)
+        case RegressedPrior():
+            return replace(prior, rows=_with_precisions(prior.rows, scales, power))
+        case IsotropicPrior():
+            return replace(
+                prior,
+                tau=prior.tau * spread,
+                user_factor=prior.user_factor * scales.user_factor**power,
+                item_factor=prior.item_factor * scales.item_factor**power,
+                user_bias=prior.user_bias * spread,
+                item_bias=prior.item_bias * spread,
+            )

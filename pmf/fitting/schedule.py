@@ -7,13 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pmf.inference.base import HostForm
+from pmf.model.likelihood import GAUSSIAN, Likelihood
 from pmf.model.predictive import Moments, no_moments, observe
 from pmf.process.programs import FEW, program
-from pmf.types import Form, Params, Prior, Ratings
+from pmf.types import Params, Prior, Ratings
 
 CALM_STEPS = 3  # an oscillating optimizer may stand still for one step by chance
 Draws = tuple[Params, Prior]  # stacks of parameters, and of the prior each was drawn under
-ON_ONE_DEVICE = Form(jax.device_get, lambda state: state)
+ON_ONE_DEVICE = HostForm(jax.device_get, lambda state: state)
 
 
 @dataclass(frozen=True)
@@ -87,14 +89,15 @@ class Progress:
         return self.records[-1].seconds if self.records else 0.0
 
 
-class Watch(NamedTuple):
+class Monitor(NamedTuple):
     """Sees each state: keeps draws, records, the best step, and the reason to stop."""
 
     schedule: Schedule
     heldout: Ratings | None
     validation: Ratings | None
     n: float  # training ratings
-    form: Form = ON_ONE_DEVICE
+    form: HostForm = ON_ONE_DEVICE
+    likelihood: Likelihood = GAUSSIAN
 
     def begin(self, key: jax.Array, state: Any) -> Progress:
         """Before the first step."""
@@ -111,7 +114,8 @@ class Watch(NamedTuple):
         keep = self.schedule.average and self.schedule.keeps(step)
         if keep and self.schedule.store_draws:
             progress.kept.append(as_draws(self.form.to_host(progress.state)))
-        rmse = self._heldout_rmse(progress, draws, 1 / prior.tau, averaged=keep)
+        noise = self.likelihood.variance(prior.tau)
+        rmse = self._heldout_rmse(progress, draws, noise, averaged=keep)
         previous = progress.records[-1].log_posterior if progress.records else np.inf
         progress.records.append(Record(step, seconds, log_posterior, rmse))
         if not self.schedule.average:

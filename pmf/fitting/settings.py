@@ -1,58 +1,22 @@
-"""What can be chosen when a model is fitted. Every default of the package is here."""
+"""What can be chosen when a model is fitted. The inferences' own settings are in
+`pmf.fitting.methods`; every default of the package is in one of the two.
+"""
 
-import difflib
-import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
-from types import UnionType
-from typing import (
-    Annotated,
-    Any,
-    Literal,
-    TypeVar,
-    Union,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from functools import cache
+from typing import Annotated, Any, Literal, get_type_hints
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import BaseModel, Field, FiniteFloat, SerializeAsAny, create_model
 
 from pmf.data.frames import Duplicates
 from pmf.errors import InputError
-from pmf.inference import optimizers
-from pmf.model.priors import IsotropicPrior
+from pmf.fitting.methods import ALS, Inference, Prior, check_is_of
+from pmf.fitting.registry import DEFAULT, INFERENCES, LABELS, inference_named
+from pmf.fitting.schedule import Schedule
+from pmf.fitting.settings_base import CONFIG, in_words, settings_of
 from pmf.types import Terms
 
 LARGEST = float(np.finfo(np.float32).max)
-
-Method = Literal["als", "map", "gibbs"]
-CONFIG = ConfigDict(
-    frozen=True, extra="forbid", arbitrary_types_allowed=True, use_attribute_docstrings=True
-)
-
-
-Prior = IsotropicPrior | Literal["auto"]  # auto: chosen on held-out training ratings
-
-
-@dataclass(frozen=True, repr=False)
-class LostOptimizer:
-    """What a model file knows of an optax transformation: its name. It is code, and not kept."""
-
-    name: str
-
-    def __repr__(self) -> str:
-        return f"<{self.name}, not kept in the file>"
-
-    def init(self, params: Any) -> Any:
-        """Raises `InputError`."""
-        raise InputError(
-            f"this model was fitted by an optimizer of your own ({self.name}), which its file "
-            "cannot hold; make a PMF with optimizer=... to fit again"
-        )
-
-    update = init
 
 
 class Settings(BaseModel):
@@ -60,9 +24,10 @@ class Settings(BaseModel):
 
     model_config = CONFIG
 
-    # The model
     rank: Annotated[int, Field(ge=0)] = 16
     """Width of the factors; 0 for biases only."""
+    inference: SerializeAsAny[Inference] = ALS()
+    """How the posterior is inferred, such as pmf.Gibbs(burn_in=200)."""
     user_bias: bool = True
     """A bias for each user."""
     item_bias: bool = True
@@ -77,76 +42,101 @@ class Settings(BaseModel):
     """A pair rated twice: an error, the last (the newest, where there are times), or the mean."""
     store_ratings: bool = True
     """Keep what each user rated: lists leave it out, and are explained by it."""
-
-    # The inference
-    method: Method = "als"
-    """The inference."""
-    num_steps: Annotated[int, Field(ge=1)] | None = None
-    """Sweeps (als), updates or epochs (map) at the most, or kept draws a chain (gibbs);
-    None: 100, 1000, 100."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Of every random choice."""
-    fused: bool | None = None
-    """ALS, Gibbs: the CPU kernel; None: where it is available."""
     devices: Annotated[int, Field(ge=1)] | Literal["all"] = 1
     """Rows are sharded over so many."""
-
-    # ALS and MAP
-    prior: Prior = "auto"
-    """ALS, MAP: precisions; "auto": chosen on held-out training ratings."""
-    tolerance: Annotated[float, Field(ge=0)] | None = None
-    """ALS, MAP: the relative change of the log posterior that ends a run; None: 1e-5, 1e-6."""
-    optimizer: Any = "adam"
-    """MAP: the name of one, with its arguments or without (`pmf.inference.optimizers`), or an optax
-    transformation."""
-    learning_rate: Annotated[float, Field(gt=0)] = 0.02
-    """MAP: of an optimizer without its own."""
-    batch_size: Annotated[int, Field(ge=1)] | Literal["auto", "full"] = "auto"
-    """MAP: ratings an update; "auto": all of up to 2,000,000, else 65,536."""
-    on_disk: bool = False
-    """MAP: ratings stay in files and pass through in mini-batches."""
-    validation: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """ALS, MAP: the share of the training ratings that stops a run early."""
-    patience: Annotated[int, Field(ge=1)] = 10
-    """ALS, MAP: steps without improvement on it."""
-
-    # Gibbs
-    tau: Annotated[float, Field(gt=0)] | Literal["auto", "learn"] = "auto"
-    """Gibbs: the precision of a rating; "auto": chosen on held-out training ratings."""
-    hyperprior: Literal["separate", "joint"] = "separate"
-    """Gibbs: of factors and biases."""
-    burn_in: Annotated[int, Field(ge=0)] = 100
-    """Gibbs: sweeps that are thrown away."""
-    thin: Annotated[int, Field(ge=1)] = 2
-    """Gibbs: every so manyth sweep is kept."""
-    num_chains: Annotated[int, Field(ge=1)] = 2
-    """Gibbs: independent chains."""
-    store_draws: bool = True
-    """Gibbs: False predicts only the held-out pairs given to `fit`."""
 
     @property
     def terms(self) -> Terms:
         return Terms(self.rank, self.user_bias, self.item_bias)
 
     @property
-    def steps(self) -> int:
-        return self.num_steps or {"als": 100, "map": 1000, "gibbs": 100}[self.method]
+    def method(self) -> str:
+        """The name of the inference."""
+        return self.inference.name
+
+    @property
+    def noise_source(self) -> str:
+        """Where the variance of a single rating comes from, by name."""
+        return self.inference.noise_source
 
     def model_post_init(self, context: Any) -> None:
         _check_scale(self.scale, self.clip)
-        if self.validation and self.method == "gibbs":
-            raise ValueError("validation stops als and map early; gibbs does not overfit with time")
-        is_lbfgs = optimizers.is_lbfgs(self.optimizer)
-        streams = self.method == "map" and self.batch_size != "full" and not is_lbfgs
-        if is_lbfgs and isinstance(self.batch_size, int):
-            raise ValueError(
-                "lbfgs searches along a line of the full batch; leave batch_size out, or take adam"
-            )
-        if self.devices != 1 and (self.on_disk or self.fused):
+        if self.devices != 1 and self.inference.needs_one_device:
             raise ValueError("on_disk and fused are for one device")
-        if self.on_disk and not (streams and self.validation == 0):
-            raise ValueError("on_disk: map by mini-batches only, and without validation")
-        _check_optimizer(self.optimizer)
+
+    def flat(self) -> dict[str, Any]:
+        """All of them in one dictionary, as `make_settings` takes them."""
+        own = {name: getattr(self, name) for name in MODEL}
+        return own | {"method": self.method} | dict(self.inference)
+
+
+MODEL = [name for name in Settings.model_fields if name != "inference"]  # whatever the inference
+
+
+def make_settings(values: dict[str, Any]) -> Settings:
+    """`Settings` from keyword arguments: an `inference`, or its name (`method`) and its settings.
+
+    None is a setting's default. Raises `InputError` with one line a mistake: a setting that the
+    inference has not, too.
+    """
+    own = {name: value for name, value in values.items() if name in MODEL}
+    rest = {name: value for name, value in values.items() if name not in MODEL}
+    method, inference = rest.pop("method", None), rest.pop("inference", None)
+    if inference is None:
+        kind = inference_named(DEFAULT if method is None else method)
+        for name in rest:
+            check_is_of(kind, name, ["inference", *MODEL])
+        inference = kind(**{name: value for name, value in rest.items() if value is not None})
+    elif not isinstance(inference, Inference):
+        raise InputError(f"inference={inference!r}: say it as pmf.Gibbs(), or as method='gibbs'")
+    elif method is not None or rest:
+        for name in rest:
+            check_is_of(type(inference), name, MODEL)
+        twice = ", ".join([*(["method"] if method is not None else []), *rest])
+        place = f"inference=pmf.{type(inference).__name__}(...)"
+        raise InputError(f"{twice}: the inference is given; say it in {place}")
+    return settings_of(Settings, {**own, "inference": inference})
+
+
+def of_method(values: dict[str, Any]) -> dict[str, Any]:
+    """Flat settings without those that other inferences than theirs have."""
+    fields = inference_named(values.get("method", DEFAULT)).model_fields
+    foreign = set(shorthand().model_fields) - set(fields) - {"method", *MODEL}
+    return {name: value for name, value in values.items() if name not in foreign}
+
+
+@cache
+def shorthand() -> type[BaseModel]:
+    """The settings of the model and of every inference in one flat list.
+
+    A default that differs between inferences is None here: that of the method.
+    """
+    hints = get_type_hints(Settings, include_extras=True)
+    fields: dict[str, Any] = {name: (hints[name], Settings.model_fields[name]) for name in MODEL}
+    about = "The inference by name; it takes those of the settings below that begin with it."
+    fields["method"] = Literal[tuple(INFERENCES)], Field(DEFAULT, description=about)
+    kinds = [inference_named(name) for name in INFERENCES]
+    for name in dict.fromkeys(name for kind in kinds for name in kind.model_fields):
+        fields[name] = _shared([kind for kind in kinds if name in kind.model_fields], name)
+    return create_model("Shorthand", __config__=CONFIG, **fields)
+
+
+def _shared(kinds: list[type[Inference]], name: str) -> tuple[Any, Any]:
+    """The type and the field of a setting that these inferences have."""
+    hint = get_type_hints(kinds[0], include_extras=True)[name]
+    meaning: dict[str, list[str]] = {}
+    defaults = [kind.model_fields[name].default for kind in kinds]
+    alike = all(default == defaults[0] for default in defaults)
+    for kind, default in zip(kinds, defaults, strict=True):
+        words = (kind.model_fields[name].description or "").removesuffix(".")
+        words = words if alike else f"{words} ({default:g})"
+        meaning.setdefault(words, []).append(LABELS[kind.name])
+    about = "; ".join(f"{', '.join(labels)}: {words}" for words, labels in meaning.items()) + "."
+    if alike:
+        return hint, Field(defaults[0], description=about)
+    return hint | None, Field(None, description=about)
 
 
 class ContentSettings(BaseModel):
@@ -169,6 +159,11 @@ class ContentSettings(BaseModel):
     prior: Prior = "auto"
     """`user_factor` is the precision of the weights, the items' have no part; "auto": chosen on
     held-out training ratings."""
+
+    @property
+    def noise_source(self) -> str:
+        """Where the variance of a single rating comes from, by name."""
+        return "maximum marginal likelihood" if self.prior == "auto" else "given"
 
     def model_post_init(self, context: Any) -> None:
         _check_scale(self.scale, self.clip)
@@ -210,17 +205,19 @@ class HybridSettings(BaseModel):
     def terms(self) -> Terms:
         return Terms(self.rank, self.user_bias, self.item_bias)
 
+    @property
+    def noise_source(self) -> str:
+        """Where the variance of a single rating comes from, by name."""
+        return "training residuals"
+
+    @property
+    def schedule(self) -> Schedule:
+        return Schedule(self.num_steps, tolerance=self.tolerance)
+
     def model_post_init(self, context: Any) -> None:
         _check_scale(self.scale, self.clip)
         if (self.prior == "auto") != (self.regression == "auto"):
             raise ValueError("prior and regression: give both, or neither to have both chosen")
-
-
-def _check_optimizer(optimizer: Any) -> None:
-    if optimizers.is_spec(optimizer):
-        optimizers.check(optimizer)
-    elif not all(callable(getattr(optimizer, part, None)) for part in ("init", "update")):
-        raise ValueError("optimizer: a name, a table with a name, or an optax transformation")
 
 
 def _check_scale(scale: tuple[float, float] | None, clip: bool) -> None:
@@ -232,117 +229,13 @@ def _check_scale(scale: tuple[float, float] | None, clip: bool) -> None:
         raise ValueError(f"scale={scale}: more than single precision holds, {LARGEST:.3g}")
 
 
-Model = TypeVar("Model", bound=BaseModel)
-Documented = TypeVar("Documented", bound=type[Any])
+AnySettings = Settings | ContentSettings | HybridSettings
 
 
-def takes(model: type[BaseModel]) -> Callable[[Documented], Documented]:
-    """A decorator of a class whose `**settings` are those of `model`: they are in its signature,
-    with their defaults, and in its docstring.
-    """
-
-    def document(cls: Documented) -> Documented:
-        construct: Any = vars(cls)["__init__"]
-        init, kinds = inspect.signature(construct), get_type_hints(model)
-        named = {n: p for n, p in init.parameters.items() if p.kind is not p.VAR_KEYWORD}
-        rest = [
-            inspect.Parameter(
-                name, inspect.Parameter.KEYWORD_ONLY, default=field.default,
-                annotation=kinds[name],
-            )
-            for name, field in model.model_fields.items() if name not in named
-        ]  # fmt: skip
-        itself, *others = [*named.values(), *rest]
-        construct.__signature__ = init.replace(parameters=[itself, *others])
-        cls.__signature__ = init.replace(parameters=others)
-        lines = [
-            f"    {name}={field.default!r}: {' '.join((field.description or '').split())}"
-            for name, field in model.model_fields.items()
-        ]
-        text = inspect.cleandoc(cls.__doc__ or "")
-        cls.__doc__ = "\n".join([text, "", "Settings, with their defaults:", "", *lines])
-        return cls
-
-    return document
-
-
-def in_words(settings: BaseModel) -> str:
+def settings_in_words(settings: AnySettings) -> str:
     """Settings in one line: the rank and the method, and what differs from its default."""
-    shown = {
-        name: getattr(settings, name)
-        for name, field in type(settings).model_fields.items()
-        if name in ("rank", "method") or getattr(settings, name) != field.default
-    }
-    return ", ".join(f"{name}={_in_words(value)}" for name, value in shown.items())
-
-
-def _in_words(value: Any) -> str:
-    """A value's `repr`; of an optax transformation, a pair of functions, that is two addresses."""
-    return (
-        "<an optax transformation>"
-        if isinstance(value, tuple) and callable(value[0])
-        else repr(value)
-    )
-
-
-def make_settings(values: dict[str, Any]) -> Settings:
-    """`Settings` from keyword arguments; `InputError` with a sentence for each mistake."""
-    return settings_of(Settings, values)
-
-
-def settings_of(model: type[Model], values: dict[str, Any]) -> Model:
-    """Settings of a kind from keyword arguments; `InputError` with a sentence for each mistake."""
-    try:
-        return model(**values)
-    except ValidationError as error:
-        raise InputError("; ".join(describe(error, model).values())) from error
-
-
-def describe(error: ValidationError, model: type[BaseModel]) -> dict[str, str]:
-    """What pydantic finds wrong, by the setting that it is about: a sentence for each."""
-    by_name: dict[str, list[Any]] = {}
-    for item in error.errors():
-        by_name.setdefault(str(item["loc"][0]) if item["loc"] else "", []).append(item)
-    return {
-        name: _neither(name, items) if _has_kinds(model, name) else _each(items, model)
-        for name, items in by_name.items()
-    }
-
-
-def _has_kinds(model: type[BaseModel], name: str) -> bool:
-    """Whether a setting may be of several kinds, as a number or a word; None is no kind."""
-    kind = model.model_fields[name].annotation if name in model.model_fields else None
-    is_union = get_origin(kind) in (Union, UnionType)
-    return is_union and len([one for one in get_args(kind) if one is not type(None)]) > 1
-
-
-def _neither(name: str, items: list[Any]) -> str:
-    """Why a value is of none of a setting's kinds; or of the one that it seems to be, what of it.
-
-    The second part of an error's place is the kind that was tried.
-    """
-    inside = [item for item in items if len(item["loc"]) > 2]
-    if inside:
-        places = (".".join(map(str, (name, *item["loc"][2:]))) for item in inside)
-        messages = (item["msg"] for item in inside)
-        return "; ".join(map(": ".join, zip(places, messages, strict=True)))
-    own = [item["msg"] for item in items if item["type"] == "value_error"]
-    if own:
-        return f"{name}: {own[0]}"
-    first, *others = (item["msg"].split(", unable to")[0] for item in items)
-    return ", or ".join([f"{name}: {first}", *(x.removeprefix("Input should be ") for x in others)])
-
-
-def _each(items: list[Any], model: type[BaseModel]) -> str:
-    return "; ".join(_described(item, model) for item in items)
-
-
-def _described(item: Any, model: type[BaseModel]) -> str:
-    """One of pydantic's errors, with the nearest valid name for an unknown one."""
-    name = ".".join(str(part) for part in item["loc"])
-    if item["type"] == "extra_forbidden":
-        known = list(model.model_fields)
-        near = difflib.get_close_matches(str(item["loc"][-1]), known, 1)
-        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
-        return f"{name}: unknown setting; {hint}"
-    return f"{name}: {item['msg']}".removeprefix(": ")
+    if not isinstance(settings, Settings):
+        return in_words(dict(settings), type(settings).model_fields, ["rank"])
+    fields = {**Settings.model_fields, **type(settings.inference).model_fields}
+    fields["method"] = shorthand().model_fields["method"]
+    return in_words(settings.flat(), fields, ["rank", "method"])

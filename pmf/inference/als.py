@@ -6,49 +6,30 @@ is the prior precision, never multiplied by a row's rating count unless the prio
 count-weighted prior of `pmf.model.priors`).
 """
 
-from functools import partial
-from typing import NamedTuple
-
-import jax.numpy as jnp
 from jax.tree_util import Partial
-from jaxtyping import Array, Float
 
-from pmf.inference.row_update import half_sweep, no_noise
-from pmf.model.density import gaussian_log_likelihood, log_prior, parted, start
-from pmf.types import Algorithm, Data, Params, Prior, Terms
+from pmf.inference.base import Algorithm, Info, State, initial_params, update_side
+from pmf.inference.layout import Data
+from pmf.model.density import log_prior
+from pmf.model.likelihood import GAUSSIAN, Likelihood
+from pmf.types import Prior, Terms
 
 START_SCALE = 0.1
 
 
-class State(NamedTuple):
-    params: Params
-    prior: Prior
-
-
-class Info(NamedTuple):
-    log_posterior: Float[Array, ""]
-
-
-def als(prior: Prior, terms: Terms, mu: float) -> Algorithm:
+def als(prior: Prior, terms: Terms, mu: float, likelihood: Likelihood = GAUSSIAN) -> Algorithm:
     """ALS under a fixed prior. Monotone in the log posterior; its fixed points are its modes."""
 
     def init(key, data: Data) -> State:
-        return State(start(key, prior, terms, mu, data, START_SCALE), prior)
+        return State(initial_params(key, prior, terms, mu, data, START_SCALE), prior)
 
-    return Algorithm(init, Partial(_step))
+    return Algorithm(init, Partial(_step, likelihood), likelihood)
 
 
-def _step(key, state: State, data: Data) -> tuple[State, Info]:
+def _step(likelihood: Likelihood, key, state: State, data: Data) -> tuple[State, Info]:
     """One sweep. The key is unused: ALS is deterministic."""
     params, prior = state
-    sweep = partial(half_sweep, tau=prior.tau, mu=params.mu)
-    rank = params.user.factor.shape[-1]
-    noise = no_noise(prior.user)
-    w, _ = sweep(noise, prior.user, side=params.user, other=params.item, rows=data.by_user)
-    params = params._replace(user=parted(w, rank))
-    noise = no_noise(prior.item)
-    w, error = sweep(noise, prior.item, side=params.item, other=params.user, rows=data.by_item)
-    params = params._replace(item=parted(w, rank))
-    n = jnp.sum(data.user_count, dtype=w.dtype)  # more than an int32 holds, perhaps
-    likelihood = gaussian_log_likelihood(jnp.sum(error), n, prior.tau)
-    return State(params, prior), Info(likelihood + log_prior(params, prior))
+    params, _ = update_side("user", params, prior, data)
+    params, error = update_side("item", params, prior, data)
+    log_density = likelihood.log_density(data.residuals(error), prior.tau)
+    return State(params, prior), Info(log_density + log_prior(params, prior))

@@ -7,27 +7,18 @@ fixed to the features, so one update of the users is exact, and nothing is learn
 from another. There is no item bias: an item's mean rating is no content, and a new item has none.
 """
 
-from typing import NamedTuple
-
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
-from jaxtyping import Array, Float
+from jaxtyping import Float
 from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import csr_array
 
-from pmf.inference.row_update import half_sweep, no_noise
-from pmf.model.density import gaussian_log_likelihood, joined, log_gaussian, parted
-from pmf.types import Algorithm, Data, Params, Prior, Side
-
-
-class State(NamedTuple):
-    params: Params
-    prior: Prior
-
-
-class Info(NamedTuple):
-    log_posterior: Float[Array, ""]  # of the users' rows; the items' are given
+from pmf.inference.base import Algorithm, Info, State, update_side
+from pmf.inference.layout import Data
+from pmf.model.density import joined, log_gaussian
+from pmf.model.likelihood import GAUSSIAN
+from pmf.types import Params, Prior, Side
 
 
 def content(prior: Prior, mu: float, table: Float[np.ndarray, "items d"]) -> Algorithm:
@@ -48,16 +39,11 @@ def content(prior: Prior, mu: float, table: Float[np.ndarray, "items d"]) -> Alg
 
 
 def _step(key, state: State, data: Data) -> tuple[State, Info]:
-    """Every user's posterior mean."""
+    """Every user's posterior mean. The log posterior is of their rows: the items' are given."""
     params, prior = state
-    noise = no_noise(prior.user)
-    w, error = half_sweep(
-        noise, prior.user, prior.tau, params.mu, params.user, params.item, data.by_user
-    )
-    params = params._replace(user=parted(w, params.user.factor.shape[-1]))
-    n = jnp.sum(data.user_count, dtype=w.dtype)
-    likelihood = gaussian_log_likelihood(jnp.sum(error), n, prior.tau)
-    return State(params, prior), Info(likelihood + log_gaussian(w, prior.user))
+    params, error = update_side("user", params, prior, data)
+    log_density = GAUSSIAN.log_density(data.residuals(error), prior.tau)
+    return State(params, prior), Info(log_density + log_gaussian(joined(params.user), prior.user))
 
 
 def marginal_noise(user: Side, prior: Prior, residual_variance: float, n: int) -> float:

@@ -34,7 +34,7 @@ class RowPosterior(NamedTuple):
     covariance: Float[Array, "s n d d"]
 
 
-class Given(NamedTuple):
+class Conditioning(NamedTuple):
     """What new rows are conditioned on: a stack of draws."""
 
     other: Side  # the side that they rated, or were rated by
@@ -61,7 +61,7 @@ class Given(NamedTuple):
         return weight.astype(self.tau.dtype)
 
 
-def posterior_of(given: Given, rated: Rated) -> RowPosterior:
+def posterior_of(given: Conditioning, rated: Rated) -> RowPosterior:
     """The posterior of a row for each of `rated`, perhaps without any rating: then its prior."""
     forget()
     num_rows = len(rated.pairs.start) - 1
@@ -74,7 +74,7 @@ def posterior_of(given: Given, rated: Rated) -> RowPosterior:
     return RowPosterior(mean, covariance)
 
 
-def _panels(given: Given, rated: Rated) -> Iterator[tuple]:
+def _panels(given: Conditioning, rated: Rated) -> Iterator[tuple]:
     """Rows of like many ratings with their padded features and residuals.
 
     Widths are powers of two and heights powers of four: few programs serve requests of any size.
@@ -132,7 +132,7 @@ def variances(
 
 
 def contributions(
-    given: Given, rated: Rated, row: int, posterior: RowPosterior, asked: int
+    given: Conditioning, rated: Rated, row: int, posterior: RowPosterior, asked: int
 ) -> tuple[np.ndarray, float]:
     """What each of a row's ratings, and its prior, add to its factors' part of a prediction.
 
@@ -152,7 +152,7 @@ def contributions(
 
 
 def variance_drop(
-    given: Given, covariance: Float[np.ndarray, "s d d"], rows: np.ndarray, share: np.ndarray
+    given: Conditioning, covariance: Float[np.ndarray, "s d d"], rows: np.ndarray, share: np.ndarray
 ) -> Float[np.ndarray, " m"]:
     """How much a rating of each of `rows` lowers the mean variance of a prediction of theirs.
 

@@ -6,7 +6,6 @@ and last the rating precision tau given the residuals (Salakhutdinov & Mnih, ICM
 posterior invariant: `tests/inference/test_exactness.py` proves it.
 """
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -14,28 +13,25 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
-from pmf.inference.row_update import half_sweep
-from pmf.model.density import gaussian_log_likelihood, joined, log_prior, parted, row_noise, start
-from pmf.model.hyperpriors import Gamma, NormalWishart, sample_row_prior, sample_tau
-from pmf.types import Algorithm, Data, Gaussian, Params, Prior, Terms
+from pmf.inference.base import Algorithm, State, initial_params, update_side
+from pmf.inference.layout import Data
+from pmf.model.density import joined, log_prior, row_noise
+from pmf.model.hyperpriors import NormalWishart, sample_row_prior
+from pmf.model.likelihood import GAUSSIAN, Likelihood
+from pmf.types import Gaussian, Prior, Terms
 
 START_SCALE = 1.0  # forgets its start sooner than a small one
 
 
 class Hyperprior(NamedTuple):
-    """Each side's Normal-Wisharts, which own its (factor, bias) columns in order, and tau's Gamma.
+    """Each side's Normal-Wisharts, which own its (factor, bias) columns in order.
 
-    `tau = None` keeps tau where it starts.
+    The likelihood holds the prior of its own parameters.
     """
 
     user: tuple[NormalWishart, ...]
     item: tuple[NormalWishart, ...]
-    tau: Gamma | None
-
-
-class State(NamedTuple):
-    params: Params
-    prior: Prior
+    likelihood: Likelihood = GAUSSIAN
 
 
 class Info(NamedTuple):
@@ -53,9 +49,9 @@ def gibbs(hyperprior: Hyperprior, terms: Terms, mu: float, tau: float) -> Algori
             _unit_gaussian(terms.rank + terms.user_bias, dtype),
             _unit_gaussian(terms.rank + terms.item_bias, dtype),
         )
-        return State(start(key, prior, terms, mu, data, START_SCALE), prior)
+        return State(initial_params(key, prior, terms, mu, data, START_SCALE), prior)
 
-    return Algorithm(init, Partial(_step, hyperprior))
+    return Algorithm(init, Partial(_step, hyperprior), hyperprior.likelihood)
 
 
 def _unit_gaussian(d: int, dtype) -> Gaussian:
@@ -67,28 +63,18 @@ def _step(hyperprior: Hyperprior, key, state: State, data: Data) -> tuple[State,
     """One sweep."""
     params, prior = state
     key_user_prior, key_user, key_item_prior, key_item, key_tau = jax.random.split(key, 5)
-    sweep = partial(half_sweep, tau=prior.tau, mu=params.mu)
-    rank = params.user.factor.shape[-1]
 
     w = joined(params.user)
-    user_prior = sample_row_prior(key_user_prior, hyperprior.user, w)
+    prior = prior._replace(user=sample_row_prior(key_user_prior, hyperprior.user, w))
     noise = row_noise(key_user, data.user_row, w.shape, w.dtype)
-    w, _ = sweep(noise, user_prior, side=params.user, other=params.item, rows=data.by_user)
-    params = params._replace(user=parted(w, rank))
+    params, _ = update_side("user", params, prior, data, noise)
 
     w = joined(params.item)
-    item_prior = sample_row_prior(key_item_prior, hyperprior.item, w)
+    prior = prior._replace(item=sample_row_prior(key_item_prior, hyperprior.item, w))
     noise = row_noise(key_item, data.item_row, w.shape, w.dtype)
-    w, error = sweep(noise, item_prior, side=params.item, other=params.user, rows=data.by_item)
-    params = params._replace(item=parted(w, rank))
+    params, error = update_side("item", params, prior, data, noise)
 
-    squared_error = jnp.sum(error)
-    n = jnp.sum(data.user_count, dtype=w.dtype)  # more than an int32 holds, perhaps
-    match hyperprior.tau:
-        case None:
-            tau = prior.tau
-        case Gamma() as gamma:
-            tau = sample_tau(key_tau, gamma, squared_error, n)
-    prior = Prior(tau, user_prior, item_prior)
-    likelihood = gaussian_log_likelihood(squared_error, n, tau)
-    return State(params, prior), Info(likelihood + log_prior(params, prior), tau)
+    likelihood, residuals = hyperprior.likelihood, data.residuals(error)
+    prior = prior._replace(tau=likelihood.augment(key_tau, residuals, prior.tau))
+    log_density = likelihood.log_density(residuals, prior.tau)
+    return State(params, prior), Info(log_density + log_prior(params, prior), prior.tau)

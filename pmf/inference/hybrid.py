@@ -15,7 +15,6 @@ The last has a closed form. An unrated item's best row is B^T z_i whatever B is,
     B = inv(Z^T W Z + strength I) Z^T W (V, c),    W the rated items' prior weights, 0 for others
 """
 
-from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -24,9 +23,11 @@ from jax.scipy.linalg import cho_factor, cho_solve
 from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float
 
-from pmf.inference.row_update import half_sweep, no_noise
-from pmf.model.density import gaussian_log_likelihood, log_gaussian, log_prior, parted, start
-from pmf.types import Algorithm, Data, Gaussian, Params, Prior, Terms
+from pmf.inference.base import Algorithm, Info, initial_params, update_side
+from pmf.inference.layout import Data
+from pmf.model.density import joined, log_gaussian, log_prior, split_row
+from pmf.model.likelihood import GAUSSIAN
+from pmf.types import Gaussian, Params, Prior, Terms
 
 START_SCALE = 0.1
 
@@ -35,10 +36,6 @@ class State(NamedTuple):
     params: Params
     prior: Prior  # its item mean is (items, d): B^T z of each item
     B: Float[Array, "q d"]
-
-
-class Info(NamedTuple):
-    log_posterior: Float[Array, ""]  # of rows and B
 
 
 def hybrid(
@@ -54,7 +51,7 @@ def hybrid(
     def init(key, data: Data) -> State:
         B = jnp.zeros((Z.shape[1], terms.rank + terms.item_bias), Z.dtype)
         centred = _centred(prior, Z, B)
-        return State(start(key, centred, terms, mu, data, START_SCALE), centred, B)
+        return State(initial_params(key, centred, terms, mu, data, START_SCALE), centred, B)
 
     return Algorithm(init, Partial(_step, Z, strength_))
 
@@ -89,23 +86,18 @@ def log_regression_prior(
 
 
 def _step(Z, strength, key, state: State, data: Data) -> tuple[State, Info]:
-    """One sweep. The key is unused: the updates are exact."""
+    """One sweep. The key is unused: the updates are exact. The log posterior is of rows and B."""
     params, prior, _ = state
-    sweep = partial(half_sweep, tau=prior.tau, mu=params.mu)
-    rank = params.user.factor.shape[-1]
-    noise = no_noise(prior.user)
-    w, _ = sweep(noise, prior.user, side=params.user, other=params.item, rows=data.by_user)
-    params = params._replace(user=parted(w, rank))
-    noise = no_noise(prior.item)
-    w, error = sweep(noise, prior.item, side=params.item, other=params.user, rows=data.by_item)
+    params, _ = update_side("user", params, prior, data)
+    params, error = update_side("item", params, prior, data)
 
+    w, rank = joined(params.item), params.item.factor.shape[-1]
     rated = data.item_count > 0
     B = regress(Z, w, rated, prior.item, strength)
     prior = _centred(prior, Z, B)
     w = jnp.where(rated[:, None], w, prior.item.mean)
-    params = params._replace(item=parted(w, rank))
+    params = params._replace(item=split_row(w, rank))
 
-    n = jnp.sum(data.user_count, dtype=w.dtype)  # more than an int32 holds, perhaps
-    density = gaussian_log_likelihood(jnp.sum(error), n, prior.tau) + log_prior(params, prior)
+    density = GAUSSIAN.log_density(data.residuals(error), prior.tau) + log_prior(params, prior)
     density += log_regression_prior(B, prior.item, strength)
     return State(params, prior, B), Info(density)

@@ -4,7 +4,7 @@ The loss is -log_posterior / n, so that a learning rate means the same on any nu
 """
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -13,30 +13,21 @@ import optax
 from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
-from pmf.model.density import (
-    gaussian_log_likelihood,
-    log_likelihood,
-    log_posterior,
-    log_prior,
-    squared_error,
-    start,
-)
+from pmf.inference.base import Algorithm, Info, Sides, initial_params
+from pmf.inference.layout import Data
+from pmf.model.density import log_likelihood, log_posterior, log_prior, misfit
+from pmf.model.likelihood import GAUSSIAN, Likelihood, Residuals
 from pmf.process.programs import FEW, program
-from pmf.types import Algorithm, Data, Params, Prior, Ratings, Side, Terms
+from pmf.types import Params, Prior, Ratings, Terms
 
 START_SCALE = 0.1
 BLOCK = 1 << 16  # ratings whose factors are gathered at a time to report the log posterior
-Sides = tuple[Side, Side]  # what is optimised: users and items, not mu
 
 
 class State(NamedTuple):
     params: Params
     prior: Prior
     optimizer: Any  # optax's own state
-
-
-class Info(NamedTuple):
-    log_posterior: Float[Array, ""]
 
 
 def _first(optimizer: optax.GradientTransformation, sides: Sides) -> Any:
@@ -52,6 +43,7 @@ def gradient_map(
     mu: float,
     optimizer: optax.GradientTransformation,
     batch_size: int | None = None,
+    likelihood: Likelihood = GAUSSIAN,
 ) -> Algorithm:
     """MAP by `optimizer`: a step is one full-batch update, or one epoch of mini-batches.
 
@@ -60,24 +52,24 @@ def gradient_map(
     """
 
     def init(key, data: Data) -> State:
-        params = start(key, prior, terms, mu, data, START_SCALE)
-        return State(params, prior, optimizer_state(optimizer, (params.user, params.item)))
+        params = initial_params(key, prior, terms, mu, data, START_SCALE)
+        return State(params, prior, optimizer_state(optimizer, Sides(params.user, params.item)))
 
-    return Algorithm(init, Partial(_make_step(optimizer, batch_size)))
+    return Algorithm(init, Partial(_make_step(optimizer, batch_size), likelihood), likelihood)
 
 
 @lru_cache(maxsize=32)  # one function an optimizer, so that jit's own cache can recognise it
 def _make_step(optimizer: optax.GradientTransformation, batch_size: int | None) -> Callable:
-    def full_batch(key, state: State, data: Data) -> tuple[State, Info]:
+    def full_batch(likelihood, key, state: State, data: Data) -> tuple[State, Info]:
         ratings = _flat(data)
 
         def loss(sides: Sides):
             params = Params(*sides, state.params.mu)
-            return -log_posterior(params, state.prior, ratings) / len(ratings.value)
+            return -log_posterior(params, state.prior, ratings, likelihood) / len(ratings.value)
 
-        return _with_log_posterior(_update(optimizer, loss, state), ratings)
+        return _with_log_posterior(likelihood, _update(optimizer, loss, state), ratings)
 
-    def epoch(key, state: State, data: Data) -> tuple[State, Info]:
+    def epoch(likelihood, key, state: State, data: Data) -> tuple[State, Info]:
         ratings = _flat(data)
         n = len(ratings.value)
         size = min(batch_size or n, n)
@@ -86,48 +78,59 @@ def _make_step(optimizer: optax.GradientTransformation, batch_size: int | None) 
 
         def one(state: State, batch) -> tuple[State, None]:
             part = Ratings(*(x[batch] for x in ratings))
-            return on_mini_batch(optimizer, n, state, part), None
+            return on_mini_batch(optimizer, likelihood, n, state, part), None
 
-        return _with_log_posterior(jax.lax.scan(one, state, batches)[0], ratings)
+        return _with_log_posterior(likelihood, jax.lax.scan(one, state, batches)[0], ratings)
 
     return full_batch if batch_size is None else epoch
 
 
 def on_mini_batch(
-    optimizer: optax.GradientTransformation, n: float, state: State, part: Ratings
+    optimizer: optax.GradientTransformation,
+    likelihood: Likelihood,
+    n: float,
+    state: State,
+    part: Ratings,
 ) -> State:
     """One update on `part` of n ratings, whose loss estimates the full batch's without bias."""
 
     def loss(sides: Sides):
         params = Params(*sides, state.params.mu)
-        likelihood = log_likelihood(params, part, state.prior.tau)
-        return -likelihood / len(part.value) - log_prior(params, state.prior) / n
+        log_density = log_likelihood(params, part, state.prior.tau, likelihood)
+        return -log_density / len(part.value) - log_prior(params, state.prior) / n
 
     return _update(optimizer, loss, state)
 
 
 def _update(optimizer, loss: Callable, state: State) -> State:
-    sides: Sides = state.params.user, state.params.item
+    sides = Sides(state.params.user, state.params.item)
     value, grad = jax.value_and_grad(loss)(sides)
     updates, opt_state = optax.with_extra_args_support(optimizer).update(
         grad, state.optimizer, sides, value=value, grad=grad, value_fn=loss
     )
-    sides = optax.apply_updates(sides, updates)
-    return State(Params(*sides, state.params.mu), state.prior, opt_state)
+    user, item = optax.apply_updates(sides, updates)
+    return State(Params(user, item, state.params.mu), state.prior, opt_state)
 
 
-def _with_log_posterior(state: State, ratings: Ratings) -> tuple[State, Info]:
-    error = squared_error_in_blocks(state.params, ratings)
-    likelihood = gaussian_log_likelihood(error, len(ratings.value), state.prior.tau)
-    return state, Info(likelihood + log_prior(state.params, state.prior))
+def _with_log_posterior(likelihood, state: State, ratings: Ratings) -> tuple[State, Info]:
+    params, prior = state.params, state.prior
+    total = misfit_in_blocks(params, ratings, prior.tau, likelihood)
+    log_density = likelihood.log_density(Residuals(total, len(ratings.value)), prior.tau)
+    return state, Info(log_density + log_prior(params, prior))
 
 
-def squared_error_in_blocks(params: Params, ratings: Ratings) -> Float[Array, ""]:
-    """`squared_error` of any number of ratings, gathering `BLOCK` of them at a time."""
+def misfit_in_blocks(
+    params: Params, ratings: Ratings, tau: Float[Array, ""], likelihood: Likelihood
+) -> Float[Array, ""]:
+    """`misfit` of any number of ratings, gathering the rows of `BLOCK` of them at a time."""
+
+    def one(part: Ratings):
+        return misfit(params, part, tau, likelihood)
+
     whole = len(ratings.value) // BLOCK * BLOCK
-    rest = squared_error(params, Ratings(*(x[whole:] for x in ratings)))
+    rest = one(Ratings(*(x[whole:] for x in ratings)))
     blocks = Ratings(*(x[:whole].reshape(-1, BLOCK) for x in ratings))
-    return jnp.sum(jax.lax.map(partial(squared_error, params), blocks)) + rest
+    return jnp.sum(jax.lax.map(one, blocks)) + rest
 
 
 def _flat(data: Data) -> Ratings:

@@ -7,6 +7,7 @@ mixed than under the full permutation of `pmf.inference.map`.
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,17 +17,19 @@ from jaxtyping import Array, Float
 
 from pmf.data.encoding import count_rows
 from pmf.data.values import decoded
+from pmf.inference.base import Algorithm, Info, Sides, initial_params
+from pmf.inference.layout import NO_ROWS, Data
 from pmf.inference.map import (
     START_SCALE,
-    Info,
     State,
+    misfit_in_blocks,
     on_mini_batch,
     optimizer_state,
-    squared_error_in_blocks,
 )
-from pmf.model.density import gaussian_log_likelihood, log_prior, start
+from pmf.model.density import log_prior
+from pmf.model.likelihood import GAUSSIAN, Likelihood, Residuals
 from pmf.process.programs import FEW, program
-from pmf.types import Algorithm, Data, Prior, Ratings, Terms
+from pmf.types import Prior, Ratings, Terms
 
 BLOCK = 1 << 14  # neighbouring ratings that are read together
 BUFFER = 1 << 21  # ratings that are shuffled among themselves: 25 MB
@@ -35,7 +38,8 @@ BUFFER = 1 << 21  # ratings that are shuffled among themselves: 25 MB
 def on_host(ratings: Ratings, num_users: int, num_items: int) -> Data:
     """Ratings for `streamed_map`: arrays in memory or in files; values may be `Coded`."""
     counts = (count_rows(ratings.user, num_users), count_rows(ratings.item, num_items))
-    return Data(ratings, (), (), *(jnp.asarray(count.astype(np.int32)) for count in counts))
+    rows = NO_ROWS, NO_ROWS
+    return Data(ratings, *rows, *(jnp.asarray(count.astype(np.int32)) for count in counts))
 
 
 def streamed_map(
@@ -44,6 +48,7 @@ def streamed_map(
     mu: float,
     optimizer: optax.GradientTransformation,
     batch_size: int,
+    likelihood: Likelihood = GAUSSIAN,
 ) -> Algorithm:
     """MAP by `optimizer`: a step is one epoch of mini-batches over data from `on_host`.
 
@@ -52,31 +57,55 @@ def streamed_map(
     """
 
     def init(key, data: Data) -> State:
-        params = start(key, prior, terms, mu, data, START_SCALE)
-        return State(params, prior, optimizer_state(optimizer, (params.user, params.item)))
+        params = initial_params(key, prior, terms, mu, data, START_SCALE)
+        return State(params, prior, optimizer_state(optimizer, Sides(params.user, params.item)))
 
-    def step(key, state: State, data: Data) -> tuple[State, Info]:
+    return Algorithm(init, Epoch(optimizer, batch_size, likelihood), likelihood)
+
+
+class Epoch(NamedTuple):
+    """A step that loops on the host, see `pmf.inference.base.Algorithm`."""
+
+    optimizer: optax.GradientTransformation
+    batch_size: int
+    likelihood: Likelihood
+
+    def __call__(self, key, state: State, data: Data) -> tuple[State, Info]:
         ratings = _ratings(data)
         n = len(ratings.user)
         rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-        for batches in shuffled_batches(rng, ratings, min(batch_size, n)):
+        for batches in shuffled_batches(rng, ratings, min(self.batch_size, n)):
             # Buffers are read while the device works, but they must not queue up before it.
             jax.block_until_ready(state)
-            state = _descend(optimizer, float(n), state, batches)
-        return state, Info(_log_posterior(state, ratings))
+            state = _descend(self.optimizer, self.likelihood, float(n), state, batches)
+        return state, Info(_log_posterior(self.likelihood, state, ratings))
 
-    def compile(state: State, data: Data) -> None:
-        ratings = _ratings(data)
-        n = len(ratings.user)
-        for shape in set(_shapes(n, min(batch_size, n))):
-            batches = _like(ratings, shape, state.prior.tau.dtype)
-            _descend.lower(optimizer, float(n), state, batches).compile()
-        for size in {min(BUFFER, n), n % BUFFER} - {0}:
-            part = _like(ratings, (size,), state.prior.tau.dtype)
-            _squared_error.lower(state.params, part).compile()
-        _log_prior.lower(state.params, state.prior).compile()
+    def lower(self, key, state: State, data: Data) -> "Parts":
+        """The programs that the loop calls."""
+        ratings, likelihood = _ratings(data), self.likelihood
+        n, tau = len(ratings.user), state.prior.tau
+        parts = []
+        for shape in dict.fromkeys(_shapes(n, min(self.batch_size, n))):
+            batches = _like(ratings, shape, tau.dtype)
+            parts.append(_descend.lower(self.optimizer, likelihood, float(n), state, batches))
+        for size in dict.fromkeys((min(BUFFER, n), n % BUFFER)):
+            if size:
+                part = _like(ratings, (size,), tau.dtype)
+                parts.append(_misfit.lower(state.params, part, tau, likelihood))
+        return Parts([*parts, _log_prior.lower(state.params, state.prior)])
 
-    return Algorithm(init, step, compile)
+
+class Parts(NamedTuple):
+    """Several lowered programs with the face of one."""
+
+    parts: list[jax.stages.Lowered]
+
+    def compile(self) -> None:
+        for part in self.parts:
+            part.compile()
+
+    def as_text(self) -> str:
+        return "\n".join(part.as_text() for part in self.parts)
 
 
 def shuffled_batches(rng: np.random.Generator, ratings: Ratings, size: int) -> Iterator[Ratings]:
@@ -107,24 +136,24 @@ def _shapes(n: int, size: int) -> Iterator[tuple[int, int]]:
         yield min(most, n // size - begin), size
 
 
-def _descend_all(optimizer, n, state: State, batches: Ratings) -> State:
+def _descend_all(optimizer, likelihood, n, state: State, batches: Ratings) -> State:
     def one(state: State, part: Ratings) -> tuple[State, None]:
-        return on_mini_batch(optimizer, n, state, part), None
+        return on_mini_batch(optimizer, likelihood, n, state, part), None
 
     return jax.lax.scan(one, state, batches)[0]
 
 
-_descend = program(_descend_all, FEW, static_argnums=0, donate_argnums=2)
-_squared_error, _log_prior = (program(x, FEW) for x in (squared_error_in_blocks, log_prior))
+_descend = program(_descend_all, FEW, static_argnums=0, donate_argnums=3)
+_misfit, _log_prior = (program(x, FEW) for x in (misfit_in_blocks, log_prior))
 
 
-def _log_posterior(state: State, ratings: Ratings) -> Float[Array, ""]:
+def _log_posterior(likelihood: Likelihood, state: State, ratings: Ratings) -> Float[Array, ""]:
     n, tau = len(ratings.user), state.prior.tau
     parts = (_take(ratings, slice(begin, begin + BUFFER)) for begin in range(0, n, BUFFER))
-    error = sum(float(_squared_error(state.params, part)) for part in parts)
+    total = sum(float(_misfit(state.params, part, tau, likelihood)) for part in parts)
     # float(n): more than 2^31 ratings are no int32.
-    likelihood = gaussian_log_likelihood(jnp.asarray(error, tau.dtype), float(n), tau)
-    return likelihood + _log_prior(state.params, state.prior)
+    residuals = Residuals(jnp.asarray(total, tau.dtype), float(n))
+    return likelihood.log_density(residuals, tau) + _log_prior(state.params, state.prior)
 
 
 def _take(ratings: Ratings, rows: slice) -> Ratings:

@@ -3,9 +3,10 @@
 Given the other side, with x_i = (V_i, 1) and y_ui = r_ui - mu - c_i, row u's conditional is
 
     w_u ~ N(inv(P) h, inv(P))
-    P = Lambda + tau sum_i x_i x_i^T,    h = Lambda m + tau sum_i x_i y_ui
+    P = Lambda + tau sum_i w_ui x_i x_i^T,    h = Lambda m + tau sum_i w_ui x_i y_ui
 
-(Salakhutdinov & Mnih, "Bayesian PMF using MCMC", ICML 2008, eq. 11-13). With P = L L^T,
+with w_ui = 1 where ratings carry no weights (Salakhutdinov & Mnih, "Bayesian PMF using MCMC", ICML
+2008, eq. 11-13). With P = L L^T,
 
     w = inv(L)^T (inv(L) h + noise)
 
@@ -13,14 +14,13 @@ is its mode for noise = 0 (ALS) and a draw from it for noise ~ N(0, I) (Gibbs). 
 a row are updated jointly.
 """
 
-import jax
+from typing import NamedTuple, Protocol, runtime_checkable
+
 import jax.numpy as jnp
 from jax.lax.linalg import cholesky, triangular_solve
-from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float
 
-from pmf.model.density import joined, parted
-from pmf.types import CSR, Gaussian, Rows, Sharded, Side
+from pmf.types import Gaussian, Side
 
 
 def design(other: Side, mu: Float[Array, ""], num_bias: int) -> Float[Array, "n1 d1"]:
@@ -41,14 +41,17 @@ def potentials(
     prior: Gaussian,
     weight: Float[Array, " b"],
     tau: Float[Array, ""],
+    cell_weight: Float[Array, "b w"] | None = None,
 ) -> tuple[Float[Array, "b d d"], Float[Array, "b d"]]:
-    """P = Lambda + tau X^T X and h = Lambda m + tau X^T y of each row in a chunk.
+    """P = Lambda + tau X^T W X and h = Lambda m + tau X^T W y of each row in a chunk.
 
-    The prior's mean m is one for all rows, or one a row of the chunk.
+    The prior's mean m is one for all rows, or one a row of the chunk; its `weight` is each row's. W
+    holds the weights of the cells, None where all are 1.
     """
+    weighted = x if cell_weight is None else x * cell_weight[..., None]
     # Full float32: a GPU's default (TF32) keeps 10 bits of the Gram matrix.
-    gram = jnp.einsum("bwk,bwl->bkl", x, x, precision="highest")
-    moment = jnp.einsum("bwk,bw->bk", x, y, precision="highest")
+    gram = jnp.einsum("bwk,bwl->bkl", weighted, x, precision="highest")
+    moment = jnp.einsum("bwk,bw->bk", weighted, y, precision="highest")
     P = weight[:, None, None] * prior.precision + tau * gram
     h = weight[:, None] * shift(prior) + tau * moment
     return P, h
@@ -74,6 +77,38 @@ def solve_rows(
     return triangular_solve(L, z + noise[:, None], left_side=False, lower=True)[:, 0]
 
 
+class Update(NamedTuple):
+    """What all rows of a side are updated by, but their ratings."""
+
+    noise: Float[Array, "#n d"]  # one row serves all
+    prior: Gaussian
+    tau: Float[Array, ""]
+    mu: Float[Array, ""]
+    side: Side
+    other: Side
+
+    @property
+    def table(self) -> Float[Array, "n1 d1"]:
+        """What cells gather from, see `design`."""
+        return design(self.other, self.mu, self.side.bias.shape[-1])
+
+    @property
+    def weight(self) -> Float[Array, " n"]:
+        """Each row's weight of the prior's precision."""
+        return jnp.broadcast_to(self.prior.weight, (self.side.factor.shape[0],))
+
+
+@runtime_checkable
+class Layout(Protocol):
+    """One side's ratings by rows, in the order that its own update works in."""
+
+    def update(self, given: Update) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
+        """The new rows w, and each row's squared error at them, cells by their weights."""
+
+    def log_weight(self) -> Float[Array, ""] | None:
+        """sum log w over cells; None where cells carry no weight."""
+
+
 def half_sweep(
     noise: Float[Array, "#n d"],
     prior: Gaussian,
@@ -81,69 +116,11 @@ def half_sweep(
     mu: Float[Array, ""],
     side: Side,
     other: Side,
-    rows: tuple[Rows, ...] | CSR | Sharded,
+    rows: Layout,
 ) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
     """Update every row of `side` given `other`; one row of `noise` serves all.
 
     Returns the new rows w and each row's squared error at them. The error costs one product with
     the panel already in cache; from it come the log posterior and the draw of tau for nothing.
-    Compressed rows go through the fused CPU kernel, which is tested equal to the blocks.
     """
-    if isinstance(rows, Sharded):
-        return _half_sweep_on_mesh(noise, prior, tau, mu, side, other, rows)
-    n, d = side.factor.shape[0], noise.shape[-1]
-    table = design(other, mu, side.bias.shape[-1])
-    weight = jnp.broadcast_to(prior.weight, (n,))
-    if isinstance(rows, CSR):
-        from pmf.inference.fused.xla_call import update_rows  # loads numba, an optional dependency
-
-        return update_rows(rows, table, prior.precision, shift(prior), weight, noise, tau)
-    noise = jnp.broadcast_to(noise, (n, d))
-
-    def update_chunk(carry, chunk: Rows):
-        w, error = carry
-        panel = table.at[chunk.col].get(mode="promise_in_bounds")
-        x, y = panel[..., :d], chunk.value - panel[..., d]
-        row = jnp.minimum(chunk.row, n - 1)  # a padding row computes something and is dropped
-        own = prior if prior.mean.ndim == 1 else prior._replace(mean=prior.mean[row])
-        P, h = potentials(x, y, own, weight[row], tau)
-        new = solve_rows(P, h, noise[row])
-        residual = y - jnp.einsum("bwk,bk->bw", x, new, precision="highest")
-        w = w.at[chunk.row].set(new, mode="drop")
-        error = error.at[chunk.row].set(jnp.sum(residual**2, -1), mode="drop")
-        return (w, error), None
-
-    carry = joined(side), jnp.zeros(n, noise.dtype)
-    for block in rows:
-        carry, _ = jax.lax.scan(update_chunk, carry, block)
-    return carry
-
-
-def _half_sweep_on_mesh(noise, prior: Gaussian, tau, mu, side: Side, other: Side, sharded: Sharded):
-    """`half_sweep` of each device's own rows.
-
-    All that travels is one all-gather of the other side's rows.
-    """
-    mesh, (n, rank) = sharded.mesh, side.factor.shape
-    (axis,) = mesh.axis_names
-
-    def own_rows(noise, mean, weight, w, other, precision, tau, mu, blocks):
-        everyones = jax.lax.all_gather(other, axis, tiled=True)
-        prior, sides = Gaussian(mean, precision, weight), (parted(w, rank), parted(everyones, rank))
-        return half_sweep(noise, prior, tau, mu, *sides, blocks)
-
-    def filled(x, value=0.0):  # up to equal shares; the added rows are cut off again below
-        fill = [(0, -len(x) % mesh.size)] + [(0, 0)] * (x.ndim - 1)
-        return jnp.pad(x, fill, constant_values=value)
-
-    rows, whole = PartitionSpec(axis), PartitionSpec()
-    mean_spec = whole if prior.mean.ndim == 1 else rows
-    specs = rows, mean_spec, rows, rows, rows, whole, whole, whole, rows
-    # half_sweep does not annotate which of its values differ between devices: no check of it.
-    mapped = jax.shard_map(own_rows, mesh=mesh, in_specs=specs, out_specs=rows, check_vma=False)
-    weight = filled(jnp.broadcast_to(prior.weight, (n,)), 1.0)
-    noise = jnp.broadcast_to(noise, (n, noise.shape[-1]))
-    mean = prior.mean if prior.mean.ndim == 1 else filled(prior.mean)
-    tables = filled(noise), mean, weight, filled(joined(side)), filled(joined(other))
-    w, error = mapped(*tables, prior.precision, tau, mu, sharded.blocks)
-    return w[:n], error[:n]
+    return rows.update(Update(noise, prior, tau, mu, side, other))

@@ -12,12 +12,10 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float, Int, Key, Num
+from jaxtyping import Float, Int, Key
 
-from pmf.process.programs import FEW, program
-from pmf.types import Array, Data, Gaussian, Params, Prior, Ratings, Side, Terms
-
-LOG_2PI = 1.8378770664093453
+from pmf.model.likelihood import GAUSSIAN, LOG_2PI, Likelihood, Residuals
+from pmf.types import Array, Gaussian, Params, Prior, Ratings, Side, Terms
 
 
 def joined(side: Side) -> Float[Array, "*s d"]:
@@ -25,7 +23,7 @@ def joined(side: Side) -> Float[Array, "*s d"]:
     return jnp.concatenate([side.factor, side.bias], axis=-1)
 
 
-def parted(w: Float[Array, "*s d"], rank: int) -> Side:
+def split_row(w: Float[Array, "*s d"], rank: int) -> Side:
     """The inverse of `joined`: the first `rank` columns are the factors."""
     return Side(w[..., :rank], w[..., rank:])
 
@@ -36,21 +34,20 @@ def predict(params: Params, user: Int[Array, " n"], item: Int[Array, " n"]) -> F
     return params.mu + bias + jnp.sum(params.user.factor[user] * params.item.factor[item], -1)
 
 
-def squared_error(params: Params, ratings: Ratings) -> Float[Array, ""]:
-    """sum (r_ui - E[r_ui | theta])^2."""
-    return jnp.sum((ratings.value - predict(params, ratings.user, ratings.item)) ** 2)
-
-
-def gaussian_log_likelihood(
-    squared_error: Float[Array, ""], n: int | float | Num[Array, ""], tau: Float[Array, ""]
+def misfit(
+    params: Params, ratings: Ratings, tau: Float[Array, ""], likelihood: Likelihood = GAUSSIAN
 ) -> Float[Array, ""]:
-    """log N(r | E[r], 1/tau) of n ratings, from their summed squared error."""
-    return 0.5 * (n * (jnp.log(tau) - LOG_2PI) - tau * squared_error)
+    """What the likelihood's density depends on, see there: sum (r_ui - E[r_ui | theta])^2."""
+    mean = predict(params, ratings.user, ratings.item)
+    return likelihood.misfit(ratings.value, mean, tau)
 
 
-def log_likelihood(params: Params, ratings: Ratings, tau: Float[Array, ""]) -> Float[Array, ""]:
+def log_likelihood(
+    params: Params, ratings: Ratings, tau: Float[Array, ""], likelihood: Likelihood = GAUSSIAN
+) -> Float[Array, ""]:
     """log p(R | theta, tau), normalised."""
-    return gaussian_log_likelihood(squared_error(params, ratings), ratings.value.shape[0], tau)
+    total = misfit(params, ratings, tau, likelihood)
+    return likelihood.log_density(Residuals(total, ratings.value.shape[0]), tau)
 
 
 def log_gaussian(w: Float[Array, "n d"], gaussian: Gaussian) -> Float[Array, ""]:
@@ -70,9 +67,11 @@ def log_prior(params: Params, prior: Prior) -> Float[Array, ""]:
     )
 
 
-def log_posterior(params: Params, prior: Prior, ratings: Ratings) -> Float[Array, ""]:
+def log_posterior(
+    params: Params, prior: Prior, ratings: Ratings, likelihood: Likelihood = GAUSSIAN
+) -> Float[Array, ""]:
     """log p(R, U, b, V, c | tau, prior): the log posterior up to the constant log p(R)."""
-    return log_likelihood(params, ratings, prior.tau) + log_prior(params, prior)
+    return log_likelihood(params, ratings, prior.tau, likelihood) + log_prior(params, prior)
 
 
 def sample_gaussian(key: Key[Array, ""], gaussian: Gaussian, n: int) -> Float[Array, "n d"]:
@@ -90,8 +89,8 @@ def sample_params(
     """theta from the prior, for `users` and `items` rows."""
     key_user, key_item = jax.random.split(key)
     return Params(
-        parted(sample_gaussian(key_user, prior.user, users), terms.rank),
-        parted(sample_gaussian(key_item, prior.item, items), terms.rank),
+        split_row(sample_gaussian(key_user, prior.user, users), terms.rank),
+        split_row(sample_gaussian(key_item, prior.item, items), terms.rank),
         mu,
     )
 
@@ -108,54 +107,13 @@ def row_noise(
     return jax.vmap(lambda key: jax.random.normal(key, (d,), dtype))(keys)
 
 
-def start(
-    key: Key[Array, ""], prior: Prior, terms: Terms, mu: float, data: Data, scale: float
-) -> Params:
-    """Where inference begins: factors N(0, scale^2), biases 0; unrated rows at the prior mean.
-
-    A row without ratings starts at its mode, so a gradient method leaves it there.
-    """
-    rows = data._replace(ratings=None, by_user=(), by_item=())
-    return _start(key, prior, terms, mu, rows, scale)
-
-
-def _start_from(
-    key: Key[Array, ""],
-    prior: Prior,
-    terms: Terms,
-    mu: float | Float[Array, ""],
-    data: Data,
-    scale: float | Float[Array, ""],
-) -> Params:
-    key_user, key_item = jax.random.split(key)
-
-    dtype = prior.tau.dtype
-
-    def side(key, gaussian: Gaussian, bias: bool, count, row) -> Side:
-        n = count.shape[0]
-        noise = row_noise(key, row, (n, terms.rank), dtype)
-        # As a value of its own, or `scale` would be multiplied into its constants and round anew.
-        factor = scale * jax.lax.optimization_barrier(noise)
-        w = joined(Side(factor, jnp.zeros((n, int(bias)), dtype)))
-        return parted(jnp.where(count[:, None] > 0, w, gaussian.mean), terms.rank)
-
-    return Params(
-        side(key_user, prior.user, terms.user_bias, data.user_count, data.user_row),
-        side(key_item, prior.item, terms.item_bias, data.item_count, data.item_row),
-        jnp.asarray(mu, dtype),
-    )
-
-
-_start = program(_start_from, FEW, static_argnames="terms")
-
-
 def simulate(
     key: Key[Array, ""],
     params: Params,
     user: Int[Array, " n"],
     item: Int[Array, " n"],
     tau: Float[Array, ""],
+    likelihood: Likelihood = GAUSSIAN,
 ) -> Float[Array, " n"]:
-    """Ratings r_ui ~ N(E[r_ui | theta], 1/tau) for each pair."""
-    mean = predict(params, user, item)
-    return mean + jax.random.normal(key, mean.shape, mean.dtype) / jnp.sqrt(tau)
+    """Ratings drawn for each pair."""
+    return likelihood.draw(key, predict(params, user, item), tau)

@@ -107,7 +107,10 @@ def sample_gamma(key: Key[Array, ""], gamma: Gamma) -> Float[Array, ""]:
 
 
 def sample_tau(
-    key: Key[Array, ""], gamma: Gamma, squared_error: Float[Array, ""], n: int | Num[Array, ""]
+    key: Key[Array, ""],
+    gamma: Gamma,
+    squared_error: Float[Array, ""],
+    n: int | float | Num[Array, ""],
 ) -> Float[Array, ""]:
     """The rating precision given n residuals: Gamma(a0 + n/2, b0 + squared_error/2)."""
     return sample_gamma(key, Gamma(gamma.shape + n / 2, gamma.rate + squared_error / 2))

@@ -11,14 +11,14 @@ The mode depends on the ridges alone; tau scales the log posterior.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import jax.numpy as jnp
 import numpy as np
 
 from pmf.errors import InputError
 from pmf.process.programs import FEW, program
-from pmf.types import Data, Gaussian, Prior, Terms
+from pmf.types import Array, Gaussian, Prior, Terms
 
 
 class Ridge(NamedTuple):
@@ -28,6 +28,16 @@ class Ridge(NamedTuple):
     item_factor: float
     user_bias: float
     item_bias: float
+
+
+class RatingCounts(Protocol):
+    """Anything that knows each row's number of ratings, as `pmf.inference.layout.Data` does."""
+
+    @property
+    def user_count(self) -> Array: ...
+
+    @property
+    def item_count(self) -> Array: ...
 
 
 @dataclass(frozen=True)
@@ -58,7 +68,7 @@ class IsotropicPrior:
         precisions = self.user_factor, self.item_factor, self.user_bias, self.item_bias
         return Ridge(*(precision / self.tau for precision in precisions))
 
-    def build(self, terms: Terms, data: Data, dtype=jnp.float32) -> Prior:
+    def build(self, terms: Terms, data: RatingCounts, dtype=jnp.float32) -> Prior:
         """The prior as arrays for these ratings; its dtype is that of the whole inference."""
 
         def side(factor: float, bias: float, exponent: float, has_bias: bool, count) -> Gaussian:
@@ -94,3 +104,58 @@ def from_ridge(
 def als_wr(lambda_: float, tau: float) -> IsotropicPrior:
     """ALS-WR with one lambda, the convention of Spark's and LensKit's ALS."""
     return from_ridge(Ridge(lambda_, lambda_, lambda_, lambda_), tau, 1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class NoisePrecision:
+    """The precision of a rating, where rows' priors are learnt; None: it is learnt with them."""
+
+    tau: float | None
+
+    def __post_init__(self):
+        if self.tau is not None and not 0 < self.tau < np.inf:
+            raise InputError(f"{self}: a finite number above 0")
+
+
+@dataclass(frozen=True)
+class RegressedPrior:
+    """A prior whose items' means are regressed on features (`pmf.inference.hybrid`).
+
+    `regression` is how strongly the weights on features are held to 0.
+    """
+
+    rows: IsotropicPrior
+    regression: float
+
+
+AnyPrior = IsotropicPrior | NoisePrecision | RegressedPrior
+
+
+def numbers_of(prior: AnyPrior) -> dict[str, float]:
+    """Its numbers by name, in one list; what is learnt has none."""
+    match prior:
+        case RegressedPrior():
+            return numbers_of(prior.rows) | {"regression": prior.regression}
+        case _:
+            return {name: value for name, value in vars(prior).items() if value is not None}
+
+
+def prior_of(values: dict[str, Any]) -> AnyPrior:
+    """The inverse of `dataclasses.asdict`. Raises `InputError` where it is none."""
+    try:
+        if "rows" in values:
+            return RegressedPrior(IsotropicPrior(**values["rows"]), values["regression"])
+        return NoisePrecision(**values) if len(values) == 1 else IsotropicPrior(**values)
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{values}: no prior ({error})") from error
+
+
+def exponent_of(prior: AnyPrior, side: Literal["user", "item"]) -> float:
+    """The exponent of a row's rating count; 0 where the rows' priors are learnt."""
+    match prior:
+        case IsotropicPrior():
+            return prior.user_exponent if side == "user" else prior.item_exponent
+        case RegressedPrior():
+            return exponent_of(prior.rows, side)
+        case NoisePrecision():
+            return 0.0

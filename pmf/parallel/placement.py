@@ -15,8 +15,10 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from pmf.data.row_numbers import RowNumbers
 from pmf.errors import InputError
-from pmf.inference.layout import blocks, room
-from pmf.types import Data, Ratings, Sharded
+from pmf.inference.blocks import blocks, capacity
+from pmf.inference.layout import NO_ROWS, Data
+from pmf.parallel.sharded_rows import Sharded
+from pmf.types import Ratings
 
 AXIS = "rows"
 
@@ -39,8 +41,8 @@ def device_mesh(devices: int | str) -> Mesh:
 
 
 @dataclass(frozen=True)
-class Deal:
-    """One side's rows dealt to devices."""
+class RowAssignment:
+    """Which device has which of one side's rows."""
 
     count: np.ndarray  # (n,): the ratings of each row, in the original order
     place: np.ndarray  # (n,): where each row went; all places below n are taken
@@ -63,8 +65,8 @@ class Deal:
         return self.place[row] // self.share
 
 
-def deal(count: np.ndarray, num_devices: int) -> Deal:
-    """Rows in descending order of their ratings, dealt forth and back over the devices.
+def assign_rows(count: np.ndarray, num_devices: int) -> RowAssignment:
+    """Rows in descending order of their ratings, given to devices 0, 1, 2, 2, 1, 0, 0, 1, ...
 
     Two devices with equally many rows differ by no more ratings than the largest row has; the last
     devices may have fewer rows.
@@ -75,9 +77,9 @@ def deal(count: np.ndarray, num_devices: int) -> Deal:
     device = np.where(turn % 2, num_devices - 1 - seat, seat)
     place = device * share + turn
     place = place[place < n]  # the last devices go without the lightest rows
-    dealt = np.empty(n, np.int32)
-    dealt[np.argsort(-count, kind="stable")] = place
-    return Deal(count, dealt, share)
+    assigned = np.empty(n, np.int32)
+    assigned[np.argsort(-count, kind="stable")] = place
+    return RowAssignment(count, assigned, share)
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,8 @@ class Placement:
     """Where every row of both sides is."""
 
     mesh: Mesh
-    user: Deal
-    item: Deal
+    user: RowAssignment
+    item: RowAssignment
     numbers: RowNumbers
 
     def placed(self, ratings: Ratings) -> Ratings:
@@ -104,7 +106,7 @@ def place(
 
     Rows draw by `numbers`, or by the original ones.
     """
-    user, item = deal(user_count, mesh.size), deal(item_count, mesh.size)
+    user, item = (assign_rows(count, mesh.size) for count in (user_count, item_count))
     return Placement(mesh, user, item, numbers or RowNumbers(user.original, item.original))
 
 
@@ -114,20 +116,30 @@ def own_devices(mesh: Mesh) -> list[int]:
     return [k for k, device in enumerate(mesh.devices) if device.process_index == process]
 
 
-def rows_on_mesh(placement: Placement, by_user: Ratings, by_item: Ratings, rank: int) -> Data:
+def rows_on_mesh(
+    placement: Placement,
+    by_user: Ratings,
+    by_item: Ratings,
+    rank: int,
+    weights: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Data:
     """The two orientations that ALS and Gibbs need, each rating with its owners.
 
     `by_user` are at least the ratings of all users that this process's devices own, `by_item` the
-    same for items; others are passed over. Alone, a process gives all ratings twice. Raises
-    `InputError` where a (user, item) pair repeats.
+    same for items; others are passed over. Alone, a process gives all ratings twice. `weights` are
+    those of either's ratings, checked (default: 1). Raises `InputError` where a (user, item) pair
+    repeats.
     """
     mesh, user, item = placement.mesh, placement.user, placement.item
     first, second = placement.placed(by_user), placement.placed(by_item)
+    of_users, of_items = weights or (None, None)
+    user_cells = first.user, first.item, by_user.value, of_users
+    item_cells = second.item, second.user, by_item.value, of_items
     return _data(
         placement,
         None,
-        _sharded(mesh, first.user, first.item, by_user.value, user, item, rank),
-        _sharded(mesh, second.item, second.user, by_item.value, item, user, rank),
+        _sharded(mesh, *user_cells, user, item, rank),
+        _sharded(mesh, *item_cells, item, user, rank),
     )
 
 
@@ -138,7 +150,7 @@ def flat_on_mesh(placement: Placement, ratings: Ratings, start: int = 0) -> Data
     """
     mesh, n = placement.mesh, int(placement.user.count.sum())
     arrays = (_cut(mesh, np.asarray(x), n, start) for x in placement.placed(ratings))
-    return _data(placement, Ratings(*arrays), (), ())
+    return _data(placement, Ratings(*arrays), NO_ROWS, NO_ROWS)
 
 
 def _data(placement: Placement, ratings, by_user, by_item) -> Data:
@@ -162,17 +174,21 @@ def _cut(mesh: Mesh, x: np.ndarray, n: int, start: int = 0) -> jax.Array:
     return jax.make_array_from_callback((share * mesh.size,), sharding, part)
 
 
-def _sharded(mesh: Mesh, row, col, value, rows: Deal, cols: Deal, rank: int) -> Sharded:
+def _sharded(
+    mesh: Mesh, row, col, value, weight, rows: RowAssignment, cols: RowAssignment, rank: int
+) -> Sharded:
     """Every device's own layout, all of the same shapes, joined along their first axes."""
-    space, num_cols = _common_space(rows, mesh.size), cols.share * mesh.size
+    most_rows, num_cols = _common_capacity(rows, mesh.size), cols.share * mesh.size
     owner = row // rows.share
     order = np.argsort(owner, kind="stable")
     parts = []
     for k in own_devices(mesh):
         own = order[slice(*np.searchsorted(owner, [k, k + 1], sorter=order))]
         local = row[own] - k * rows.share, col[own], value[own]
+        weights = None if weight is None else weight[own]
         with jax.default_device(mesh.devices[k]):
-            parts.append(blocks(*local, rows.share, num_cols, rank, space=space))
+            shape = rows.share, num_cols, rank
+            parts.append(blocks(*local, *shape, rows_by_width=most_rows, weight=weights))
     sharding = NamedSharding(mesh, PartitionSpec(AXIS))
 
     def join(*arrays: jax.Array) -> jax.Array:
@@ -186,11 +202,11 @@ def _sharded(mesh: Mesh, row, col, value, rows: Deal, cols: Deal, rank: int) -> 
     return Sharded(jax.tree.map(join, *parts), mesh)
 
 
-def _common_space(rows: Deal, num_devices: int) -> dict[int, int]:
-    """Room for the rows of any one device: of each width, the most that one has."""
+def _common_capacity(rows: RowAssignment, num_devices: int) -> dict[int, int]:
+    """For each width, the most rows that any one device has of it."""
     degree = np.zeros(num_devices * rows.share, np.int64)
     degree[rows.place] = rows.count
-    ladder = list(room(degree, int(degree.sum())))
+    ladder = list(capacity(degree, int(degree.sum())))
     level = np.searchsorted(ladder, degree).reshape(num_devices, rows.share)
     most = np.max([np.bincount(own, minlength=len(ladder)) for own in level], axis=0)
     return dict(zip(ladder, most.tolist(), strict=True))

@@ -5,7 +5,7 @@
     scanned, part = read_part("ratings/")  # a folder of Parquet files that every process sees
     users, items = len(scanned.users), len(scanned.items)
     placement, data = rows_from_parts(part, users, items, rank, mesh)
-    algorithm = on_mesh(build, data, cut_of(build, placement))
+    algorithm = on_mesh(build, data, shard_spec(build, placement))
 
 `part` is any part of the ratings: together the processes hold each rating once. Every process runs
 the same program with the same seed; NumPy results are the same in all of them.
@@ -19,8 +19,9 @@ from jax.experimental.multihost_utils import process_allgather
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from pmf.data.readers.parquet_stream import Scan, encoded_blocks, scan
+from pmf.inference.layout import Data
 from pmf.parallel.placement import Placement, flat_on_mesh, own_devices, place, rows_on_mesh
-from pmf.types import Data, Ratings
+from pmf.types import Ratings
 
 PROCESS = "process"
 
@@ -57,22 +58,24 @@ def read_part(path: str | Path, scale: tuple[float, float] | None = None) -> tup
 
 
 def rows_from_parts(
-    part: Ratings, users: int, items: int, rank: int, mesh: Mesh
+    part: Ratings, num_users: int, num_items: int, rank: int, mesh: Mesh
 ) -> tuple[Placement, Data]:
     """Ratings by rows, for ALS and Gibbs, from each process's part.
 
     Every process ends with the ratings of the users that its devices own, and with those of the
     items. Raises `InputError` where a (user, item) pair repeats.
     """
-    placement, process = _place_parts(part, users, items, mesh), _processes(mesh)
+    placement, process = _place_parts(part, num_users, num_items, mesh), _processes(mesh)
     by_user = exchange(part, process[placement.user.owner(part.user)])
     by_item = exchange(part, process[placement.item.owner(part.item)])
     return placement, rows_on_mesh(placement, by_user, by_item, rank)
 
 
-def flat_from_parts(part: Ratings, users: int, items: int, mesh: Mesh) -> tuple[Placement, Data]:
+def flat_from_parts(
+    part: Ratings, num_users: int, num_items: int, mesh: Mesh
+) -> tuple[Placement, Data]:
     """The one flat list of gradient methods: the parts in the order of the processes."""
-    placement = _place_parts(part, users, items, mesh)
+    placement = _place_parts(part, num_users, num_items, mesh)
     sizes = process_allgather(np.array(len(part.value))).reshape(-1)
     share = -(-int(sizes.sum()) // mesh.size)
     number = sizes[: jax.process_index()].sum() + np.arange(len(part.value))
@@ -80,10 +83,10 @@ def flat_from_parts(part: Ratings, users: int, items: int, mesh: Mesh) -> tuple[
     return placement, flat_on_mesh(placement, own, own_devices(mesh)[0] * share)
 
 
-def _place_parts(part: Ratings, users: int, items: int, mesh: Mesh) -> Placement:
+def _place_parts(part: Ratings, num_users: int, num_items: int, mesh: Mesh) -> Placement:
     """The placement by the numbers of ratings summed over all processes."""
-    user_count = _summed(np.bincount(part.user, minlength=users))
-    item_count = _summed(np.bincount(part.item, minlength=items))
+    user_count = _summed(np.bincount(part.user, minlength=num_users))
+    item_count = _summed(np.bincount(part.item, minlength=num_items))
     return place(user_count, item_count, mesh)
 
 
@@ -116,7 +119,7 @@ def exchange(ratings: Ratings, destination: np.ndarray) -> Ratings:
 
 
 def _turned(buckets: np.ndarray) -> np.ndarray:
-    """(1, processes, room) by receiver to (processes, room) by sender: an all-to-all."""
+    """(1, processes, capacity) by receiver to (processes, capacity) by sender: an all-to-all."""
     mesh = _process_mesh()
     by_sender = NamedSharding(mesh, PartitionSpec(PROCESS))
     by_receiver = NamedSharding(mesh, PartitionSpec(None, PROCESS))

@@ -2,7 +2,7 @@
 
 The mathematics sees exactly the real rows: padding rows, which make the devices' parts equal, are
 cut off at the beginning of a step and added at its end, which moves no data. Means, Gram matrices
-and sums over sharded rows become all-reduces by themselves; `pmf.inference.row_update` gathers the
+and sums over sharded rows become all-reduces by themselves; `pmf.parallel.sharded_rows` gathers the
 other side's rows for a half-sweep.
 """
 
@@ -17,44 +17,42 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.tree_util import Partial
 
+from pmf.inference.base import Algorithm, HostForm, RowAxis, row_axes
+from pmf.inference.layout import NO_ROWS, Data
 from pmf.parallel.placement import AXIS, Placement, fetched
-from pmf.types import Algorithm, Data, Form
 
 Build = Callable[[Data], Algorithm]  # a prior may depend on each row's number of ratings
-# A state's shape for these many rows shows which axis of an array counts users or items.
-MANY_USERS, MANY_ITEMS = 1_000_003, 1_000_033
 
 
 @jax.tree_util.register_static
 @dataclass(frozen=True)
-class Cut:
-    """How the arrays of an algorithm's data and state are cut over a mesh. Static.
+class ShardSpec:
+    """How the arrays of an algorithm's data and state are sharded over a mesh. Static.
 
-    For each array of a state, in order: the side ("user", "item") whose rows it has and along which
-    axis, counted from the last so that stacked chains change nothing; or None.
+    `axes` are those that the state declares, see `pmf.inference.base.row_axes`.
     """
 
     mesh: Mesh
-    users: int
-    items: int
-    ratings: int
-    axes: tuple[tuple[str, int] | None, ...]
+    num_users: int
+    num_items: int
+    num_ratings: int
+    axes: tuple[RowAxis | None, ...]
 
     def rows(self, side: str) -> int:
-        return self.users if side == "user" else self.items
+        return self.num_users if side == "user" else self.num_items
 
-    def sharding(self, ndim: int, where: tuple[str, int] | None) -> NamedSharding:
+    def sharding(self, ndim: int, where: RowAxis | None) -> NamedSharding:
         """Where an array of a state lives: cut along its rows, or whole on every device."""
         names: list[str | None] = [None] * ndim
         if where is not None:
-            names[where[1]] = AXIS
+            names[where.axis] = AXIS
         return NamedSharding(self.mesh, PartitionSpec(*names))
 
-    def map(self, change: Callable[[Any, tuple[str, int] | None], Any], state: Any) -> Any:
+    def map(self, change: Callable[[Any, RowAxis | None], Any], state: Any) -> Any:
         """`change(array, where)` of every array of a state."""
-        arrays, form = jax.tree.flatten(state)
+        arrays, structure = jax.tree.flatten(state)
         changed = [change(x, where) for x, where in zip(arrays, self.axes, strict=True)]
-        return jax.tree.unflatten(form, changed)
+        return jax.tree.unflatten(structure, changed)
 
     def real(self, state: Any) -> Any:
         """A state without its padding rows."""
@@ -62,7 +60,7 @@ class Cut:
         def cut(x, where):
             if where is None:
                 return x
-            return jax.lax.slice_in_dim(x, 0, self.rows(where[0]), axis=where[1] % x.ndim)
+            return jax.lax.slice_in_dim(x, 0, self.rows(where.side), axis=where.axis % x.ndim)
 
         return self.map(cut, state)
 
@@ -73,11 +71,11 @@ class Cut:
             return jax.tree.map(lambda array: array[:n], x)
 
         return data._replace(
-            ratings=first(self.ratings, data.ratings),
-            user_count=first(self.users, data.user_count),
-            item_count=first(self.items, data.item_count),
-            user_row=first(self.users, data.user_row),
-            item_row=first(self.items, data.item_row),
+            ratings=first(self.num_ratings, data.ratings),
+            user_count=first(self.num_users, data.user_count),
+            item_count=first(self.num_items, data.item_count),
+            user_row=first(self.num_users, data.user_row),
+            item_row=first(self.num_items, data.item_row),
         )
 
     def filled(self, state: Any) -> Any:
@@ -86,78 +84,72 @@ class Cut:
         def fill(x, where):
             if where is not None:
                 width = [(0, 0)] * x.ndim
-                width[where[1]] = (0, -x.shape[where[1]] % self.mesh.size)
+                width[where.axis] = (0, -x.shape[where.axis] % self.mesh.size)
                 x = jnp.pad(x, width)
             return jax.lax.with_sharding_constraint(x, self.sharding(x.ndim, where))
 
         return self.map(fill, state)
 
 
-def cut_of(build: Build, placement: Placement) -> Cut:
-    """How the state of the algorithm that `build(data)` gives is cut."""
-    users, items = len(placement.user.count), len(placement.item.count)
-    ratings = int(placement.user.count.sum())
-    shapes = [jax.ShapeDtypeStruct((n,), np.int32) for n in (MANY_USERS, MANY_ITEMS)] * 2
+def shard_spec(build: Build, placement: Placement) -> ShardSpec:
+    """How the state of the algorithm that `build(data)` gives is sharded."""
+    num_rows = {side: len(getattr(placement, side).count) for side in ("user", "item")}
+    counts = [jax.ShapeDtypeStruct((n,), np.int32) for n in num_rows.values()]
     state = jax.eval_shape(
         lambda key, data: build(data).init(key, data),
         jax.random.key(0),
-        Data(None, (), (), *shapes),
+        Data(None, NO_ROWS, NO_ROWS, *counts, *counts),
     )
-
-    def where(shape: tuple[int, ...]) -> tuple[str, int] | None:
-        for side, number in (("user", MANY_USERS), ("item", MANY_ITEMS)):
-            if number in shape:
-                return side, shape.index(number) - len(shape)
-        return None
-
-    axes = tuple(where(x.shape) for x in jax.tree.leaves(state))
-    return Cut(placement.mesh, users, items, ratings, axes)
+    ratings = int(placement.user.count.sum())
+    axes = tuple(row_axes(state, num_rows))
+    return ShardSpec(placement.mesh, num_rows["user"], num_rows["item"], ratings, axes)
 
 
-def on_mesh(build: Build, data: Data, cut: Cut) -> Algorithm:
+def on_mesh(build: Build, data: Data, spec: ShardSpec) -> Algorithm:
     """The algorithm that `build(data)` gives, on sharded data: the same steps to rounding."""
 
     def init(key, data: Data):
-        data = cut.real_data(data)
-        return cut.filled(build(data).init(key, data))
+        data = spec.real_data(data)
+        return spec.filled(build(data).init(key, data))
 
-    return Algorithm(jax.jit(init), Partial(_step_on_mesh, cut, build(data).step))
-
-
-def _step_on_mesh(cut: Cut, step: Partial, key, state, data: Data):
-    state, info = step(key, cut.real(state), cut.real_data(data))
-    return cut.filled(state), info
+    built = build(data)
+    return Algorithm(jax.jit(init), Partial(_step_on_mesh, spec, built.step), built.likelihood)
 
 
-def form_of(cut: Cut, placement: Placement) -> Form:
+def _step_on_mesh(spec: ShardSpec, step: Partial, key, state, data: Data):
+    state, info = step(key, spec.real(state), spec.real_data(data))
+    return spec.filled(state), info
+
+
+def host_form(spec: ShardSpec, placement: Placement) -> HostForm:
     """`to_host` and `from_host` for `pmf.fitting.driver`."""
-    here = partial(to_host, cut=cut, placement=placement)
-    return Form(here, partial(from_host, cut=cut, placement=placement))
+    here = partial(to_host, spec=spec, placement=placement)
+    return HostForm(here, partial(from_host, spec=spec, placement=placement))
 
 
-def to_host(state: Any, cut: Cut, placement: Placement) -> Any:
+def to_host(state: Any, spec: ShardSpec, placement: Placement) -> Any:
     """A state as NumPy arrays in the rows' original order, without padding rows.
 
     The same on every process and for any number of devices: what a checkpoint should hold.
     """
 
     def one(x, where):
-        return x if where is None else np.take(x, getattr(placement, where[0]).place, where[1])
+        return x if where is None else np.take(x, getattr(placement, where.side).place, where.axis)
 
-    return cut.map(one, fetched(state))
+    return spec.map(one, fetched(state))
 
 
-def from_host(state: Any, cut: Cut, placement: Placement) -> Any:
+def from_host(state: Any, spec: ShardSpec, placement: Placement) -> Any:
     """The inverse of `to_host`, on another mesh perhaps."""
 
     def one(x, where):
         x = np.asarray(x)
         if where is not None:
-            x = np.take(x, getattr(placement, where[0]).row, where[1])
+            x = np.take(x, getattr(placement, where.side).row, where.axis)
             width = [(0, 0)] * x.ndim
-            width[where[1]] = (0, -x.shape[where[1]] % cut.mesh.size)
+            width[where.axis] = (0, -x.shape[where.axis] % spec.mesh.size)
             x = np.pad(x, width)
-        sharding = cut.sharding(x.ndim, where)
+        sharding = spec.sharding(x.ndim, where)
         return jax.make_array_from_callback(x.shape, sharding, lambda index: x[index])
 
-    return cut.map(one, state)
+    return spec.map(one, state)

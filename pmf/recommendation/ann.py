@@ -102,7 +102,7 @@ def index_items(model: Model, effort: int = 128) -> ItemIndex:
     if effort < 1:
         raise InputError(f"effort={effort}: at least 1")
     fitted = model.require_fitted()
-    columns = item_table(stored(fitted).draws.item, np.arange(len(fitted.items)))
+    columns = item_table(stored(fitted).run.draws.item, np.arange(len(fitted.items)))
     table = np.ascontiguousarray(columns.T)
     graph = faiss.IndexHNSWFlat(table.shape[1], LINKS, faiss.METRIC_INNER_PRODUCT)
     graph.hnsw.efConstruction = BUILD_EFFORT

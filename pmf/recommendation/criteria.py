@@ -14,7 +14,7 @@ from pmf.errors import InputError
 from pmf.estimators.base import Model, stored
 from pmf.estimators.new_users import Folded
 from pmf.fitting.fit import Fitted
-from pmf.model.density import parted
+from pmf.model.density import split_row
 from pmf.process.programs import program, rung
 from pmf.recommendation.scores import Score, item_table, products, scorer, user_table
 from pmf.types import Params
@@ -42,17 +42,17 @@ def expected_users(fitted: Fitted, rows: np.ndarray) -> np.ndarray:
     A sampler's own draws of that row average to the same, but for noise that would reorder the list
     of somebody of whom nothing is known.
     """
-    draws, prior = stored(fitted).draws, fitted.fit.prior.user
+    draws, prior = stored(fitted).run.draws, fitted.fit.run.prior.user
     table = user_table(draws.user, rows)
     strangers = rows == len(fitted.users)
     if strangers.any():
-        mean = parted(np.asarray(prior.mean)[:, None], draws.user.factor.shape[-1])
+        mean = split_row(np.asarray(prior.mean)[:, None], draws.user.factor.shape[-1])
         table[strangers] = user_table(mean, np.zeros(1, int))
     return table
 
 
 def _mean_scorer(fitted: Fitted, items: np.ndarray) -> Score:
-    table = jnp.asarray(item_table(stored(fitted).draws.item, items))
+    table = jnp.asarray(item_table(stored(fitted).run.draws.item, items))
     return lambda rows: products(expected_users(fitted, rows), table)
 
 
@@ -60,7 +60,7 @@ def posterior_draws(model: Model, rule: str, seed: int) -> Params:
     """Draws of the users' and items' rows."""
     if isinstance(model, Folded):
         return model.sampled(seed)
-    draws = stored(model.require_fitted()).draws
+    draws = stored(model.require_fitted()).run.draws
     if len(draws.mu) < 2:
         raise InputError(
             f"{rule}: a point estimate has no posterior; fit with method='gibbs', or fold users in"

@@ -75,7 +75,7 @@ def recommend(
         asked = np.arange(len(rows))
         lists, scores = _best(lambda j: score(rows[j], j), asked, len(items), seen, wanted)
     if diversity:
-        lists, scores = _diverse(stored(fitted).draws, items, lists, scores, n, diversity)
+        lists, scores = _diverse(stored(fitted).run.draws, items, lists, scores, n, diversity)
     table = _frame(model, names, rows, items, lists, scores)
     if p_top_n:
         table["p_top_n"] = _p_top_n(model, rows, items, seen, lists, seed)[lists >= 0]
@@ -92,7 +92,7 @@ def similar_items(model: Model, item_id: Any, n: int = 10) -> pd.DataFrame:
     row = fitted.items.row(item_id, "item_id")
     if row == len(fitted.items):
         raise InputError(f"item {item_id!r}: the model knows nothing of it")
-    factor = stored(fitted).draws.item.factor
+    factor = stored(fitted).run.draws.item.factor
     if not factor.shape[-1]:
         raise InputError("a model without factors (rank 0) has no similar items")
     everyone = np.arange(len(fitted.items))
@@ -114,7 +114,7 @@ def _check(n: int, rule: str, diversity: float) -> None:
 def _check_index(index: ItemIndex, fitted: Fitted, rule: str, candidates: Any) -> None:
     if rule != "mean" or candidates is not None:
         raise InputError("an index finds lists by rule='mean' among all items; leave it out here")
-    if not index.is_of(stored(fitted).draws.item):
+    if not index.is_of(stored(fitted).run.draws.item):
         raise InputError("the index is another model's; make one by index_items(model)")
 
 
@@ -252,7 +252,7 @@ def _frame(model: Model, names: np.ndarray, rows, items, lists, scores) -> pd.Da
     fitted = model.require_fitted()
     place, rank = np.nonzero(lists >= 0)
     user, item = rows[place], items[lists[place, rank]]
-    score = scores[place, rank] + np.mean(stored(fitted).draws.mu, dtype=np.float64)
+    score = scores[place, rank] + np.mean(stored(fitted).run.draws.mu, dtype=np.float64)
     return pd.DataFrame(
         {
             "user_id": names[place],

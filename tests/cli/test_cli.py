@@ -72,7 +72,7 @@ def test_fit_evaluate_predict(folder, method, pmf):
 
 @pytest.mark.slow
 def test_fit_takes_a_folder_of_parquet_files(folder):
-    from pmf.estimators.pmf import load
+    from pmf.estimators.load import load
 
     frame = pd.read_csv(folder / "train.csv")
     (folder / "parts").mkdir()
@@ -87,12 +87,13 @@ def test_fit_takes_a_folder_of_parquet_files(folder):
     pd.testing.assert_frame_equal(*(model.predict(frame) for model in models))
     done = pmf("fit", folder / "parts", "--method", "map", "--on-disk", "--rank", 2, "--steps", 2,
                "--out", folder / "disk.pmf")  # fmt: skip
-    assert done.returncode == 0 and load(folder / "disk.pmf").settings.on_disk, done.stderr
+    assert done.returncode == 0, done.stderr
+    assert load(folder / "disk.pmf").settings.inference.on_disk
 
 
 @pytest.mark.slow
 def test_ablation_flags_reach_the_model(folder):
-    from pmf.estimators.pmf import load
+    from pmf.estimators.load import load
 
     done = pmf("fit", folder / "train.csv", "--rank", 0, "--no-user-bias", "--steps", 2,
                "--out", folder / "ablated.pmf")  # fmt: skip
@@ -206,7 +207,7 @@ def test_lists_for_everyone_go_to_a_file(model):
 
 def test_evaluate_says_what_was_fitted_and_how_sure_it_is(model):
     """On its own training ratings: told so in one line, with intervals, and JSON that is JSON."""
-    from pmf.estimators.pmf import load
+    from pmf.estimators.load import load
 
     rated = load(model).fitted.rated
     users = pd.Series(range(30)).repeat(rated.pairs.start[1:31] - rated.pairs.start[:30])

@@ -8,12 +8,13 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+import pmf
 from pmf.cli import main, reading, settings
 from pmf.data.readers.reading import Reading
 from pmf.errors import InputError
 from pmf.estimators.base import OverlapWarning
-from pmf.estimators.pmf import load
-from pmf.fitting.settings import Settings
+from pmf.estimators.load import load
+from pmf.fitting.settings import make_settings, shorthand
 
 READERS = {
     ("fit",),
@@ -65,13 +66,13 @@ def test_every_command_that_reads_ratings_says_how():
 def test_own_files_from_fit_to_fold_in(file):
     model, out = file.parent / "m.pmf", file.parent / "p.csv"
     said = [*AS_IT_IS, "--rank", 0, "--prior", PRIOR, "--scale", 1, 5, "--clip",
-            "--set", "num_chains=3", "--steps", 3]  # fmt: skip
+            "--set", "patience=3", "--steps", 3]  # fmt: skip
     run("fit", file, "--out", model, *said)
     fitted = load(model)
     assert fitted.require_fitted().items.values.tolist()[:2] == ["00", "01"]
     assert fitted.settings.scale == (1, 5) and fitted.settings.clip
-    assert fitted.settings.num_chains == 3
-    assert vars(fitted.settings.prior) == {
+    assert fitted.settings.inference.patience == 3
+    assert vars(fitted.settings.inference.prior) == {
         "tau": 1, "user_factor": 1, "item_factor": 2, "user_bias": 3, "item_bias": 4,
         "user_exponent": 0, "item_exponent": 0,
     }  # fmt: skip
@@ -114,8 +115,9 @@ def test_columns_that_are_no_pairs(text):
         (["--columns", "whom=2"], "'whom' is none of user, item, rating, timestamp"),
         (["--encoding", "klingon"], "no encoding of that name"),
         (["--separator", "x"], "separator='x'"),
-        (["--tau", "1"], "--tau is of gibbs; of als it is a part of --prior"),
-        (["--method", "gibbs", "--prior", PRIOR], "gibbs learns its prior"),
+        (["--tau", "1"], "tau: a setting of Gibbs, not of ALS"),
+        (["--method", "gibbs", "--prior", PRIOR], "prior: a setting of ALS and MAP, not of Gibbs"),
+        (["--on-disk"], "on_disk: a setting of MAP, not of ALS"),
         (["--prior", "tau=1"], "all of tau, user_factor, item_factor, user_bias, item_bias are"),
         (["--prior", PRIOR + ",x=1"], "all of tau, "),
         (["--prior", "tau"], "--prior tau: say NAME=NUMBER"),
@@ -129,7 +131,7 @@ def test_columns_that_are_no_pairs(text):
         (["--set", "rank=2"], "--set rank=2: say --rank"),
         (["--set", "num_steps=2"], "say --steps"),
         (["--set", "thin=2", "--set", "thin=3"], "thin is set twice"),
-        (["--set", "thin=few"], "thin: Input should be a valid integer"),
+        (["--method", "gibbs", "--set", "thin=few"], "thin: Input should be a valid integer"),
     ],
 )
 def test_what_cannot_be_is_refused_before_the_work(words, message, tmp_path):
@@ -140,7 +142,7 @@ def test_what_cannot_be_is_refused_before_the_work(words, message, tmp_path):
 
 @pytest.mark.parametrize("tau", ["auto", "learn", "1.5"])
 def test_every_word_for_tau(tau):
-    assert Settings(method="gibbs", tau=settings.tau_of(tau)).tau in ("auto", "learn", 1.5)
+    assert pmf.Gibbs(tau=settings.tau_of(tau)).tau in ("auto", "learn", 1.5)
 
 
 @pytest.mark.parametrize(
@@ -149,19 +151,18 @@ def test_every_word_for_tau(tau):
         ("burn_in=200", 200),
         ("mu = 3.5", 3.5),
         ("fused=false", False),
-        ("optimizer=lbfgs", "lbfgs"),
         ("hyperprior='joint'", "joint"),
     ],
 )
 def test_values_are_tomls_or_bare_words(text, value):
     name = text.partition("=")[0].strip()
     assert settings.further_of([text], {}) == {name: value}
-    assert getattr(Settings(method="gibbs", **{name: value}), name) == value
+    assert make_settings({"method": "gibbs", name: value}).flat()[name] == value
 
 
 def test_every_setting_can_be_said():
     """By an option of its own, or by --set."""
     fit = dict(commands(typer.main.get_command(main.app)))[("fit",)]
     options = {param.name for param in fit.params}
-    names = {settings.OWN_OPTIONS.get(name, name) for name in Settings.model_fields}
+    names = {settings.OWN_OPTIONS.get(name, name) for name in shorthand().model_fields}
     assert {"scale", "clip", "tau", "prior"} <= options & names and "further" in options

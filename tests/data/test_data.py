@@ -15,7 +15,8 @@ from pmf.data.frames import checked, encode, tidy
 from pmf.data.readers import numeric
 from pmf.data.readers.files import read_ratings, write_table
 from pmf.data.sources import movielens
-from pmf.data.sources.base import BUNDLED, load, load_items
+from pmf.data.sources.base import BUNDLED, load_items
+from pmf.data.sources.base import load_data as load
 from pmf.data.synthetic import movielens_shaped
 from pmf.errors import InputError
 

@@ -279,7 +279,7 @@ def test_models_of_other_integers_are_read(reference, tmp_path, monkeypatch):
 def test_ids_survive_files(kind, suffix, reference, tmp_path):
     """What `predict` and `recommend` give is written, read and asked again: the same ids."""
     from pmf.data.readers.files import read_ratings, write_table
-    from pmf.data.sources.base import load
+    from pmf.data.sources.base import load_data as load
 
     frame, path = ratings(kind), tmp_path / f"r{suffix}"
     model = fit(frame)
@@ -297,7 +297,7 @@ def test_ids_survive_files(kind, suffix, reference, tmp_path):
 def test_a_column_that_had_a_gap_is_of_whole_numbers_in_files_too(reference, tmp_path):
     """pandas writes 7.0 for 7 where another row has no number. Once all were unknown."""
     from pmf.data.readers.files import read_ratings
-    from pmf.data.sources.base import load
+    from pmf.data.sources.base import load_data as load
 
     frame = ratings("int8")[110:].assign(rating=3.0)
     with_gap = pd.concat([frame.astype({"user": float}), pd.DataFrame({"user": [np.nan]})])
@@ -326,7 +326,7 @@ def test_a_column_that_had_a_gap_is_of_whole_numbers_in_files_too(reference, tmp
     ],
 )
 def test_ids_of_several_kinds_in_a_file_of_json(written, ids, tmp_path):
-    from pmf.data.sources.base import load
+    from pmf.data.sources.base import load_data as load
 
     lines = [f'{{"user": {one}, "item": {j}, "rating": 3}}' for j, one in enumerate(written)]
     (tmp_path / "r.jsonl").write_text("\n".join(lines))

@@ -8,7 +8,7 @@ import pytest
 
 from pmf.data.features import item_features
 from pmf.data.sources import movielens
-from pmf.data.sources.base import load
+from pmf.data.sources.base import load_data as load
 
 RATINGS = [(7, 301, 5.0, 1_100), (8, 301, 3.0, 1_200), (7, 302, 1.0, 1_300), (9, 303, 4.0, 1_400)]
 TAGS = [(8, 301, "dark", 2_100), (9, 302, "slow burn", 2_200)]

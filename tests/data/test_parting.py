@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from pmf.cli import main, split
 from pmf.data import split_files, splits
 from pmf.data.readers.reading import Reading
-from pmf.data.sources.base import load
+from pmf.data.sources.base import load_data as load
 from pmf.data.split_files import KINDS, part, rule
 from pmf.data.splits import SplitMomentWarning
 from pmf.errors import InputError

@@ -21,7 +21,8 @@ from pmf.data.readers import archives, lines, numeric, text
 from pmf.data.readers.files import read_ratings, read_whole
 from pmf.data.readers.quotes import Watched
 from pmf.data.readers.reading import Reading
-from pmf.data.sources.base import encoded, load
+from pmf.data.sources.base import encoded
+from pmf.data.sources.base import load_data as load
 
 ROWS = [(1, "007", 3.5, 99), (2, "weird al", 4.0, 100), (1, "NA", 0.5, 101)]
 FRAME = pd.DataFrame(ROWS, columns=["user_id", "item_id", "rating", "timestamp"])

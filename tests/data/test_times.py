@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from pmf.data.frames import checked, learnable, tidy
 from pmf.data.readers import parquet_stream
-from pmf.data.sources.base import encoded, load
+from pmf.data.sources.base import encoded
+from pmf.data.sources.base import load_data as load
 from pmf.data.times import moment, to_seconds
 from pmf.errors import InputError
 

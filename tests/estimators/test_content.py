@@ -20,8 +20,8 @@ from pmf.data.features import item_features
 from pmf.data.ids import Ids
 from pmf.errors import InputError
 from pmf.inference.content import State, content, marginal_noise, posterior_variance
-from pmf.inference.layout import by_rows
-from pmf.types import Data, Ratings, Terms
+from pmf.inference.layout import Data, by_rows
+from pmf.types import Ratings, Terms
 from tests.helpers.planted import FEATURES, ITEMS, MOVIES, agreement, planted_frame
 
 TAGS = pd.DataFrame(
@@ -274,7 +274,7 @@ def test_unknown_ids_are_predicted_and_marked(fitted):
     with pytest.warns(pmf.UnknownIdWarning, match="1 of 3 pairs have an unknown user, 1 an"):
         predicted = fitted.predict(asked, interval=0.9)
     assert list(predicted["unknown"]) == ["", "user", "item"]
-    assert predicted["mean"][1] == pytest.approx(fitted.fitted.fit.draws.mu[0])
+    assert predicted["mean"][1] == pytest.approx(fitted.fitted.fit.run.draws.mu[0])
     assert predicted["std"][1] > predicted["std"][0]
 
 
@@ -300,7 +300,7 @@ def test_clipping_and_a_given_prior():
     predicted = given.predict(frames.cold)["mean"]
     assert predicted.between(low, high).all()
     assert given.fitted.fit.noise_variance == pytest.approx(1 / 1.7)
-    assert given.noise == "given"
+    assert given.noise_source == "given"
 
 
 @pytest.mark.parametrize("form", [str, float])

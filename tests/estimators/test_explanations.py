@@ -17,8 +17,10 @@ from pmf.cli.main import app
 from pmf.data.features import item_features
 from pmf.data.ids import Ids
 from pmf.estimators.hybrid import Hybrid
+from pmf.fitting.driver import Run
 from pmf.fitting.fit import Fit, Fitted
 from pmf.fitting.prior_search import Search
+from pmf.model.priors import NoisePrecision
 from pmf.types import Gaussian, Params, Prior, Side
 from tests.helpers.handmade import COUNT, DRAWS, EXPONENT, ITEMS, RANK, USERS, D, made
 
@@ -38,8 +40,8 @@ class Truth:
 
     def __init__(self, model: pmf.PMF, ratings: dict = OWN):
         fit = model.fitted.fit
-        self.V, self.c = fit.draws.item.factor, fit.draws.item.bias[..., 0]
-        self.mu, self.prior, self.tau = fit.draws.mu, fit.prior.user, fit.prior.tau
+        self.V, self.c = fit.run.draws.item.factor, fit.run.draws.item.bias[..., 0]
+        self.mu, self.prior, self.tau = fit.run.draws.mu, fit.run.prior.user, fit.run.prior.tau
         self.rows = [int(name[1:]) for name in ratings]
         self.value = np.array(list(ratings.values()))
         weight = max(len(ratings), 1) ** EXPONENT
@@ -212,22 +214,20 @@ def test_rows_added_to_a_sampler_are_drawn(sampler):
     """Many users of the same ratings: their rows are independent draws of one posterior."""
     own = pd.DataFrame({"item_id": list(OWN), "rating": list(OWN.values())})
     frame = pd.concat([own.assign(user_id=1000 + j) for j in range(MANY)], ignore_index=True)
-    grown = sampler.partial_fit_users(frame, seed=3).fitted.fit.draws.user
+    grown = sampler.partial_fit_users(frame, seed=3).fitted.fit.run.draws.user
     w = np.concatenate(grown, -1)[:, USERS:-1]
     z = standard(w, Truth(sampler))
     assert z.shape == (DRAWS, MANY, D)
     assert_standard_normal(z)
     few = frame[:8]
-    again, other = (
-        sampler.partial_fit_users(few, seed=seed).fitted.fit.draws.user.factor for seed in (3, 4)
-    )
-    same = sampler.partial_fit_users(few, seed=3).fitted.fit.draws.user.factor
+    again, other = (sampler.partial_fit_users(few, seed=seed).draws.user.factor for seed in (3, 4))
+    same = sampler.partial_fit_users(few, seed=3).fitted.fit.run.draws.user.factor
     assert np.array_equal(again, same) and not np.isclose(again, other)[:, USERS:-1].any()
 
 
 def test_rows_added_to_a_point_estimate_are_its_mode(point):
     own = pd.DataFrame({"user_id": 77, "item_id": list(OWN), "rating": list(OWN.values())})
-    grown = point.partial_fit_users(own).fitted.fit.draws.user
+    grown = point.partial_fit_users(own).fitted.fit.run.draws.user
     np.testing.assert_allclose(np.concatenate(grown, -1)[0, USERS], Truth(point).row(0), rtol=1e-6)
 
 
@@ -236,7 +236,7 @@ def test_folded_users_have_draws_of_their_rows(sampler):
     draws = who.sampled(seed=1, least=DRAWS * MANY)
     w = np.concatenate(draws.user, -1)[:, 0].reshape(DRAWS, MANY, D)
     assert_standard_normal(standard(w, Truth(sampler)))
-    np.testing.assert_array_equal(draws.mu, np.repeat(sampler.fitted.fit.draws.mu, MANY))
+    np.testing.assert_array_equal(draws.mu, np.repeat(sampler.fitted.fit.run.draws.mu, MANY))
     assert not np.isclose(who.sampled(2).user.factor, who.sampled(3).user.factor)[:, 0].any()
 
 
@@ -274,7 +274,8 @@ DEVIATION = {"genre: Comedy": -1 / 4, "genre: Drama": HALF - (HALF + 1) / 4,
 def by_content(user: Side, item: Side) -> Fitted:
     draws = Params(user, item, np.array([3.6]))
     prior = Prior(np.array([1.5]), *(Gaussian(*(np.zeros(1),) * 3),) * 2)
-    fit = Fit(draws, prior, np.ones(1), [], None, 0.0, Search({}, []), 0.0, "")
+    run = Run(draws, prior, [], 0.0, None, 0.0, "")
+    fit = Fit(run, NoisePrecision(1.0), np.ones(1), Search({}, []))
     ids = Ids(np.array([1, 2])), Ids(MOVIES["item_id"].to_numpy())
     return Fitted(fit, *ids, np.zeros(3), np.zeros(5))
 

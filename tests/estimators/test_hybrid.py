@@ -176,7 +176,7 @@ def test_same_seed_same_bits():
         pmf.Hybrid(rank=3, seed=seed, num_steps=5, prior=PRIOR, regression=0.5)
         for seed in (0, 0, 1)
     ]
-    factors = [model.fit(frames.warm, FEATURES).fitted.fit.draws.item.factor for model in models]
+    factors = [model.fit(frames.warm, FEATURES).draws.item.factor for model in models]
     one, same, other = factors
     assert np.array_equal(one, same) and not np.array_equal(one, other)
 
@@ -217,7 +217,7 @@ def test_an_item_without_metadata_is_unknown(fitted):
     with pytest.warns(pmf.UnknownIdWarning, match="1 of 2 pairs have an unknown item;"):
         predicted = fitted.predict(asked)
     assert list(predicted["unknown"]) == ["item", ""]
-    draws = fitted.fitted.fit.draws
+    draws = fitted.fitted.fit.run.draws
     user = fitted.fitted.users.codes(pd.Series(["u0"]))[0]
     assert predicted["mean"][0] == pytest.approx(draws.mu[0] + draws.user.bias[0, user, 0])
 

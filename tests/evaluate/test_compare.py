@@ -11,7 +11,8 @@ import scipy.stats
 
 from pmf.errors import InputError
 from pmf.evaluate import compare, resampling
-from pmf.evaluate.compare import METRICS, compare_arms, paired, pooled, verdict
+from pmf.evaluate.compare import compare_arms, paired, pooled, verdict
+from pmf.evaluate.metrics import METRICS
 from pmf.evaluate.resampling import bca_interval, holm, mean_interval, permutation_p, resampled_sums
 
 
@@ -85,8 +86,11 @@ def test_direction(metric, good):
 
 
 def test_every_metric_has_a_direction_that_its_name_suggests():
-    less = {name for name, metric in METRICS.items() if not metric.more_is_better}
-    assert less == {"rmse", "mae", "crps"}
+    less = {name for name, metric in METRICS.items() if metric.best == -np.inf}
+    assert less == {"rmse", "mae", "crps", "user_rmse", "user_mae"}
+    assert {name for name, metric in METRICS.items() if metric.best == np.inf} == {
+        "log_density", "ndcg", "graded_ndcg", "recall", "precision", "hit_rate", "map", "mrr",
+    }  # fmt: skip
 
 
 def test_verdict_wants_both_the_test_and_the_interval():

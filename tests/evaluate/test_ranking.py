@@ -12,6 +12,7 @@ from pmf.data.ids import Ids
 from pmf.data.synthetic import movielens_shaped
 from pmf.errors import InputError
 from pmf.evaluate import ranking
+from pmf.evaluate.metrics import METRICS
 from pmf.evaluate.ranking import ranked_by
 from pmf.recommendation import scores as candidates
 from tests.helpers.trec import RELEVANT, Case, listed, random_case, trec
@@ -213,21 +214,22 @@ def ties_in_favour(patch):
 
 def ideal_not_cut(patch):
     """The ideal list holds all relevant items, however small k."""
-    true = ranking.user_metrics
+    true = METRICS["ndcg"].of_list
 
-    def uncut(user, rank, gain, k):
-        ideal = [np.cumsum(1 / np.log2(2 + np.arange(n))) for n in np.bincount(user)]
-        share = np.array([x[min(k, len(x)) - 1] / x[-1] for x in ideal])
-        found = true(user, rank, gain, k)
-        return found | {f"ndcg@{k}": found[f"ndcg@{k}"] * share}
+    def uncut(at):
+        ideal = [np.cumsum(1 / np.log2(2 + np.arange(n))) for n in np.bincount(at.user)]
+        share = np.array([x[min(at.k, len(x)) - 1] / x[-1] for x in ideal])
+        return true(at) * share
 
-    patch.setattr(ranking, "user_metrics", uncut)
+    patch.setitem(METRICS, "ndcg", METRICS["ndcg"]._replace(of_list=uncut))
 
 
 def gains_not_sorted(patch):
     """The ideal order is that of the ranks."""
-    true = ranking.user_metrics
-    patch.setattr(ranking, "user_metrics", lambda user, rank, gain, k: true(user, rank, -gain, k))
+    true = ranking.in_order
+    patch.setattr(
+        ranking, "in_order", lambda user, rank, gain, *more: true(user, rank, -gain, *more)
+    )
 
 
 def unknown_items_forgotten(patch):

@@ -8,6 +8,7 @@ import scoringrules
 
 from pmf.errors import InputError
 from pmf.evaluate import scores as s
+from pmf.evaluate.metrics import all_scores, user_sums
 from pmf.evaluate.report import evaluate
 from pmf.evaluate.strata import labels, stratified
 from pmf.model.predictive import Prediction
@@ -18,12 +19,15 @@ PREDICTION = Prediction(np.array([2.0, 4.5, 1.0, 3.0]), np.array([1.0, 0.25, 4.0
 
 def test_by_hand():
     # errors 1, -0.5, 0, 2
-    assert s.rmse(RATING, PREDICTION.mean) == pytest.approx(np.sqrt(5.25 / 4))
-    assert s.mae(RATING, PREDICTION.mean) == pytest.approx(3.5 / 4)
+    found = all_scores(np.array([7, 7, 7, 9]), RATING, *PREDICTION)
+    assert found["rmse"] == pytest.approx(np.sqrt(5.25 / 4))
+    assert found["mae"] == pytest.approx(3.5 / 4)
     # standardised errors 1, -1, 0, 2; the central 68.27 % holds those within one deviation
-    assert s.coverage(RATING, PREDICTION, 0.69) == 0.75
-    assert s.coverage(RATING, PREDICTION, 0.5) == 0.25
-    assert s.sharpness(PREDICTION, 0.9) == pytest.approx(2 * 1.6448536 * (1 + 0.5 + 2 + 1) / 4)
+    assert s.inside(0.69, RATING, PREDICTION).tolist() == [True, True, True, False]
+    assert found["coverage_50"] == 0.25
+    widths = 2 * 1.6448536 * np.array([1, 0.5, 2, 1])
+    np.testing.assert_allclose(s.width(0.9, RATING, PREDICTION), widths)
+    assert found["sharpness_90"] == pytest.approx(widths.mean())
     np.testing.assert_allclose(
         s.pit(RATING, PREDICTION), [0.8413447, 0.1586553, 0.5, 0.9772499], 1e-6
     )
@@ -33,7 +37,7 @@ def test_by_hand():
 
 def test_users_count_once():
     user = np.array([7, 7, 7, 9])
-    means = s.user_scores(user, RATING, PREDICTION.mean)
+    means = all_scores(user, RATING, PREDICTION.mean, None)
     assert means["user_rmse"] == pytest.approx((np.sqrt(1.25 / 3) + 2) / 2)
     assert means["user_mae"] == pytest.approx((0.5 + 2) / 2)
 
@@ -46,9 +50,9 @@ def test_against_scoringrules():
     np.testing.assert_allclose(s.crps(rating, prediction), truth, rtol=1e-9, atol=1e-12)
     truth = -scoringrules.logs_normal(rating, mean, np.sqrt(variance))
     np.testing.assert_allclose(s.log_density(rating, prediction), truth, rtol=1e-9)
-    all_scores = s.scores(rating, prediction)
-    assert all_scores["crps"] == pytest.approx(s.crps(rating, prediction).mean())
-    assert all_scores["n"] == 500
+    found = all_scores(np.zeros(500, int), rating, *prediction)
+    assert found["crps"] == pytest.approx(s.crps(rating, prediction).mean())
+    assert found["n"] == 500
 
 
 def test_the_truth_is_calibrated_and_scores_best():
@@ -61,7 +65,7 @@ def test_the_truth_is_calibrated_and_scores_best():
     assert np.all(np.abs(table["actual"] - table["nominal"]) < 5 * error)
     assert scipy.stats.kstest(s.pit(rating, at[deviation]), "uniform").pvalue > 1e-4
     for score, sign in (("log_density", -1), ("crps", 1)):
-        values = {v: sign * s.scores(rating, p)[score] for v, p in at.items()}
+        values = {v: sign * all_scores(np.zeros(n, int), rating, *p)[score] for v, p in at.items()}
         assert min(values, key=values.__getitem__) == deviation
 
 
@@ -94,7 +98,7 @@ def test_strata_of_users_and_of_items_are_told_apart():
 
 def test_user_sums_by_hand():
     user = np.array([9, 7, 7, 9])
-    table = s.user_sums(user, RATING, *PREDICTION).set_index("user_id")
+    table = user_sums(user, RATING, *PREDICTION).set_index("user_id")
     assert table["n"].to_dict() == {7: 2, 9: 2}
     assert table["squared_error"].to_dict() == {7: 0.25, 9: 5.0}
     assert table["absolute_error"].to_dict() == {7: 0.5, 9: 3.0}
@@ -102,7 +106,7 @@ def test_user_sums_by_hand():
     np.testing.assert_allclose(table["log_density"], [density[1:3].sum(), density[[0, 3]].sum()])
     score = s.crps(RATING, PREDICTION)
     np.testing.assert_allclose(table["crps"], [score[1:3].sum(), score[[0, 3]].sum()])
-    points = s.user_sums(user, RATING, PREDICTION.mean, None)
+    points = user_sums(user, RATING, PREDICTION.mean, None)
     assert "log_density" not in points and "crps" not in points
 
 

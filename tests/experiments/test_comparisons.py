@@ -5,7 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.config.schema import ComparisonConfig, load
+from experiments.config.comparison import ComparisonConfig
+from experiments.config.schema import load
 from experiments.tables.comparisons import comparisons
 from pmf.errors import InputError
 from pmf.evaluate.compare import compare_arms, pooled
@@ -59,7 +60,33 @@ def test_splits_of_several_seeds_are_several_splits():
 def test_an_arm_with_a_missing_run_is_left_out():
     table = users(ranks=(2,))
     broken = (table["arm"] == "b") & (table["split.fold"] == 2)
-    assert set(comparisons(table[~broken], RMSE)["arm"]) == {"c"}
+    found = comparisons(table[~broken], RMSE).set_index("arm")
+    assert found["verdict"].to_dict() == {
+        "b": "left out: lacks 2 of 4 runs",
+        "c": "no difference shown",
+    }
+    assert found["n"].isna().to_dict() == found["p"].isna().to_dict() == {"b": True, "c": False}
+
+
+def test_where_the_reference_is_missing_nobody_is_left_out_in_silence():
+    table = users()
+    no_fold = (table["arm"] == "a") & (table["split.fold"] == 2) & (table["model.rank"] == 2)
+    found = comparisons(table[~no_fold], RMSE).set_index(["model.rank", "arm"])["verdict"]
+    assert found[2, "b"] == found[2, "c"] == "left out: a lacks 2 of 4 runs"
+    assert found[4, "b"] == "better"
+    no_rank = (table["arm"] == "a") & (table["model.rank"] == 2)
+    found = comparisons(table[~no_rank], RMSE).set_index(["model.rank", "arm"])["verdict"]
+    assert found[2, "b"] == "left out: a has none here" and found[4, "b"] == "better"
+
+
+def test_an_arm_without_the_metric_is_said_to_have_none():
+    table = users(ranks=(2,)).assign(log_density=-1.0)
+    table.loc[table["arm"] == "b", "log_density"] = np.nan
+    config = ComparisonConfig(references=("a",), metrics=("log_density",))
+    found = comparisons(table, config).set_index("arm")["verdict"]
+    assert found.to_dict() == {"b": "left out: has no log_density", "c": "no difference shown"}
+    config = ComparisonConfig(references=("b",), metrics=("log_density",))
+    assert set(comparisons(table, config)["verdict"]) == {"left out: b has no log_density"}
 
 
 def test_every_reference_has_its_lines():
@@ -76,6 +103,9 @@ def test_every_reference_has_its_lines():
         ('references = ["ASL"]', "comparison.references: 'ASL': did you mean ALS"),
         ("references = []", "comparison.references"),
         ('references = ["ALS"]\nmetrics = ["rsme"]', "metric 'rsme': not one of"),
+        ('references = ["ALS"]\nmetrics = ["coverage_90"]', "neither better nor worse"),
+        ('references = ["ALS"]\nmetrics = ["mae", "rmse", "mae"]', "mae is there twice"),
+        ('references = ["ALS"]', "there is no arm but ALS"),
         ('reference = "ALS"', "did you mean references"),
     ],
 )
@@ -86,3 +116,47 @@ def test_a_wrong_comparison_names_the_file_and_the_key(tmp_path, section, messag
     with pytest.raises(InputError, match=message) as error:
         load(path, [])
     assert str(path) in str(error.value)
+
+
+HELD = """
+data = "ml-small-2016"
+split = {kind = "last_n"}
+[ranking]
+[arm.ours]
+method = "als"
+[arm.theirs]
+system = "peer"
+rival = "cmfrec"
+[comparison]
+"""
+
+
+@pytest.mark.parametrize(
+    ("references", "metrics", "message"),
+    [
+        (["theirs"], ["rmse", "crps"], "crps: the reference theirs predicts without a variance"),
+        (["ours", "theirs"], ["ndcg@10"], "ndcg@10: the reference theirs does not rank items"),
+        (["ours"], ["ndcg@10", "crps"], None),
+        (["theirs"], ["user_rmse", "mae"], None),
+    ],
+)
+def test_a_reference_that_would_lack_the_metric_is_refused_before_the_runs(
+    tmp_path, references, metrics, message
+):
+    path = tmp_path / "arms.toml"
+    path.write_text(f"{HELD}references = {references}\nmetrics = {metrics}\n")
+    if message is None:
+        assert len(load(path, []).runs) == 2
+        return
+    with pytest.raises(InputError, match=message):
+        load(path, [])
+
+
+def test_a_ranking_that_no_system_makes_is_refused(tmp_path):
+    path = tmp_path / "arms.toml"
+    head = HELD.split("[arm.ours]")[0] + '[model]\nmethod = "gibbs"\nstore_draws = '
+    path.write_text(f"{head}false\n")
+    with pytest.raises(InputError, match="ranking: none of the systems ranks items"):
+        load(path, [])
+    path.write_text(f"{head}[true, false]\n")
+    assert len(load(path, []).runs) == 2

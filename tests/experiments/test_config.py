@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import pmf
 from experiments.config import inputs
 from experiments.config.grid import axes_of, flattened, points_of
 from experiments.config.identity import fields_of, identify
 from experiments.config.schema import CONFIGS, SplitConfig, expand, find, load, read, resolve
+from experiments.systems.factorization import model_settings
 from pmf.data import splits
 from pmf.data.splits import crossfold_records, keep_share
 from pmf.errors import InputError
@@ -121,6 +123,36 @@ def test_mistakes_name_the_file_and_the_key(arms, override, message):
 
 
 HEAD = 'data = "x.csv"\n'
+GRID = "[model]\nmethod = ['als', 'gibbs']\ntau = 'learn'\n"
+ONLY_ALS = "[arm.one]\nmethod = 'als'\n[arm.two]\nmethod = 'map'\n"
+
+
+def test_in_a_grid_over_methods_those_that_have_a_setting_take_it(tmp_path):
+    path = tmp_path / "grid.toml"
+    path.write_text(f"{HEAD}[split]\nkind = 'last_n'\n{GRID}")
+    als, gibbs = (model_settings(run.model).inference for run in load(path, []).runs)
+    assert (als, gibbs) == (pmf.ALS(), pmf.Gibbs(tau="learn"))
+    assert [run.model.tau for run in load(path, []).runs] == ["learn", "learn"]  # as was said
+    alone = load(path, ["model.method=als"]).runs  # what the file says beyond that is no mistake
+    assert [model_settings(run.model).inference for run in alone] == [pmf.ALS()]
+
+
+@pytest.mark.parametrize(
+    ("toml", "overrides", "message"),
+    [
+        (GRID + "patience = 3\nlearning_rate = 1.0", [], "model.learning_rate: a setting of MAP"),
+        ("[model]\nburn_in = 7", [], "grid.toml: model.burn_in: a setting of Gibbs, not of ALS"),
+        (ONLY_ALS + "tau = 2.0", [], "grid.toml: arm.two.tau: a setting of Gibbs, not of MAP"),
+        ("[model]\ntau = 2.0\n" + ONLY_ALS, [], "model.tau: a setting of Gibbs, not of ALS"),
+        (GRID, ["model.method=als", "model.thin=3"], "model.thin: a setting of Gibbs, not of ALS"),
+    ],
+)
+def test_a_setting_that_no_method_has_is_refused(toml, overrides, message, tmp_path):
+    path = tmp_path / "grid.toml"
+    path.write_text(HEAD + toml)
+    with pytest.raises(InputError) as raised:
+        load(path, overrides)
+    assert message in str(raised.value) and "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -178,8 +210,8 @@ def test_hostile_overrides_are_refused_in_one_line(arms, value):
 def test_a_grid_is_counted_without_being_made(arms):
     """10^12 points: making them would never end."""
     thousand = f"[{', '.join(map(str, range(1000)))}]"
-    many = [f"model.{name}={thousand}" for name in ("rank", "seed", "burn_in", "patience")]
-    many[-1] = many[-1].replace("[0, ", "[1000, ")
+    many = [f"model.{name}={thousand}" for name in ("rank", "seed", "num_steps", "patience")]
+    many[2:] = [one.replace("[0, ", "[1000, ") for one in many[2:]]
     grid = read(arms, many)
     assert grid.count == 1000**3 + 1000**3 + 1000**4  # two arms have a rank of their own
     with pytest.raises(InputError, match=r"runs; an experiment has at most 10,000"):
@@ -196,18 +228,22 @@ def test_a_grid_is_counted_without_being_made(arms):
         ("[ranking]", "ndcg", "comparison.metrics: ndcg: [ranking] gives ndcg@10"),
         ("[ranking]", "map@10", "comparison.metrics: map@10: [ranking] gives map"),
         ("[ranking]", "ndcg@ten", "comparison.metrics: ndcg@ten: [ranking] gives ndcg@10"),
-        ("", "crps@10", "comparison.metrics: crps@10: a score of ratings has no @10"),
+        (
+            "",
+            "crps@10",
+            "metric 'crps@10': a score of ratings has no @10",
+        ),
     ],
 )
 def test_a_metric_that_no_run_would_have_is_refused(ranking, metric, message, tmp_path):
     path, about = tmp_path / "arms.toml", '[comparison]\nreferences = ["a"]\nmetrics = '
-    arm, split = '\n[arm.a]\nmethod = "als"\n', 'split = {kind = "last_n"}\n'
+    arm, split = "\n[arm.a]\n[arm.b]\nrank = 3\n", 'split = {kind = "last_n"}\n'
     path.write_text(f'{HEAD}{ranking}\n{about}["{metric}"]{arm}')
     with pytest.raises(InputError) as raised:
         load(path, [])
     assert message in str(raised.value)
     path.write_text(f'{HEAD}{split}[ranking]\nk = [5, 10]\n{about}["ndcg@10", "map", "crps"]{arm}')
-    assert len(load(path, []).runs) == 2
+    assert len(load(path, []).runs) == 4
 
 
 def test_a_configuration_is_found_by_its_name():

@@ -11,9 +11,9 @@ from experiments.config import identity, naming
 from experiments.config.identity import identify
 from experiments.config.naming import named
 from experiments.config.schema import CONFIGS, RunConfig, SplitConfig, load
+from experiments.systems.factorization import FlatSettings
 from experiments.systems.registry import SYSTEMS
 from pmf.errors import InputError
-from pmf.fitting.settings import Settings, make_settings
 from pmf.model.priors import IsotropicPrior
 from tests.helpers.grids import ARMS, write
 
@@ -31,7 +31,7 @@ DIGESTS = {  # of the data that the tracked tables were made of
 }  # fmt: skip
 NEEDED = {
     "PeerSettings": {"rival": "cmfrec"},
-    "RunConfig": {"model": make_settings({})},
+    "RunConfig": {"model": FlatSettings()},
     "SplitConfig": {"kind": "last_n"},
 }
 
@@ -61,30 +61,30 @@ def test_a_new_setting_changes_no_identity_until_it_is_used():
         assert named(newer(**required)) == before != {}
         assert named(newer(**required, invented=7)) == before
         assert named(newer(**required, invented=8)) == before | {"invented": 8}
-    run = RunConfig(data="x", split=SplitConfig(kind="last_n"), model=make_settings({}))
+    run = RunConfig(data="x", split=SplitConfig(kind="last_n"), model=FlatSettings())
     nested = later[RunConfig](
-        data="x", split=later[SplitConfig](kind="last_n"), model=later[Settings]()
+        data="x", split=later[SplitConfig](kind="last_n"), model=later[FlatSettings]()
     )
     assert named(nested) == named(run)
     assert named(run)["model"]["rank"] == 16  # a setting of the first day is always named
 
 
 def test_a_later_default_that_changes_is_told_from_the_one_that_runs_had(monkeypatch):
-    newer = create_model("Settings", __base__=Settings, invented=(int, 9))  # it came with 7
-    monkeypatch.setitem(naming.CAME_WITH, ("Settings", "invented"), 7)
-    assert named(newer(invented=7)) == named(Settings())
+    newer = create_model("FlatSettings", __base__=FlatSettings, invented=(int, 9))  # it came with 7
+    monkeypatch.setitem(naming.CAME_WITH, ("FlatSettings", "invented"), 7)
+    assert named(newer(invented=7)) == named(FlatSettings())
     assert named(newer())["invented"] == 9
 
 
 def test_settings_that_came_later_have_the_defaults_they_came_with():
     """A default that is changed without a word in `CAME_WITH` would give two runs one name."""
-    assert Settings().store_ratings is True
+    assert FlatSettings().store_ratings is True
 
 
 def test_every_value_of_a_prior_is_named():
     prior = IsotropicPrior(1.0, 2.0, 3.0, 4.0, 5.0)
-    found = named(make_settings({"prior": prior}))["prior"]
-    assert found == vars(prior) and named(make_settings({"prior": "auto"}))["prior"] == "auto"
+    found = named(FlatSettings(prior=prior))["prior"]
+    assert found == vars(prior) and named(FlatSettings(prior="auto"))["prior"] == "auto"
 
 
 def test_a_run_is_the_same_after_its_way_to_a_worker(tmp_path):

@@ -1,14 +1,17 @@
 """What a sweep writes, prints and promises. Catches: tables that lose runs, figures of other runs,
 a score that is configured and not shown, an estimate of other runs."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from experiments import __main__ as command
+from experiments.config.comparison import ComparisonConfig
 from experiments.config.identity import fields_of, identify, searches_of
-from experiments.config.schema import CONFIGS, ComparisonConfig, load
+from experiments.config.schema import CONFIGS, load
 from experiments.sweeps.estimate import Costs
 from experiments.sweeps.plan import in_words, listed, planned
 from experiments.sweeps.tasks import tasks_of
@@ -19,7 +22,7 @@ from experiments.tables.outputs import members
 from experiments.tables.summary import summary, verdicts
 from pmf.data.splits import Split
 from pmf.errors import InputError
-from pmf.evaluate.scores import user_sums
+from pmf.evaluate.metrics import METRICS, user_sums
 from tests.helpers.grids import ARMS, finish, write
 
 POINTS = """
@@ -30,6 +33,7 @@ partitions = 3
 fold = [1, 2, 3]
 [model]
 rank = 0
+method = "gibbs"
 [arm.one]
 [arm.two]
 tau = "learn"
@@ -188,14 +192,55 @@ def test_crps_is_compared_as_it_is_averaged():
     assert line["difference"] == pytest.approx(sums[1] - sums[0]) and line["verdict"] == "better"
 
 
-def test_a_comparison_without_a_line_is_named():
-    rows = pd.DataFrame([{"metric": "rmse", "arm": "b", "reference": "a", "difference": 0.1,
-                          "verdict": "worse"}])  # fmt: skip
+def test_an_arm_that_is_not_compared_is_named():
+    rows = pd.DataFrame([
+        {"metric": metric, "arm": "b", "reference": "a", "difference": value, "verdict": verdict}
+        for metric, value, verdict in (
+            ("rmse", 0.1, "worse"), ("log_density", np.nan, "left out: has no log_density"))
+    ])  # fmt: skip
     said = verdicts(rows, ["a", "c"], ["rmse", "log_density"])
-    assert "no comparison by log_density: a has none" in said and "+0.1000 worse" in said
-    assert "against c: comparisons.csv" in said.splitlines()[0]
-    said = verdicts(rows[:0], ["a"], ["crps"])
-    assert said.splitlines()[1:] == ["no comparison by crps: a has none"]
+    assert "+0.1000 worse" in said and "against c: comparisons.csv" in said.splitlines()[0]
+    assert said.splitlines()[-1] == "b by log_density: left out: has no log_density"
+    said = verdicts(rows[1:], ["a"], ["log_density"])
+    assert said.splitlines()[1:] == ["b by log_density: left out: has no log_density"]
+
+
+def test_a_metric_newer_than_the_runs_is_made_from_their_predictions(config, monkeypatch):
+    """Whatever a configuration accepts is computed, also where `users.csv` lacks its column."""
+    run(config, "--no-figures", "--set", "split.fold=1")
+    newer = METRICS["mae"]._replace(title="cubed error", column="", of_rating=cubed)
+    monkeypatch.setitem(METRICS, "cubed", newer)
+    config.write_text(config.read_text() + COMPARED.replace("crps", "cubed"))
+    assert "cubed error" in run(config, "--no-figures", "--set", "split.fold=1")
+    found = pd.read_csv(config.parent / "runs/points/comparisons.csv").set_index("metric")
+    folders = [path.parent for path in (config.parent / "runs/points").glob("*/users.csv")]
+    made = {json.loads((x / "config.json").read_text())["arm"]: x for x in folders}
+    means = {}
+    for arm, folder in made.items():
+        rows = pd.read_parquet(folder / "predictions.parquet")
+        means[arm] = np.mean(np.abs(rows["rating"] - rows["mean"]) ** 3)
+    assert found.loc["cubed", "difference"] == pytest.approx(means["two"] - means["one"])
+
+
+def cubed(rating, prediction) -> np.ndarray:
+    return np.abs(rating - prediction.mean) ** 3
+
+
+def test_a_run_that_predicted_nothing_is_said_in_the_table_and_on_the_terminal(config, monkeypatch):
+    begun = []
+
+    def broken(settings, split: Split, *rest: object) -> Outcome:
+        begun.append(settings.tau)
+        first = begun.count("learn") == 1 and settings.tau == "learn"
+        return Outcome(error="it broke") if first else predict(settings, split)
+
+    monkeypatch.setitem(SYSTEMS, "pmf", SYSTEMS["pmf"]._replace(fit_and_predict=broken))
+    config.write_text(config.read_text() + COMPARED)
+    said = run(config, "--no-figures")
+    why = "left out: lacks 1 of 3 runs"
+    assert f"two by rmse, crps: {why}" in said
+    found = pd.read_csv(config.parent / "runs/points/comparisons.csv")
+    assert found["verdict"].tolist() == [why, why] and found["difference"].isna().all()
 
 
 def test_ndcg_is_in_the_printed_table_where_it_was_measured():
@@ -203,8 +248,8 @@ def test_ndcg_is_in_the_printed_table_where_it_was_measured():
     scores = pd.DataFrame({"id": "x", "metric": ["rmse", "ndcg@20", "fit_seconds"],
                            "value": [0.9, 0.25, 1.0]})  # fmt: skip
     head, line = summary(runs, scores).splitlines()
-    assert head.split() == ["method", "rank", "RMSE", "NDCG@20", "fit", "s"]
-    assert line.split() == ["ALS", "2", "0.9000", "0.2500", "1.0"]
+    assert head.split() == ["method", "rank", "RMSE", "NDCG@20", "fit", "(s)"]
+    assert line.split() == ["ALS", "2", "0.9000", "0.2500", "1.00"]
     assert "NDCG" not in summary(runs, scores[scores["metric"] != "ndcg@20"])
 
 

@@ -15,12 +15,18 @@ from experiments.runs.execute import settings_of
 from experiments.runs.folders import only_one
 from experiments.systems import factorization
 from experiments.systems.base import Axis, Outcome
-from experiments.systems.factorization import PRIOR_AXES, TAU_AXIS, for_trials, space, tuned
+from experiments.systems.factorization import (
+    PRIOR_AXES,
+    TAU_AXIS,
+    FlatSettings,
+    for_trials,
+    space,
+    tuned,
+)
 from experiments.systems.registry import SYSTEMS
 from pmf.data.splits import sample_records
 from pmf.errors import NotFiniteError
 from pmf.fitting import prior_search
-from pmf.fitting.settings import make_settings
 from pmf.io.locks import Busy
 from tests.helpers.grids import ARMS, quiet, write
 
@@ -73,7 +79,7 @@ def test_the_search_goes_where_it_is_better():
     ],
 )
 def test_only_what_exists_and_is_open_is_searched(settings, names):
-    assert list(space(make_settings(settings))) == names
+    assert list(space(FlatSettings(**settings))) == names
 
 
 def test_a_tuned_point_is_the_prior_that_the_package_would_choose():
@@ -83,7 +89,7 @@ def test_a_tuned_point_is_the_prior_that_the_package_would_choose():
     train = pd.DataFrame(
         {"user_id": users, "item_id": 0, "rating": rng.integers(1, 6, 500).astype(float)}
     )
-    settings = make_settings({"rank": 2})
+    settings = FlatSettings(rank=2)
     point = {"factor": 7.0, "user_bias": 2.0, "item_bias": 4.0, "user_exponent": 0.5}
     prior = tuned(settings, point, train, 0.8).prior
     spread, count = train["rating"].std(ddof=0), np.bincount(users)
@@ -94,9 +100,9 @@ def test_a_tuned_point_is_the_prior_that_the_package_would_choose():
     # a user with the typical count has the point's own ridge, whatever the exponent
     assert prior.ridge.user_bias * typical**0.5 == pytest.approx(2.0)
     assert tuned(settings, point, train, None).prior.tau == pytest.approx(spread**-2)
-    gibbs = make_settings({"method": "gibbs"})
+    gibbs = FlatSettings(method="gibbs")
     assert tuned(gibbs, {"tau": 2.0}, train, 0.8).tau == pytest.approx(2.0 / spread**2)
-    assert for_trials(gibbs).steps == prior_search.GIBBS_SEARCH.num_steps
+    assert for_trials(gibbs).num_steps == prior_search.GIBBS_SEARCH.num_steps
     assert TAU_AXIS.low < TAU_AXIS.start < TAU_AXIS.high and list(PRIOR_AXES) == list(point)
 
 

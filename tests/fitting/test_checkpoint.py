@@ -38,13 +38,13 @@ from pmf.fitting.driver import Run, run
 from pmf.fitting.methods import default_hyperprior
 from pmf.fitting.prior_search import Search, Trial
 from pmf.fitting.schedule import Record, Schedule
-from pmf.fitting.settings import Settings
 from pmf.inference.als import als
 from pmf.inference.gibbs import gibbs
 from pmf.inference.map import gradient_map
 from pmf.io.locks import LOCK, Busy
 from pmf.io.sealed import named, read, step_of, write
 from pmf.model.hyperpriors import Gamma
+from pmf.model.likelihood import GaussianLikelihood
 from pmf.process.signals import signals_noted
 from pmf.types import Ratings, Terms
 from tests.helpers.problems import random_prior, small_data, small_ratings
@@ -61,8 +61,8 @@ class Crash(Exception):
 
 
 def sampler():
-    tau = Gamma(jnp.float32(1), jnp.float32(1))
-    hyperprior = default_hyperprior(Settings(rank=2))._replace(tau=tau)
+    likelihood = GaussianLikelihood(Gamma(jnp.float32(1), jnp.float32(1)))
+    hyperprior = default_hyperprior(Terms(2))._replace(likelihood=likelihood)
     return gibbs(jax.tree.map(lambda x: x.astype(float), hyperprior), TERMS, 3.5, 1.0)
 
 
@@ -539,8 +539,10 @@ def test_a_chosen_prior_is_not_searched_again(frame, tmp_path, monkeypatch):
     plan = Checkpoints(tmp_path, resume=True)
     resumed = pmf.PMF(**settings).fit(train, heldout, checkpoints=plan).require_fitted().fit
     assert resumed.search == undisturbed.search and resumed.search.trials == trials
-    jax.tree.map(np.testing.assert_array_equal, resumed.draws, undisturbed.draws)
-    np.testing.assert_array_equal(resumed.heldout.mean, undisturbed.heldout.mean)
+    assert resumed.prior == undisturbed.prior and resumed.prior.tau > 0
+    one, other = resumed.run, undisturbed.run
+    jax.tree.map(np.testing.assert_array_equal, one.draws, other.draws)
+    np.testing.assert_array_equal(one.heldout.mean, other.heldout.mean)
     np.testing.assert_array_equal(resumed.noise_variance, undisturbed.noise_variance)
 
 

@@ -12,8 +12,9 @@ from pmf.errors import NotFiniteError
 from pmf.fitting.driver import run
 from pmf.fitting.schedule import Schedule
 from pmf.inference.als import als
-from pmf.types import Algorithm, Gaussian, Params, Prior, Side, Terms
-from tests.helpers.problems import random_prior, small_data, small_ratings
+from pmf.inference.base import Algorithm
+from pmf.types import Gaussian, Params, Prior, Side, Terms
+from tests.helpers.problems import HostStep, random_prior, small_data, small_ratings
 
 
 class State(NamedTuple):
@@ -123,7 +124,7 @@ def test_a_step_that_loops_on_the_host_is_not_traced():
         seen.append(isinstance(state.params.mu, jax.core.Tracer))
         return traced.step(key, state, data)
 
-    hosted = Algorithm(traced.init, step, lambda state, data: compiled.append(len(seen)))
+    hosted = Algorithm(traced.init, HostStep(step, lambda: compiled.append(len(seen))))
     result = run(hosted, 0, small_data(), Schedule(num_steps=3), heldout())
     expected = run(traced, 0, small_data(), Schedule(num_steps=3), heldout())
     assert compiled == [0] and seen == [False] * 3

@@ -8,7 +8,8 @@ import pytest
 import pmf
 from pmf.fitting import fingerprint as room
 from pmf.fitting.fingerprint import AFTER_THE_RUN, BEFORE_THE_RUN, ONLY_ROUNDING, fingerprint
-from pmf.fitting.settings import Settings
+from pmf.fitting.registry import owners_of
+from pmf.fitting.settings import MODEL, make_settings, shorthand
 from pmf.types import Ratings
 
 CHANGES_NOTHING = AFTER_THE_RUN | BEFORE_THE_RUN | ONLY_ROUNDING
@@ -22,7 +23,7 @@ OTHER = {
     "tau": 2.0, "hyperprior": "joint", "burn_in": 7, "thin": 3, "num_chains": 5,
     "store_draws": False,
 }  # fmt: skip
-NEEDED = {"clip": {"scale": (0.5, 5.0)}, "on_disk": {"method": "map"}}  # beside it
+NEEDED = {"clip": {"scale": (0.5, 5.0)}}  # beside it
 ROWS = 4, 3
 RATINGS = Ratings(
     np.array([0, 1, 2], np.int32), np.array([0, 1, 1], np.int32), np.array([1, 2, 5], np.float32)
@@ -30,12 +31,12 @@ RATINGS = Ratings(
 
 
 def name(settings: dict, ratings: Ratings = RATINGS, rows=ROWS, heldout: Ratings | None = None):
-    return fingerprint(Settings(**settings), ratings, *rows, heldout)
+    return fingerprint(make_settings(settings), ratings, *rows, heldout)
 
 
 def test_every_setting_has_another_value():
-    assert set(OTHER) == set(Settings.model_fields)
-    assert CHANGES_NOTHING <= set(Settings.model_fields)
+    assert set(OTHER) == set(shorthand().model_fields)
+    assert CHANGES_NOTHING <= set(shorthand().model_fields)
 
 
 def test_what_is_left_out_is_what_changes_no_number():
@@ -45,7 +46,8 @@ def test_what_is_left_out_is_what_changes_no_number():
 
 @pytest.mark.parametrize("setting", OTHER)
 def test_a_setting_is_in_the_name_or_changes_nothing(setting):
-    beside = NEEDED.get(setting, {})
+    owner = {} if setting in (*MODEL, "method") else {"method": owners_of(setting)[0]}
+    beside = NEEDED.get(setting, {}) | owner
     is_same = name(beside) == name(beside | {setting: OTHER[setting]})
     assert is_same == (setting in CHANGES_NOTHING)
 
@@ -95,4 +97,4 @@ def test_precision_and_platform_are_in_the_name(monkeypatch):
 def test_an_optax_object_is_told_from_a_name():
     import optax
 
-    assert name({"optimizer": optax.adam(0.02)}) != name({"optimizer": "adam"})
+    assert name({"method": "map", "optimizer": optax.adam(0.02)}) != name({"method": "map"})

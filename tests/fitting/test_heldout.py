@@ -46,7 +46,7 @@ def model(request, frames):
 def unclipped(model, frame: pd.DataFrame) -> np.ndarray:
     """The mean of each pair by hand, before clipping."""
     fitted = model.require_fitted()
-    draws = fitted.fit.draws
+    draws = fitted.fit.run.draws
     u, i = fitted.users.codes(frame["user_id"]), fitted.items.codes(frame["item_id"])
     mean = np.einsum("snk,snk->sn", draws.user.factor[:, u], draws.item.factor[:, i])
     mean = mean + draws.user.bias[:, u].sum(-1) + draws.item.bias[:, i].sum(-1)
@@ -68,7 +68,7 @@ def test_variances_are_of_a_rating_about_its_mean(model, frames):
     train, held = frames
     mean, heldout = unclipped(model, train), model.heldout_prediction.variance
     residual = float(np.mean((train["rating"] - mean) ** 2))
-    match model.noise:
+    match model.noise_source:
         case "training residuals":
             assert abs(residual - 1 / PRIOR.tau) > 0.02
             np.testing.assert_allclose(heldout, residual, rtol=1e-3)
@@ -97,8 +97,8 @@ def test_a_report_is_of_what_was_watched_and_counts_each_side(model, frames):
 def test_a_report_of_what_was_watched_is_not_of_the_stored_draws(model, frames, monkeypatch):
     """A sampler watches more draws than it may have stored."""
     fit, held = model.require_fitted().fit, frames[1]
-    watched = fit.heldout._replace(mean=np.full(len(held), np.float32(3.0)))
-    monkeypatch.setattr(model.fitted, "fit", fit._replace(heldout=watched))
+    watched = fit.run.heldout._replace(mean=np.full(len(held), np.float32(3.0)))
+    monkeypatch.setattr(model.fitted, "fit", fit.with_run(heldout=watched))
     found = pmf.report(model, held, heldout=True)
     error = held["rating"].to_numpy(float) - 3.0
     assert found.scores["mae"] == pytest.approx(np.mean(np.abs(error)), rel=1e-6)

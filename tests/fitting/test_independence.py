@@ -16,12 +16,14 @@ from pmf.data.synthetic import from_model
 from pmf.fitting.driver import run
 from pmf.fitting.schedule import Schedule
 from pmf.inference import gibbs
+from pmf.inference.base import Algorithm
 from pmf.inference.layout import by_rows
-from pmf.model import hyperpriors
+from pmf.model import hyperpriors, likelihood
 from pmf.model.density import row_noise, sample_params
 from pmf.model.hyperpriors import Gamma, NormalWishart
-from pmf.types import Algorithm, Gaussian, Params, Prior, Ratings, Side, Terms
-from tests.helpers.problems import random_prior, small_data
+from pmf.model.likelihood import GaussianLikelihood
+from pmf.types import Gaussian, Params, Prior, Ratings, Side, Terms
+from tests.helpers.problems import HostStep, random_prior, small_data
 
 N = 2000  # numbers a column
 TERMS = Terms(2)
@@ -90,7 +92,7 @@ def test_steps_of_a_point_method_are_independent():
         kept.append(np.asarray(state.params.user.bias[:, 0]))
         return state, info
 
-    hosted = Algorithm(algorithm.init, step, lambda state, data: None)
+    hosted = Algorithm(algorithm.init, HostStep(step))
     run(hosted, 0, small_data(), Schedule(num_steps=3))
     assert_independent(np.array(kept).T)
 
@@ -107,7 +109,8 @@ def unit_hyperprior() -> gibbs.Hyperprior:
         return NormalWishart(jnp.zeros(d), strong, strong * jnp.eye(d), strong)
 
     side = sure(TERMS.rank), sure(1)
-    return gibbs.Hyperprior(side, side, Gamma(jnp.asarray(4.0), jnp.asarray(2.0)))
+    tau = Gamma(jnp.asarray(4.0), jnp.asarray(2.0))
+    return gibbs.Hyperprior(side, side, GaussianLikelihood(tau))
 
 
 DATA, PRIOR = small_data(2), random_prior(TERMS)
@@ -132,14 +135,15 @@ def test_rows_of_one_sweep_are_independent():
 def test_no_two_draws_of_a_sweep_have_the_same_key(monkeypatch):
     """Each side's prior, each side's rows, tau."""
     keys = []
-    for name in ("sample_row_prior", "row_noise", "sample_tau"):
-        true = getattr(gibbs, name)
+    draws = (gibbs, "sample_row_prior"), (gibbs, "row_noise"), (likelihood, "sample_tau")
+    for module, name in draws:
+        true = getattr(module, name)
 
         def recorded(key, *rest, true=true):
             keys.append(jax.random.key_data(key))
             return true(key, *rest)
 
-        monkeypatch.setattr(gibbs, name, recorded)
+        monkeypatch.setattr(module, name, recorded)
 
     @jax.jit
     def keys_of(key):

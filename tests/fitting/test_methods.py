@@ -12,6 +12,7 @@ import pytest
 import pmf
 from pmf.fitting import fit, methods
 from pmf.fitting.schedule import Schedule
+from pmf.inference import map as map_module
 from pmf.types import Terms
 from tests.helpers.capture import Captured, capture
 
@@ -25,7 +26,9 @@ TABLE = pd.DataFrame(
 
 def given(module, name: str, **settings) -> dict:
     """What a fit with these settings calls a function with."""
-    settings = {"rank": 3, "prior": PRIOR, "tau": 1.5, "fused": False, **settings}
+    method = settings.get("method", "als")
+    own = {"tau": 1.5} if method == "gibbs" else {"prior": PRIOR}
+    settings = {"rank": 3, **own, **settings}
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Captured) as caught:
         capture(patch, module, name)
         pmf.PMF(**settings).fit(TABLE)
@@ -83,20 +86,26 @@ def test_the_default_hyperprior_is_bpmfs_own():
 
 
 def test_the_default_hyperprior_is_separate():
-    assert pmf.PMF().settings.hyperprior == "separate"
+    assert pmf.Gibbs().hyperprior == "separate"
 
 
 def test_tau_is_kept_or_learnt():
     found = given(methods, "gibbs", method="gibbs", tau=2.5, item_bias=False)
     assert found["tau"] == pytest.approx(2.5 * TABLE["rating"].var(ddof=0))  # standardised
-    assert found["hyperprior"].tau is None
+    assert found["hyperprior"].likelihood.tau is None
     assert found["terms"] == Terms(3, True, False)
-    assert given(methods, "gibbs", method="gibbs", tau="learn")["hyperprior"].tau == (1, 1)
+    assert given(methods, "gibbs", method="gibbs", tau="learn")["hyperprior"].likelihood.tau == (
+        1,
+        1,
+    )
 
 
-@pytest.mark.parametrize(("method", "algorithm"), [("als", "als"), ("map", "gradient_map")])
-def test_a_prior_that_is_given_is_used(method, algorithm):
-    found = given(methods, algorithm, method=method)
+@pytest.mark.parametrize(
+    ("method", "module", "algorithm"),
+    [("als", methods, "als"), ("map", map_module, "gradient_map")],
+)
+def test_a_prior_that_is_given_is_used(method, module, algorithm):
+    found = given(module, algorithm, method=method)
     user, item = (np.diag(side.precision) for side in (found["prior"].user, found["prior"].item))
     # Ratios, which have no unit: factors' precisions are 1 and 2, biases' are 3 and 5.
     np.testing.assert_allclose(item / user, [2.0, 2.0, 2.0, 5 / 3], rtol=1e-6)
@@ -117,7 +126,7 @@ def test_a_prior_that_is_given_is_used(method, algorithm):
 def test_batches_are_for_many_ratings_and_never_for_a_line_search(settings, few, many, monkeypatch):
     for limit, size in ((1000, few), (10, many)):
         monkeypatch.setattr(methods, "FULL_BATCH", limit)
-        found = given(methods, "gradient_map", method="map", **settings)
+        found = given(map_module, "gradient_map", method="map", **settings)
         assert found["batch_size"] == size
 
 
@@ -130,7 +139,7 @@ def test_a_line_search_on_mini_batches_is_refused():
 def test_adam_has_the_learning_rate(rate):
     """Its first step is the rate, against the gradient's sign."""
     settings = {} if rate == 0.02 else {"learning_rate": rate}
-    adam = given(methods, "gradient_map", method="map", **settings)["optimizer"]
+    adam = given(map_module, "gradient_map", method="map", **settings)["optimizer"]
     x, gradient = jnp.zeros(2), jnp.array([5.0, -0.1])
     step = adam.update(gradient, adam.init(x), x)[0]
     np.testing.assert_allclose(step, -rate * np.sign(gradient), rtol=1e-5)
@@ -139,8 +148,8 @@ def test_adam_has_the_learning_rate(rate):
 def test_an_optimizer_is_the_one_that_is_asked():
     own = optax.sgd(0.1)
     asked = {"method": "map", "optimizer": own}
-    assert given(methods, "gradient_map", **asked)["optimizer"] is own
-    lbfgs = given(methods, "gradient_map", method="map", optimizer="lbfgs")["optimizer"]
+    assert given(map_module, "gradient_map", **asked)["optimizer"] is own
+    lbfgs = given(map_module, "gradient_map", method="map", optimizer="lbfgs")["optimizer"]
     truth = jax.tree.structure(optax.lbfgs().init(jnp.zeros(2)))
     assert jax.tree.structure(lbfgs.init(jnp.zeros(2))) == truth
 

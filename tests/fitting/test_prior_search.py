@@ -10,7 +10,6 @@ from pmf.data.synthetic import from_model
 from pmf.fitting import prior_search
 from pmf.fitting.methods import default_hyperprior
 from pmf.fitting.prior_search import Point, Problem, choose_prior, choose_tau
-from pmf.fitting.settings import make_settings
 from pmf.types import Gaussian, Prior, Ratings, Terms
 
 
@@ -50,8 +49,7 @@ def test_chosen_prior_beats_the_first_guess_where_that_is_wrong():
 
 def test_tau_search_finds_the_truth_of_a_true_model():
     task = problem(Terms(2), 0.3, 4.0)
-    settings = make_settings({"rank": 2, "method": "gibbs"})
-    tau, search = choose_tau(task, default_hyperprior(settings), num_chains=1)
+    tau, search = choose_tau(task, default_hyperprior(task.terms), num_chains=1)
     assert 2.0 < tau < 8.0
     assert len(search.trials) >= 3 and search.chosen == {"tau": tau}
 

@@ -145,8 +145,8 @@ def test_a_given_prior_is_in_the_ratings_own_unit():
     w = np.linalg.solve(X.T @ X + ridge, X.T @ y)
     found = model.predict(train)["mean"] - 50.0
     np.testing.assert_allclose(found, X @ w, rtol=1e-4, atol=1e-4)
-    assert model.fitted.fit.search.chosen["user_bias"] == pytest.approx(0.03)
-    assert model.fitted.fit.prior.tau[0] == pytest.approx(0.01)
+    assert model.fitted.fit.prior.user_bias == pytest.approx(0.03)
+    assert model.fitted.fit.run.prior.tau[0] == pytest.approx(0.01)
 
 
 def test_the_log_posterior_is_that_of_the_ratings_in_their_unit():
@@ -155,7 +155,7 @@ def test_the_log_posterior_is_that_of_the_ratings_in_their_unit():
     train = in_unit(train, 20.0, 0.0)
     prior = pmf.IsotropicPrior(0.02, 0.3, 0.2, 0.05, 0.04)
     model = pmf.PMF(rank=2, prior=prior, num_steps=5).fit(train)
-    draws = model.fitted.fit.draws
+    draws = model.fitted.fit.run.draws
     error = train["rating"] - model.predict(train)["mean"]
 
     def log_normal(x, precision):

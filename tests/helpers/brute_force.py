@@ -9,7 +9,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from pmf.model.density import joined, log_posterior, parted
+from pmf.model.density import joined, log_posterior, split_row
 from pmf.types import Params, Prior, Ratings
 
 
@@ -21,7 +21,7 @@ def row_conditionals(params: Params, prior: Prior, ratings: Ratings, side: str):
     def one(row):
         def density(w_row):
             w = rows.at[row].set(w_row)
-            return log_posterior(params._replace(**{side: parted(w, rank)}), prior, ratings)
+            return log_posterior(params._replace(**{side: split_row(w, rank)}), prior, ratings)
 
         gradient, hessian = jax.grad(density)(rows[row]), jax.hessian(density)(rows[row])
         return rows[row] - jnp.linalg.solve(hessian, gradient), -hessian

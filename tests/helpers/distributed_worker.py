@@ -18,7 +18,7 @@ jax.config.update("jax_platforms", "cpu")
 import pmf  # noqa: E402
 from pmf.parallel.placement import device_mesh  # noqa: E402
 from pmf.parallel.processes import flat_from_parts, initialise, rows_from_parts  # noqa: E402
-from pmf.parallel.sharding import cut_of, on_mesh, to_host  # noqa: E402
+from pmf.parallel.sharding import on_mesh, shard_spec, to_host  # noqa: E402
 from pmf.types import Ratings  # noqa: E402
 from tests.helpers.meshes import (  # noqa: E402
     BUILDS,
@@ -49,8 +49,8 @@ def outcome(method: str, part: Ratings, num_steps: int, die_at: int) -> dict:
         placement, data = flat_from_parts(part, USERS, ITEMS, mesh)
     else:
         placement, data = rows_from_parts(part, USERS, ITEMS, TERMS.rank, mesh)
-    cut = cut_of(build, placement)
-    algorithm = on_mesh(build, data, cut)
+    spec = shard_spec(build, placement)
+    algorithm = on_mesh(build, data, spec)
     start, program = compiled(algorithm, data)
 
     def die(step: int) -> None:
@@ -59,7 +59,7 @@ def outcome(method: str, part: Ratings, num_steps: int, die_at: int) -> dict:
 
     state, values = steps(algorithm, program, data, start, num_steps, on_step=die)
     leaves = [
-        np.asarray(x).ravel().tolist() for x in jax.tree.leaves(to_host(state, cut, placement))
+        np.asarray(x).ravel().tolist() for x in jax.tree.leaves(to_host(state, spec, placement))
     ]
     return {"state": leaves, "log_posterior": values}
 

@@ -17,10 +17,13 @@ import numpy as np
 import scipy.stats
 
 from pmf.inference import gibbs
-from pmf.inference.layout import by_rows
-from pmf.model.density import joined, parted, predict, simulate
+from pmf.inference.blocks import Blocks
+from pmf.inference.fused.layout import CSR
+from pmf.inference.layout import Data, by_rows
+from pmf.model.density import joined, predict, simulate, split_row
 from pmf.model.hyperpriors import Gamma, NormalWishart
-from pmf.types import CSR, Data, Gaussian, Params, Prior, Ratings, Rows, Terms
+from pmf.model.likelihood import GaussianLikelihood
+from pmf.types import Gaussian, Params, Prior, Ratings, Terms
 
 SIZE = 5  # users, and items; the last of each has no rating
 USER = np.array([0, 0, 0, 1, 1, 1, 2, 2, 3, 3, 3, 3], np.int32)
@@ -55,8 +58,8 @@ def hyperprior(terms: Terms, is_joint: bool) -> gibbs.Hyperprior:
             return (normal_wishart(terms.rank + has_bias, shift),)
         return normal_wishart(terms.rank, shift), normal_wishart(int(has_bias), shift + 0.3)
 
-    tau = Gamma(jnp.asarray(4.0), jnp.asarray(2.0))
-    return gibbs.Hyperprior(side(terms.user_bias, 0.4), side(terms.item_bias, -0.3), tau)
+    likelihood = GaussianLikelihood(Gamma(jnp.asarray(4.0), jnp.asarray(2.0)))
+    return gibbs.Hyperprior(side(terms.user_bias, 0.4), side(terms.item_bias, -0.3), likelihood)
 
 
 def _draw_side(rng, hypers, rank: int, replicates: int):
@@ -84,7 +87,7 @@ def _draw_side(rng, hypers, rank: int, replicates: int):
     empty = np.zeros((replicates, 0))
     w = np.concatenate(rows, -1) if rows else np.zeros((replicates, SIZE, 0))
     gaussian = Gaussian(np.concatenate([empty, *means], -1), precision, np.ones(replicates))
-    return parted(jnp.asarray(w), rank), jax.tree.map(jnp.asarray, gaussian)
+    return split_row(jnp.asarray(w), rank), jax.tree.map(jnp.asarray, gaussian)
 
 
 def draw_joint(seed: int, terms: Terms, hyper: gibbs.Hyperprior, replicates: int) -> Joint:
@@ -92,7 +95,8 @@ def draw_joint(seed: int, terms: Terms, hyper: gibbs.Hyperprior, replicates: int
     rng = np.random.default_rng(seed)
     user, user_prior = _draw_side(rng, hyper.user, terms.rank, replicates)
     item, item_prior = _draw_side(rng, hyper.item, terms.rank, replicates)
-    tau = rng.gamma(float(hyper.tau.shape), 1 / float(hyper.tau.rate), replicates)
+    gamma = hyper.likelihood.tau
+    tau = rng.gamma(float(gamma.shape), 1 / float(gamma.rate), replicates)
     U, b, V, c = (np.asarray(x) for x in (user.factor, user.bias, item.factor, item.bias))
     mean = MU + b[:, USER].sum(-1) + c[:, ITEM].sum(-1) + (U[:, USER] * V[:, ITEM]).sum(-1)
     rating = mean + rng.normal(size=mean.shape) / np.sqrt(tau)[:, None]
@@ -100,12 +104,13 @@ def draw_joint(seed: int, terms: Terms, hyper: gibbs.Hyperprior, replicates: int
     return Joint(params, Prior(jnp.asarray(tau), user_prior, item_prior), jnp.asarray(rating))
 
 
-def _refilled(rows: tuple[Rows, ...] | CSR, rating) -> tuple[Rows, ...] | CSR:
+def _refilled(rows: Blocks | CSR, rating) -> Blocks | CSR:
     """Rows whose cells hold 1.25 + a rating's position, filled with that rating."""
     padded = jnp.concatenate([jnp.zeros(1), rating])
     if isinstance(rows, CSR):
         return rows._replace(value=padded[rows.value.astype(int)])
-    return tuple(block._replace(value=padded[block.value.astype(int)]) for block in rows)
+    filled = (block._replace(value=padded[block.value.astype(int)]) for block in rows.blocks)
+    return Blocks(tuple(filled))
 
 
 def move(

@@ -6,6 +6,7 @@ import numpy as np
 import pmf
 from pmf.data.histories import rated_by_user
 from pmf.data.ids import Ids
+from pmf.fitting.driver import Run
 from pmf.fitting.fit import Fit, Fitted
 from pmf.fitting.prior_search import Search, Trial
 from pmf.fitting.schedule import Record
@@ -37,11 +38,12 @@ def made(draws: int = DRAWS) -> pmf.PMF:
     tau = np.array([1.7, 0.9, 2.5])
     prior = Prior(tau, gaussian(), gaussian())
     params, prior = jax.tree.map(lambda x: x[:draws], (params, prior))
-    chosen = {"user_exponent": EXPONENT, "item_exponent": 0.25}
-    search = Search(chosen, [Trial({"factor": 3.0}, 0.91, 0.25, 1.5)])
+    search = Search({}, [Trial({"factor": 3.0}, 0.91, 0.25, 1.5)])
     records = [Record(1, 0.5, -20.0, 0.98), Record(2, 0.75, -19.0, 0.95)]
     noise = 1 / tau[:draws] + 0.1 * np.arange(1, draws + 1) * (draws == 1)  # a point's is no 1/tau
-    fit = Fit(params, prior, noise, records, None, -18.5, search, 2.5, "it was enough")
+    run = Run(params, prior, records, -18.5, None, 1.0, "it was enough")
+    chosen = pmf.IsotropicPrior(2.0, 3.0, 4.0, 5.0, 6.0, EXPONENT, 0.25)
+    fit = Fit(run, chosen, noise, search)
     rated = Ratings(np.array([0, 0, 1]), np.array([2, 4, 0]), np.array([4.0, 1.5, 3.0]))
     ids = Ids(np.arange(USERS)), Ids(np.array([f"m{j}" for j in range(ITEMS)], object))
     model = pmf.PMF.__new__(pmf.PMF)

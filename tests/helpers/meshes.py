@@ -8,10 +8,13 @@ import pandas as pd
 
 from pmf import IsotropicPrior
 from pmf.inference.als import als
+from pmf.inference.base import Algorithm
 from pmf.inference.gibbs import Hyperprior, gibbs
+from pmf.inference.layout import Data
 from pmf.inference.map import gradient_map
 from pmf.model.hyperpriors import Gamma, NormalWishart
-from pmf.types import Algorithm, Data, Gaussian, Prior, Ratings, Terms
+from pmf.model.likelihood import GaussianLikelihood
+from pmf.types import Gaussian, Prior, Ratings, Terms
 
 TERMS = Terms(3)
 MU = 3.4
@@ -51,7 +54,7 @@ def hyperprior(terms: Terms) -> Hyperprior:
 
     user, item = terms.rank + terms.user_bias, terms.rank + terms.item_bias
     tau = Gamma(jnp.asarray(2.0), jnp.asarray(2.0))
-    return Hyperprior((normal_wishart(user),), (normal_wishart(item),), tau)
+    return Hyperprior((normal_wishart(user),), (normal_wishart(item),), GaussianLikelihood(tau))
 
 
 ADAM, LBFGS = optax.adam(0.05), optax.lbfgs()

@@ -1,12 +1,16 @@
 """Small random problems in float64 that several rooms' tests share."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pmf.inference.layout import by_rows
+from pmf.inference.base import Algorithm
+from pmf.inference.layout import Data, by_rows
 from pmf.model.density import sample_params
-from pmf.types import Algorithm, Data, Gaussian, Params, Prior, Ratings, Terms
+from pmf.types import Gaussian, Params, Prior, Ratings, Terms
 
 USERS, ITEMS = 9, 8  # the last user and the last item have no rating
 ALL_TERMS = [Terms(k, b, c) for k in (0, 3) for b in (False, True) for c in (False, True)]
@@ -59,3 +63,16 @@ def climb(algorithm: Algorithm, data: Data, num: int):
         state, info = step(state)
         values.append(float(info.log_posterior))
     return state, np.array(values)
+
+
+class HostStep(NamedTuple):
+    """A step that loops on the host, see `pmf.inference.base.Algorithm`."""
+
+    step: Callable
+    compile: Callable[[], None] = lambda: None
+
+    def __call__(self, key, state, data):
+        return self.step(key, state, data)
+
+    def lower(self, key, state, data) -> "HostStep":
+        return self

@@ -9,7 +9,7 @@ import pytest
 import pmf
 from pmf.data.histories import Pairs, rated_by_user
 from pmf.errors import InputError
-from pmf.inference.fold_in import Given, RowPosterior, posterior_of, sampled, variance_drop
+from pmf.inference.fold_in import Conditioning, RowPosterior, posterior_of, sampled, variance_drop
 from pmf.types import Ratings, Terms
 from tests.helpers.problems import ITEMS, random_params, random_prior
 
@@ -38,7 +38,7 @@ def gibbs(frame) -> pmf.PMF:
     return pmf.PMF(2, "gibbs", tau=8.0, burn_in=30, num_steps=60, num_chains=2, thin=1).fit(frame)
 
 
-def stack(terms: Terms) -> Given:
+def stack(terms: Terms) -> Conditioning:
     """A stack of draws, each under a prior of its own."""
     priors = [random_prior(terms, seed) for seed in range(DRAWS)]
     draws = [random_params(terms, prior, seed) for seed, prior in enumerate(priors)]
@@ -48,7 +48,7 @@ def stack(terms: Terms) -> Given:
                                    zip(*(p.user for p in priors), strict=True)))  # fmt: skip
     tau = np.array([1.7, 0.9, 2.5])
     mu = one([np.asarray(d.mu) for d in draws])
-    return Given(type(draws[0].item)(*other), mu, tau, prior, 0.5, int(terms.user_bias))
+    return Conditioning(type(draws[0].item)(*other), mu, tau, prior, 0.5, int(terms.user_bias))
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_an_explanation_adds_up_and_blames_the_right_rating(name, request, frame
     again = pmf.fold_in(model, raised).explain("u4", "m11").set_index("item_id")["contribution"]
     if name == "als":  # then the part is a slope times the rating less what is expected of all
         slope = again[parts["item_id"][j]] - parts["contribution"][j]
-        draws, row = model.fitted.fit.draws, list(model.fitted.items.values)
+        draws, row = model.fitted.fit.run.draws, list(model.fitted.items.values)
         bias = draws.item.bias[0, row.index(parts["item_id"][j]), 0]
         expected = slope * (parts["rating"][j] - draws.mu[0] - bias)
         assert parts["contribution"][j] == pytest.approx(expected, rel=1e-3)

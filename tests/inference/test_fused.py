@@ -13,9 +13,10 @@ from pmf.data.synthetic import movielens_shaped
 from pmf.data.values import compressed
 from pmf.errors import InputError
 from pmf.inference import fused as kernel
+from pmf.inference.blocks import Blocks
 from pmf.inference.layout import by_rows
 from pmf.inference.row_update import half_sweep
-from pmf.model.density import parted
+from pmf.model.density import split_row
 from pmf.types import Gaussian, Prior, Ratings, Side
 
 USERS, ITEMS = 90, 300
@@ -26,7 +27,7 @@ def problem(dtype, rank: int, bias: int):
     rng = np.random.default_rng(rank)
 
     def side(n: int) -> Side:
-        return parted(jnp.asarray(rng.normal(size=(n, rank + bias)), dtype), rank)
+        return split_row(jnp.asarray(rng.normal(size=(n, rank + bias)), dtype), rank)
 
     def gaussian(n: int) -> Gaussian:
         d = rank + bias
@@ -155,4 +156,4 @@ def test_asked_for_but_missing(monkeypatch):
     with pytest.raises(InputError, match=r"pmf\[fast\]"):
         by_rows(ratings, USERS + 1, ITEMS + 1, 2, fused=True)
     plain = by_rows(ratings, USERS + 1, ITEMS + 1, 2)
-    assert isinstance(plain.by_user, tuple) and not hasattr(plain.by_user, "start")
+    assert isinstance(plain.by_user, Blocks)

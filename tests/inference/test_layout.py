@@ -7,14 +7,15 @@ from scipy.sparse import csr_array
 from pmf.data.synthetic import movielens_shaped
 from pmf.data.values import compressed
 from pmf.errors import InputError
-from pmf.inference.layout import by_rows, widths
+from pmf.inference.blocks import widths
+from pmf.inference.layout import by_rows
 from pmf.types import Ratings
 
 
 def cells(blocks, num_rows: int, num_cols: int) -> list[tuple]:
     found, seen = [], []
-    for rows in blocks:
-        row, col, value = (np.asarray(x) for x in rows)
+    for rows in blocks.blocks:
+        row, col, value = (np.asarray(x) for x in rows[:3])
         seen += row[row < num_rows].tolist()
         held = (col < num_cols) & (row < num_rows)[..., None]
         assert np.all(value[~held] == 0)
@@ -39,7 +40,7 @@ def test_observed_subset_keeps_shapes_and_drops_the_rest():
     observed = np.random.default_rng(0).random(2000) < 0.8
     whole = by_rows(ratings, 60, 200, 4, fused=False)
     part = by_rows(ratings, 60, 200, 4, observed, fused=False)
-    assert [r.col.shape for r in whole.by_user] == [r.col.shape for r in part.by_user]
+    assert [r.col.shape for r in whole.by_user.blocks] == [r.col.shape for r in part.by_user.blocks]
     kept = [x[observed].tolist() for x in ratings]
     assert cells(part.by_user, 60, 200) == sorted(zip(*kept, strict=True))
     assert part.user_count.sum() == observed.sum()

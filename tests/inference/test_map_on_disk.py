@@ -17,9 +17,10 @@ from pmf.fitting.fit import fit_ratings
 from pmf.fitting.schedule import Schedule
 from pmf.fitting.settings import make_settings
 from pmf.inference import map, map_on_disk
-from pmf.inference.map import gradient_map, squared_error_in_blocks
-from pmf.inference.map_on_disk import on_host, shuffled_batches, streamed_map
-from pmf.model.density import log_posterior, squared_error
+from pmf.inference.map import gradient_map, misfit_in_blocks
+from pmf.inference.map_on_disk import Epoch, on_host, shuffled_batches, streamed_map
+from pmf.model.density import log_posterior, misfit
+from pmf.model.likelihood import GAUSSIAN
 from pmf.model.priors import IsotropicPrior
 from pmf.types import Ratings, Terms
 from tests.helpers.problems import random_prior, small_data, small_ratings
@@ -105,7 +106,7 @@ def test_ratings_in_files_and_in_bytes_change_nothing(tmp_path):
         ]
     ]
     for other in fits[1:]:
-        for a, b in zip(tree_leaves(fits[0].draws), tree_leaves(other.draws), strict=True):
+        for a, b in zip(tree_leaves(fits[0].run.draws), tree_leaves(other.run.draws), strict=True):
             np.testing.assert_array_equal(a, b)
         assert fits[0].noise_variance == other.noise_variance
 
@@ -120,17 +121,29 @@ def test_the_driver_compiles_before_it_steps():
         if "backend_compile" in event:
             events.append(event)
 
-    def compile(state, data):
-        algorithm.compile(state, data)
-        compiled.append(len(events))
+    class Watched(Epoch):
+        def __call__(self, key, state, data):
+            compiled.append(len(events))
+            return super().__call__(key, state, data)
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     data = on_host(host_ratings(), 9, 8)
-    result = run(algorithm._replace(compile=compile), 0, data, Schedule(num_steps=3))
+    watched = algorithm._replace(step=Watched(*algorithm.step))
+    result = run(watched, 0, data, Schedule(num_steps=3))
     assert compiled[0] > 0 and len(result.records) == 3
     before = len(events)
     run(algorithm, 0, data, Schedule(num_steps=3))
     assert len(events) == before
+
+
+def test_another_optimizer_is_another_program():
+    """A checkpoint of one is refused by the other: its text is what tells them apart."""
+    data, texts = on_host(host_ratings(), 9, 8), []
+    for optimizer in (optax.sgd(0.1), optax.sgd(0.1, momentum=0.9), optax.sgd(0.2)):
+        algorithm = streamed_map(random_prior(TERMS), TERMS, 3.5, optimizer, 7)
+        state = algorithm.init(jax.random.key(0), data)
+        texts.append(algorithm.step.lower(jax.random.key(0), state, data).as_text())
+    assert len(set(texts)) == 3
 
 
 def test_a_log_posterior_in_blocks_is_that_of_all(monkeypatch):
@@ -138,10 +151,11 @@ def test_a_log_posterior_in_blocks_is_that_of_all(monkeypatch):
     state = gradient_map(random_prior(TERMS), TERMS, 3.5, optax.sgd(0.1)).init(
         jax.random.key(0), small_data()
     )
+    tau = jnp.asarray(1.7)
     for n in (0, 5, 7, 40):
         ratings = Ratings(*(x[:n] for x in small_ratings()))
-        ours = squared_error_in_blocks(state.params, ratings)
-        np.testing.assert_allclose(ours, squared_error(state.params, ratings), rtol=1e-12)
+        ours = misfit_in_blocks(state.params, ratings, tau, GAUSSIAN)
+        np.testing.assert_allclose(ours, misfit(state.params, ratings, tau), rtol=1e-12)
 
 
 def test_float32_sums_stay_accurate():
@@ -154,7 +168,7 @@ def test_float32_sums_stay_accurate():
     ).params  # fmt: skip
     value = rng.normal(3.5, 1, n).astype(np.float32)
     zeros = jnp.zeros(n, jnp.int32)
-    error = squared_error_in_blocks(params, Ratings(zeros, zeros, jnp.asarray(value)))
+    error = misfit_in_blocks(params, Ratings(zeros, zeros, jnp.asarray(value)), prior.tau, GAUSSIAN)
     exact = np.sum((value - np.float32(3.5)).astype(np.float64) ** 2)
     np.testing.assert_allclose(error, exact, rtol=1e-6)
 
@@ -183,7 +197,7 @@ def test_a_model_fitted_on_disk_predicts_as_well(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"method": "als"}, "on_disk: map by mini-batches only"),
+        ({"method": "als"}, "on_disk: a setting of MAP, not of ALS"),
         ({"method": "map", "batch_size": "full"}, "on_disk: map by mini-batches only"),
         ({"method": "map", "validation": 0.1}, "without validation"),
     ],

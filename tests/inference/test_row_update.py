@@ -11,7 +11,7 @@ import pytest
 from pmf.data.synthetic import from_model
 from pmf.inference.layout import by_rows
 from pmf.inference.row_update import half_sweep, solve_rows
-from pmf.model.density import joined, parted, squared_error
+from pmf.model.density import joined, misfit, split_row
 from pmf.types import Terms
 from tests.helpers.brute_force import row_conditionals
 from tests.helpers.problems import ALL_TERMS, random_params, random_prior, small_data, small_ratings
@@ -77,8 +77,8 @@ def test_squared_error_is_that_of_the_new_rows(terms, fused):
     prior = random_prior(terms)
     params = random_params(terms, prior)
     w, error = update(params, prior, small_data(fused=fused), "item")
-    new = params._replace(item=parted(w, terms.rank))
-    np.testing.assert_allclose(jnp.sum(error), squared_error(new, small_ratings()), rtol=1e-10)
+    new = params._replace(item=split_row(w, terms.rank))
+    np.testing.assert_allclose(jnp.sum(error), misfit(new, small_ratings(), prior.tau), rtol=1e-10)
 
 
 def test_layout_changes_nothing_but_rounding():

@@ -11,10 +11,10 @@ from pmf.model.density import (
     log_likelihood,
     log_posterior,
     log_prior,
-    parted,
     predict,
     sample_gaussian,
     simulate,
+    split_row,
 )
 from pmf.types import Gaussian, Terms
 from tests.helpers.problems import ALL_TERMS, random_params, random_prior, small_ratings
@@ -61,7 +61,7 @@ def test_densities_are_scipys(terms, weighted):
 
 def test_joined_and_parted_are_inverse():
     params = random_params(Terms(3), random_prior(Terms(3)))
-    again = parted(joined(params.user), 3)
+    again = split_row(joined(params.user), 3)
     assert all(np.array_equal(a, b) for a, b in zip(again, params.user, strict=True))
 
 

@@ -5,6 +5,7 @@ import pandas as pd
 
 from experiments.systems.factorization import item_map
 from pmf.data.ids import Ids
+from pmf.fitting.driver import Run
 from pmf.fitting.fit import Fit, Fitted
 from pmf.types import Params, Side
 
@@ -18,7 +19,7 @@ def fitted(turn: np.ndarray) -> Fitted:
     V = rng.normal(size=(ITEMS + 1, RANK)) * [2, 1, 0.1] @ np.linalg.inv(turn).T
     none = np.zeros((1, 1, 0))
     draws = Params(Side(U[None], none), Side(V[None], none), np.zeros(1))
-    fit = Fit(draws, None, np.ones(1), [], None, 0.0, None, 0.0, "")
+    fit = Fit(Run(draws, None, [], 0.0, None, 0.0, ""), None, np.ones(1), None)
     ids = Ids(np.arange(USERS)), Ids(np.arange(ITEMS))
     return Fitted(fit, *ids, np.ones(USERS + 1), np.arange(ITEMS + 1)[::-1])
 
@@ -36,7 +37,7 @@ def test_is_the_same_for_factors_that_predict_the_same():
 
 def test_there_is_none_without_two_directions_or_titles():
     whole = fitted(np.eye(RANK))
-    one = Params(*(Side(s.factor[..., :1], s.bias) for s in whole.fit.draws[:2]), np.zeros(1))
-    whole.fit = whole.fit._replace(draws=one)
+    one = Params(*(Side(s.factor[..., :1], s.bias) for s in whole.fit.run.draws[:2]), np.zeros(1))
+    whole.fit = whole.fit.with_run(draws=one)
     assert item_map(whole, ABOUT) is None
     assert item_map(fitted(np.eye(RANK)), pd.DataFrame()) is None

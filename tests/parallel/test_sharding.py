@@ -17,19 +17,35 @@ from benchmarks.scaling_devices import collectives
 from pmf import PMF, Checkpoints, InputError, report
 from pmf.fitting.driver import chained
 from pmf.inference import gibbs
-from pmf.inference.layout import by_rows, flat
+from pmf.inference.als import als
+from pmf.inference.base import Algorithm, RowAxis, row_axes
+from pmf.inference.blocks import Blocks
+from pmf.inference.hybrid import hybrid
+from pmf.inference.layout import Data, by_rows, flat
+from pmf.inference.map import gradient_map
 from pmf.parallel import placement, sharding
-from pmf.parallel.placement import Placement, deal, device_mesh, flat_on_mesh, place, rows_on_mesh
-from pmf.parallel.sharding import Cut, cut_of, from_host, on_mesh, to_host
-from pmf.types import Algorithm, Data, Terms
+from pmf.parallel.placement import (
+    Placement,
+    assign_rows,
+    device_mesh,
+    flat_on_mesh,
+    place,
+    rows_on_mesh,
+)
+from pmf.parallel.sharding import ShardSpec, from_host, on_mesh, shard_spec, to_host
+from pmf.types import Terms
 from tests.helpers.meshes import (
+    ADAM,
     BUILDS,
     FITS,
     FRAME,
     ITEMS,
+    LBFGS,
+    MU,
     TERMS,
     USERS,
     compiled,
+    prior,
     steps,
     tailed_ratings,
 )
@@ -41,20 +57,20 @@ DEVICES = [1, 2, 4, 8]
 
 
 class Job(NamedTuple):
-    """An algorithm on one device (`cut` and `where` are None) or on a mesh, compiled."""
+    """An algorithm on one device (`spec` and `where` are None) or on a mesh, compiled."""
 
     algorithm: Algorithm
     data: Data
     start: Any
     program: Any
-    cut: Cut | None = None
+    spec: ShardSpec | None = None
     where: Placement | None = None
 
     def after(self, num: int, state=None, first: int = 0):
         """State in its host form, and log posteriors, after `num` steps."""
         state = self.start if state is None else state
         state, values = steps(self.algorithm, self.program, self.data, state, num, first)
-        return (to_host(state, self.cut, self.where) if self.cut else state), values
+        return (to_host(state, self.spec, self.where) if self.spec else state), values
 
 
 def make_job(method: str, terms: Terms, devices: int | None, chains: int = 0) -> Job:
@@ -67,7 +83,7 @@ def make_job(method: str, terms: Terms, devices: int | None, chains: int = 0) ->
         where = place(*COUNTS, device_mesh(devices))
         two = where, RATINGS, RATINGS, terms.rank
         data = flat_on_mesh(where, RATINGS) if is_flat else rows_on_mesh(*two)
-        on = cut_of(build, where), where
+        on = shard_spec(build, where), where
         algorithm = on_mesh(build, data, on[0])
     algorithm = chained(algorithm, chains) if chains else algorithm
     return Job(algorithm, data, *compiled(algorithm, data), *on)
@@ -124,26 +140,26 @@ def test_another_number_of_devices_continues(method):
     one, two, four = (job(method, TERMS, devices) for devices in (None, 2, 4))
     host, expected = four.after(2)[0], one.after(4)[0]
     assert_same(one.after(2, jax.tree.map(jnp.asarray, host), first=2)[0], expected)
-    assert_same(two.after(2, from_host(host, two.cut, two.where), first=2)[0], expected)
+    assert_same(two.after(2, from_host(host, two.spec, two.where), first=2)[0], expected)
 
 
 def test_host_form_has_original_rows_and_no_padding():
     on_eight, one = job("als", TERMS, 8), job("als", TERMS, None)
     state = on_eight.start
     assert state.params.user.factor.shape[0] == 40 and state.prior.item.weight.shape == (56,)
-    host = to_host(state, on_eight.cut, on_eight.where)
+    host = to_host(state, on_eight.spec, on_eight.where)
     assert_same(host, one.start)
-    again = from_host(host, on_eight.cut, on_eight.where)
+    again = from_host(host, on_eight.spec, on_eight.where)
     for a, b in zip(jax.tree.leaves(again), jax.tree.leaves(state), strict=True):
         assert a.shape == b.shape and a.sharding.is_equivalent_to(b.sharding, a.ndim)
-    assert_same(to_host(again, on_eight.cut, on_eight.where), host)
+    assert_same(to_host(again, on_eight.spec, on_eight.where), host)
 
 
 @pytest.mark.parametrize("n", [1, 5, 8, 37, 1000])
 @pytest.mark.parametrize("devices", [1, 2, 3, 8])
-def test_deal_is_balanced_and_loses_no_row(n, devices):
+def test_assignment_is_balanced_and_loses_no_row(n, devices):
     count = np.random.default_rng(n).zipf(1.6, n).clip(max=10_000)
-    dealt = deal(count, devices)
+    dealt = assign_rows(count, devices)
     assert sorted(dealt.place) == list(range(n)) and np.array_equal(
         dealt.place[dealt.row], range(n)
     )
@@ -163,7 +179,7 @@ def test_each_rating_is_with_the_owners_of_its_user_and_of_its_item(devices):
         (data.by_item, where.item, where.user, placed.item, placed.user),
     ):
         found = []
-        for block in layout.blocks:
+        for block in layout.local.blocks:
             for shards in zip(*(x.addressable_shards for x in block), strict=True):
                 local, columns, value = (np.asarray(shard.data) for shard in shards)
                 held = (columns < devices * cols.share) & (local < rows.share)[..., None]
@@ -240,8 +256,8 @@ def test_more_devices_than_there_are_is_refused():
 
 def padding_rows_counted(patch):
     """Padding rows enter the hyperparameters' statistics and the log posterior."""
-    patch.setattr(sharding.Cut, "real", lambda self, state: state)
-    patch.setattr(sharding.Cut, "real_data", lambda self, data: data)
+    patch.setattr(sharding.ShardSpec, "real", lambda self, state: state)
+    patch.setattr(sharding.ShardSpec, "real_data", lambda self, data: data)
 
 
 def noise_by_place(patch):
@@ -262,13 +278,13 @@ def columns_not_placed(patch):
 
 def weights_in_original_order(patch):
     """A row's prior weight is that of the row that had its place."""
-    true = placement.deal
+    true = placement.assign_rows
 
     def dealt(count, devices):
         right = true(count, devices)
-        return placement.Deal(right.count[right.place], right.place, right.share)
+        return placement.RowAssignment(right.count[right.place], right.place, right.share)
 
-    patch.setattr(placement, "deal", dealt)
+    patch.setattr(placement, "assign_rows", dealt)
 
 
 @pytest.mark.parametrize(
@@ -287,3 +303,25 @@ def test_planted_bug_is_caught(bug, method, monkeypatch):
     bug(monkeypatch)
     with pytest.raises((AssertionError, IndexError, ValueError)):
         assert_same(make_job(method, TERMS, 4).after(4), expected)
+
+
+def test_states_declare_where_their_rows_are():
+    """By type, so whatever the sizes: here rank, users and a hybrid's features are equally many."""
+    num_rows, terms = {"user": 4, "item": 9}, Terms(4)
+    data = Data(None, Blocks(), Blocks(), jnp.ones(4, int), jnp.ones(9, int))
+    features = np.ones((9, 4))
+    user, item = RowAxis("user", -2), RowAxis("item", -2)
+
+    def axes(algorithm) -> list:
+        return row_axes(algorithm.init(jax.random.key(0), data), num_rows)
+
+    sides = [user, user, item, item]
+    priors = [None, None, None, RowAxis("user", -1), None, None, RowAxis("item", -1)]
+    params = [*sides, None]
+    assert axes(als(prior(terms, data), terms, MU)) == params + priors
+    found = axes(hybrid(prior(terms, data), terms, MU, features, 2.0))
+    assert found == [*params, *priors[:4], item, *priors[5:], None]  # B has no row of either side
+    adam = axes(gradient_map(prior(terms, data), terms, MU, ADAM))
+    assert adam == [*params, *priors, None, *sides, *sides]
+    lbfgs = axes(gradient_map(prior(terms, data), terms, MU, LBFGS))
+    assert lbfgs.count(user) >= 2 * 4 and lbfgs.count(item) == lbfgs.count(user)

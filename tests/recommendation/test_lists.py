@@ -42,7 +42,7 @@ def means(model) -> pd.DataFrame:
 
 def by_draw(model) -> np.ndarray:
     """(s, users, items) in the fitted order."""
-    draws = model.fitted.fit.draws
+    draws = model.fitted.fit.run.draws
     mean = np.einsum("suk,sik->sui", draws.user.factor, draws.item.factor)
     mean += draws.user.bias + draws.item.bias[:, :, 0][:, None] + draws.mu[:, None, None]
     return mean[:, :-1, :-1]
@@ -131,7 +131,7 @@ def test_p_top_n_is_the_share_of_draws_with_the_item_among_the_best(gibbs):
 def test_diversity_costs_likeness_its_price(als):
     plain = pmf.recommend(als, [2], n=ITEMS, filter_seen=False).set_index("item_id")["score"]
     lists = pmf.recommend(als, [2], n=5, filter_seen=False, diversity=1.0)
-    V = als.fitted.fit.draws.item.factor[0, :-1]
+    V = als.fitted.fit.run.draws.item.factor[0, :-1]
     V = V / np.linalg.norm(V, axis=1, keepdims=True)
     row = {item: j for j, item in enumerate(als.fitted.items.values)}
     chosen: list[int] = []
@@ -160,13 +160,13 @@ def test_folded_in_users_get_lists_without_what_they_rated(als, frame):
 def test_a_stranger_gets_the_list_of_the_biases(als):
     with pytest.warns(pmf.UnknownIdWarning, match="1 of 2 users are unknown"):
         lists = pmf.recommend(als, [10**6, 3], n=4)
-    bias = als.fitted.fit.draws.item.bias[0, :-1, 0]
+    bias = als.fitted.fit.run.draws.item.bias[0, :-1, 0]
     best = als.fitted.items.values[np.argsort(-bias)[:4]]
     assert list(lists["item_id"][:4]) == list(best) and (lists["user_id"][:4] == 10**6).all()
 
 
 def test_similar_items_by_the_cosine_of_their_factors(gibbs):
-    V = gibbs.fitted.fit.draws.item.factor[:, :-1].astype(float)
+    V = gibbs.fitted.fit.run.draws.item.factor[:, :-1].astype(float)
     V /= np.linalg.norm(V, axis=-1, keepdims=True)
     items = gibbs.fitted.items.values
     cosine = np.mean([v @ v[4] for v in V], 0)
@@ -214,7 +214,7 @@ def test_a_samplers_stranger_gets_the_list_of_somebody_who_has_rated_nothing(gib
     own = lists[lists["user_id"] == 999]
     assert list(own["item_id"]) == list(newcomer["item_id"]) and len(own) == ITEMS
     np.testing.assert_allclose(own["score"], newcomer["score"], atol=1e-5)
-    draws, prior = gibbs.fitted.fit.draws, gibbs.fitted.fit.prior.user.mean
+    draws, prior = gibbs.fitted.fit.run.draws, gibbs.fitted.fit.run.prior.user.mean
     score = np.einsum("sk,sik->si", prior[:, :2], draws.item.factor) + prior[:, 2:]
     score = (score + draws.item.bias.sum(-1) + draws.mu[:, None]).mean(0)[:-1]
     np.testing.assert_allclose(own["score"], np.sort(score)[::-1], atol=1e-5)

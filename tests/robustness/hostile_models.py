@@ -42,10 +42,12 @@ def _model(
     from pmf.data.histories import rated_by_user
     from pmf.data.ids import Ids
     from pmf.estimators import model_file
+    from pmf.fitting.driver import Run
     from pmf.fitting.fit import Fit, Fitted
     from pmf.fitting.prior_search import Search, Trial
     from pmf.fitting.schedule import Record
     from pmf.fitting.settings import make_settings
+    from pmf.model.priors import NoisePrecision
     from pmf.types import Gaussian, Params, Prior, Ratings, Side
 
     rng, sizes = np.random.default_rng(rank), (6, 5)  # a row more than ids: the unknown one
@@ -63,7 +65,8 @@ def _model(
     one = np.ones(draws, "f4")
     units = (np.stack([np.eye(rank + bias, dtype="f4")] * draws) for bias in (user_bias, item_bias))
     prior = Prior(one, *(Gaussian(np.zeros(x.shape[:2], "f4"), x, one) for x in units))
-    fit = Fit(params, prior, noise, records, None, -9.0, search, 0.5, "all 2 steps taken")
+    run = Run(params, prior, records, -9.0, None, 0.3, "all 2 steps taken")
+    fit = Fit(run, NoisePrecision(1.5), noise, search)
     values = [
         np.arange(1, n, dtype=ids) if ids else np.array([f"é{j}" for j in range(1, n)], object)
         for n in sizes
@@ -75,7 +78,8 @@ def _model(
     settings = {"rank": rank, "user_bias": user_bias, "item_bias": item_bias}
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.pmf"
-        model_file.save(make_settings(settings | {"scale": (0.5, 5.0), "clip": True}), fitted, path)
+        named = make_settings(settings | {"scale": (0.5, 5.0), "clip": True})
+        model_file.save(model_file.Saved("PMF", named, fitted, {}), path)
         return path.read_bytes()
 
 
@@ -203,8 +207,8 @@ def read(folder: Path) -> None:
         raise AssertionError(f"predicts {predicted.to_dict('list')}")
     if lists["score"].isna().any() or parts["contribution"].isna().any():
         raise AssertionError(f"recommends {lists.to_dict('list')}")
-    if fitted.fit.draws.item.factor.shape[-1]:
+    if fitted.fit.run.draws.item.factor.shape[-1]:
         pmf.similar_items(model, known[1][0], n=2)
     [f"{record.step:d} {record.seconds:g} {record.log_posterior:g}" for record in model.records]
     f"{model.log_posterior():g} {fitted.fit.search.seconds:g} {fitted.fit.compile_seconds:g}"
-    f"{fitted.user_count.sum():d} {fitted.fit.stopped.strip()} {model.noise}"
+    f"{fitted.user_count.sum():d} {fitted.fit.run.stopped.strip()} {model.noise_source}"

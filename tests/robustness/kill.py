@@ -121,11 +121,12 @@ def same(one: Path, two: Path) -> bool:
 def bits_of(model: Any) -> str:
     """Every bit of every number of a fitted model but times, as text."""
     fit = model.require_fitted().fit
-    arrays = [*fit.draws.user, *fit.draws.item, fit.draws.mu, fit.noise_variance]
+    run, draws = fit.run, fit.run.draws
+    arrays = [*draws.user, *draws.item, draws.mu, fit.noise_variance]
     # As text, in which a NaN equals itself and other numbers are exact.
-    trace = [record._replace(seconds=0.0) for record in fit.records]
+    trace = [record._replace(seconds=0.0) for record in run.records]
     bits = [(x.dtype.str, x.shape, x.tobytes().hex()) for x in map(np.asarray, arrays)]
-    return repr((bits, trace, fit.log_posterior, fit.stopped, fit.search.chosen))
+    return repr((bits, trace, run.log_posterior, run.stopped, fit.search.chosen))
 
 
 def torment(

@@ -91,7 +91,7 @@ def read_table(path: Path, reading: Any = None) -> None:
     from pmf.data.ids import Ids
     from pmf.data.readers.files import read_ratings
     from pmf.data.readers.reading import AS_IT_IS
-    from pmf.data.sources.base import load
+    from pmf.data.sources.base import load_data as load
 
     reading = reading or AS_IT_IS
     asked = pairs(read_ratings(path, required=("user_id", "item_id"), reading=reading), str(path))
@@ -169,7 +169,7 @@ def read_colons(folder: Path) -> None:
 
 
 def read_movielens(path: Path, name: str) -> None:
-    """A MovieLens data set from a folder or a zip, as `pmf.data.sources.base.load` does."""
+    """A MovieLens data set from a folder or a zip, as `pmf.load_data` does."""
     from pmf.data.frames import checked
     from pmf.data.sources.movielens import read
 

@@ -18,7 +18,8 @@ import pmf
 from pmf.data import encoding, kernels
 from pmf.data.readers import archives, numeric
 from pmf.data.sources import movielens
-from pmf.data.sources.base import encoded, load
+from pmf.data.sources.base import encoded
+from pmf.data.sources.base import load_data as load
 from pmf.errors import InputError
 from tests.robustness.fuzz import judge, make_input
 from tests.robustness.hostile_models import changed, good_files, written

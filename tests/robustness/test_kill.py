@@ -1,5 +1,7 @@
 """The judge of the kill test. Catches: one that calls different models the same."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -28,20 +30,23 @@ def next_float(x: np.ndarray) -> np.ndarray:
     ("change", "is_same"),
     [
         (lambda fit: {"compile_seconds": 99.0}, True),
-        (lambda fit: {"records": [r._replace(seconds=9.0) for r in fit.records]}, True),
-        (lambda fit: {"draws": fit.draws._replace(mu=next_float(fit.draws.mu))}, False),
+        (lambda fit: {"records": [r._replace(seconds=9.0) for r in fit.run.records]}, True),
+        (lambda fit: {"draws": fit.run.draws._replace(mu=next_float(fit.run.draws.mu))}, False),
         (lambda fit: {"noise_variance": next_float(fit.noise_variance)}, False),
-        (lambda fit: {"records": fit.records[:-1]}, False),
-        (lambda fit: {"log_posterior": np.nextafter(fit.log_posterior, 0)}, False),
+        (lambda fit: {"records": fit.run.records[:-1]}, False),
+        (lambda fit: {"log_posterior": np.nextafter(fit.run.log_posterior, 0)}, False),
     ],
 )
 def test_only_times_may_differ(change, is_same, model, tmp_path):
     fitted = model.require_fitted()
-    fit = fitted.fit._replace(heldout=None)
-    for name, kept in (("one", fit), ("two", fit._replace(**change(fit)))):
+    fit = fitted.fit.with_run(heldout=None)
+    changes = change(fit)
+    noise = {name: changes.pop(name) for name in ("noise_variance",) if name in changes}
+    for name, kept in (("one", fit), ("two", replace(fit.with_run(**changes), **noise))):
         (tmp_path / name).mkdir()
         changed = type(fitted)(kept, *list(vars(fitted).values())[1:])
-        model_file.save(model.settings, changed, tmp_path / name / "model.pmf")
+        saved = model_file.Saved("PMF", model.settings, changed, {})
+        model_file.save(saved, tmp_path / name / "model.pmf")
     assert same(tmp_path / "one", tmp_path / "two") is is_same
 
 

@@ -41,6 +41,7 @@ class Rival(NamedTuple):
     options: dict[str, Any]
     space: tuple[Range, ...]
     cold: str  # what it predicts for a user or an item without training ratings
+    has_variance: bool = False
 
 
 GLOBAL_MEAN = "the mean of the training ratings"
@@ -56,6 +57,7 @@ RIVALS = {
         {"rank": 32, "burnin": 200, "nsamples": 800, "precision": 5.0},
         (Range("precision", 0.5, 5.0),),
         "a draw from the side's prior in every sweep",
+        has_variance=True,
     ),
     "myfm": Rival(
         "myfm", "myfm",
@@ -63,6 +65,7 @@ RIVALS = {
          "beta_0": 1.0, "gamma_0": 1.0, "mu_0": 0.0, "reg_0": 1.0},  # its rank has no default
         (Range("init_stdev", 0.01, 1.0), Range("gamma_0", 0.1, 100.0), Range("reg_0", 0.1, 100.0)),
         "a draw from the side's prior in every sweep",
+        has_variance=True,
     ),
     "surprise_svd": Rival(
         "surprise", "scikit-surprise",

@@ -93,4 +93,11 @@ def _number(value: float, among: Range) -> int | float:
     return round(value) if isinstance(among.low, int) else value
 
 
-SYSTEM = System(PeerSettings, fit_and_predict, space=space, tuned=tuned)
+def has_variance(settings: PeerSettings) -> bool:
+    return RIVALS[settings.rival].has_variance
+
+
+SYSTEM = System(
+    PeerSettings, fit_and_predict, space=space, tuned=tuned, has_variance=has_variance,
+    ranks=lambda settings: False,
+)  # fmt: skip

@@ -24,7 +24,9 @@ BUNDLED = "ml-small-2016"
 NAMES = (BUNDLED, *movielens.ARCHIVES)
 
 
-def load(name_or_path: str | PathLike, reading: Reading = AS_IT_IS, times: bool = True) -> Dataset:
+def load_data(
+    name_or_path: str | PathLike, reading: Reading = AS_IT_IS, times: bool = True
+) -> Dataset:
     """A data set by name (`NAMES`) or a file of ratings by path, every value checked.
 
     `reading` says how a file is to be read where its name does not say it. Without `times` they are
@@ -69,7 +71,7 @@ def load_rows(
     """The rows of whatever `encoded` takes, to be written again. Raises `InputError` as `load`."""
     name = _known(name_or_path, reading)
     if name in NAMES:
-        ratings = load(name).ratings
+        ratings = load_data(name).ratings
         return Rows(ratings, ratings, {column: column for column in map(str, ratings)})
     files = parquet_files(Path(name)) if Path(name).is_dir() else (Path(name),)
     wholes = {file: read_whole(file, reading) for file in files}
@@ -126,7 +128,7 @@ def encoded(
     if work_folder is not None:
         raise InputError(f"{name}: on_disk=True reads Parquet only; convert it to Parquet")
     if name in NAMES:
-        dataset = load(name)
+        dataset = load_data(name)
         return learnable(dataset.ratings, dataset.source, scale, duplicates)
     frame = read_ratings(path, only_required=duplicates != "last", reading=reading)
     return learnable(frame, name, scale, duplicates)

@@ -1,10 +1,10 @@
 """A half-sweep over compressed rows: gather, Gram matrix, Cholesky and solve in one pass.
 
-With x_i and y_ui scaled by sqrt(tau), a row's ratings form an augmented panel A = (X, y). Its Gram
-matrix A^T A holds tau X^T X, tau X^T y and tau y^T y; with (Lambda, Lambda m) added, its Cholesky
-factor holds U = L^T and, in the column of y, z = inv(L) h. What is left is U w = z + noise, and the
-squared error is the quadratic form (w, -1) A^T A (w, -1). All of it stays in a core's L1 and L2
-cache; the only traffic is the gather.
+With x_i and y_ui scaled by sqrt(tau), and by the root of the rating's weight where it has one, a
+row's ratings form an augmented panel A = (X, y). Its Gram matrix A^T A holds tau X^T X, tau X^T y
+and tau y^T y; with (Lambda, Lambda m) added, its Cholesky factor holds U = L^T and, in the column
+of y, z = inv(L) h. What is left is U w = z + noise, and the squared error is the quadratic form
+(w, -1) A^T A (w, -1). All of it stays in a core's L1 and L2 cache; the only traffic is the gather.
 """
 
 import numpy as np
@@ -96,25 +96,32 @@ def _factor_tile(P, inverse, D, i, size):
 
 
 @compiled(**_COMPILED)
-def _gather(panel, table, col, value, levels, first, count, stop, scale, d):
-    """Ratings first to first + count as panel rows (x, y). With one level, values are ratings."""
-    are_codes = len(levels) > 1
+def _gather(panel, table, col, value, levels, root_weight, first, count, stop, scale, d):
+    """Ratings first to first + count as panel rows (x, y), each times the root of its weight.
+
+    Without levels values are ratings, without weights all are 1: `None` is a type, and leaves no
+    test in the compiled loop.
+    """
     for t in range(count):
         ahead = first + t + AHEAD
         if ahead < stop:
             prefetch_row(table, col[ahead])
         copy_row(table, col[first + t], panel, t)
         rating = value[first + t]
-        if are_codes:
-            panel[t, d] += scale * table.dtype.type(levels[np.int64(rating)])
-        else:
+        if levels is None:
             panel[t, d] += scale * table.dtype.type(rating)
+        else:
+            panel[t, d] += scale * table.dtype.type(levels[np.int64(rating)])
+        if root_weight is not None:
+            for j in range(d + 1):
+                panel[t, j] *= root_weight[first + t]
 
 
 @compiled(**_COMPILED)
 def _update(
-    row, start, col, value, levels, table, prior, shift, weight, noise, scale, w, error, scratch
-):
+    row, start, col, value, levels, root_weight, table, prior, shift, weight, noise, scale, w,
+    error, scratch,
+):  # fmt: skip
     """One row's new w and its squared error times tau."""
     panel, G, P, inverse, D, a = scratch
     d = noise.shape[1]
@@ -123,7 +130,7 @@ def _update(
     first, stop = start[row], start[row + 1]
     while first < stop:
         count = min(STRIP, stop - first)
-        _gather(panel, table, col, value, levels, first, count, stop, scale, d)
+        _gather(panel, table, col, value, levels, root_weight, first, count, stop, scale, d)
         _add_gram(G, panel, count)
         first += count
     for i in range(G.shape[0]):
@@ -149,8 +156,9 @@ def _update(
 
 @compiled(parallel=True, **_COMPILED)
 def sweep(
-    threads, start, col, value, share, levels, table, prior, shift, weight, noise, scale, w, error
-):
+    threads, start, col, value, share, levels, root_weight, table, prior, shift, weight, noise,
+    scale, w, error,
+):  # fmt: skip
     """Update all rows: each thread takes shares of about equal work until none is left."""
     rows, columns = prior.shape
     counter = np.zeros(1, np.int64)
@@ -169,6 +177,6 @@ def sweep(
                 break
             for row in range(share[k], share[k + 1]):
                 _update(
-                    row, start, col, value, levels, table, prior, shift, weight, noise, scale,
-                    w, error, scratch,
+                    row, start, col, value, levels, root_weight, table, prior, shift, weight, noise,
+                    scale, w, error, scratch,
                 )  # fmt: skip

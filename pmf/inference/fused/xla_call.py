@@ -6,6 +6,7 @@ words, by the layout of XLA's C interface (xla/ffi/api/c_api.h, version 0.1 and 
 
 import ctypes
 from functools import cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +14,12 @@ import numba
 import numpy as np
 from jaxtyping import Array, Float
 from numba import carray, types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
 
 from pmf.inference.fused.kernel import padded, sweep
+from pmf.inference.row_update import shift
 from pmf.process.numba_cache import callback, compiled
-from pmf.types import CSR
+from pmf.types import Gaussian
 
 # Words of XLA_FFI_CallFrame, _Extension_Base, _Metadata_Extension, _Metadata and _Buffer.
 FRAME_EXTENSION, FRAME_ARGUMENTS, FRAME_RESULTS = 1, 9, 14
@@ -49,6 +51,18 @@ def _vector(buffers, k, dtype):
     return carray(_pointer(buffer[BUFFER_DATA], dtype), (_words(buffer[BUFFER_DIMENSIONS])[0],))
 
 
+def _optional(buffers, k, dtype):
+    """Buffer k as an array (n,), or None where it has no type: it is not there, or of no use."""
+
+
+@overload(_optional)
+def _array_or_none(buffers, k, dtype):
+    # By type: a test in the code would give an optional array, and leave tests to the kernel.
+    if isinstance(dtype, types.NoneType):
+        return lambda buffers, k, dtype: None
+    return lambda buffers, k, dtype: _vector(buffers, k, dtype)
+
+
 @compiled()
 def _matrix(buffers, k, dtype):
     """Buffer k as an array (n, d)."""
@@ -69,7 +83,11 @@ def _is_query(frame):
     return True
 
 
-def _handler(dtype, value_type):
+def _handler(dtype, value_type, is_weighted: bool):
+    # Only what pickles alike in every process may be closed over: it is in the cache's key.
+    level_type = np.float32 if value_type is np.uint8 else None
+    weight_type = dtype if is_weighted else None
+
     @callback(types.int64(types.int64))
     def handler(frame):
         if not _is_query(frame):
@@ -80,7 +98,8 @@ def _handler(dtype, value_type):
                 _vector(given, 2, np.int32),
                 _vector(given, 3, value_type),
                 _vector(given, 4, np.int32),
-                _vector(given, 5, np.float32),
+                _optional(given, 5, level_type),
+                _optional(given, 12, weight_type),
                 _matrix(given, 6, dtype),
                 _matrix(given, 7, dtype),
                 _matrix(given, 8, dtype),
@@ -96,15 +115,16 @@ def _handler(dtype, value_type):
 
 
 @cache
-def _target(dtype: type, value_type: type) -> str:
+def _target(dtype: type, value_type: type, is_weighted: bool) -> str:
     """The name under which XLA knows the kernel for these types of numbers and of values.
 
     Compiled at the first call.
     """
     name = f"pmf_half_sweep_{np.dtype(dtype).name}_{np.dtype(value_type).name}"
+    name += "_weighted" * is_weighted
     capsule = ctypes.pythonapi.PyCapsule_New
     capsule.restype, capsule.argtypes = ctypes.py_object, [ctypes.c_void_p] * 3
-    handler = _handler(dtype, value_type)
+    handler = _handler(dtype, value_type, is_weighted)
     jax.ffi.register_ffi_target(name, capsule(handler.address, None, None), platform="cpu")
     _KEPT.append(handler)
     return name
@@ -114,32 +134,31 @@ _KEPT: list = []  # handlers own the code that XLA calls
 
 
 def update_rows(
-    rows: CSR,
+    rows: Any,
     table: Float[Array, "n1 d1"],
-    precision: Float[Array, "d d"],
-    shift: Float[Array, "*n d"],
     weight: Float[Array, " n"],
     noise: Float[Array, "#n d"],
+    prior: Gaussian,
     tau: Float[Array, ""],
 ) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
-    """`pmf.inference.row_update.half_sweep` of compressed rows, from the table that it gathers
-    from.
+    """The new rows and their squared errors, of compressed `rows` (`pmf.inference.fused.layout`).
 
-    `table` has (x, mu + c) in its rows and zeros in the last; `shift` is precision times mean,
-    of all rows or of each.
+    `table` has (x, mu + c) in its rows and zeros in the last; `weight` is each row's of the prior.
     """
+    mean_shift = shift(prior)
     n, d = len(weight), noise.shape[-1]
     scale = jnp.sqrt(tau)
     height, width = padded(d, table.dtype.itemsize)
     sign = jnp.where(jnp.arange(d + 1) < d, scale, -scale)  # y = r - (mu + c)
     signed = jnp.pad(sign * table, ((0, 0), (0, width - d - 1)))
-    prior = jnp.pad(precision, ((0, height - d), (0, width - d)))
+    precision = jnp.pad(prior.precision, ((0, height - d), (0, width - d)))
     result = jax.ShapeDtypeStruct((n, d), noise.dtype), jax.ShapeDtypeStruct((n,), noise.dtype)
-    target = _target(noise.dtype.type, rows.value.dtype.type)
+    target = _target(noise.dtype.type, rows.value.dtype.type, rows.weight is not None)
+    weights = () if rows.weight is None else (jnp.sqrt(rows.weight).astype(noise.dtype),)
     call = jax.ffi.ffi_call(target, result, vmap_method="sequential")
     threads = np.full(1, numba.get_num_threads(), np.int32)
     w, error = call(
         threads, rows.start, rows.col, rows.value, rows.share, rows.levels,
-        signed, prior, jnp.atleast_2d(shift), weight, noise, scale[None],
+        signed, precision, jnp.atleast_2d(mean_shift), weight, noise, scale[None], *weights,
     )  # fmt: skip
     return w, error / tau

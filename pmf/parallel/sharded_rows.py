@@ -1,0 +1,65 @@
+"""One side's rows over a mesh of devices, as a layout: each device updates its own."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, PartitionSpec
+from jaxtyping import Array, Float
+
+from pmf.inference.row_update import Layout, Update
+from pmf.model.density import joined, split_row
+from pmf.types import Gaussian
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["local"], meta_fields=["mesh"])
+@dataclass(frozen=True)
+class Sharded:
+    """One side's ratings, each row's on the device of `mesh` that owns the row.
+
+    Every array of `local` is cut into equal parts along its first axis; a part is the layout of its
+    device's own rows, counted from that device's first, while columns are counted over all devices.
+    """
+
+    local: Layout
+    mesh: Mesh
+
+    def update(self, given: Update) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
+        """The local layout's update of each device's own rows.
+
+        All that travels is one all-gather of the other side's rows.
+        """
+        mesh, prior, (n, rank) = self.mesh, given.prior, given.side.factor.shape
+        (axis,) = mesh.axis_names
+
+        def own_rows(noise, mean, weight, w, other, precision, tau, mu, local: Layout):
+            everyones = jax.lax.all_gather(other, axis, tiled=True)
+            prior = Gaussian(mean, precision, weight)
+            sides = split_row(w, rank), split_row(everyones, rank)
+            return local.update(Update(noise, prior, tau, mu, *sides))
+
+        def filled(x, value=0.0):  # up to equal shares; the added rows are cut off again below
+            fill = [(0, -len(x) % mesh.size)] + [(0, 0)] * (x.ndim - 1)
+            return jnp.pad(x, fill, constant_values=value)
+
+        rows, whole = PartitionSpec(axis), PartitionSpec()
+        mean_spec = whole if prior.mean.ndim == 1 else rows
+        specs = rows, mean_spec, rows, rows, rows, whole, whole, whole, rows
+        # An update does not annotate which of its values differ between devices: no check of it.
+        mapped = jax.shard_map(own_rows, mesh=mesh, in_specs=specs, out_specs=rows, check_vma=False)
+        weight = filled(given.weight, 1.0)
+        noise = jnp.broadcast_to(given.noise, (n, given.noise.shape[-1]))
+        mean = prior.mean if prior.mean.ndim == 1 else filled(prior.mean)
+        tables = (
+            filled(noise),
+            mean,
+            weight,
+            filled(joined(given.side)),
+            filled(joined(given.other)),
+        )
+        w, error = mapped(*tables, prior.precision, given.tau, given.mu, self.local)
+        return w[:n], error[:n]
+
+    def log_weight(self) -> Float[Array, ""] | None:
+        return self.local.log_weight()
