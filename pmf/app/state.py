@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,12 +21,14 @@ from pmf.data.readers.reading import Reading
 from pmf.data.sources.base import BUNDLED, load_data, load_items
 from pmf.data.sources.movielens import Dataset
 from pmf.errors import InputError
-from pmf.estimators.base import Model, known_range, rating_range
+from pmf.estimators.base import Model, UnknownIdWarning, known_range, rating_range
 from pmf.estimators.new_users import Folded
+from pmf.evaluate.report import Report, report
 from pmf.fitting.fit import OnRecord
 
 DEFAULT = {"rank": 16, "method": "gibbs", "num_steps": 50}
 MOST_RATINGS = 1_000_000  # that a model is fitted to while somebody waits
+HELD_OUT, SEED = 0.1, 0  # the share of ratings that judges a model, and how it is chosen
 
 
 class Shown(NamedTuple):
@@ -137,6 +140,27 @@ def fitted(
     model = pmf.PMF(**settings).fit(train, heldout, on_step, on_record=on_record)
     bar.empty()
     return model
+
+
+def parts() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The ratings to fit to, and those that judge a model."""
+    ratings = dataset().ratings.sample(frac=1, random_state=SEED)
+    cut = int(len(ratings) * HELD_OUT)
+    return ratings[cut:], ratings[:cut]
+
+
+def judge(model: Model, heldout: pd.DataFrame) -> Report:
+    """The report of a model on the ratings that its fit watched."""
+    with warnings.catch_warnings(action="ignore", category=UnknownIdWarning):
+        return report(model, heldout, heldout=True)
+
+
+@st.cache_resource(show_spinner=False)
+def judged() -> Report:
+    """How good a model of the settings of the page's is, fitted to a part of the ratings."""
+    model, (train, heldout) = base().model, parts()
+    settings = dict(model.settings.flat()) if isinstance(model, pmf.PMF) else DEFAULT
+    return judge(fitted(settings, train, heldout), heldout)
 
 
 @st.cache_resource(show_spinner="Reading genres and years …")

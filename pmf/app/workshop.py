@@ -1,7 +1,6 @@
 """The page Model: fit another rank, method or ablation on the spot, and compare."""
 
 import time
-import warnings
 from typing import Any
 
 import altair as alt
@@ -10,13 +9,10 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from pmf.app import state
-from pmf.estimators.base import UnknownIdWarning
 from pmf.evaluate.metrics import PERCENT, label, metric_named
-from pmf.evaluate.report import report
 from pmf.fitting.registry import LABELS
 from pmf.fitting.schedule import Record
 
-HELD_OUT, SEED = 0.1, 0
 BETWEEN = 0.2  # seconds between two drawings of a fit under way
 METHODS = list(reversed(LABELS))  # the one that is shown first is the one that pages open with
 SHOWN = ["rmse", "log_density", "coverage_90"]
@@ -25,8 +21,8 @@ SHOWN = ["rmse", "log_density", "coverage_90"]
 def show() -> None:
     st.title("Try another model")
     st.write(
-        f"Each is fitted to the same {1 - HELD_OUT:.0%} of the ratings and judged on the rest, so "
-        "they can be compared; the model that the page opened with has seen all of them."
+        f"Each is fitted to the same {1 - state.HELD_OUT:.0%} of the ratings and judged on the "
+        "rest, so they can be compared; the model that the page opened with has seen all of them."
     )
     with st.form("settings"):
         one, two, three = st.columns(3)
@@ -48,8 +44,7 @@ def show() -> None:
 
 def _fit(settings: dict, tried: dict[str, dict], live: DeltaGenerator) -> None:
     """Fit a model while `live` shows how it converges, and add it to those tried."""
-    ratings = state.dataset().ratings.sample(frac=1, random_state=SEED)
-    cut = int(len(ratings) * HELD_OUT)
+    train, heldout = state.parts()
     terms = [word for word, there in (("user biases", settings["user_bias"]),
              ("item biases", settings["item_bias"])) if not there]  # fmt: skip
     without = f", without {' and '.join(terms)}" if terms else ""
@@ -65,10 +60,9 @@ def _fit(settings: dict, tried: dict[str, dict], live: DeltaGenerator) -> None:
             live.altair_chart(_convergence(others | {name: records}))
             shown_at = time.monotonic()
 
-    model = state.fitted(settings, ratings[cut:], ratings[:cut], on_record)
+    model = state.fitted(settings, train, heldout, on_record)
     fit = model.require_fitted().fit
-    with warnings.catch_warnings(action="ignore", category=UnknownIdWarning):
-        scores = report(model, ratings[:cut], heldout=True).scores
+    scores = state.judge(model, heldout).scores
     seconds = fit.search.seconds + fit.run.records[-1].seconds
     line = {metric: scores[metric] for metric in SHOWN} | {"seconds": seconds}
     tried[name] = {"scores": line, "records": fit.run.records, "model": model}

@@ -194,11 +194,13 @@ def test_exploring(app):
     assert not test.exception
 
 
-def test_quality_shows_the_report(app):
+def test_quality_is_of_ratings_that_were_not_fitted_to(app, data):
     test = app("quality")
     assert not test.exception and test.title[0].value == "How good is it?"
-    pytest.importorskip("matplotlib")
-    assert "RMSE" in test.dataframe[0].value
+    scores = dict(zip(*test.dataframe[0].value.to_numpy().T, strict=True))
+    assert int(scores["ratings"].replace(",", "")) == int(len(data.ratings) * state.HELD_OUT)
+    assert 0.85 < float(scores["RMSE (stars)"]) < 1.1
+    assert "%" in scores["90 % coverage"]
 
 
 def test_fitting_another_model_on_the_spot(app, monkeypatch):
