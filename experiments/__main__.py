@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from experiments.config.schema import Experiment
     from experiments.sweeps.tasks import Failure, Task
 
-# The heavy rooms are imported inside the commands, so that --help answers at once.
+# The heavy modules are imported inside the commands, so that --help answers at once.
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "experiments" / "results"

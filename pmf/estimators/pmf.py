@@ -1,4 +1,4 @@
-"""`PMF`: raw ids in, raw ids out. Thin: everything it does, it asks of other rooms."""
+"""`PMF`: raw ids in, raw ids out. Thin: everything it does, it asks of other modules."""
 
 from contextlib import nullcontext
 from pathlib import Path
