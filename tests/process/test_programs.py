@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 
 import pmf
+from benchmarks.memory import live_programs
 from pmf.inference import fold_in
 from pmf.process import programs
 from pmf.recommendation import scores as candidates
+from tests.robustness.many_fits import fits
 
 USERS, ITEMS = 90, 700
 
@@ -29,6 +31,31 @@ def people(rng, number: int) -> pd.DataFrame:
     """So many users with ten ratings each."""
     item = np.concatenate([rng.choice(ITEMS, 10, replace=False) for _ in range(number)])
     return pd.DataFrame({"user_id": np.repeat(np.arange(number), 10), "item_id": item, "rating": 3})
+
+
+def requests(model, users: int, n: int, items: int, rng) -> None:
+    """One of each kind, of these sizes."""
+    asked, some = rng.permutation(USERS)[:users], rng.permutation(ITEMS)[:items]
+    pmf.recommend(model, asked, n=n)
+    pmf.recommend(model, asked, n=n, candidates=some, filter_seen=False)
+    pmf.recommend(model, asked, n=n, rule="upper", filter_seen=False)
+    pmf.recommend(model, asked[:20], n=n, p_top_n=True, filter_seen=False)
+    folded = pmf.fold_in(model, people(rng, users))
+    pmf.recommend(folded, n=n, filter_seen=False)
+    folded.predict(people(rng, users))
+    folded.explain(0, 3)
+    folded.ask_next(0)
+    pmf.similar_items(model, 3, n=n)
+
+
+def test_sizes_that_were_not_met_before_compile_nothing(model):
+    rng = np.random.default_rng(1)
+    for users, n, items in ((17, 3, 65), (30, 16, 250), (60, 16, 200)):
+        requests(model, users, n, items, rng)
+    before = live_programs()
+    for users, n, items in ((18, 5, 70), (19, 11, 131), (31, 7, 256), (63, 16, 200)):
+        requests(model, users, n, items, rng)
+    assert live_programs() <= before
 
 
 @pytest.mark.parametrize("n", [1, 7, 40])
@@ -67,6 +94,13 @@ def test_new_users_are_folded_in_to_the_bit_whoever_is_with_them(model, monkeypa
     for a, b in zip(padded.posterior, exact.posterior, strict=True):
         np.testing.assert_array_equal(a, b)
     pd.testing.assert_frame_equal(predicted, exact.predict(frame), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("method", ["als", "map"])
+def test_programs_do_not_grow_with_the_number_of_fits(method, monkeypatch):
+    monkeypatch.setattr(programs, "_ours", [(made, 2) for made, _ in programs._ours])
+    counts = [held.programs for held in fits(method, 8)]
+    assert max(counts[4:]) <= max(counts[:4])
 
 
 def test_only_what_is_over_its_due_is_forgotten():
