@@ -110,9 +110,13 @@ class Model:
     def predict_rows(self, user: np.ndarray, item: np.ndarray) -> Prediction:
         """The predictive distribution by row numbers; a count of ids stands for an unknown one."""
         fit = stored(self.require_fitted())
-        mean, variance = predict_pairs(fit.run.draws, fit.noise_variance, user, item)
+        mean, variance = predict_pairs(self._filled_draws(), fit.noise_variance, user, item)
         variance = self._with_own(variance, user, item)
         return Prediction(clipped(mean, self.settings), variance)
+
+    def _filled_draws(self) -> Params:
+        """The draws, perhaps with further rows, which nobody asks for."""
+        return self.draws
 
     def _with_own(self, variance: np.ndarray, user: np.ndarray, item: np.ndarray) -> np.ndarray:
         """The variance, with what the rows' own uncertainty adds where draws do not show it."""

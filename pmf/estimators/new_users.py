@@ -67,6 +67,9 @@ class Folded(Model):
         """Raises `InputError`: nobody watched held-out ratings of new users."""
         raise InputError("folded-in users have no held-out ratings; predict them")
 
+    def _filled_draws(self) -> Params:
+        return self.draws._replace(user=_filled(self.draws.user))
+
     def _with_own(self, variance: np.ndarray, user: np.ndarray, item: np.ndarray) -> np.ndarray:
         for row in np.unique(user):
             pairs = np.flatnonzero(user == row)

@@ -527,6 +527,6 @@ def test_compiled_codes_and_repeats_are_the_plain_ones(rows, grouped, dtype):
 
 def test_without_the_compiler_large_files_read_alike(tmp_path, monkeypatch):
     monkeypatch.setattr(encoding, "LARGE", 0)
-    monkeypatch.setattr(encoding, "find_spec", lambda name: None)
+    monkeypatch.setattr(encoding, "fault", lambda: "there is none")
     GOOD.to_csv(tmp_path / "r.csv", index=False)
     pd.testing.assert_frame_equal(load(tmp_path / "r.csv").ratings, tidy(GOOD), check_dtype=False)

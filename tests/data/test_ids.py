@@ -259,12 +259,12 @@ def test_models_of_other_integers_are_read(reference, tmp_path, monkeypatch):
     """Earlier files hold integers as the ratings had them."""
     from pmf.estimators import model_file
 
-    kept = model_file._pack
+    kept = model_file.pack_ids
     for kind in ("int32", "uint8", "uint64"):
         pack = lambda ids, kind=kind: {"ids": ids.values.astype(kind)}  # noqa: E731
-        monkeypatch.setattr(model_file, "_pack", pack)
+        monkeypatch.setattr(model_file, "pack_ids", pack)
         reference.save(tmp_path / "m.pmf")
-        monkeypatch.setattr(model_file, "_pack", kept)
+        monkeypatch.setattr(model_file, "pack_ids", kept)
         loaded = pmf.load(tmp_path / "m.pmf")
         assert loaded.fitted.users.values.dtype == np.int64
         frame = ratings("int8")

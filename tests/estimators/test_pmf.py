@@ -12,6 +12,7 @@ import pytest
 import pmf
 from pmf.data.synthetic import from_model
 from pmf.errors import InputError
+from pmf.estimators import model_file
 from pmf.types import Gaussian, Prior, Terms
 
 METHODS = ["als", "map", "gibbs"]
@@ -109,7 +110,8 @@ def test_save_and_load_predict_alike(fitted, frame, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["model.pmf"]
 
 
-def test_a_loaded_model_lies_on_disk_and_may_be_saved_there(frame, tmp_path):
+def test_a_loaded_model_lies_on_disk_and_may_be_saved_there(frame, tmp_path, monkeypatch):
+    monkeypatch.setattr(model_file, "SMALL", 0)
     path = tmp_path / "model.pmf"
     pmf.PMF(3, prior=PRIOR, num_steps=2).fit(frame).save(path)
     loaded, data = pmf.load(path), path.read_bytes()

@@ -36,7 +36,7 @@ def pmf(*arguments: object, **environment: str) -> Done:
             warnings.catch_warnings(),
             patch.dict(os.environ, environment),
             patch.object(sys, "argv", ["pmf", *map(str, arguments)]),
-            patch.object(base, "_said", set()),  # a process says each warning once
+            patch.object(base, "_shown", set()),  # a process says each warning once
             patch.object(console, "start"),
             patch.object(console, "say_last", lambda line: print(line, file=sys.stderr)),
         ):

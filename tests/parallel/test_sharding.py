@@ -180,7 +180,7 @@ def test_each_rating_is_with_the_owners_of_its_user_and_of_its_item(devices):
     ):
         found = []
         for block in layout.local.blocks:
-            for shards in zip(*(x.addressable_shards for x in block), strict=True):
+            for shards in zip(*(x.addressable_shards for x in block[:3]), strict=True):
                 local, columns, value = (np.asarray(shard.data) for shard in shards)
                 held = (columns < devices * cols.share) & (local < rows.share)[..., None]
                 device = list(where.mesh.devices).index(shards[0].device)

@@ -25,7 +25,7 @@ from typing import Annotated, Any, NamedTuple
 import pandas as pd
 import typer
 
-from pmf import PMF, Checkpoints, IsotropicPrior
+from pmf import PMF, Checkpoints
 from pmf.cli.console import run_app
 from pmf.data.synthetic import movielens_shaped
 from pmf.errors import InputError
@@ -71,7 +71,7 @@ def fit(folder: Path | None, die: bool = False, seed: int = 0) -> tuple[PMF, lis
             raise Stop
         steps.append(step)
 
-    model = PMF(2, "gibbs", prior=IsotropicPrior(1.5, 5, 5, 2, 2), tau=1.5, num_steps=4, seed=seed,
+    model = PMF(2, "gibbs", tau=1.5, num_steps=4, seed=seed,
                 burn_in=3, thin=1, num_chains=1)  # fmt: skip
     plan = folder and Checkpoints(folder, every_steps=1, resume=True)
     model.fit(ratings()[:90], ratings()[90:], on_step, checkpoints=plan)

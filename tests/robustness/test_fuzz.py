@@ -29,7 +29,7 @@ from tests.robustness.malformed import READERS, Reader
 
 SEED, INPUTS = 0, 200
 GOOD = b"user,item,rating\n1,7,1\n2,8,2.5\n"
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("name", READERS)
