@@ -7,6 +7,7 @@ import streamlit as st
 from pmf.app import state
 from pmf.evaluate.metrics import label, metric_named
 from pmf.evaluate.report import Report
+from pmf.evaluate.strata import labels
 
 SHOWN = ["rmse", "mae", "log_density", "crps", "coverage_50", "coverage_90"]
 STRATA = {
@@ -59,13 +60,12 @@ def _calibration(curve: pd.DataFrame) -> alt.LayerChart:
 def _strata(judged: Report) -> alt.Chart:
     parts = [getattr(judged, name).assign(of=title) for name, title in STRATA.items()]
     table = pd.concat(parts)[["of", "stratum", "rmse", "n"]]
-    order = list(dict.fromkeys(table["stratum"]))
     return (
         alt.Chart(table)
         .mark_circle(size=90)
         .encode(
             x=alt.X("rmse", title=label("rmse", "stars"), scale=alt.Scale(zero=False)),
-            y=alt.Y("stratum", title=None, sort=order),
+            y=alt.Y("stratum", title=None, sort=labels()),
             row=alt.Row(
                 "of", title=None, header=alt.Header(labelOrient="top", labelAnchor="start")
             ),
