@@ -11,6 +11,8 @@ from pmf.errors import InputError
 from pmf.io.atomic import replacing
 
 BEGIN, END = "<!-- from the results tables: begin -->", "<!-- from the results tables: end -->"
+# A page is too narrow for these; the report has them.
+SPARED = "crps", "recall@", "search_seconds", "compile_seconds"
 DPI = 170  # on a page; the PDFs are for print
 
 
@@ -45,7 +47,9 @@ def chapter(name: str, tables: Tables, pictures: dict) -> str:
     about = section(name)
     asks = f"`python -m experiments run {name}`. {about.question}".strip()
     lines = [f"## {about.title}", "", asks, ""]
-    lines += [markdown(scores_grid(tables))]
+    scores = tables["scores"]
+    narrow = tables | {"scores": scores[~scores["metric"].str.startswith(SPARED, na=False)]}
+    lines += [markdown(scores_grid(narrow))]
     if (compared := comparisons_grid(tables, every=False)) is not None:
         lines += ["*Paired comparisons, arm minus reference.*", "", markdown(compared)]
     beside = numbers(tables)

@@ -137,10 +137,10 @@ def test_watched_ratings_change_no_number():
     """Not when a run stops, and not what it has learnt: the same bits whatever they are."""
     train = SPLIT.train.assign(rating=SPLIT.train["user_id"] % 5 + 1.0)  # easily learnt
     settings = {"rank": 2, "prior": PRIOR, "validation": 0.2, "patience": 2, "num_steps": 12}
-    model = pmf.PMF(method="map", learning_rate=0.05, **settings)
+    asked = factorization.FlatSettings(method="map", learning_rate=0.05, **settings)
     one, other = (
         # To the mean, which a start predicts, each step is worse; to the truth it is better.
-        factorization.fit_and_predict(model.settings, Split(train, test), DATASET, quiet, None)
+        factorization.fit_and_predict(asked, Split(train, test), DATASET, quiet, None)
         for test in (
             SPLIT.test.assign(rating=train["rating"].mean()),
             SPLIT.test.assign(rating=SPLIT.test["user_id"] % 5 + 1.0),

@@ -97,8 +97,8 @@ def main(
         if model is None:
             model = home / MODEL
             fit(model)
-        settings, fitted = load(model)
-        found = torment(place, lambda path: save(settings, fitted, path), kills, seed)
+        saved = load(model)
+        found = torment(place, lambda path: save(saved, path), kills, seed)
     print(json.dumps(found) if as_json else "\n".join(f"{n:<18} {c}" for n, c in found.items()))
     return int(found["broken"] + found["left after a save"] + found["lost"] > 0)
 
