@@ -25,7 +25,7 @@ from pmf.types import Params
 
 SEARCHED = 1 << 12  # users whose rows are gathered at a time for an approximate search
 POOL = 10  # a diverse list is chosen from so many times its length
-LEAST_USERS, LEAST_ITEMS, LEAST_LIST = 16, 64, 16  # what shapes are padded to, and times four
+LEAST_USERS, LEAST_ITEMS, LEAST_LIST = 16, 256, 64  # what shapes are padded to, and times four
 
 
 def recommend(
