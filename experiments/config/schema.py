@@ -20,7 +20,7 @@ import difflib
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import (
     BaseModel,
@@ -40,6 +40,7 @@ from experiments.config.located import locate
 from experiments.systems import own
 from experiments.systems.base import System
 from experiments.systems.registry import SYSTEMS, system_named
+from pmf.data.choices import SplitKind
 from pmf.data.readers.reading import Reading
 from pmf.data.times import moment
 from pmf.errors import InputError
@@ -57,19 +58,7 @@ class SplitConfig(BaseModel):
 
     model_config = FROZEN
 
-    kind: Literal[
-        "sample_records",
-        "crossfold_records",
-        "assigned_folds",
-        "sample_n",
-        "sample_fraction",
-        "last_n",
-        "last_fraction",
-        "split_global_time",
-        "split_at_time",
-        "sample_users",
-        "sample_items",
-    ]
+    kind: SplitKind
     seed: Annotated[int, Field(ge=0)] = 0
     fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2  # of the ratings, each user's, or the items
     partitions: Annotated[int, Field(ge=2)] = 5  # crossfold_records

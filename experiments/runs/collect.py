@@ -90,10 +90,10 @@ def _user_lines(run: Run, name: str) -> pd.DataFrame | None:
     table = run.table(name)
     if table is None:
         return None
-    predicted = run.predictions()
-    lacking = set(summed("variance" in predicted)) - set(table)
+    lacking = set(summed("variance" in run.predicted_columns())) - set(table)
     if not lacking:
         return table
+    predicted = run.predictions()
     numbers = (predicted.get(x) for x in ("rating", "mean", "variance"))
     arrays = (None if x is None else x.to_numpy() for x in numbers)
     sums = user_sums(predicted["user_id"].to_numpy(), *arrays)

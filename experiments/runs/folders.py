@@ -10,7 +10,6 @@ In `runs/EXPERIMENT/`, ID being a run's:
     .jobs/            what a cluster's jobs said
 """
 
-import os
 import re
 import shutil
 import tempfile
@@ -23,9 +22,11 @@ from typing import NamedTuple
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
+import pyarrow.parquet as pq
 
 from pmf.data.readers.text import WORDS, numbers_if_exact
 from pmf.errors import InputError
+from pmf.io.atomic import sync
 from pmf.io.locks import Busy, only_writer
 from pmf.io.sealed_json import SEAL, Facts, check_files, digests, read_json, write_json
 
@@ -66,11 +67,11 @@ def appearing(folder: Path) -> Iterator[Path]:
         yield temporary
         (temporary / MADE_BY).unlink()
         for written in temporary.iterdir():
-            _sync(written)
-        _sync(temporary)
+            sync(written)
+        sync(temporary)
         temporary.chmod(0o755)
         temporary.rename(folder)
-        _sync(folder.parent)
+        sync(folder.parent)
     except OSError as error:
         raise InputError(
             f"cannot write {folder}: {error.strerror or error}; free some space or mend the "
@@ -78,14 +79,6 @@ def appearing(folder: Path) -> Iterator[Path]:
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -129,6 +122,10 @@ class Run(NamedTuple):
         """One of its CSV files, or None where the run has none."""
         file = f"{name}.csv"
         return read_table(self.folder / file) if file in self.facts["files"] else None
+
+    def predicted_columns(self) -> list[str]:
+        """Those of its predictions, which are not read for it."""
+        return pq.read_schema(self.folder / PREDICTIONS).names
 
     def predictions(self) -> pd.DataFrame:
         """Each test rating's; none of a run that broke."""

@@ -159,7 +159,7 @@ def judge(model: Model, heldout: pd.DataFrame) -> Report:
 def judged() -> Report:
     """How good a model of the settings of the page's is, fitted to a part of the ratings."""
     model, (train, heldout) = base().model, parts()
-    settings = dict(model.settings.flat()) if isinstance(model, pmf.PMF) else DEFAULT
+    settings = model.settings.flat() if isinstance(model, pmf.PMF) else DEFAULT
     return judge(fitted(settings, train, heldout), heldout)
 
 

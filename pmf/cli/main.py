@@ -1,7 +1,7 @@
 """The command `pmf`."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
@@ -24,15 +24,14 @@ from pmf.cli.settings import (
     tau_of,
 )
 from pmf.cli.split import split
+from pmf.data.choices import Duplicates
 from pmf.data.readers.reading import AS_IT_IS, Reading
 from pmf.errors import InputError
 from pmf.fitting.registry import DEFAULT
 from pmf.io.atomic import TABLES, check_target
 from pmf.process.limits import check_memory
 
-# The heavy modules are imported inside the commands, so that --help answers at once. The choices of
-# duplicates are repeated here for the same reason.
-Duplicates = Literal["error", "last", "mean"]
+# The heavy modules are imported inside the commands, so that --help answers at once.
 
 app = plain_app(
     "Probabilistic matrix factorization: fit, evaluate and predict ratings.", completion=True

@@ -1,11 +1,12 @@
 """The command `pmf split`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pmf.cli.console import SetOrFile
+from pmf.data.choices import Duplicates, SplitKind
 from pmf.data.readers.reading import AS_IT_IS, Reading
 from pmf.errors import InputError
 
@@ -13,21 +14,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from pmf.data.splits import Split
-
-Kind = Literal[
-    "sample_records",
-    "crossfold_records",
-    "assigned_folds",
-    "sample_n",
-    "sample_fraction",
-    "last_n",
-    "last_fraction",
-    "split_global_time",
-    "split_at_time",
-    "sample_users",
-    "sample_items",
-]
-Duplicates = Literal["error", "last", "mean"]
 
 
 def number(text: str) -> Any:
@@ -44,7 +30,7 @@ def split(
         Path, typer.Option(metavar="FILE", help="Write the ratings to test with, CSV or Parquet.")
     ],
     by: Annotated[
-        Kind | None,
+        SplitKind | None,
         typer.Option(
             help="The split, by the name of its function in pmf.data.splits. By default "
             "sample_records, with --at split_at_time.",

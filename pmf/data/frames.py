@@ -1,12 +1,13 @@
 """Any frame of ratings to canonical columns and, with an index of ids, to arrays."""
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from pmf.data.checks import Checks, Place, rows_of, shown
+from pmf.data.choices import Duplicates
 from pmf.data.columns import REQUIRED, canonical_columns
 from pmf.data.encoding import code_by_appearance, first_repeat, has_repeats
 from pmf.data.ids import Ids, factorize
@@ -15,8 +16,6 @@ from pmf.data.times import to_seconds
 from pmf.data.values import as_numbers
 from pmf.errors import InputError
 from pmf.types import Ratings
-
-Duplicates = Literal["error", "last", "mean"]
 
 
 def pairs(frame: Table, source: str = "the frame") -> pd.DataFrame:

@@ -3,13 +3,14 @@
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
 
 from pmf.data import splits
-from pmf.data.frames import Duplicates, one_a_pair
+from pmf.data.choices import Duplicates, SplitKind
+from pmf.data.frames import one_a_pair
 from pmf.data.readers.files import read_folds, write_tables
 from pmf.data.readers.reading import AS_IT_IS, Reading
 from pmf.data.sources.base import Rows, files_of, load_rows
@@ -18,22 +19,7 @@ from pmf.data.times import moment
 from pmf.errors import InputError
 from pmf.io.atomic import TABLES, check_target
 
-KINDS: dict[str, Callable] = {
-    split.__name__: split
-    for split in (
-        splits.sample_records,
-        splits.crossfold_records,
-        splits.assigned_folds,
-        splits.sample_n,
-        splits.sample_fraction,
-        splits.last_n,
-        splits.last_fraction,
-        splits.split_global_time,
-        splits.split_at_time,
-        splits.sample_users,
-        splits.sample_items,
-    )
-}
+KINDS: dict[str, Callable] = {name: getattr(splits, name) for name in get_args(SplitKind)}
 IN_TIME = ("last_n", "last_fraction", "split_global_time", "split_at_time")
 IN_FOLDS = ("crossfold_records", "assigned_folds")
 DEFAULTS: dict[str, Any] = {

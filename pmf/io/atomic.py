@@ -63,13 +63,13 @@ def replacing_all(paths: Sequence[Path]) -> Iterator[list[Path]]:
         temporaries = [parts.enter_context(_part_of(place)) for place in places]
         yield temporaries
         for temporary in temporaries:
-            _sync(temporary)
+            sync(temporary)
             # The folder's mode has the umask in it, which only a change of it would tell.
             temporary.chmod(temporary.parent.stat().st_mode & 0o666)
         for temporary, place in zip(temporaries, places, strict=True):
             temporary.replace(place)
         for folder in {place.parent for place in places}:
-            _sync(folder)
+            sync(folder)
 
 
 def left_in(folder: Path, age: float = DAY) -> list[Path]:
@@ -135,7 +135,7 @@ def _part_of(place: Path) -> Iterator[Path]:
             yield folder / place.name
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Have a file, or the names in a folder, on the disk: a power cut takes neither back."""
     handle = os.open(path, os.O_RDONLY)
     try:

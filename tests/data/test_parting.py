@@ -105,7 +105,7 @@ GIVEN = {
 
 
 def test_every_splitter_is_a_choice():
-    assert get_args(split.Kind) == tuple(KINDS) == tuple(GIVEN)
+    assert get_args(split.SplitKind) == tuple(KINDS) == tuple(GIVEN)
     assert set(KINDS) == set(SPLITS)  # which are all that there are
 
 
