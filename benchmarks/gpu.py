@@ -128,11 +128,17 @@ def sweeps(
     cells = sum(block.col.size for side in (data.by_user, data.by_item) for block in side.blocks)
     seconds, d = min(times), rank + 1
     return {
-        "work": work, "rank": rank, "ratings": n, "sweep_ms": 1e3 * seconds, "finite": finite,
-        "compile_s": compile_s, "padding": cells / 2 / n - 1,
+        "work": work,
+        "rank": rank,
+        "ratings": n,
+        "sweep_ms": 1e3 * seconds,
+        "finite": finite,
+        "compile_s": compile_s,
+        "padding": cells / 2 / n - 1,
         "tflops": (2 * n * d * (d + 1) + rows * d**3 / 3) / seconds / 1e12,
-        "gb_per_s": (cells * (4 * (d + 1) + 8)) / seconds / 1e9, **_device(),
-    }  # fmt: skip
+        "gb_per_s": (cells * (4 * (d + 1) + 8)) / seconds / 1e9,
+        **_device(),
+    }
 
 
 def gram_error(rank: int = 64, ratings: int = 4096) -> Iterator[dict[str, Any]]:

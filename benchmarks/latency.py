@@ -97,10 +97,14 @@ def _seconds(call: Callable[[int], object], k: int) -> float:
 
 def _milliseconds(seconds: dict[str, list[float]]) -> pd.DataFrame:
     rows = [
-        {"what": name, "first": taken[0], "median": statistics.median(taken[1:]),
-         "most": max(taken[1:])}
+        {
+            "what": name,
+            "first": taken[0],
+            "median": statistics.median(taken[1:]),
+            "most": max(taken[1:]),
+        }
         for name, taken in seconds.items()
-    ]  # fmt: skip
+    ]
     return pd.DataFrame(rows).set_index("what") * 1e3
 
 

@@ -89,8 +89,12 @@ def worker(method: str, devices: int, rank: int, sweeps: int) -> dict[str, Any]:
     ]
     cells = sum(x.value.size for side in (data.by_user, data.by_item) for x in side.local.blocks)
     return {
-        "method": method, "devices": devices, "ratings": len(ratings.value), "rank": rank,
-        "sweep_s": min(seconds), "median_s": float(np.median(seconds)),
+        "method": method,
+        "devices": devices,
+        "ratings": len(ratings.value),
+        "rank": rank,
+        "sweep_s": min(seconds),
+        "median_s": float(np.median(seconds)),
         "received_mb": sum(received(*one, devices) for one in sent) / 1e6,
         "all_gathers": sum(kind == "all-gather" for kind, _ in sent),
         "largest_all_reduce_bytes": max(
@@ -98,7 +102,7 @@ def worker(method: str, devices: int, rank: int, sweeps: int) -> dict[str, Any]:
         ),
         "load_max_over_mean": float(max(load.max() / load.mean() for load in loads)),
         "cells_per_rating": cells / 2 / len(ratings.value),
-    }  # fmt: skip
+    }
 
 
 @app.command()
@@ -119,9 +123,11 @@ def measure(
             command = [sys.executable, "-m", "benchmarks.scaling_devices", "measure"]
             command += ["--only", f"{method}:{devices}", "--rank", str(rank)]
             done = subprocess.run(
-                [*command, "--sweeps", str(sweeps)], capture_output=True, text=True,
+                [*command, "--sweeps", str(sweeps)],
+                capture_output=True,
+                text=True,
                 env=os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.getcwd()},
-            )  # fmt: skip
+            )
             if done.returncode:
                 raise RuntimeError(f"{method} on {devices}: {done.stderr.strip()[-500:]}")
             row = json.loads(done.stdout.splitlines()[-1])
@@ -184,27 +190,37 @@ def modelled(task: Task, machine: Machine = GPU) -> dict[str, Any]:
     traffic = rows * d * 4 * (task.devices - 1) / task.devices
     total = ratings_gb + gathered_gb + own_gb
     return {
-        **task._asdict(), "ratings_gb": ratings_gb, "gathered_gb": gathered_gb, "own_gb": own_gb,
-        "fits": total * 1e9 < machine.memory, "received_gb": traffic / 1e9, "compute_s": compute,
-        "network_s": traffic / machine.link, "sweep_s": compute + traffic / machine.link,
-    }  # fmt: skip
+        **task._asdict(),
+        "ratings_gb": ratings_gb,
+        "gathered_gb": gathered_gb,
+        "own_gb": own_gb,
+        "fits": total * 1e9 < machine.memory,
+        "received_gb": traffic / 1e9,
+        "compute_s": compute,
+        "network_s": traffic / machine.link,
+        "sweep_s": compute + traffic / machine.link,
+    }
 
 
 @app.command()
 def model(as_json: AsJson = False) -> None:
     """Memory, traffic and time of one ALS or Gibbs sweep, on paper."""
     if not as_json:
-        print("ratings | rows | rank | devices | ratings, gathered, own GB a device | fits | "
-              "received GB | compute s | network s")  # fmt: skip
+        print(
+            "ratings | rows | rank | devices | ratings, gathered, own GB a device | fits | "
+            "received GB | compute s | network s"
+        )
     for task in TASKS:
         row = modelled(task)
         if as_json:
             print(json.dumps(row))
             continue
         size = f"{row['ratings_gb']:.3g}, {row['gathered_gb']:.3g}, {row['own_gb']:.3g}"
-        print(f"{task.name} | {task.users:.3g} + {task.items:.3g} | {task.rank} | {task.devices} | "
-              f"{size} | {'yes' if row['fits'] else 'no'} | {row['received_gb']:.3g} | "
-              f"{row['compute_s']:.3g} | {row['network_s']:.3g}")  # fmt: skip
+        print(
+            f"{task.name} | {task.users:.3g} + {task.items:.3g} | {task.rank} | {task.devices} | "
+            f"{size} | {'yes' if row['fits'] else 'no'} | {row['received_gb']:.3g} | "
+            f"{row['compute_s']:.3g} | {row['network_s']:.3g}"
+        )
 
 
 if __name__ == "__main__":

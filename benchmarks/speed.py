@@ -135,11 +135,18 @@ def compare(bench: Bench, name: str, work: Work, repeats: int) -> dict[str, Any]
     pairs = np.array([[np.median(side[measured]) for side in pair] for pair in rounds])
     ratios = pairs[:, 0] / pairs[:, 1]
     row: dict[str, Any] = {
-        "work": name, "rank": work.rank, "ratings": work.shape["n"], "measured": measured,
-        "ours": float(np.median(pairs[:, 0])), "rival": work.rival,
-        "theirs": float(np.median(pairs[:, 1])), "ratio": float(np.median(ratios)),
-        "least": float(ratios.min()), "most": float(ratios.max()), "repeats": repeats,
-    }  # fmt: skip
+        "work": name,
+        "rank": work.rank,
+        "ratings": work.shape["n"],
+        "measured": measured,
+        "ours": float(np.median(pairs[:, 0])),
+        "rival": work.rival,
+        "theirs": float(np.median(pairs[:, 1])),
+        "ratio": float(np.median(ratios)),
+        "least": float(ratios.min()),
+        "most": float(ratios.max()),
+        "repeats": repeats,
+    }
     last = {key: value for key, value in rounds[-1][0].items() if key != "seconds"}
     if name == "als":
         last |= share_of_limits(bench, path, work, row["ours"])
@@ -173,8 +180,16 @@ def growth(bench: Bench, repeats: int, rank: int = 64) -> list[dict[str, Any]]:
         path = bench.ratings(shape_of(n))
         runs = [bench.measure("our_als", path, rank) for _ in range(repeats)]
         seconds = min(min(run["seconds"]) for run in runs)
-        rows.append({"work": "growth", "rank": rank, "ratings": n, "seconds": seconds,
-                     "peak_gb": runs[-1]["peak_gb"], "layout_s": runs[-1]["layout_s"]})  # fmt: skip
+        rows.append(
+            {
+                "work": "growth",
+                "rank": rank,
+                "ratings": n,
+                "seconds": seconds,
+                "peak_gb": runs[-1]["peak_gb"],
+                "layout_s": runs[-1]["layout_s"],
+            }
+        )
     logs = np.log([[row["ratings"], row["seconds"]] for row in rows])
     exponent = float(np.polyfit(logs[:, 0], logs[:, 1], 1)[0])
     return [*rows, {"work": "growth", "rank": rank, "exponent": exponent}]

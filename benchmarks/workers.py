@@ -80,10 +80,19 @@ def cmfrec_als(path: str, rank: int, use_cg: bool = False) -> dict[str, Any]:
     seconds = []
     for niter in (1, 3):
         model = CMF(
-            k=rank, lambda_=5.0, method="als", use_cg=use_cg, finalize_chol=False, niter=niter,
-            user_bias=True, item_bias=True, nthreads=THREADS, use_float=True, verbose=False,
+            k=rank,
+            lambda_=5.0,
+            method="als",
+            use_cg=use_cg,
+            finalize_chol=False,
+            niter=niter,
+            user_bias=True,
+            item_bias=True,
+            nthreads=THREADS,
+            use_float=True,
+            verbose=False,
             precompute_for_predictions=False,
-        )  # fmt: skip
+        )
         begin = time.perf_counter()
         model.fit(matrix)
         seconds.append(time.perf_counter() - begin)
@@ -126,9 +135,14 @@ def smurff_gibbs(path: str, rank: int) -> dict[str, Any]:
     seconds = []
     for sweeps in (50, 350) if len(value) < 500_000 else (5, 35):
         session = smurff.BPMFSession(
-            matrix, num_latent=rank, burnin=sweeps - 1, nsamples=1, verbose=0, seed=1,
+            matrix,
+            num_latent=rank,
+            burnin=sweeps - 1,
+            nsamples=1,
+            verbose=0,
+            seed=1,
             num_threads=THREADS,
-        )  # fmt: skip
+        )
         begin = time.perf_counter()
         session.run()
         seconds.append((time.perf_counter() - begin, sweeps))
@@ -182,9 +196,17 @@ def cmfrec_fit(path: str, rank: int) -> dict[str, Any]:
     names = ["UserId", "ItemId", "Rating"]
     frame = pd.read_csv(path, usecols=[0, 1, 2], names=names, header=0)
     CMF(
-        k=rank, lambda_=5.0, method="als", use_cg=False, finalize_chol=False, niter=3,
-        nthreads=THREADS, use_float=True, verbose=False, precompute_for_predictions=False,
-    ).fit(frame)  # fmt: skip
+        k=rank,
+        lambda_=5.0,
+        method="als",
+        use_cg=False,
+        finalize_chol=False,
+        niter=3,
+        nthreads=THREADS,
+        use_float=True,
+        verbose=False,
+        precompute_for_predictions=False,
+    ).fit(frame)
     return {"seconds": [time.perf_counter() - begin], "peak_gb": peak_bytes() / 1e9}
 
 
@@ -292,11 +314,23 @@ def _least(work: Callable[[], Any], repeats: int = 7) -> float:
 WORKERS: dict[str, Callable[[str, int], dict[str, Any]]] = {
     worker.__name__: worker
     for worker in (
-        our_als, our_plain_als, cmfrec_als, cmfrec_cg, our_gibbs, smurff_gibbs,
-        our_ingest, pandas_ingest, our_fit, cmfrec_fit,
-        our_lists, our_near_lists, implicit_lists, our_compile, limits,
+        our_als,
+        our_plain_als,
+        cmfrec_als,
+        cmfrec_cg,
+        our_gibbs,
+        smurff_gibbs,
+        our_ingest,
+        pandas_ingest,
+        our_fit,
+        cmfrec_fit,
+        our_lists,
+        our_near_lists,
+        implicit_lists,
+        our_compile,
+        limits,
     )
-}  # fmt: skip
+}
 
 if __name__ == "__main__":
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])  # the same for both sides

@@ -113,9 +113,11 @@ def test_a_page_runs_and_prints_what_it_shows(page, tmp_path):
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
         [sys.executable, "-u", page.with_suffix(".py").name],
-        cwd=tmp_path, capture_output=True, text=True,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
         env=os.environ | {"PYTHONPATH": str(ROOT), "PATH": path},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     *printed, rest = done.stdout.split(MARK + "\n")
     for expected, actual in zip(shown, printed, strict=True):

@@ -47,8 +47,20 @@ from pmf.errors import InputError
 from pmf.fitting.settings_base import describe
 
 FROZEN = ConfigDict(frozen=True, extra="forbid")
-SECTIONS = ("about", "data", "reading", "columns", "unit", "system", "split", "model", "tuning",
-            "ranking", "comparison", "arm")  # fmt: skip
+SECTIONS = (
+    "about",
+    "data",
+    "reading",
+    "columns",
+    "unit",
+    "system",
+    "split",
+    "model",
+    "tuning",
+    "ranking",
+    "comparison",
+    "arm",
+)
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 MOST_RUNS = 10_000  # of an experiment; a larger grid is a slip
 

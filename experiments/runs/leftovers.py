@@ -17,10 +17,14 @@ from pmf.io import sealed
 from pmf.io.atomic import left_in
 from pmf.io.locks import LOCK, MARK, holder_of
 
-RUN = (r"(config|manifest)\.json|predictions\.parquet|"
-       r"(metrics|users|strata|calibration|pit|items)\.csv")  # fmt: skip
-JOB = (r"(\d+(_\d+)*_(submission\.sh|submitted\.pkl|result\.pkl|log\.(err|out))|"
-       r"(submission_file_)?[\da-f]{32}\.(sh|pkl))(\.save_tmp)?")  # fmt: skip
+RUN = (
+    r"(config|manifest)\.json|predictions\.parquet|"
+    r"(metrics|users|strata|calibration|pit|items)\.csv"
+)
+JOB = (
+    r"(\d+(_\d+)*_(submission\.sh|submitted\.pkl|result\.pkl|log\.(err|out))|"
+    r"(submission_file_)?[\da-f]{32}\.(sh|pkl))(\.save_tmp)?"
+)
 LOCKS = rf"\.({ID}|tables)\.lock"
 OUTPUTS = r"\w+\.(csv|png|pdf|tex|md)|sources\.json"
 

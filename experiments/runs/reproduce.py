@@ -116,8 +116,10 @@ def _predictions(run: Run, now: pd.DataFrame) -> list[Difference]:
 
 def text(verdict: Verdict) -> str:
     """The verdict as a person reads it."""
-    lines = [f"{x.name:<20} {x.recorded:>14.8g} {x.now:>14.8g} {x.difference:>10.2g}"
-             for x in verdict.differences]  # fmt: skip
+    lines = [
+        f"{x.name:<20} {x.recorded:>14.8g} {x.now:>14.8g} {x.difference:>10.2g}"
+        for x in verdict.differences
+    ]
     head = f"{'':<20} {'recorded':>14} {'now':>14} {'difference':>10}"
     changes = [f"not as it was: {change}" for change in verdict.surroundings]
     allowed = f"{verdict.tolerance:g}" if verdict.tolerance else "none, bit for bit"

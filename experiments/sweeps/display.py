@@ -93,9 +93,11 @@ def _left_to(task: Task, holder: str) -> str:
 def _bars(name: str, tasks: list[Task], slots: int, console: Console) -> Iterator[Show]:
     clock = Clock(tasks, slots)
     columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
         TextColumn("{task.fields[note]}"),
-    )  # fmt: skip
+    )
     with Progress(*columns, console=console) as progress:
         whole = progress.add_task(name, total=len(tasks), note="")
         bars: dict[str, Any] = {}

@@ -19,8 +19,9 @@ def listed(experiment: Experiment, costs: Costs) -> str:
     data = ", ".join(dict.fromkeys(filter(None, [*(run.data for run in runs), *needed])))
     searches = searches_of(runs)
     work = in_words(runs, searches, costs.estimate(runs, searches))
-    return (f"{experiment.name:<{WIDTH}} {work}; {data or 'no data'}\n"
-            f"{'':<{WIDTH}} {experiment.about}").rstrip()  # fmt: skip
+    return (
+        f"{experiment.name:<{WIDTH}} {work}; {data or 'no data'}\n{'':<{WIDTH}} {experiment.about}"
+    ).rstrip()
 
 
 def planned(
@@ -37,8 +38,9 @@ def planned(
     )
     work = f"; to do: {in_words(runs, searches, costs.estimate(runs, searches))}" if todo else ""
     there = f"{len(points):,} runs, {len(points) - len(runs):,} there in {folder}/"
-    return "\n".join([*lines, "", *filter(None, [experiment.about]),
-                      f"{experiment.name}: {there}{work}"])  # fmt: skip
+    return "\n".join(
+        [*lines, "", *filter(None, [experiment.about]), f"{experiment.name}: {there}{work}"]
+    )
 
 
 def in_words(runs: Sequence[RunConfig], searches: Sequence[RunConfig], time: Estimate) -> str:

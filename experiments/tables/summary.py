@@ -43,12 +43,17 @@ def verdicts(table: pd.DataFrame, references: Sequence[str], metrics: Sequence[s
     told, lines = table.dropna(subset="difference"), []
     within = [name for name in map(str, table) if "." in name]
     if len(told):
-        cells = told.assign(cell=told["difference"].map("{:+.4f} ".format)
-                            + told["verdict"].replace({"no difference shown": "="}))  # fmt: skip
+        cells = told.assign(
+            cell=told["difference"].map("{:+.4f} ".format)
+            + told["verdict"].replace({"no difference shown": "="})
+        )
         wide = cells.pivot(index=["arm", *within], columns="metric", values="cell")
         wide = wide.reindex(columns=[name for name in metrics if name in wide])
-        wide = wide.reindex(pd.MultiIndex.from_frame(cells[["arm", *within]].drop_duplicates())
-                            if within else cells["arm"].drop_duplicates())  # fmt: skip
+        wide = wide.reindex(
+            pd.MultiIndex.from_frame(cells[["arm", *within]].drop_duplicates())
+            if within
+            else cells["arm"].drop_duplicates()
+        )
         shown = wide.reset_index().rename(columns=lambda name: _title(str(name), metrics))
         lines = [shown.fillna("").to_string(index=False)]
     others = f"; against {', '.join(references[1:])}: comparisons.csv" if references[1:] else ""

@@ -17,8 +17,19 @@ CAPTION = (
     "line is worse, for the other scores better."
 )
 ACROSS = 3  # panels
-OWN = ["metric", "arm", "reference", "difference", "low", "high", "p", "p_adjusted", "effect", "n",
-       "verdict"]  # fmt: skip
+OWN = [
+    "metric",
+    "arm",
+    "reference",
+    "difference",
+    "low",
+    "high",
+    "p",
+    "p_adjusted",
+    "effect",
+    "n",
+    "verdict",
+]
 
 
 def suits(table: pd.DataFrame) -> bool:

@@ -152,6 +152,5 @@ def save(figure: Figure, path: Path, also_pdf: bool = False, dpi: int = 300) -> 
             figure.savefig(temporary, format="png", dpi=dpi, metadata={"Software": None})
         if also_pdf:
             with replacing(path.with_suffix(".pdf")) as temporary:
-                figure.savefig(temporary, format="pdf",
-                               metadata={"CreationDate": None})  # fmt: skip
+                figure.savefig(temporary, format="pdf", metadata={"CreationDate": None})
     return path

@@ -36,10 +36,18 @@ def plot(table: pd.DataFrame) -> Figure:
     widths = np.linspace(WIDEST, NARROWEST, len(all_looks))
     for j, (name, part) in enumerate(found.groupby("who", sort=False)):
         look = all_looks[str(name)]
-        axes.plot(part["nominal"], part["mean"], linestyle=look.dash, label=name,
-                  linewidth=widths[j], markevery=(j % EVERY, EVERY), **marked(look))  # fmt: skip
-        axes.fill_between(part["nominal"], part["low"], part["high"], color=look.colour,
-                          alpha=0.2, linewidth=0)  # fmt: skip
+        axes.plot(
+            part["nominal"],
+            part["mean"],
+            linestyle=look.dash,
+            label=name,
+            linewidth=widths[j],
+            markevery=(j % EVERY, EVERY),
+            **marked(look),
+        )
+        axes.fill_between(
+            part["nominal"], part["low"], part["high"], color=look.colour, alpha=0.2, linewidth=0
+        )
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1.0, decimals=0))

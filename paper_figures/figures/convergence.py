@@ -41,10 +41,23 @@ def plot(table: pd.DataFrame) -> Figure:
         early, late = run[run["step"] <= burn_in], run[run["step"] > burn_in]
         first = name not in labelled
         if len(early):
-            axes.plot(early["seconds"], early["value"], color=look.colour, linewidth=0.6,
-                      alpha=0.6, label=f"{name}, single draws" if first else None)  # fmt: skip
-        axes.plot(late["seconds"], late["value"], linestyle=look.dash, markevery=[-1],
-                  markersize=4.5, label=name if first else None, **marked(look))  # fmt: skip
+            axes.plot(
+                early["seconds"],
+                early["value"],
+                color=look.colour,
+                linewidth=0.6,
+                alpha=0.6,
+                label=f"{name}, single draws" if first else None,
+            )
+        axes.plot(
+            late["seconds"],
+            late["value"],
+            linestyle=look.dash,
+            markevery=[-1],
+            markersize=4.5,
+            label=name if first else None,
+            **marked(look),
+        )
         labelled.add(name)
         ends.append(run["value"].iloc[-1])
     axes.set_ylim(*_limits(np.array(ends), rmse["value"].max()))

@@ -17,7 +17,7 @@ from paper_figures.figures.style import (
     VERMILLION,
     WIDE,
     legend_above,
-)  # fmt: skip
+)
 
 TABLE = "items"
 TITLE = "Map of the films"
@@ -61,8 +61,16 @@ def plot(table: pd.DataFrame) -> Figure:
         part = items[items["genre"] == name]
         colour, marker = GENRES.get(name, (GREY, "."))
         if len(part):
-            axes.scatter(part["x"], part["y"], s=3 + 40 * part["popularity"] / largest, c=colour,
-                         marker=marker, alpha=0.6, linewidth=0, label=name)  # fmt: skip
+            axes.scatter(
+                part["x"],
+                part["y"],
+                s=3 + 40 * part["popularity"] / largest,
+                c=colour,
+                marker=marker,
+                alpha=0.6,
+                linewidth=0,
+                label=name,
+            )
     axes.set_xlabel(f"First direction of the item factors ({unit(table)})")
     axes.set_ylabel(f"Second direction ({unit(table)})")
     axes.set_title(model_in_words(items), fontsize=7.5, color=MUTED)
@@ -71,9 +79,10 @@ def plot(table: pd.DataFrame) -> Figure:
     known = items.head(3 * MOST_LABELS)
     best_known = [
         Label(name, float(item.x), float(item.y))
-        for name, item in zip(shortened(list(known["title"].astype(str))), known.itertuples(),
-                              strict=True)
-    ]  # fmt: skip
+        for name, item in zip(
+            shortened(list(known["title"].astype(str))), known.itertuples(), strict=True
+        )
+    ]
     place(figure, axes, best_known, 5.5, MOST_LABELS, always=False)
     return figure
 

@@ -9,9 +9,16 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.transforms import Bbox
 
-PLACES = [("left", "center", 5, 0), ("right", "center", -5, 0), ("center", "bottom", 0, 4),
-          ("center", "top", 0, -4), ("left", "bottom", 3, 3), ("right", "bottom", -3, 3),
-          ("left", "top", 3, -3), ("right", "top", -3, -3)]  # fmt: skip
+PLACES = [
+    ("left", "center", 5, 0),
+    ("right", "center", -5, 0),
+    ("center", "bottom", 0, 4),
+    ("center", "top", 0, -4),
+    ("left", "bottom", 3, 3),
+    ("right", "bottom", -3, 3),
+    ("left", "top", 3, -3),
+    ("right", "top", -3, -3),
+]
 
 
 class Label(NamedTuple):
@@ -44,9 +51,16 @@ def place(
         if placed == most:
             break
         for across, up, dx, dy in PLACES:
-            note = axes.annotate(label.text, (label.x, label.y), (dx, dy), ha=across, va=up,
-                                 size=size, textcoords="offset points",
-                                 color=label.colour)  # fmt: skip
+            note = axes.annotate(
+                label.text,
+                (label.x, label.y),
+                (dx, dy),
+                ha=across,
+                va=up,
+                size=size,
+                textcoords="offset points",
+                color=label.colour,
+            )
             box = note.get_window_extent(renderer)
             if _within(box, inside) and not any(box.overlaps(other) for other in taken):
                 taken.append(box)
@@ -56,8 +70,16 @@ def place(
         else:
             if always:
                 across, up, dx, dy = PLACES[0]
-                axes.annotate(label.text, (label.x, label.y), (dx, dy), ha=across, va=up, size=size,
-                              textcoords="offset points", color=label.colour)  # fmt: skip
+                axes.annotate(
+                    label.text,
+                    (label.x, label.y),
+                    (dx, dy),
+                    ha=across,
+                    va=up,
+                    size=size,
+                    textcoords="offset points",
+                    color=label.colour,
+                )
     for note in axes.texts:
         note.set_path_effects([withStroke(linewidth=1.6, foreground="white")])
     return placed

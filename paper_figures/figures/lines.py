@@ -43,8 +43,9 @@ def draw_lines(
     for name, part in found.groupby("who", sort=False):
         part, look = part.sort_values(x), all_looks[str(name)]
         axes.plot(part[x], part["mean"], linestyle=look.dash, label=name, **marked(look))
-        axes.fill_between(part[x], part["low"], part["high"], color=look.colour, alpha=0.18,
-                          linewidth=0)  # fmt: skip
+        axes.fill_between(
+            part[x], part["low"], part["high"], color=look.colour, alpha=0.18, linewidth=0
+        )
     axes.set_ylabel(metric_label(metric, table))
     return found
 
@@ -85,9 +86,16 @@ def draw_dots(axes: Axes, found: pd.DataFrame, row: str, series: str, label: str
         part = found[found[series] == name].drop_duplicates(row).set_index(row).reindex(rows)
         offset = (j - (len(names) - 1) / 2) * step
         errors = np.nan_to_num([part["mean"] - part["low"], part["high"] - part["mean"]])
-        axes.errorbar(part["mean"], np.arange(len(rows)) + offset, xerr=np.maximum(errors, 0),
-                      linestyle="none", elinewidth=1.1, label=name, markersize=4.2,
-                      **marked(all_looks[name]))  # fmt: skip
+        axes.errorbar(
+            part["mean"],
+            np.arange(len(rows)) + offset,
+            xerr=np.maximum(errors, 0),
+            linestyle="none",
+            elinewidth=1.1,
+            label=name,
+            markersize=4.2,
+            **marked(all_looks[name]),
+        )
     axes.set_yticks(range(len(rows)), rows)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)

@@ -48,11 +48,25 @@ def plot(table: pd.DataFrame) -> Figure:
 
 def _histogram(axes: Axes, found: pd.DataFrame, look: Look) -> None:
     width = found["end"] - found["begin"]
-    axes.bar(found["begin"], found["mean"], width, align="edge", color=look.colour, alpha=0.45,
-             edgecolor=look.colour, linewidth=0.5)  # fmt: skip
+    axes.bar(
+        found["begin"],
+        found["mean"],
+        width,
+        align="edge",
+        color=look.colour,
+        alpha=0.45,
+        edgecolor=look.colour,
+        linewidth=0.5,
+    )
     errors = np.nan_to_num([found["mean"] - found["low"], found["high"] - found["mean"]])
-    axes.errorbar(found["begin"] + width / 2, found["mean"], yerr=errors, linestyle="none",
-                  elinewidth=0.7, color="#333333")  # fmt: skip
+    axes.errorbar(
+        found["begin"] + width / 2,
+        found["mean"],
+        yerr=errors,
+        linestyle="none",
+        elinewidth=0.7,
+        color="#333333",
+    )
     axes.axhline(1, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
     axes.set(xlim=(0, 1), ylim=(0, None))
     axes.set_xticks([0, 0.5, 1], ["0", "½", "1"])

@@ -49,8 +49,10 @@ def plot(table: pd.DataFrame) -> Figure:
     names = [*who(ridges), *who(named)]
     for axes, metric in zip(all_axes, metrics, strict=True):
         draw_lines(axes, ridges, metric, "x", names)
-        ticks = 2.0 ** np.arange(np.ceil(np.log2(ridges["x"].min()) - 1e-9),
-                                 np.floor(np.log2(ridges["x"].max()) + 1e-9) + 1)  # fmt: skip
+        ticks = 2.0 ** np.arange(
+            np.ceil(np.log2(ridges["x"].min()) - 1e-9),
+            np.floor(np.log2(ridges["x"].max()) + 1e-9) + 1,
+        )
         _level_lines(axes, of_metric(named, metric), names)
         log_ticks(axes, list(ticks), "Prior precision over the middle of its grid")
         axes.set_ylabel(metric_label(metric, table))
@@ -80,8 +82,7 @@ def _level_lines(axes: Axes, rows: pd.DataFrame, names: list[str]) -> None:
     found = over_folds(rows.assign(who=who(rows)), ["who"])
     for row in found.itertuples():
         look = looks(names)[str(row.who)]
-        axes.axhline(row.mean, color=look.colour, linestyle=look.dash, linewidth=1.2,
-                     label=row.who)  # fmt: skip
+        axes.axhline(row.mean, color=look.colour, linestyle=look.dash, linewidth=1.2, label=row.who)
         if row.low == row.low:
             axes.axhspan(row.low, row.high, color=look.colour, alpha=0.1, linewidth=0)
 
@@ -97,10 +98,13 @@ def numbers(table: pd.DataFrame) -> pd.DataFrame:
         best, worst = found.loc[found["mean"].idxmin()], found.loc[found["mean"].idxmax()]
         edges = (found[STRENGTH].min(), found[STRENGTH].max())
         lines[name] = [
-            f"{best['mean']:.4f}", f"{best[STRENGTH]:g}", "edge" if best[STRENGTH] in edges else
-            "inside", f"{worst['mean']:.4f}", f"{worst[STRENGTH]:g}",
+            f"{best['mean']:.4f}",
+            f"{best[STRENGTH]:g}",
+            "edge" if best[STRENGTH] in edges else "inside",
+            f"{worst['mean']:.4f}",
+            f"{worst[STRENGTH]:g}",
             f"{worst['mean'] - best['mean']:.4f}",
-        ]  # fmt: skip
+        ]
     learnt = rows[rows[STRENGTH].isna()]
     for name, part in learnt.groupby(learnt_names(learnt), sort=False):
         lines[name] = [told(mean_of(part)), *["–"] * 5]

@@ -46,11 +46,25 @@ def plot(table: pd.DataFrame) -> Figure:
         if name in untuned.index and not above:
             start = untuned.loc[name]
             if start["rmse"] <= top:
-                axes.plot([start["seconds"], row.seconds], [start["rmse"], y], linewidth=0.7,
-                          alpha=0.6, markersize=2.5, markevery=[0], **marked(look))  # fmt: skip
-        axes.errorbar(row.seconds, y, xerr=_bars(row.seconds, row.fast, row.slow),
-                      yerr=None if above else _bars(row.rmse, row.low, row.high),
-                      linestyle="none", elinewidth=0.9, markersize=5.5, **marked(look))  # fmt: skip
+                axes.plot(
+                    [start["seconds"], row.seconds],
+                    [start["rmse"], y],
+                    linewidth=0.7,
+                    alpha=0.6,
+                    markersize=2.5,
+                    markevery=[0],
+                    **marked(look),
+                )
+        axes.errorbar(
+            row.seconds,
+            y,
+            xerr=_bars(row.seconds, row.fast, row.slow),
+            yerr=None if above else _bars(row.rmse, row.low, row.high),
+            linestyle="none",
+            elinewidth=0.9,
+            markersize=5.5,
+            **marked(look),
+        )
         says = f"{name}, at {row.rmse:.2f} ↑" if above else name
         names.append(Label(says, float(row.seconds), float(y)))
     axes.set_xscale("log")
@@ -109,7 +123,8 @@ def numbers(table: pd.DataFrame) -> pd.DataFrame:
         row.who: [f"{row.rmse:.4f}", f"{row.seconds:.2g}", "none is faster and as accurate"]
         for row in front.itertuples()
     }
-    lines |= {name: ["–", "–", f"broke: {reason}"] for name, reason in
-              broken_systems(table).items()}  # fmt: skip
+    lines |= {
+        name: ["–", "–", f"broke: {reason}"] for name, reason in broken_systems(table).items()
+    }
     frame = pd.DataFrame.from_dict(lines, orient="index", columns=["RMSE", "fit (s)", ""])
     return frame.rename_axis("system")

@@ -58,8 +58,7 @@ def suits(table: pd.DataFrame) -> bool:
 
 def plot(table: pd.DataFrame) -> Figure:
     """Draw the scores sweep_seconds and peak_bytes against model.ratings, .rank and .threads."""
-    table = having(table, "scores", "id", "metric", "value", "system", "model.method",
-                   *SETTINGS)  # fmt: skip
+    table = having(table, "scores", "id", "metric", "value", "system", "model.method", *SETTINGS)
     drawn = [panel for panel in PANELS if _has(table, *panel)]
     having(pd.DataFrame(drawn), "scores: sweeps of several sizes")
     across = len(drawn) if len(drawn) < 3 else 2 if len(drawn) == 4 else 3
@@ -84,12 +83,20 @@ def _panel(axes: Axes, table: pd.DataFrame, metric: str, x: str) -> None:
         found, look = law(points, metric, x), all_looks[name]
         says = in_words(name, found, x).replace(" and ", " and\n")
         errors = np.nan_to_num([points["mean"] - points["low"], points["high"] - points["mean"]])
-        axes.errorbar(points[x], points["mean"] / size, yerr=np.maximum(errors, 0) / size,
-                      linestyle="none", elinewidth=1, label=says, **marked(look))  # fmt: skip
+        axes.errorbar(
+            points[x],
+            points["mean"] / size,
+            yerr=np.maximum(errors, 0) / size,
+            linestyle="none",
+            elinewidth=1,
+            label=says,
+            **marked(look),
+        )
         if found:
             along = np.geomspace(points[x].min(), points[x].max())
-            axes.plot(along, found.at(along) / size, color=look.colour, linestyle=look.dash,
-                      linewidth=1)  # fmt: skip
+            axes.plot(
+                along, found.at(along) / size, color=look.colour, linestyle=look.dash, linewidth=1
+            )
         if x == "model.threads":
             ideal = points["mean"].iloc[0] * points[x].iloc[0] / points[x] / size
             axes.plot(points[x], ideal, color=MUTED, linestyle=":", linewidth=0.9)

@@ -49,8 +49,16 @@ def _draw(axes: Axes, rows: pd.DataFrame, names: list[str]) -> None:
         look = looks(names)[name]
         offset = (j - (len(systems) - 1) / 2) * 0.07
         errors = np.nan_to_num([part["mean"] - part["low"], part["high"] - part["mean"]])
-        axes.errorbar(part["x"] + offset, part["mean"], yerr=errors, linestyle=look.dash,
-                      linewidth=1, elinewidth=1, label=name, **marked(look))  # fmt: skip
+        axes.errorbar(
+            part["x"] + offset,
+            part["mean"],
+            yerr=errors,
+            linestyle=look.dash,
+            linewidth=1,
+            elinewidth=1,
+            label=name,
+            **marked(look),
+        )
     count = rows.groupby("stratum")["n"].mean()
     ticks = [f"{stratum}\n({short(count[stratum])})" for stratum in strata]
     axes.set_xticks(range(len(strata)), ticks)

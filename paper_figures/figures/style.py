@@ -65,10 +65,14 @@ ALIASES = {
 }
 CHARACTERS, HANDLE = 57, 9  # of a legend: what fits into one column, and what a line takes
 SPARE = [
-    Look((BLACK, SKY, VERMILLION, ORANGE, GREY)[j % 5], "<>p8"[j % 4],
-         ("-", DASHED, DOTTED, DASH_DOT)[j % 4], hollow=True)
+    Look(
+        (BLACK, SKY, VERMILLION, ORANGE, GREY)[j % 5],
+        "<>p8"[j % 4],
+        ("-", DASHED, DOTTED, DASH_DOT)[j % 4],
+        hollow=True,
+    )
     for j in range(20)
-]  # fmt: skip
+]
 
 
 def looks(names: Iterable[str]) -> dict[str, Look]:
@@ -89,8 +93,12 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
 def marked(look: Look) -> dict:
     """Marker arguments of a look."""
     face = "white" if look.hollow else look.colour
-    return {"color": look.colour, "marker": look.marker, "markerfacecolor": face,
-            "markeredgecolor": look.colour}  # fmt: skip
+    return {
+        "color": look.colour,
+        "marker": look.marker,
+        "markerfacecolor": face,
+        "markeredgecolor": look.colour,
+    }
 
 
 def legend_above(figure: Figure, columns: int = 4) -> None:
@@ -98,13 +106,21 @@ def legend_above(figure: Figure, columns: int = 4) -> None:
     entries = dict[str, object]()
     for axes in figure.axes:
         handles, labels = axes.get_legend_handles_labels()
-        entries |= {name: entries.get(name, handle) for name, handle in
-                    zip(labels, handles, strict=True)}  # fmt: skip
+        entries |= {
+            name: entries.get(name, handle) for name, handle in zip(labels, handles, strict=True)
+        }
     room = figure.get_figwidth() / COLUMN * CHARACTERS
-    across = next((n for n in range(min(columns, len(entries)), 1, -1)
-                   if _width(list(entries), n) <= room), 1)  # fmt: skip
-    figure.legend(list(entries.values()), list(entries), loc="outside upper center",
-                  ncols=across, columnspacing=1.2, handlelength=2.6)  # fmt: skip
+    across = next(
+        (n for n in range(min(columns, len(entries)), 1, -1) if _width(list(entries), n) <= room), 1
+    )
+    figure.legend(
+        list(entries.values()),
+        list(entries),
+        loc="outside upper center",
+        ncols=across,
+        columnspacing=1.2,
+        handlelength=2.6,
+    )
 
 
 def _width(names: list[str], columns: int) -> int:

@@ -65,7 +65,9 @@ def numbers(table: pd.DataFrame) -> pd.DataFrame:
         cells = [told(mean_of(kind)) if len(kind) else "–" for kind in kinds]
         gap = kinds[1]["value"].mean() - kinds[0]["value"].mean()
         lines[name, f"{share:.0%}"] = [*cells, told(Interval(gap, np.nan, np.nan, 1), "{:+.4f}")]
-    columns = [*(f"RMSE, {kind[0].lower()}{kind[1:]}" for kind in dict.fromkeys(KINDS.values())),
-               "second minus first"]  # fmt: skip
+    columns = [
+        *(f"RMSE, {kind[0].lower()}{kind[1:]}" for kind in dict.fromkeys(KINDS.values())),
+        "second minus first",
+    ]
     index = pd.MultiIndex.from_tuples(lines, names=["system", "held out"])
     return pd.DataFrame(list(lines.values()), index, columns)

@@ -38,8 +38,9 @@ def suits(table: pd.DataFrame) -> bool:
 
 def plot(table: pd.DataFrame) -> Figure:
     """Draw the scores: columns id, metric, value, arm and the runs' settings."""
-    found = over_folds(parts(having(table, "scores", "id", "metric", "value", "arm")),
-                       ["part", "method"])  # fmt: skip
+    found = over_folds(
+        parts(having(table, "scores", "id", "metric", "value", "arm")), ["part", "method"]
+    )
     figure = Figure(figsize=(COLUMN, 2.9))
     axes = figure.add_subplot()
     axes.axvline(0, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))

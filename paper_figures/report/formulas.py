@@ -30,11 +30,24 @@ DISPLAY = {
     r"_{ui} - \bar{f}_{ui} \right)^2",
 }
 INLINE = {
-    "r": "r_{ui}", "U": "U_u", "V": "V_i", "b": "b_u", "c": "c_i", "mu": r"\mu", "tau": r"\tau",
-    "w": "w_u = (U_u, b_u)", "x": "x_i = (V_i, 1)", "y": r"y_{ui} = r_{ui} - \mu - c_i",
-    "zero": r"\epsilon = 0", "noise": r"\epsilon \sim N(0, I)", "P": "P", "Lambda": r"\Lambda",
-    "m": "m", "f": r"f_{ui} = \mu + b_u + c_i + U_u^\top V_i", "S": "S",
-}  # fmt: skip
+    "r": "r_{ui}",
+    "U": "U_u",
+    "V": "V_i",
+    "b": "b_u",
+    "c": "c_i",
+    "mu": r"\mu",
+    "tau": r"\tau",
+    "w": "w_u = (U_u, b_u)",
+    "x": "x_i = (V_i, 1)",
+    "y": r"y_{ui} = r_{ui} - \mu - c_i",
+    "zero": r"\epsilon = 0",
+    "noise": r"\epsilon \sim N(0, I)",
+    "P": "P",
+    "Lambda": r"\Lambda",
+    "m": "m",
+    "f": r"f_{ui} = \mu + b_u + c_i + U_u^\top V_i",
+    "S": "S",
+}
 
 
 def image(tex: str) -> str:

@@ -142,9 +142,12 @@ def protocol(tables: Tables) -> str:
     ]
     kinds = [KINDS[kind] for kind in text(runs, "split.kind").unique() if kind in KINDS]
     parts += [" or ".join(kinds)] if kinds else []
-    for column, word in (("split.fold", "folds"), ("split.seed", "splits"),
-                         ("model.seed", "seeds of the fit"),
-                         ("model.repeat", "measurements of each")):  # fmt: skip
+    for column, word in (
+        ("split.fold", "folds"),
+        ("split.seed", "splits"),
+        ("model.seed", "seeds of the fit"),
+        ("model.repeat", "measurements of each"),
+    ):
         if column in runs and runs[column].nunique() > 1:
             parts.append(f"{runs[column].nunique()} {word}")
     trials = runs["tuning.trials"].dropna().unique() if "tuning.trials" in runs else []

@@ -84,8 +84,10 @@ def _note(rows: list[list[Cell]], scores: pd.DataFrame, keys: list[str]) -> str:
         count = groups.apply(lambda part: len(part.drop_duplicates()))
         low, high = max(count.min(), FEWEST), count.max()
         many = f"{high}" if low == high else f"{low} to {high}"
-        parts.append(f"± is half the width of a {100 * LEVEL:g} % t interval over {many} "
-                     f"{REPEATED[over[-1]]}.")  # fmt: skip
+        parts.append(
+            f"± is half the width of a {100 * LEVEL:g} % t interval over {many} "
+            f"{REPEATED[over[-1]]}."
+        )
     if "▼" in text or re.search(r"^[+−].* =", text, re.MULTILINE):
         parts.append("RMSE above the least: paired; ▼ is shown, = is not.")
     if re.search("[↑↓]|% =", text):
@@ -140,9 +142,10 @@ def _above(rows: pd.DataFrame, keys: list[str], lines: pd.DataFrame) -> list[Cel
     best = {split: part.idxmin() for split, part in mean.groupby(groups)}
     return [
         Cell(above(parts[line], parts[best[split]]))
-        if line in parts and line != best[split] else Cell("")
+        if line in parts and line != best[split]
+        else Cell("")
         for line, split in groups.items()
-    ]  # fmt: skip
+    ]
 
 
 def _splits(keys: list[str], lines: pd.DataFrame) -> pd.Series:
@@ -172,8 +175,18 @@ def comparisons_grid(tables: Tables, every: bool = True) -> Grid | None:
         return None
     rows = rows if every else rows[rows["reference"] == rows["reference"].iloc[0]]
     within = apart(rows)
-    header = ["metric", "arm", "reference", *(_title(name) for name in within), "difference",
-              "interval", "adjusted p", "effect", "users", "verdict"]  # fmt: skip
+    header = [
+        "metric",
+        "arm",
+        "reference",
+        *(_title(name) for name in within),
+        "difference",
+        "interval",
+        "adjusted p",
+        "effect",
+        "users",
+        "verdict",
+    ]
     grid = []
     for row in rows.to_dict("records"):
         words = [heading(row["metric"]), row["arm"], row["reference"]]
@@ -182,13 +195,19 @@ def comparisons_grid(tables: Tables, every: bool = True) -> Grid | None:
             grid.append([*(Cell(str(one)) for one in [*words, *"–––––"]), Cell(row["verdict"])])
             continue
         p = row["p_adjusted"]
-        values = [f"{row['difference']:+.4f}", f"{row['low']:+.4f} to {row['high']:+.4f}",
-                  "< 0.001" if p < 0.001 else f"{p:.3f}", f"{row['effect']:.2f}", f"{row['n']:.0f}",
-                  f"{MARKS.get(row['verdict'], '')} {row['verdict']}"]  # fmt: skip
+        values = [
+            f"{row['difference']:+.4f}",
+            f"{row['low']:+.4f} to {row['high']:+.4f}",
+            "< 0.001" if p < 0.001 else f"{p:.3f}",
+            f"{row['effect']:.2f}",
+            f"{row['n']:.0f}",
+            f"{MARKS.get(row['verdict'], '')} {row['verdict']}",
+        ]
         bold = row["verdict"] == "better"
         cells = [Cell(str(one)) for one in words]
-        cells += [Cell(value.replace("-", "−") if j < 4 else value) for j, value in
-                  enumerate(values[:-1])]  # fmt: skip
+        cells += [
+            Cell(value.replace("-", "−") if j < 4 else value) for j, value in enumerate(values[:-1])
+        ]
         grid.append([*cells, Cell(values[-1], bold)])
     return Grid(header, grid, 3 + len(within))
 
@@ -196,8 +215,10 @@ def comparisons_grid(tables: Tables, every: bool = True) -> Grid | None:
 def frame_grid(frame: pd.DataFrame) -> Grid:
     """A table of text; its index is words."""
     index = frame.index.to_frame().to_numpy(str)
-    rows = [[*map(Cell, words), *map(Cell, cells)] for words, cells in
-            zip(index, frame.to_numpy(str), strict=True)]  # fmt: skip
+    rows = [
+        [*map(Cell, words), *map(Cell, cells)]
+        for words, cells in zip(index, frame.to_numpy(str), strict=True)
+    ]
     return Grid([*frame.index.names, *frame.columns], rows, frame.index.nlevels)
 
 
@@ -222,11 +243,27 @@ def markdown(grid: Grid) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines) + note
 
 
-TEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$",
-       "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-       "−": "$-$", "±": r"$\pm$", "–": "--", "▲": r"$\blacktriangle$",
-       "▼": r"$\blacktriangledown$", "↓": r"$\downarrow$", "↑": r"$\uparrow$",
-       "<": "$<$", ">": "$>$"}  # fmt: skip
+TEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "_": r"\_",
+    "#": r"\#",
+    "$": r"\$",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "−": "$-$",
+    "±": r"$\pm$",
+    "–": "--",
+    "▲": r"$\blacktriangle$",
+    "▼": r"$\blacktriangledown$",
+    "↓": r"$\downarrow$",
+    "↑": r"$\uparrow$",
+    "<": "$<$",
+    ">": "$>$",
+}
 
 
 PACKAGES = {"booktabs": r"\toprule", "amssymb": r"\blacktriangle"}  # and a command of each

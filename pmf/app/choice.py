@@ -30,9 +30,13 @@ def film(table: pd.DataFrame, key: str, index: int | None = None) -> Any:
             return None
     labels = dict(zip(table["item_id"], table["label"], strict=True))
     return st.selectbox(
-        "Find a film", list(labels), index, format_func=lambda item: labels.get(item, str(item)),
-        placeholder=hint, key=key,
-    )  # fmt: skip
+        "Find a film",
+        list(labels),
+        index,
+        format_func=lambda item: labels.get(item, str(item)),
+        placeholder=hint,
+        key=key,
+    )
 
 
 def matching(table: pd.DataFrame, text: str) -> pd.DataFrame:

@@ -35,9 +35,10 @@ def show() -> None:
 
 def _show_list(found: pd.DataFrame) -> None:
     st.dataframe(
-        found[["title", "stars", "genres"]], hide_index=True,
+        found[["title", "stars", "genres"]],
+        hide_index=True,
         column_config={"stars": st.column_config.NumberColumn(format="%.2f")},
-    )  # fmt: skip
+    )
 
 
 def _shared(lists: dict[str, set]) -> None:
@@ -51,8 +52,13 @@ def _shared(lists: dict[str, set]) -> None:
         titles = ", ".join(sorted(str(title.get(item, item)) for item in both))
         rows.append({"ways": f"{one} and {other}", "of ten": len(both), "films": titles})
     everyone = set.intersection(*lists.values())
-    rows.append({"ways": "all three", "of ten": len(everyone),
-                 "films": ", ".join(sorted(str(title.get(x, x)) for x in everyone))})  # fmt: skip
+    rows.append(
+        {
+            "ways": "all three",
+            "of ten": len(everyone),
+            "films": ", ".join(sorted(str(title.get(x, x)) for x in everyone)),
+        }
+    )
     st.dataframe(pd.DataFrame(rows), hide_index=True)
 
 

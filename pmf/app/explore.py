@@ -39,12 +39,13 @@ def _similar(shown: Shown) -> None:
         return
     found = similar_items(shown.model, item, 15).merge(shown.table, on="item_id")
     st.dataframe(
-        found[["title", "year", "genres", "similarity", "ratings"]], hide_index=True,
+        found[["title", "year", "genres", "similarity", "ratings"]],
+        hide_index=True,
         column_config={
             "year": st.column_config.NumberColumn(format="%.0f"),
             "similarity": st.column_config.ProgressColumn(min_value=0, max_value=1, format="%.2f"),
         },
-    )  # fmt: skip
+    )
     st.caption("Similarity is the cosine of the films' factors: liked by the same people.")
 
 
@@ -61,13 +62,17 @@ def _main_genre(genres: str) -> str:
 
 def _map(shown: Shown) -> None:
     points = _points(shown.name, shown)
-    chart = alt.Chart(points).mark_circle(opacity=0.75).encode(
-        x=alt.X("d1", title="first direction (stars)"),
-        y=alt.Y("d2", title="second direction (stars)"),
-        size=alt.Size("ratings", legend=None, scale=alt.Scale(range=[12, 260])),
-        color=alt.Color("genre", scale=alt.Scale(domain=[*GENRES, "other"], range=COLOURS)),
-        tooltip=["title", alt.Tooltip("year", format=".0f"), "genres", "ratings"],
-    )  # fmt: skip
+    chart = (
+        alt.Chart(points)
+        .mark_circle(opacity=0.75)
+        .encode(
+            x=alt.X("d1", title="first direction (stars)"),
+            y=alt.Y("d2", title="second direction (stars)"),
+            size=alt.Size("ratings", legend=None, scale=alt.Scale(range=[12, 260])),
+            color=alt.Color("genre", scale=alt.Scale(domain=[*GENRES, "other"], range=COLOURS)),
+            tooltip=["title", alt.Tooltip("year", format=".0f"), "genres", "ratings"],
+        )
+    )
     st.altair_chart(chart.properties(height=560).interactive())
     st.caption(
         "The most rated films in the two directions in which tastes differ most. No genre was "
@@ -86,26 +91,38 @@ def _meaning(shown: Shown) -> None:
         with column:
             st.subheader(word)
             st.dataframe(
-                part[["title", "genres", name]], hide_index=True,
+                part[["title", "genres", name]],
+                hide_index=True,
                 column_config={name: st.column_config.NumberColumn("stars", format="%+.2f")},
-            )  # fmt: skip
+            )
 
 
 def _biases(shown: Shown) -> None:
     fitted = shown.model.require_fitted()
-    st.caption("How far predictions lie from the mean of all: a user's over all films, a film's "
-               "over all users.")  # fmt: skip
+    st.caption(
+        "How far predictions lie from the mean of all: a user's over all films, a film's "
+        "over all users."
+    )
     for column, (side, word) in zip(
         st.columns(2), (("user", "users"), ("item", "films")), strict=True
     ):
         # Counted here: a browser need not get a number for each of 160,000 users.
         count, edge = np.histogram(average_effect(fitted, side), bins=40)
         bins = pd.DataFrame({"from": edge[:-1], "to": edge[1:], "count": count})
-        chart = alt.Chart(bins).mark_bar(color="#0072B2").encode(
-            x=alt.X("from", bin="binned", title="stars"), x2="to",
-            y=alt.Y("count", title=f"how many {word}"),
-            tooltip=[alt.Tooltip("from", format="+.2f"), alt.Tooltip("to", format="+.2f"), "count"],
-        )  # fmt: skip
+        chart = (
+            alt.Chart(bins)
+            .mark_bar(color="#0072B2")
+            .encode(
+                x=alt.X("from", bin="binned", title="stars"),
+                x2="to",
+                y=alt.Y("count", title=f"how many {word}"),
+                tooltip=[
+                    alt.Tooltip("from", format="+.2f"),
+                    alt.Tooltip("to", format="+.2f"),
+                    "count",
+                ],
+            )
+        )
         column.altair_chart(chart.properties(height=260))
     table = pd.DataFrame({"item_id": fitted.items.values, "effect": average_effect(fitted, "item")})
     table = shown.table.merge(table, on="item_id").sort_values("effect", ascending=False)
@@ -115,6 +132,7 @@ def _biases(shown: Shown) -> None:
         with column:
             st.subheader(word)
             st.dataframe(
-                part[["effect", "ratings", "title"]], hide_index=True,
+                part[["effect", "ratings", "title"]],
+                hide_index=True,
                 column_config={"effect": st.column_config.NumberColumn("stars", format="%+.2f")},
-            )  # fmt: skip
+            )

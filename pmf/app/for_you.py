@@ -33,8 +33,10 @@ def show() -> None:
 
 def _titles(items: list) -> list[str]:
     found = looked_up(state.current().table, "item_id", collected(items, "films"))["title"]
-    return [title if is_known else str(item)
-            for title, is_known, item in zip(found, found.notna(), items, strict=True)]  # fmt: skip
+    return [
+        title if is_known else str(item)
+        for title, is_known, item in zip(found, found.notna(), items, strict=True)
+    ]
 
 
 def _stars_given(item, key: str) -> None:
@@ -79,9 +81,13 @@ def _own_ratings() -> None:
         low, high = state.current().scale
         number = st.column_config.NumberColumn("stars", min_value=low, max_value=high, step=0.5)
         edited = st.data_editor(
-            frame, column_config={"stars": number}, disabled=["title"],
-            num_rows="dynamic", hide_index=True, key=f"editor-{hash(frozenset(stars.items()))}",
-        )  # fmt: skip
+            frame,
+            column_config={"stars": number},
+            disabled=["title"],
+            num_rows="dynamic",
+            hide_index=True,
+            key=f"editor-{hash(frozenset(stars.items()))}",
+        )
         kept = edited["stars"].loc[edited.index.isin(frame.index)].dropna()
         changed = {items[int(row)]: value for row, value in zip(kept.index, kept, strict=True)}
         if changed != stars:
@@ -139,8 +145,9 @@ def _filters() -> tuple[Filters, str, float]:
             years = chosen if chosen != ends else None
         least = st.select_slider("Rated by at least", [0, 5, 20, 50, 100], 5)
         rule = st.radio("Rank by", list(RULES), horizontal=True)
-        diversity = st.slider("Variety", 0.0, 1.0, 0.3, help="Stars that a film just like one "
-                              "above it loses.")  # fmt: skip
+        diversity = st.slider(
+            "Variety", 0.0, 1.0, 0.3, help="Stars that a film just like one above it loses."
+        )
     dismissed = frozenset(state.dismissed())
     return Filters(tuple(genres), years, least, dismissed), RULES[rule], diversity
 
@@ -157,13 +164,19 @@ def _list() -> None:
     st.altair_chart(_chart(told))
     shown = told[["title", "stars", "low", "high", "year", "genres"]]
     event = st.dataframe(
-        shown, hide_index=True, on_select="rerun", selection_mode="single-row", key="list",
+        shown,
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        key="list",
         column_config={
             "year": st.column_config.NumberColumn(format="%.0f"),
-            **{name: st.column_config.NumberColumn(format="%.2f")
-               for name in ("stars", "low", "high")},
+            **{
+                name: st.column_config.NumberColumn(format="%.2f")
+                for name in ("stars", "low", "high")
+            },
         },
-    )  # fmt: skip
+    )
     rows = event["selection"]["rows"]
     if rows and rows[0] < len(found):
         _why(person, found.iloc[rows[0]])
@@ -193,15 +206,28 @@ def _chart(found: pd.DataFrame) -> alt.LayerChart:
     least = max(low, float(np.floor(2 * found["rating_low"].min()) / 2))
     axis = alt.Scale(domain=[least, high], clamp=True)
     y = alt.Y("film", sort=order, title=None, axis=alt.Axis(labelLimit=220))
-    rating = alt.Chart(data).mark_rule(opacity=0.35).encode(
-        y=y, x=alt.X("rating_low", scale=axis, title="stars"), x2="rating_high")  # fmt: skip
-    mean = alt.Chart(data).mark_bar(height=7, opacity=0.6).encode(
-        y=y, x=alt.X("low", scale=axis), x2="high")  # fmt: skip
-    point = alt.Chart(data).mark_point(filled=True, size=55, color="#D55E00").encode(
-        y=y, x=alt.X("stars", scale=axis),
-        tooltip=[alt.Tooltip("film"), *(alt.Tooltip(name, format=".2f") for name in
-                                        ("stars", "low", "high"))],
-    )  # fmt: skip
+    rating = (
+        alt.Chart(data)
+        .mark_rule(opacity=0.35)
+        .encode(y=y, x=alt.X("rating_low", scale=axis, title="stars"), x2="rating_high")
+    )
+    mean = (
+        alt.Chart(data)
+        .mark_bar(height=7, opacity=0.6)
+        .encode(y=y, x=alt.X("low", scale=axis), x2="high")
+    )
+    point = (
+        alt.Chart(data)
+        .mark_point(filled=True, size=55, color="#D55E00")
+        .encode(
+            y=y,
+            x=alt.X("stars", scale=axis),
+            tooltip=[
+                alt.Tooltip("film"),
+                *(alt.Tooltip(name, format=".2f") for name in ("stars", "low", "high")),
+            ],
+        )
+    )
     return (rating + mean + point).properties(height=28 * len(found) + 30)
 
 
@@ -210,9 +236,10 @@ def _why(person: Folded, film: pd.Series) -> None:
     st.subheader(f"Why {plain(film['title'])}?")
     told = reasons(person, item, state.current().table)
     st.dataframe(
-        told, hide_index=True,
+        told,
+        hide_index=True,
         column_config={"stars": st.column_config.NumberColumn(format="%+.2f")},
-    )  # fmt: skip
+    )
     total, (low, high) = told["stars"].sum(), state.current().scale
     shown = "" if low <= total <= high else ", shown as the end of the scale"
     st.caption(f"Together {total:.2f} stars{shown}.")

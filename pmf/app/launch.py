@@ -34,8 +34,12 @@ def launch(
     """
     if find_spec("streamlit") is None:
         raise InputError("the page needs Streamlit: pip install 'pmf[app]'")
-    told = os.environ | ({MODEL: str(model.resolve())} if model else {}) | (
-        {DATA: data} if data else {}) | {READING: json.dumps(asdict(reading))}  # fmt: skip
+    told = (
+        os.environ
+        | ({MODEL: str(model.resolve())} if model else {})
+        | ({DATA: data} if data else {})
+        | {READING: json.dumps(asdict(reading))}
+    )
     options = OPTIONS | {"server.port": str(port), "server.address": address}
     given = [f"--{name}={value}" for name, value in options.items()]
     command = [sys.executable, "-m", "streamlit", "run", str(PAGE), *given]

@@ -101,9 +101,12 @@ def listed(
     half = ndtri(0.5 + LEVEL / 2) * np.sqrt(np.maximum(variance - noise, 0))
     whole = ndtri(0.5 + LEVEL / 2) * np.sqrt(variance)
     return found.assign(
-        stars=mean, low=mean - half, high=mean + half,
-        rating_low=mean - whole, rating_high=mean + whole,
-    )  # fmt: skip
+        stars=mean,
+        low=mean - half,
+        high=mean + half,
+        rating_low=mean - whole,
+        rating_high=mean + whole,
+    )
 
 
 def on_scale(found: pd.DataFrame, scale: tuple[float, float]) -> pd.DataFrame:

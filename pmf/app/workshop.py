@@ -45,8 +45,14 @@ def show() -> None:
 def _fit(settings: dict, tried: dict[str, dict], live: DeltaGenerator) -> None:
     """Fit a model while `live` shows how it converges, and add it to those tried."""
     train, heldout = state.parts()
-    terms = [word for word, there in (("user biases", settings["user_bias"]),
-             ("item biases", settings["item_bias"])) if not there]  # fmt: skip
+    terms = [
+        word
+        for word, there in (
+            ("user biases", settings["user_bias"]),
+            ("item biases", settings["item_bias"]),
+        )
+        if not there
+    ]
     without = f", without {' and '.join(terms)}" if terms else ""
     name = f"{LABELS[settings['method']]}, rank {settings['rank']}{without}"
     others = {other: one["records"] for other, one in tried.items() if other != name}
@@ -72,10 +78,11 @@ def _compare(tried: dict[str, dict]) -> None:
     table = pd.DataFrame({name: one["scores"] for name, one in tried.items()}).T
     table.index.name = "model"
     st.dataframe(
-        table.reset_index(), hide_index=True,
+        table.reset_index(),
+        hide_index=True,
         column_config={name: _number(name) for name in SHOWN}
         | {"seconds": st.column_config.NumberColumn("search and fit (s)", format="%.1f")},
-    )  # fmt: skip
+    )
     st.altair_chart(_convergence({name: one["records"] for name, one in tried.items()}))
     chosen = st.selectbox("Use for the other pages", ["the model at the start", *tried])
     if st.button("Use it"):
@@ -94,10 +101,14 @@ def _number(name: str) -> Any:
 def _convergence(steps: dict[str, list[Record]]) -> alt.Chart:
     """Held-out RMSE against the seconds of the steps, a line a model."""
     table = pd.concat([pd.DataFrame(records).assign(model=name) for name, records in steps.items()])
-    chart = alt.Chart(table).mark_line(point={"size": 12}).encode(
-        x=alt.X("seconds", scale=alt.Scale(type="symlog", constant=0.01)),
-        y=alt.Y("heldout_rmse", title="held-out RMSE (stars)", scale=alt.Scale(zero=False)),
-        color=alt.Color("model", legend=alt.Legend(orient="top", labelLimit=300, columns=2)),
-        tooltip=["model", "step", alt.Tooltip("heldout_rmse", format=".4f")],
-    )  # fmt: skip
+    chart = (
+        alt.Chart(table)
+        .mark_line(point={"size": 12})
+        .encode(
+            x=alt.X("seconds", scale=alt.Scale(type="symlog", constant=0.01)),
+            y=alt.Y("heldout_rmse", title="held-out RMSE (stars)", scale=alt.Scale(zero=False)),
+            color=alt.Color("model", legend=alt.Legend(orient="top", labelLimit=300, columns=2)),
+            tooltip=["model", "step", alt.Tooltip("heldout_rmse", format=".4f")],
+        )
+    )
     return chart.properties(height=340)

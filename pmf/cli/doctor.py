@@ -11,9 +11,7 @@ import typer
 
 from pmf.process.limits import check_memory
 
-PACKAGES = (
-    "pmf", "jax", "jaxlib", "numpy", "scipy", "pandas", "pyarrow", "optax",
-)  # fmt: skip
+PACKAGES = ("pmf", "jax", "jaxlib", "numpy", "scipy", "pandas", "pyarrow", "optax")
 
 
 def doctor(

@@ -20,11 +20,24 @@ ALIASES = {
 }
 OF_DATA_SETS = {
     "user_id": ("customer_id", "reviewer_id", "member_id", "person_id", "username"),
-    "item_id": ("book_id", "isbn", "product_id", "asin", "parent_asin", "business_id", "anime_id",
-                "artist_id", "song_id", "track_id", "joke_id", "game_id", "recipe_id"),
+    "item_id": (
+        "book_id",
+        "isbn",
+        "product_id",
+        "asin",
+        "parent_asin",
+        "business_id",
+        "anime_id",
+        "artist_id",
+        "song_id",
+        "track_id",
+        "joke_id",
+        "game_id",
+        "recipe_id",
+    ),
     "rating": ("book_rating", "user_rating", "review_score", "overall", "stars"),
     "timestamp": ("unix_review_time", "rated_at", "rating_date"),
-}  # fmt: skip
+}
 SHOWN = 60  # names in a message at the most, and letters of each
 
 Columns = Mapping[str, str]  # a role (`ROLES`) to the name of its column

@@ -23,8 +23,14 @@ KINDS: dict[str, Callable] = {name: getattr(splits, name) for name in get_args(S
 IN_TIME = ("last_n", "last_fraction", "split_global_time", "split_at_time")
 IN_FOLDS = ("crossfold_records", "assigned_folds")
 DEFAULTS: dict[str, Any] = {
-    "fraction": 0.2, "n": 1, "seed": 0, "partitions": 5, "fold": 1, "users": 100, "given": 0,
-}  # fmt: skip
+    "fraction": 0.2,
+    "n": 1,
+    "seed": 0,
+    "partitions": 5,
+    "fold": 1,
+    "users": 100,
+    "given": 0,
+}
 LEAST = {"n": 1, "seed": 0, "partitions": 2, "users": 1, "given": 0, "fold": 1}
 
 

@@ -46,8 +46,20 @@ VERSION = 2
 SMALL = 1 << 26  # bytes up to which a file is read, not mapped
 SIDES = "user", "item"
 FEATURED: dict[str, Any] = {kind.__name__: kind for kind in (ContentSettings, HybridSettings)}
-TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2",
-         "I8": "i1", "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?"}  # fmt: skip
+TYPES = {
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "I64": "<i8",
+    "I32": "<i4",
+    "I16": "<i2",
+    "I8": "i1",
+    "U64": "<u8",
+    "U32": "<u4",
+    "U16": "<u2",
+    "U8": "u1",
+    "BOOL": "?",
+}
 
 
 class Header(BaseModel):

@@ -45,11 +45,15 @@ def score_intervals(
 
     def scores(sums: np.ndarray) -> np.ndarray:
         """Rows of sums over users, the numbers of ratings and of users last, to rows of scores."""
-        return np.stack([
-            metric.value(sums[:, j] / sums[:, -2]) if metric.over_ratings
-            else sums[:, j] / sums[:, -1]
-            for j, metric in enumerate(metrics.values())
-        ], 1)  # fmt: skip
+        return np.stack(
+            [
+                metric.value(sums[:, j] / sums[:, -2])
+                if metric.over_ratings
+                else sums[:, j] / sums[:, -1]
+                for j, metric in enumerate(metrics.values())
+            ],
+            1,
+        )
 
     whole = scores(table.sum(0)[None])[0]
     resampled = scores(resampled_sums(table, seed, resamples))

@@ -17,8 +17,19 @@ from pmf.errors import InputError
 from pmf.evaluate.metrics import METRICS, MORE, Metric, compared_metric
 from pmf.evaluate.resampling import bca_interval, holm, permutation_p, resampled_sums
 
-COLUMNS = ["metric", "arm", "reference", "difference", "low", "high", "p", "p_adjusted",
-           "effect", "n", "verdict"]  # fmt: skip
+COLUMNS = [
+    "metric",
+    "arm",
+    "reference",
+    "difference",
+    "low",
+    "high",
+    "p",
+    "p_adjusted",
+    "effect",
+    "n",
+    "verdict",
+]
 
 
 class Comparison(NamedTuple):
@@ -153,9 +164,15 @@ def _compared(
         own = adds[:, j] / weight
         good = own > 0 if metric.best == MORE else own < 0
         found[arm] = Comparison(
-            float(whole[j]), low, high, float(p[j]), _cohen(adds[:, j]),
-            float(np.mean(good + (own == 0) / 2)), _wilcoxon_p(own), len(weight),
-        )  # fmt: skip
+            float(whole[j]),
+            low,
+            high,
+            float(p[j]),
+            _cohen(adds[:, j]),
+            float(np.mean(good + (own == 0) / 2)),
+            _wilcoxon_p(own),
+            len(weight),
+        )
     return found
 
 

@@ -79,11 +79,22 @@ METRICS: dict[str, Metric] = {
     "coverage_90": _of_intervals("90 % coverage", 0.9, 0.9, shown=True),
     "sharpness_90": _of_intervals("width of 90 % intervals", None, 0.9),
     "user_rmse": Metric(
-        "users' RMSE", LESS, RATINGS, shown=False, of_rating=scores.squared_error, by_user=True,
-        root=True, column="squared_error",
+        "users' RMSE",
+        LESS,
+        RATINGS,
+        shown=False,
+        of_rating=scores.squared_error,
+        by_user=True,
+        root=True,
+        column="squared_error",
     ),
     "user_mae": Metric(
-        "users' MAE", LESS, RATINGS, shown=False, of_rating=scores.absolute_error, by_user=True,
+        "users' MAE",
+        LESS,
+        RATINGS,
+        shown=False,
+        of_rating=scores.absolute_error,
+        by_user=True,
         column="absolute_error",
     ),
     "ndcg": Metric("NDCG", MORE, of_list=lists.ndcg),
@@ -95,14 +106,15 @@ METRICS: dict[str, Metric] = {
     "mrr": Metric("MRR", MORE, shown=False, of_list=lists.reciprocal_rank, cut=False),
     "novelty": Metric("novelty", None, "bits", shown=False, of_list=lists.novelty),
     "popularity": Metric("popularity", None, "ratings", shown=False, of_list=lists.popularity),
-    "coverage": Metric("coverage of items", None, form=PERCENT, shown=False,
-                       of_list=lists.coverage),
+    "coverage": Metric(
+        "coverage of items", None, form=PERCENT, shown=False, of_list=lists.coverage
+    ),
     "fit_seconds": Metric("fit", None, "s", "{:.2f}"),
     "search_seconds": Metric("prior search", None, "s", "{:.1f}"),
     "sweep_seconds": Metric("sweep", None, "s", "{:.4f}"),
     "peak_bytes": Metric("peak memory", None, "bytes", "{:.3g}"),
     "compile_seconds": Metric("compile", None, "s", "{:.1f}"),
-}  # fmt: skip
+}
 
 
 def metric_named(name: str) -> Metric:

@@ -111,13 +111,18 @@ def ranked_by(
     count = np.bincount(seen.item, minlength=len(items))
     recommended_by = int(np.sum(np.diff(seen.start) > 0))
     lists = in_order(judged.user, rank, judged.gain, best, count, recommended_by, k)
-    values = {f"{name}@{k}" if metric.cut else name: metric.of_list(lists)
-              for name, metric in METRICS.items() if metric.of_list}  # fmt: skip
+    values = {
+        f"{name}@{k}" if metric.cut else name: metric.of_list(lists)
+        for name, metric in METRICS.items()
+        if metric.of_list
+    }
     per_user = {name: value for name, value in values.items() if value.ndim}
     numbers = np.bincount(judged.user)
     frame = pd.DataFrame({"user_id": ids[chosen], "relevant": numbers} | per_user)
-    scores = {name: float((frame[name] if name in frame else value).mean())
-              for name, value in values.items()}  # fmt: skip
+    scores = {
+        name: float((frame[name] if name in frame else value).mean())
+        for name, value in values.items()
+    }
     counts = {
         "ranked_users": len(chosen),
         "users_without_relevant": len(ids) - len(chosen),

@@ -20,16 +20,45 @@ if TYPE_CHECKING:
     import optax
 
 OPTIMIZERS = (
-    "adabelief", "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamaxw", "adamw", "adan",
-    "amsgrad", "fromage", "lamb", "lars", "lbfgs", "lion", "nadam", "nadamw", "novograd",
-    "optimistic_gradient_descent", "radam", "rmsprop", "rprop", "sgd", "sign_sgd", "sm3", "yogi",
-)  # fmt: skip
+    "adabelief",
+    "adadelta",
+    "adafactor",
+    "adagrad",
+    "adam",
+    "adamax",
+    "adamaxw",
+    "adamw",
+    "adan",
+    "amsgrad",
+    "fromage",
+    "lamb",
+    "lars",
+    "lbfgs",
+    "lion",
+    "nadam",
+    "nadamw",
+    "novograd",
+    "optimistic_gradient_descent",
+    "radam",
+    "rmsprop",
+    "rprop",
+    "sgd",
+    "sign_sgd",
+    "sm3",
+    "yogi",
+)
 SCHEDULES = (
-    "constant_schedule", "cosine_decay_schedule", "cosine_onecycle_schedule", "exponential_decay",
-    "linear_onecycle_schedule", "linear_schedule", "polynomial_schedule",
-    "warmup_constant_schedule", "warmup_cosine_decay_schedule",
+    "constant_schedule",
+    "cosine_decay_schedule",
+    "cosine_onecycle_schedule",
+    "exponential_decay",
+    "linear_onecycle_schedule",
+    "linear_schedule",
+    "polynomial_schedule",
+    "warmup_constant_schedule",
+    "warmup_cosine_decay_schedule",
     "warmup_exponential_decay_schedule",
-)  # fmt: skip
+)
 # Arguments of theirs that are numbers though their defaults are none.
 OPTIONAL_NUMBERS = {"learning_rate", "momentum", "weight_decay_rate", "end_value"}
 
@@ -115,8 +144,9 @@ def _is_plain(key: str, default: Any) -> bool:
 def _check_value(key: str, value: Any, default: Any, where: str) -> None:
     said = f"{where}: {key}={value!r}"
     if isinstance(default, bool) != isinstance(value, bool):
-        raise InputError(f"{said}: {'true or false' if isinstance(default, bool) else 'a number'} "
-                         "is needed")  # fmt: skip
+        raise InputError(
+            f"{said}: {'true or false' if isinstance(default, bool) else 'a number'} is needed"
+        )
     if not isinstance(value, int | float) or not math.isfinite(value):
         raise InputError(f"{said}: a finite number is needed")
     if type(default) is int and not isinstance(value, int):

@@ -207,9 +207,14 @@ def test_fitting_another_model_on_the_spot(app, monkeypatch):
     drawn = []
     converged = workshop._convergence
     monkeypatch.setattr(workshop, "BETWEEN", 0.0)
-    monkeypatch.setattr(workshop, "_convergence", lambda steps: (
-        drawn.append({name: len(records) for name, records in steps.items()}), converged(steps)
-    )[1])  # fmt: skip
+    monkeypatch.setattr(
+        workshop,
+        "_convergence",
+        lambda steps: (
+            drawn.append({name: len(records) for name, records in steps.items()}),
+            converged(steps),
+        )[1],
+    )
     test = app("workshop")
     test.slider[0].set_value(2)
     test.radio[0].set_value("als")

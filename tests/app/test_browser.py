@@ -41,9 +41,14 @@ def visit(address):
         page = browser.new_page(viewport={"width": 1400, "height": 1600})
         page.set_default_timeout(PATIENCE)
         elsewhere: list[str] = []
-        page.on("request", lambda request: elsewhere.append(request.url)
+        page.on(
+            "request",
+            lambda request: (
+                elsewhere.append(request.url)
                 if not re.match(rf"{address}|ws://localhost|data:|blob:", request.url)
-                else None)  # fmt: skip
+                else None
+            ),
+        )
         page.goto(address)
         page.get_by_role("heading", name="Films for you").wait_for()
         yield page
@@ -92,9 +97,12 @@ def test_rating_five_films_changes_the_list_and_narrows_its_intervals(visit):
 
 @pytest.mark.parametrize(
     ("link", "heading"),
-    [("Explore", "Explore the films"), ("How good is it", "How good is it?"),
-     ("Model", "Try another model")],
-)  # fmt: skip
+    [
+        ("Explore", "Explore the films"),
+        ("How good is it", "How good is it?"),
+        ("Model", "Try another model"),
+    ],
+)
 def test_pages_open_without_an_error(visit, link, heading):
     visit.get_by_role("link", name=link).click()
     visit.get_by_role("heading", name=heading).wait_for()

@@ -46,8 +46,20 @@ def folder(tmp_path_factory):
 )
 def test_fit_evaluate_predict(folder, method, pmf):
     model, steps = folder / f"{method}.pmf", {"als": 5, "map": 50, "gibbs": 5}[method]
-    done = pmf("fit", folder / "train.csv", "--method", method, "--rank", 3, "--steps", steps,
-               "--seed", 2, "--out", model)  # fmt: skip
+    done = pmf(
+        "fit",
+        folder / "train.csv",
+        "--method",
+        method,
+        "--rank",
+        3,
+        "--steps",
+        steps,
+        "--seed",
+        2,
+        "--out",
+        model,
+    )
     assert done.returncode == 0, done.stderr
     assert "seconds a step" in done.stdout and "compilation" in done.stdout
     assert done.stderr == ""  # no progress bar where there is no terminal
@@ -85,8 +97,19 @@ def test_fit_takes_a_folder_of_parquet_files(folder):
         assert done.returncode == 0 and "3,500 ratings" in done.stdout, done.stderr
         models.append(load(model))
     pd.testing.assert_frame_equal(*(model.predict(frame) for model in models))
-    done = pmf("fit", folder / "parts", "--method", "map", "--on-disk", "--rank", 2, "--steps", 2,
-               "--out", folder / "disk.pmf")  # fmt: skip
+    done = pmf(
+        "fit",
+        folder / "parts",
+        "--method",
+        "map",
+        "--on-disk",
+        "--rank",
+        2,
+        "--steps",
+        2,
+        "--out",
+        folder / "disk.pmf",
+    )
     assert done.returncode == 0, done.stderr
     assert load(folder / "disk.pmf").settings.inference.on_disk
 
@@ -95,8 +118,17 @@ def test_fit_takes_a_folder_of_parquet_files(folder):
 def test_ablation_flags_reach_the_model(folder):
     from pmf.estimators.load import load
 
-    done = pmf("fit", folder / "train.csv", "--rank", 0, "--no-user-bias", "--steps", 2,
-               "--out", folder / "ablated.pmf")  # fmt: skip
+    done = pmf(
+        "fit",
+        folder / "train.csv",
+        "--rank",
+        0,
+        "--no-user-bias",
+        "--steps",
+        2,
+        "--out",
+        folder / "ablated.pmf",
+    )
     assert done.returncode == 0, done.stderr
     model = load(folder / "ablated.pmf")
     assert model.settings.terms == (0, False, True) and len(model.records) <= 2
@@ -215,8 +247,13 @@ def test_evaluate_says_what_was_fitted_and_how_sure_it_is(model):
     rated = load(model).fitted.rated
     users = pd.Series(range(30)).repeat(rated.pairs.start[1:31] - rated.pairs.start[:30])
     ids = load(model).fitted
-    frame = pd.DataFrame({"user": ids.users.values[users], "item": ids.items.values[
-        rated.pairs.item], "rating": rated.value[:]})  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "user": ids.users.values[users],
+            "item": ids.items.values[rated.pairs.item],
+            "rating": rated.value[:],
+        }
+    )
     frame.to_csv(model.parent / "again.csv", index=False)
     done = pmf("evaluate", model, model.parent / "again.csv", "--bootstrap", 50, "--json")
     assert "fitted to 300 of its 300 pairs" in done.stderr and done.stderr.count("\n") == 1

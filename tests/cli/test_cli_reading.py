@@ -65,17 +65,35 @@ def test_every_command_that_reads_ratings_says_how():
 @pytest.mark.slow
 def test_own_files_from_fit_to_fold_in(file):
     model, out = file.parent / "m.pmf", file.parent / "p.csv"
-    said = [*AS_IT_IS, "--rank", 0, "--prior", PRIOR, "--scale", 1, 5, "--clip",
-            "--set", "patience=3", "--steps", 3]  # fmt: skip
+    said = [
+        *AS_IT_IS,
+        "--rank",
+        0,
+        "--prior",
+        PRIOR,
+        "--scale",
+        1,
+        5,
+        "--clip",
+        "--set",
+        "patience=3",
+        "--steps",
+        3,
+    ]
     run("fit", file, "--out", model, *said)
     fitted = load(model)
     assert fitted.require_fitted().items.values.tolist()[:2] == ["00", "01"]
     assert fitted.settings.scale == (1, 5) and fitted.settings.clip
     assert fitted.settings.inference.patience == 3
     assert vars(fitted.settings.inference.prior) == {
-        "tau": 1, "user_factor": 1, "item_factor": 2, "user_bias": 3, "item_bias": 4,
-        "user_exponent": 0, "item_exponent": 0,
-    }  # fmt: skip
+        "tau": 1,
+        "user_factor": 1,
+        "item_factor": 2,
+        "user_bias": 3,
+        "item_bias": 4,
+        "user_exponent": 0,
+        "item_exponent": 0,
+    }
     with pytest.warns(OverlapWarning, match="60 of its 60 pairs"):
         assert "n             60" in run("evaluate", model, file, *AS_IT_IS)
     run("predict", model, file, "--out", out, *AS_IT_IS)

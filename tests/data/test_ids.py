@@ -53,8 +53,17 @@ KINDS = {
     "UUIDs": (lambda x: pd.Series([UUID(int=one) for one in x]), lambda x: str(UUID(int=x))),
     "bytes": (lambda x: pd.Series([f"ü{one}".encode() for one in x]), lambda x: f"ü{x}"),
 }
-AS_TEXT = {"beyond int64", "very large", "text", "digits", "leading zeros", "categories of text",
-           "numbers among text", "UUIDs", "bytes"}  # fmt: skip
+AS_TEXT = {
+    "beyond int64",
+    "very large",
+    "text",
+    "digits",
+    "leading zeros",
+    "categories of text",
+    "numbers among text",
+    "UUIDs",
+    "bytes",
+}
 SOME = [7, 3, 7, 12, 3, 40]
 
 
@@ -128,7 +137,7 @@ NO_IDS = {
     "broken bytes": ([b"a", b"\xff"], r"row 2, column user_id: b'\\xff' are bytes, and no UTF-8"),
     "half a letter": (pd.Series(["a", "\ud800"], dtype=object), r"row 2.* be written as UTF-8"),
     "categories": (pd.Categorical([True, False]), "row 1.* True is a boolean"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", NO_IDS)
@@ -401,8 +410,19 @@ def test_typed_ids_are_found_as_they_are_written(large, tmp_path):
     path, frame = large
     user = frame["user"][0]
     with pytest.warns(pmf.UnknownIdWarning, match="2 of 3 users are unknown"):
-        lists = pmf_command("recommend", path, "--user", user, "--user", f"0{user}", "--user", "x",
-                            "-n", 1, "--json")  # fmt: skip
+        lists = pmf_command(
+            "recommend",
+            path,
+            "--user",
+            user,
+            "--user",
+            f"0{user}",
+            "--user",
+            "x",
+            "-n",
+            1,
+            "--json",
+        )
     assert [line["user_id"] for line in json.loads(lists)] == [str(user), f"0{user}", "x"]
     words = tmp_path / "words.pmf"
     fit(ratings("digits")).save(words)

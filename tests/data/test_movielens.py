@@ -51,10 +51,16 @@ def u_files() -> dict[str, bytes]:
     codes = {"Sci-Fi": 2, "Action": 0, "Comedy": 1}
     by_code = sorted(codes, key=codes.__getitem__)
     items = [
-        (item, title, "01-Jan-1900", "", "http://x",
-         *(int(name in GENRES[item].split("|")) for name in by_code))
+        (
+            item,
+            title,
+            "01-Jan-1900",
+            "",
+            "http://x",
+            *(int(name in GENRES[item].split("|")) for name in by_code),
+        )
         for item, (title, _) in TITLES.items()
-    ]  # fmt: skip
+    ]
     return {
         "u.data": lines(RATINGS, "\t"),
         "u.genre": lines(codes.items(), "|"),

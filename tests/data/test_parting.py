@@ -24,7 +24,7 @@ from tests.data.test_splits import SPLITS
 # Ids with leading zeros, a quote and a comma, ratings and times as people write them, own columns.
 HEADER = "User ID,ISBN,Stars,time,zip code,review"
 LINES = [
-    f'{user},{book},{stars},{time},{code},{review}'
+    f"{user},{book},{stars},{time},{code},{review}"
     for user, book, stars, time, code, review in [
         ("007", "x", "3", "2004-01-05", "00123", '"good, ""really"""'),
         ("007", "y", "4.50", "2004-01-07", "00123", ""),
@@ -35,7 +35,7 @@ LINES = [
         ("Zoë", "x", "3", "2004-01-03", "9", "-"),
         ("Zoë", "z", "4", "2004-01-09 00:00:00", "9", "-"),
     ]
-]  # fmt: skip
+]
 LATE = [0, 1, 1, 1, 0, 1, 0, 1]  # whether from 8 o'clock UTC on the sixth on
 
 
@@ -116,8 +116,9 @@ def test_the_files_are_the_parts(tmp_path, kind):
     frame.assign(fold=np.arange(len(frame)) % 3)[["movieId", "fold", "userId"]].to_csv(
         tmp_path / "folds.csv", index=False
     )
-    given = {name: tmp_path / value if name == "folds" else value
-             for name, value in GIVEN[kind].items()}  # fmt: skip
+    given = {
+        name: tmp_path / value if name == "folds" else value for name, value in GIVEN[kind].items()
+    }
     options = [text for name, value in given.items() for text in (f"--{name}", str(value))]
     done = run(tmp_path, "r.csv", "--by", kind, *options, test="test.parquet")
     assert done.exit_code == 0, done.exception

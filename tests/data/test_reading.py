@@ -63,14 +63,23 @@ FORMATS = {
     "any suffix": ("ratings", joined("|", HEADER.replace(",", "|")), {"separator": "pipe"}),
     "semicolons": ("r.csv", joined(";", '"User-ID";"ISBN";"Book-Rating";"ts"'), {"separator": ";"}),
     "latin": ("r.csv", joined(",", HEADER), {"encoding": "latin-1"}),
-    "utf16": ("r.tsv", joined("\t", HEADER.replace(",", "\t")).encode("utf16"),
-              {"encoding": "utf16"}),
+    "utf16": (
+        "r.tsv",
+        joined("\t", HEADER.replace(",", "\t")).encode("utf16"),
+        {"encoding": "utf16"},
+    ),
     "wide sign": ("r.txt", joined("¦", HEADER.replace(",", "¦")), {"separator": "¦"}),
-    "told": ("r.csv", joined(",", "who,user,plays,when"),
-             {"columns": {"user": "who", "item": "user", "rating": "PLAYS", "timestamp": "when"}}),
-    "told by number": ("r.dat", "\n".join(f"{t}::{r}::{u}::{i}" for u, i, r, t in ROWS),
-                       {"columns": {"user": 3, "item": 4, "rating": 2, "timestamp": 1}}),
-}  # fmt: skip
+    "told": (
+        "r.csv",
+        joined(",", "who,user,plays,when"),
+        {"columns": {"user": "who", "item": "user", "rating": "PLAYS", "timestamp": "when"}},
+    ),
+    "told by number": (
+        "r.dat",
+        "\n".join(f"{t}::{r}::{u}::{i}" for u, i, r, t in ROWS),
+        {"columns": {"user": 3, "item": 4, "rating": 2, "timestamp": 1}},
+    ),
+}
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -216,10 +225,11 @@ def test_long_texts_across_blocks(tmp_path, monkeypatch):
 @given(
     st.lists(
         st.tuples(st.integers(0, 9), st.sampled_from(["a", 'b"c', '"d"', "e,f", "g\nh", ""])),
-        min_size=1, max_size=8,
+        min_size=1,
+        max_size=8,
     ),
     st.integers(3, 40),
-)  # fmt: skip
+)
 def test_well_written_quotes_are_never_refused(tmp_path_factory, rows, block):
     """What pandas writes is read back, wherever reads cut it."""
     frame = pd.DataFrame(rows, columns=["rating", "text"]).assign(user=1, item=7)
@@ -335,12 +345,14 @@ def test_matrices_that_are_no_ratings_are_named(tmp_path, content, message):
         ('{"who": 1, "item": 2, "rating": 3}\n', r"no column user_id; the table has \['who'"),
         ('{"user": null, "item": 2, "rating": 3}\n', "'user': null in the first line"),
         ('{"user": [1], "item": 2, "rating": 3}\n', "'user': a number or a word is needed"),
-        ('{"user": 1, "item": 2, "rating": 3}\n{"user": [1], "item": 2, "rating": 3}\n',
-         r"row 2, column user_id: \[1\] is of type list"),
+        (
+            '{"user": 1, "item": 2, "rating": 3}\n{"user": [1], "item": 2, "rating": 3}\n',
+            r"row 2, column user_id: \[1\] is of type list",
+        ),
         ('{"user": 1, "item": 2, "rating": 3}\n{"item": 2, "rating": 3}\n', "row 2.*is missing"),
         ('{"user": 1, "item": 2, "rating": 3}\n{"user": 1', "JSON parse error"),
     ],
-)  # fmt: skip
+)
 def test_json_that_is_no_table_is_named(tmp_path, content, message):
     (tmp_path / "r.jsonl").write_text(content)
     with pytest.raises(pmf.InputError, match=message) as raised:
@@ -453,8 +465,9 @@ def test_the_fast_path_hears_what_is_said(tmp_path, said, monkeypatch):
     if not {"header", "encoding"} & set(said):
         pytest.importorskip("numba")
         monkeypatch.setattr("pmf.data.readers.files.read_csv", None)
-    pd.testing.assert_frame_equal(read(tmp_path, "r.tsv", content, **said), exact,
-                                  check_dtype=False)  # fmt: skip
+    pd.testing.assert_frame_equal(
+        read(tmp_path, "r.tsv", content, **said), exact, check_dtype=False
+    )
 
 
 def test_a_file_with_all_its_columns_is_none_for_the_fast_path(tmp_path, monkeypatch):

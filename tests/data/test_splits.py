@@ -66,9 +66,10 @@ def test_every_splitter_is_tried_here():
     given = {
         name
         for name, one in inspect.getmembers(splits, inspect.isfunction)
-        if one.__module__ == splits.__name__ and next(iter(inspect.signature(one).parameters), "")
-        == "frame" and not name.startswith("_")
-    }  # fmt: skip
+        if one.__module__ == splits.__name__
+        and next(iter(inspect.signature(one).parameters), "") == "frame"
+        and not name.startswith("_")
+    }
     assert given == set(SPLITS)
 
 

@@ -72,8 +72,9 @@ def test_processes_part_the_rows_evenly(tmp_path, monkeypatch, num_processes):
     for process in range(num_processes):
         parts = list(parquet_stream.encoded_blocks(scanned, process, num_processes))
         assert sum(len(part.user) for _, part in parts) in (
-            5000 // num_processes, -(-5000 // num_processes)
-        )  # fmt: skip
+            5000 // num_processes,
+            -(-5000 // num_processes),
+        )
         for first, part in parts:
             assert first == at and len(part.user) <= 400
             for ours, truth in zip(part, whole, strict=True):

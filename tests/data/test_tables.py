@@ -93,7 +93,7 @@ def test_a_model_takes_them_everywhere(fitted):
         (sparse.coo_array(np.ones(3)), "a sparse array of 1 axes; users by items are two"),
         (Speaks(pa.chunked_array([[1, 2]])), "Speaks is no table"),  # a column, not a table
     ],
-)  # fmt: skip
+)
 def test_what_is_no_table_is_refused_with_the_conversion(table, message, fitted):
     for refused in (pmf.PMF().fit, fitted.predict, partial(pmf.report, fitted), learnable):
         with pytest.raises(pmf.InputError, match=message):

@@ -152,8 +152,10 @@ def test_checked_times_are_seconds():
     with pytest.raises(InputError, match="r.csv, row 3, column timestamp: '1/1/2005' is no time"):
         checked(RATED.assign(time=[*days[:2], "1/1/2005", "12/30/2004"]), "r.csv")
     assert list(checked(RATED.assign(time="12/31/2004"), times=False)) == [
-        "user_id", "item_id", "rating",
-    ]  # fmt: skip
+        "user_id",
+        "item_id",
+        "rating",
+    ]
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
@@ -161,10 +163,14 @@ def test_files_of_dates_become_seconds(tmp_path, kind):
     """As the readers give them: dates, datetimes with and without a zone, and text."""
     path = tmp_path / f"r.{kind}"
     columns = {
-        "2004-12-31": 1104451200, "2004-12-31 12:00:00": 1104494400,
-        "2004-12-31T12:00:00+02:00": 1104487200, "2004-12-31T12:00:00.5Z": 1104494400.5,
-        "1104451200": 1104451200, "1104451200.5": 1104451200.5, "1104451200500": 1104451200.5,
-    }  # fmt: skip
+        "2004-12-31": 1104451200,
+        "2004-12-31 12:00:00": 1104494400,
+        "2004-12-31T12:00:00+02:00": 1104487200,
+        "2004-12-31T12:00:00.5Z": 1104494400.5,
+        "1104451200": 1104451200,
+        "1104451200.5": 1104451200.5,
+        "1104451200500": 1104451200.5,
+    }
     for text, truth in columns.items():
         frame = RATED.assign(timestamp=text)
         frame.to_csv(path, index=False) if kind == "csv" else frame.to_parquet(path)
@@ -277,10 +283,8 @@ NO_RATINGS = {
     "categories of yes": (pd.Series([True] * 4, dtype="category"), "what number yes and no are"),
     "yes among numbers": (pd.Series([True, 2, 3.5, 4], dtype=object), "what number yes and no"),
     "a comma": (["4,5"] * 4, "'4,5' is not a finite number; write it with a point, 4.5"),
-    "arrow times": (
-        arrow([dt.datetime(2004, 1, 1)] * 4, pa.timestamp("us")), "is another column"
-    ),
-}  # fmt: skip
+    "arrow times": (arrow([dt.datetime(2004, 1, 1)] * 4, pa.timestamp("us")), "is another column"),
+}
 
 
 @pytest.mark.parametrize("name", NO_RATINGS)

@@ -314,8 +314,11 @@ def test_ids_of_another_type_are_the_same(form):
     without = frame[(frame["user_id"] == 3) & (frame["item_id"] < 3)]
     assert 0 < len(without) < 9
     plain = item_features(movies, tags, without=without)
-    other = item_features(movies.astype({"item_id": form}), tags, without=without.astype(
-        {"user_id": form, "item_id": form}))  # fmt: skip
+    other = item_features(
+        movies.astype({"item_id": form}),
+        tags,
+        without=without.astype({"user_id": form, "item_id": form}),
+    )
     np.testing.assert_array_equal(other.values.toarray(), plain.values.toarray())
     assert (item_features(movies, tags).values != plain.values).nnz
     for features in (plain, other):

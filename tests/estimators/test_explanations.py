@@ -243,8 +243,10 @@ def test_folded_users_have_draws_of_their_rows(sampler):
 def test_lists_by_bounds_know_the_rows_own_uncertainty(point):
     """The only one there is with a point estimate: a deviation below, and above, the mean."""
     who, truth = folded(point), Truth(point)
-    by = {rule: pmf.recommend(who, rule=rule).set_index("item_id")["score"]
-          for rule in ("mean", "lower", "upper")}  # fmt: skip
+    by = {
+        rule: pmf.recommend(who, rule=rule).set_index("item_id")["score"]
+        for rule in ("mean", "lower", "upper")
+    }
     for name in ("m2", "m5"):
         x = np.r_[truth.V[0, int(name[1:])], 1.0]
         deviation = np.sqrt(x @ truth.covariance(0) @ x)
@@ -262,13 +264,24 @@ MOVIES = pd.DataFrame(
     }
 )
 FEATURES = item_features(MOVIES)
-WEIGHTS = {"genre: Comedy": 0.31, "genre: Drama": -0.9, "genre: War": 0.47,
-           "decade: 1980s": -0.13, "decade: 1990s": 0.75, "decade: 2000s": 0.22}  # fmt: skip
+WEIGHTS = {
+    "genre: Comedy": 0.31,
+    "genre: Drama": -0.9,
+    "genre: War": 0.47,
+    "decade: 1980s": -0.13,
+    "decade: 1990s": 0.75,
+    "decade: 2000s": 0.22,
+}
 HALF = np.sqrt(0.5)
 # Of item 10, Drama|War of 1994, less the mean of the four.
-DEVIATION = {"genre: Comedy": -1 / 4, "genre: Drama": HALF - (HALF + 1) / 4,
-             "genre: War": HALF - (HALF + 1) / 4, "decade: 1980s": -1 / 4,
-             "decade: 1990s": 1 - 2 / 4, "decade: 2000s": -1 / 4}  # fmt: skip
+DEVIATION = {
+    "genre: Comedy": -1 / 4,
+    "genre: Drama": HALF - (HALF + 1) / 4,
+    "genre: War": HALF - (HALF + 1) / 4,
+    "decade: 1980s": -1 / 4,
+    "decade: 1990s": 1 - 2 / 4,
+    "decade: 2000s": -1 / 4,
+}
 
 
 def by_content(user: Side, item: Side) -> Fitted:
@@ -311,7 +324,10 @@ def test_hybrid_names_each_feature_and_what_is_beyond():
     weights = dict(zip(WEIGHTS, B @ user.factor[0, 0] + b, strict=True))
     parts = {name: weights[name] * DEVIATION[name] for name in WEIGHTS}
     whole = user.factor[0, 0] @ item.factor[0, 0] + item.bias[0, 0, 0]
-    known = {"mean": 3.6, "user bias": user.bias[0, 0, 0],
-             "beyond its features": whole - sum(parts.values())}  # fmt: skip
+    known = {
+        "mean": 3.6,
+        "user bias": user.bias[0, 0, 0],
+        "beyond its features": whole - sum(parts.values()),
+    }
     assert_parts(model.explain(1, 10), known | parts)
     assert model.profile(1).to_dict() == pytest.approx(weights)

@@ -86,11 +86,15 @@ def test_models_compare_by_identity_and_never_raise(model, frame):
     folded, other = (pmf.fold_in(m, frame[:9]) for m in (model, twin))
     data = pmf.load_data("ml-small-2016")
     for one, two in (
-        (model, twin), (model.fitted, twin.fitted), (model.fitted.users, twin.fitted.users),
+        (model, twin),
+        (model.fitted, twin.fitted),
+        (model.fitted.users, twin.fitted.users),
         (model.fitted.fit, twin.fitted.fit),
-        (folded, other), (data, replace(data)), (pmf.Content(), pmf.Content()),
+        (folded, other),
+        (data, replace(data)),
+        (pmf.Content(), pmf.Content()),
         (pmf.Hybrid(), pmf.Hybrid()),
-    ):  # fmt: skip
+    ):
         assert one == one and not one == two and one != two
         assert len({one, two}) == 2
 
@@ -130,7 +134,8 @@ def test_rows_are_frames_by_id_whose_sums_are_predictions(model, gibbs, frame):
     draws = gibbs.fitted.fit.run.draws
     row = list(gibbs.fitted.items.values).index("i7")
     np.testing.assert_allclose(
-        gibbs.item_factors.loc["i7"], draws.item.factor[:, row].mean(0), rtol=1e-5)  # fmt: skip
+        gibbs.item_factors.loc["i7"], draws.item.factor[:, row].mean(0), rtol=1e-5
+    )
     bare = pmf.PMF(0, user_bias=False, prior=PRIOR, num_steps=2).fit(frame)
     assert bare.user_factors.shape == (30, 0) and (bare.user_biases["bias"] == 0).all()
     with pytest.raises(InputError, match="not fitted"):
@@ -206,8 +211,12 @@ def test_what_killed_fits_left_is_removed_and_nothing_else(tmp_path, monkeypatch
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     old = time.time() - 86_401
     stays = {
-        "deserted": False, "empty123": False, "held1234": True, "foreign1": True, "backup": True,
-    }  # fmt: skip
+        "deserted": False,
+        "empty123": False,
+        "held1234": True,
+        "foreign1": True,
+        "backup": True,
+    }
     for name in stays:
         (tmp_path / (PREFIX + name)).mkdir()
     for name in ("deserted", "held1234", "backup"):

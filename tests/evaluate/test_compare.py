@@ -36,7 +36,7 @@ def lines(seed: int, users: int = 80, scale: tuple[float, float] = (1.0, 1.0)) -
                     "log_density": -squared,
                     "ndcg@10": 1 / (1 + own),
                 }
-            )  # fmt: skip
+            )
         )
     return tables
 
@@ -89,8 +89,15 @@ def test_every_metric_has_a_direction_that_its_name_suggests():
     less = {name for name, metric in METRICS.items() if metric.best == -np.inf}
     assert less == {"rmse", "mae", "crps", "user_rmse", "user_mae"}
     assert {name for name, metric in METRICS.items() if metric.best == np.inf} == {
-        "log_density", "ndcg", "graded_ndcg", "recall", "precision", "hit_rate", "map", "mrr",
-    }  # fmt: skip
+        "log_density",
+        "ndcg",
+        "graded_ndcg",
+        "recall",
+        "precision",
+        "hit_rate",
+        "map",
+        "mrr",
+    }
 
 
 def test_verdict_wants_both_the_test_and_the_interval():
@@ -112,9 +119,15 @@ def test_interval_agrees_with_scipy():
     new, old = lines(3, users=60, scale=(1.0, 1.1))
     data = (new["squared_error"].to_numpy(), old["squared_error"].to_numpy(), new["n"].to_numpy())
     truth = scipy.stats.bootstrap(
-        data, rmse_of_sums, paired=True, method="BCa", n_resamples=40_000, vectorized=True,
-        rng=np.random.default_rng(0), batch=2_000,
-    )  # fmt: skip
+        data,
+        rmse_of_sums,
+        paired=True,
+        method="BCa",
+        n_resamples=40_000,
+        vectorized=True,
+        rng=np.random.default_rng(0),
+        batch=2_000,
+    )
     found = paired(new, old, "rmse", seed=0, resamples=40_000)
     # a quantile of 40,000 resamples: sqrt(p (1 - p) / B) / density, about sd / 100; two of them
     tolerance = 4 * np.sqrt(2) * truth.standard_error / 75
@@ -137,8 +150,10 @@ def test_permutation_agrees_with_scipys_exact_test():
     exact = scipy.stats.permutation_test(
         (new["squared_error"].to_numpy(), old["squared_error"].to_numpy()),
         lambda a, b, axis: rmse_of_sums(a, b, np.broadcast_to(n, a.shape), axis),
-        permutation_type="samples", n_resamples=np.inf, vectorized=True,
-    ).pvalue  # fmt: skip
+        permutation_type="samples",
+        n_resamples=np.inf,
+        vectorized=True,
+    ).pvalue
     found = paired(new, old, "rmse", seed=0, resamples=50_000).p
     assert 0.01 < exact < 0.99
     assert found == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 50_000))
@@ -195,8 +210,11 @@ def test_arms_are_corrected_within_a_metric():
     rmse = table.loc["rmse"]
     np.testing.assert_allclose(rmse["p_adjusted"], holm(rmse["p"].to_numpy()))
     assert rmse["verdict"].to_dict() == {
-        "b": "better", "c": "better", "d": "better", "same": "no difference shown",
-    }  # fmt: skip
+        "b": "better",
+        "c": "better",
+        "d": "better",
+        "same": "no difference shown",
+    }
     alone = paired(good, bad, "rmse", seed=0)
     assert rmse.loc["c", ["low", "high", "p"]].tolist() == [alone.low, alone.high, alone.p]
 
@@ -271,9 +289,11 @@ def test_users_without_a_ranking_have_no_part_in_it():
 def test_pooling_averages_seeds_and_adds_folds():
     rows = [
         # user, fold, seed, n, squared error, ndcg
-        (7, 1, 0, 2, 4.0, 0.2), (7, 1, 1, 2, 6.0, 0.4), (7, 2, 0, 1, 1.0, 0.9),
+        (7, 1, 0, 2, 4.0, 0.2),
+        (7, 1, 1, 2, 6.0, 0.4),
+        (7, 2, 0, 1, 1.0, 0.9),
         (8, 2, 0, 3, 2.0, np.nan),
-    ]  # fmt: skip
+    ]
     columns = ["user_id", "fold", "seed", "n", "squared_error", "ndcg@10"]
     table = pooled(pd.DataFrame(rows, columns=columns).assign(arm="a", log_density=np.nan))
     assert table["n"].tolist() == [3, 3]

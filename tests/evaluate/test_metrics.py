@@ -61,10 +61,12 @@ def test_a_new_entry_is_compared(one_more, test_part):
     test, mean, variance = test_part
     ones = np.ones(400)
     parts = {"old": variance, "wide": 9 * variance}
-    users = pd.concat([
-        evaluate(test, mean, spread, ones, ones).users.assign(arm=arm, fold=1, seed=0)
-        for arm, spread in parts.items()
-    ])  # fmt: skip
+    users = pd.concat(
+        [
+            evaluate(test, mean, spread, ones, ones).users.assign(arm=arm, fold=1, seed=0)
+            for arm, spread in parts.items()
+        ]
+    )
     (line,) = compare_arms(pooled(users), "old", [one_more], seed=0, resamples=500).to_dict(
         "records"
     )
@@ -73,10 +75,16 @@ def test_a_new_entry_is_compared(one_more, test_part):
 
 
 def test_a_new_entry_is_in_tables_and_on_axes(one_more):
-    runs = pd.DataFrame({"id": ["x", "y"], "model.method": ["als", "gibbs"], "model.rank": [2, 2],
-                         "error": ""})  # fmt: skip
-    scores = pd.DataFrame({"id": list("xyxy"), "metric": ["rmse", "rmse", one_more, one_more],
-                           "value": [0.9, 0.8, 0.35, 0.25]})  # fmt: skip
+    runs = pd.DataFrame(
+        {"id": ["x", "y"], "model.method": ["als", "gibbs"], "model.rank": [2, 2], "error": ""}
+    )
+    scores = pd.DataFrame(
+        {
+            "id": list("xyxy"),
+            "metric": ["rmse", "rmse", one_more, one_more],
+            "value": [0.9, 0.8, 0.35, 0.25],
+        }
+    )
     assert summary(runs, scores).split()[2:5] == ["RMSE", "pinball", "loss"]
     grid = scores_grid({"runs": runs, "scores": scores.merge(runs, on="id")})
     cells = [row[grid.header.index("pinball loss")] for row in grid.rows]

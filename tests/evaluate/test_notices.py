@@ -120,9 +120,10 @@ def test_a_scale_that_was_given_says_what_is_relevant(frame):
     model = pmf.PMF(0, prior=PRIOR, num_steps=5, scale=(-10, 6)).fit(train)  # a quarter from 2
     assert pmf.ranked(model, test, train).users["relevant"].sum() == (test["rating"] >= 2).sum()
     open_ended = pmf.PMF(0, prior=PRIOR, num_steps=5, scale=(0, np.inf)).fit(train)
-    assert pmf.ranked(open_ended, test, train).scores == pmf.ranked(
-        open_ended, test, train, relevant=4.0
-    ).scores  # fmt: skip
+    assert (
+        pmf.ranked(open_ended, test, train).scores
+        == pmf.ranked(open_ended, test, train, relevant=4.0).scores
+    )
 
 
 @pytest.mark.parametrize("levels", [[0.5, 0.9], (0.9, 0.5), np.array([0.5, 0.9])])
@@ -154,8 +155,11 @@ def test_what_is_no_level_is_refused(model, frame, levels, message):
 def test_json_has_no_nan():
     said = {"rmse": float("nan"), "n": 3, "top": [np.inf, 1.5, np.float64("nan")], "noise": "x"}
     assert json.loads(as_json(said), parse_constant=pytest.fail) == {
-        "rmse": None, "n": 3, "top": [None, 1.5, None], "noise": "x",
-    }  # fmt: skip
+        "rmse": None,
+        "n": 3,
+        "top": [None, 1.5, None],
+        "noise": "x",
+    }
 
 
 def test_the_same_warning_is_shown_once_and_says_nothing_of_zero(model, monkeypatch):
@@ -170,7 +174,7 @@ def test_the_same_warning_is_shown_once_and_says_nothing_of_zero(model, monkeypa
     assert [str(one.message).split(";")[0] for one in caught] == [
         "the frame: 1 of 2 pairs have an unknown item",
         "the frame: 1 of 1 pairs have an unknown item",
-    ]  # fmt: skip
+    ]
     assert {one.filename for one in caught} == {__file__}
     for action, times in (("always", 2), ("ignore", 0)):
         with warnings.catch_warnings(record=True) as caught:
@@ -204,14 +208,19 @@ def test_the_bootstrap_agrees_with_scipy(frame):
         "rmse": lambda rows: np.sqrt(np.mean((rating - mean)[rows] ** 2)),
         "mae": lambda rows: np.mean(np.abs(rating - mean)[rows]),
         "crps": lambda rows: score.crps(
-            rating[rows], Prediction(mean[rows], variance[rows])).mean(),
+            rating[rows], Prediction(mean[rows], variance[rows])
+        ).mean(),
         "coverage_90": lambda rows: np.mean(np.abs((rating - mean)[rows]) <= half_width),
-    }  # fmt: skip
+    }
     for name, of in statistics.items():
         truth = bootstrap(
-            (np.arange(USERS),), lambda who, of=of: of(np.concatenate([members[j] for j in who])),
-            vectorized=False, n_resamples=2000, method="BCa", rng=np.random.default_rng(3),
-        ).confidence_interval  # fmt: skip
+            (np.arange(USERS),),
+            lambda who, of=of: of(np.concatenate([members[j] for j in who])),
+            vectorized=False,
+            n_resamples=2000,
+            method="BCa",
+            rng=np.random.default_rng(3),
+        ).confidence_interval
         width = truth.high - truth.low
         ends = rows.loc[name, ["low", "high"]].to_numpy(float)
         np.testing.assert_allclose(ends, [truth.low, truth.high], atol=0.12 * width)

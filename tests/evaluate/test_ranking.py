@@ -249,8 +249,15 @@ def threshold_excluded(patch):
     patch.setattr(ranking, "_relevant", lambda *x: true(*x[:3], x[3] + 0.5))
 
 
-BUGS = [training_items_recommended, ties_by_row, ties_in_favour, ideal_not_cut, gains_not_sorted,
-        unknown_items_forgotten, threshold_excluded]  # fmt: skip
+BUGS = [
+    training_items_recommended,
+    ties_by_row,
+    ties_in_favour,
+    ideal_not_cut,
+    gains_not_sorted,
+    unknown_items_forgotten,
+    threshold_excluded,
+]
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)

@@ -84,8 +84,14 @@ def test_a_stratum_begins_at_its_first_count():
     count = np.array([0, 1, 4, 5, 19, 20, 99, 100, 499, 500])
     error = np.arange(1.0, 11.0)
     table = stratified(np.arange(10), error, np.zeros(10), None, count).set_index("stratum")
-    truth = {"0": [1], "1-4": [2, 3], "5-19": [4, 5], "20-99": [6, 7], "100-499": [8, 9],
-             "500+": [10]}  # fmt: skip
+    truth = {
+        "0": [1],
+        "1-4": [2, 3],
+        "5-19": [4, 5],
+        "20-99": [6, 7],
+        "100-499": [8, 9],
+        "500+": [10],
+    }
     assert table["mae"].to_dict() == {name: np.mean(one) for name, one in truth.items()}
 
 

@@ -93,8 +93,11 @@ def test_every_reference_has_its_lines():
     both = ComparisonConfig(references=("a", "b"), metrics=("rmse",))
     found = comparisons(users(ranks=(2,)), both)
     assert sorted(zip(found["reference"], found["arm"], strict=True)) == [
-        ("a", "b"), ("a", "c"), ("b", "a"), ("b", "c"),
-    ]  # fmt: skip
+        ("a", "b"),
+        ("a", "c"),
+        ("b", "a"),
+        ("b", "c"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,11 @@ def arms(tmp_path):
 def test_lists_expand_to_a_grid_with_distinct_ids(config):
     points = identify(load(config, []))
     assert [(p.config.split.fold, p.config.model.method) for p in points] == [
-        (1, "als"), (1, "gibbs"), (2, "als"), (2, "gibbs"),
-    ]  # fmt: skip
+        (1, "als"),
+        (1, "gibbs"),
+        (2, "als"),
+        (2, "gibbs"),
+    ]
     ids = [point.id for point in points]
     assert len(set(ids)) == 4 and [point.id for point in identify(load(config, []))] == ids
     assert identify(load(config, ["model.rank=3"]))[0].id not in ids
@@ -55,9 +58,10 @@ def test_lists_expand_inside_tables():
 def test_arms_are_merged_over_the_model_and_run_over_the_grid(arms):
     runs = load(arms, []).runs
     assert [(run.arm, run.model.rank, run.model.seed) for run in runs] == [
-        (arm, rank, seed) for arm, rank in (("mean", 0), ("biases", 0), ("all", 2))
+        (arm, rank, seed)
+        for arm, rank in (("mean", 0), ("biases", 0), ("all", 2))
         for seed in (0, 1)
-    ]  # fmt: skip
+    ]
     assert [run.model.user_bias for run in runs] == [False, False, True, True, True, True]
     assert load(arms, ["arm.all.rank=[4, 8]"]).runs[-1].model.rank == 8
     assert len(load(arms, ["arm.all.rank=[4, 8]"]).runs) == 8
@@ -72,10 +76,22 @@ def test_a_search_is_shared_by_seeds_and_by_nothing_else(arms):
     for override in ("split.fold=2", "tuning.trials=4", "split.keep=0.5", "model.num_steps=5"):
         studies |= {point.study for point in identify(load(arms, [override]))} - {None}
     assert len(studies) == 10
-    assert all(point.study is None for point in identify(load(arms, ["arm.all.prior.tau=1.0",
-        "arm.all.prior.user_factor=1.0", "arm.all.prior.item_factor=1.0",
-        "arm.all.prior.user_bias=1.0", "arm.all.prior.item_bias=1.0"]))
-        if point.config.arm == "all")  # fmt: skip
+    assert all(
+        point.study is None
+        for point in identify(
+            load(
+                arms,
+                [
+                    "arm.all.prior.tau=1.0",
+                    "arm.all.prior.user_factor=1.0",
+                    "arm.all.prior.item_factor=1.0",
+                    "arm.all.prior.user_bias=1.0",
+                    "arm.all.prior.item_bias=1.0",
+                ],
+            )
+        )
+        if point.config.arm == "all"
+    )
 
 
 def test_another_content_of_the_data_is_another_run(config, tmp_path):
@@ -283,10 +299,16 @@ RATED = pd.DataFrame(
     }
 )
 SPLITS = {
-    "sample_records": (0.3, 5), "sample_n": (2, 5), "sample_fraction": (0.3, 5), "last_n": (2,),
-    "last_fraction": (0.3,), "split_global_time": (0.3,), "split_at_time": ("2015-01-01",),
-    "sample_users": (3, 4, 5), "sample_items": (0.3, 5),
-}  # fmt: skip
+    "sample_records": (0.3, 5),
+    "sample_n": (2, 5),
+    "sample_fraction": (0.3, 5),
+    "last_n": (2,),
+    "last_fraction": (0.3,),
+    "split_global_time": (0.3,),
+    "split_at_time": ("2015-01-01",),
+    "sample_users": (3, 4, 5),
+    "sample_items": (0.3, 5),
+}
 
 
 @pytest.mark.parametrize("kind", get_args(SplitConfig.model_fields["kind"].annotation))

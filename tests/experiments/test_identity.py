@@ -20,15 +20,27 @@ from tests.helpers.grids import ARMS, write
 RESULTS = CONFIGS.parent / "experiments" / "results"
 CONTENT, RATINGS = ("ratings", "items", "tags"), ("ratings",)
 DIGESTS = {  # of the data that the tracked tables were made of
-    ("ml-small-2016", RATINGS, ""):
-        "02a82e75c5577e82f55444cc0838d255f5aad3f36b15f824b299fb310fe77b00",
-    ("ml-latest-small", RATINGS, ""):
-        "71bc0193adfb03fab1d9ec72cb095e416f15b766eaa114707ad9eeae387f224c",
-    ("ml-latest-small", CONTENT, ""):
-        "8658c115f40b056ffe995cac8966b989619439512bd203d4eb5fa626fc44f81e",
-    ("ml-latest-small", RATINGS, "ml-latest-small-folds.csv"):
-        "a60ceeb6a859408b047b0db817070f2344315ca884d478f4ee15ada0b1d347c7",
-}  # fmt: skip
+    (
+        "ml-small-2016",
+        RATINGS,
+        "",
+    ): "02a82e75c5577e82f55444cc0838d255f5aad3f36b15f824b299fb310fe77b00",
+    (
+        "ml-latest-small",
+        RATINGS,
+        "",
+    ): "71bc0193adfb03fab1d9ec72cb095e416f15b766eaa114707ad9eeae387f224c",
+    (
+        "ml-latest-small",
+        CONTENT,
+        "",
+    ): "8658c115f40b056ffe995cac8966b989619439512bd203d4eb5fa626fc44f81e",
+    (
+        "ml-latest-small",
+        RATINGS,
+        "ml-latest-small-folds.csv",
+    ): "a60ceeb6a859408b047b0db817070f2344315ca884d478f4ee15ada0b1d347c7",
+}
 NEEDED = {
     "PeerSettings": {"rival": "cmfrec"},
     "RunConfig": {"model": FlatSettings()},

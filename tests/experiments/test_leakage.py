@@ -171,8 +171,10 @@ def test_tags_of_test_pairs_are_no_features(system):
     """Who tagged a film has mostly rated it; the tags of training pairs stay."""
     items = pd.DataFrame({"item_id": range(30), "genres": ["A", "B"] * 15})
     (one, two), (three, four) = (part.index[:2] for part in (SPLIT.test, SPLIT.train))
-    told = [SPLIT.test.loc[[one, two]].assign(tag="spoiler"),
-            SPLIT.train.loc[[three, four]].assign(tag="classic")]  # fmt: skip
+    told = [
+        SPLIT.test.loc[[one, two]].assign(tag="spoiler"),
+        SPLIT.train.loc[[three, four]].assign(tag="classic"),
+    ]
     dataset = Dataset("", "", SPLIT.train, items, pd.concat(told).assign(timestamp=0))
 
     class Model:

@@ -21,15 +21,32 @@ from tests.helpers.grids import finish
 A, B, C, D, E = (letter * 12 for letter in "abcde")
 # What people have beside runs, of names that a program could take for its own.
 FOREIGN = (
-    "projA/.git/HEAD", "projA/.git/refs/tags/", "projB/.env", "projB/studies/x.csv",
+    "projA/.git/HEAD",
+    "projA/.git/refs/tags/",
+    "projB/.env",
+    "projB/studies/x.csv",
     "projB/.a.lock",
-    "projB/.made-by", "tiny/.env", "tiny/.git/HEAD", "tiny/mine.csv.txt", "tiny/notes",
-    f"tiny/{B}/mine.csv", f"tiny/{B}/empty/", f"tiny/.{B}.checkpoints/mine.csv",
-    f"tiny/.{B}.checkpoints/draws/mine.csv", f"tiny/.{C}.checkpoints/run.json",
-    f"tiny/.{A}.zzzzzzzz/metrics.csv", f"tiny/.{B}.lock", f"tiny/.{A}.mine", "tiny/.scores.csv.swp",
-    f"tiny/studies/{C}.journal", f"tiny/studies/{C}.json", "tiny/studies/.hidden/x", "tiny/.jobs/x",
-    "tiny/.abc.checkpoints/run.json", ".hidden/x",
-)  # fmt: skip
+    "projB/.made-by",
+    "tiny/.env",
+    "tiny/.git/HEAD",
+    "tiny/mine.csv.txt",
+    "tiny/notes",
+    f"tiny/{B}/mine.csv",
+    f"tiny/{B}/empty/",
+    f"tiny/.{B}.checkpoints/mine.csv",
+    f"tiny/.{B}.checkpoints/draws/mine.csv",
+    f"tiny/.{C}.checkpoints/run.json",
+    f"tiny/.{A}.zzzzzzzz/metrics.csv",
+    f"tiny/.{B}.lock",
+    f"tiny/.{A}.mine",
+    "tiny/.scores.csv.swp",
+    f"tiny/studies/{C}.journal",
+    f"tiny/studies/{C}.json",
+    "tiny/studies/.hidden/x",
+    "tiny/.jobs/x",
+    "tiny/.abc.checkpoints/run.json",
+    ".hidden/x",
+)
 
 
 def ours(home: Path) -> list[str]:
@@ -47,8 +64,14 @@ def ours(home: Path) -> list[str]:
     (studies / f".{D}.lock").touch()
     (studies / f"{D}.journal").write_text(sealed({"study": D, "number": 0}) + "\n")
     (studies / f"{E}.journal").write_text('{"study": "eee')
-    return [left.name, unfinished.name, f".{D}.lock", f"studies/.{D}.lock",
-            f"studies/{D}.journal", f"studies/{E}.journal"]  # fmt: skip
+    return [
+        left.name,
+        unfinished.name,
+        f".{D}.lock",
+        f"studies/.{D}.lock",
+        f"studies/{D}.journal",
+        f"studies/{E}.journal",
+    ]
 
 
 def finished(home: Path) -> list[str]:
@@ -105,8 +128,11 @@ def test_only_what_this_program_made_is_removed(tree, more):
     with_runs = everything(tree)
     said = clean(tree, *more)
     gone = [f"tiny/{name}" for name in (names if more else left)]
-    kept = {name: kind for name, kind in with_runs.items()
-            if not any(name == one or name.startswith(f"{one}/") for one in gone)}  # fmt: skip
+    kept = {
+        name: kind
+        for name, kind in with_runs.items()
+        if not any(name == one or name.startswith(f"{one}/") for one in gone)
+    }
     assert everything(tree) == kept and before.items() <= kept.items()
     assert everything(tree.parent / "outside") == outside
     assert all(f"removed {tree / one}\n" in said for one in gone)
@@ -129,9 +155,11 @@ def test_a_project_of_somebody_is_no_experiment(tree):
     for name in ("projA", "projB", "..", ".", "", "link", "H/tiny", ".hidden"):
         with pytest.raises(InputError, match="no such experiment in .*; there are tiny"):
             CliRunner().invoke(
-                command.app, ["clean", "--runs-dir", str(tree), "--runs", name, "--yes"],
-                standalone_mode=False, catch_exceptions=False,
-            )  # fmt: skip
+                command.app,
+                ["clean", "--runs-dir", str(tree), "--runs", name, "--yes"],
+                standalone_mode=False,
+                catch_exceptions=False,
+            )
 
 
 def test_what_a_process_works_on_stays(tmp_path):

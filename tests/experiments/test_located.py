@@ -82,9 +82,11 @@ def test_a_file_that_is_elsewhere_is_told_of(folder):
 
 def test_folds_are_found_beside_the_configuration(folder):
     path = config(folder, '"../data/own.txt"')
-    assigned = path.read_text().replace("sample_records", "assigned_folds").replace(
-        "fraction = 0.2", 'file = "folds.csv"'
-    )  # fmt: skip
+    assigned = (
+        path.read_text()
+        .replace("sample_records", "assigned_folds")
+        .replace("fraction = 0.2", 'file = "folds.csv"')
+    )
     path.write_text(assigned)
     assert load(path, []).runs[0].split.file == "folds.csv"  # in the data folder, perhaps
     (folder / "mine" / "folds.csv").write_text("user,item,fold\n")

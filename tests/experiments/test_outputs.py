@@ -59,8 +59,9 @@ def config(tmp_path, monkeypatch):
 
 def run(config, *more: str, code: int = 0, command_name: str = "run") -> str:
     where = ["--runs-dir", str(config.parent / "runs")]
-    done = CliRunner().invoke(command.app, [command_name, str(config), *where, *more],
-                              standalone_mode=False)  # fmt: skip
+    done = CliRunner().invoke(
+        command.app, [command_name, str(config), *where, *more], standalone_mode=False
+    )
     if isinstance(done.exception, InputError):
         assert code == 2, done.exception
         return str(done.exception)
@@ -141,8 +142,9 @@ def test_collect_does_not_cut_tracked_tables(config, tmp_path, monkeypatch):
     run(config, command_name="collect")
     assert "6 runs collected" in run(config, "--set", "split.fold=1", command_name="collect")
     assert len(held(config, "results")) == 6
-    assert "not of this grid" in run(config, "--set", "model.rank=1", "--set", "split.fold=[4]",
-                                     command_name="collect", code=2)  # fmt: skip
+    assert "not of this grid" in run(
+        config, "--set", "model.rank=1", "--set", "split.fold=[4]", command_name="collect", code=2
+    )
 
 
 @pytest.mark.slow
@@ -193,11 +195,21 @@ def test_crps_is_compared_as_it_is_averaged():
 
 
 def test_an_arm_that_is_not_compared_is_named():
-    rows = pd.DataFrame([
-        {"metric": metric, "arm": "b", "reference": "a", "difference": value, "verdict": verdict}
-        for metric, value, verdict in (
-            ("rmse", 0.1, "worse"), ("log_density", np.nan, "left out: has no log_density"))
-    ])  # fmt: skip
+    rows = pd.DataFrame(
+        [
+            {
+                "metric": metric,
+                "arm": "b",
+                "reference": "a",
+                "difference": value,
+                "verdict": verdict,
+            }
+            for metric, value, verdict in (
+                ("rmse", 0.1, "worse"),
+                ("log_density", np.nan, "left out: has no log_density"),
+            )
+        ]
+    )
     said = verdicts(rows, ["a", "c"], ["rmse", "log_density"])
     assert "+0.1000 worse" in said and "against c: comparisons.csv" in said.splitlines()[0]
     assert said.splitlines()[-1] == "b by log_density: left out: has no log_density"
@@ -245,8 +257,9 @@ def test_a_run_that_predicted_nothing_is_said_in_the_table_and_on_the_terminal(c
 
 def test_ndcg_is_in_the_printed_table_where_it_was_measured():
     runs = pd.DataFrame({"id": ["x"], "model.method": ["als"], "model.rank": [2], "error": [""]})
-    scores = pd.DataFrame({"id": "x", "metric": ["rmse", "ndcg@20", "fit_seconds"],
-                           "value": [0.9, 0.25, 1.0]})  # fmt: skip
+    scores = pd.DataFrame(
+        {"id": "x", "metric": ["rmse", "ndcg@20", "fit_seconds"], "value": [0.9, 0.25, 1.0]}
+    )
     head, line = summary(runs, scores).splitlines()
     assert head.split() == ["method", "rank", "RMSE", "NDCG@20", "fit", "(s)"]
     assert line.split() == ["ALS", "2", "0.9000", "0.2500", "1.00"]
@@ -260,8 +273,11 @@ def timed(folder, configs, seconds) -> None:
     folder.mkdir()
     pd.DataFrame(lines).assign(**{"tuned.trials": tuned}).to_csv(folder / "runs.csv", index=False)
     names = ("fit_seconds", "search_seconds", "compile_seconds")
-    scores = [(line["id"], name, value) for line, times in zip(lines, seconds, strict=True)
-              for name, value in zip(names, times, strict=True)]  # fmt: skip
+    scores = [
+        (line["id"], name, value)
+        for line, times in zip(lines, seconds, strict=True)
+        for name, value in zip(names, times, strict=True)
+    ]
     pd.DataFrame(scores, columns=["id", "metric", "value"]).to_csv(
         folder / "scores.csv", index=False
     )
@@ -278,11 +294,13 @@ def test_an_estimate_is_the_time_of_like_runs(tmp_path):
     found = costs.estimate(runs, searches)
     assert found.seconds == pytest.approx(2 * (2 + 15 + 200) + 100 + 1000)
     assert found.known == found.total == 8
-    other = [run.model_copy(update={"model": run.model.model_copy(update={"rank": 9})})
-             for run in runs]  # fmt: skip
+    other = [
+        run.model_copy(update={"model": run.model.model_copy(update={"rank": 9})}) for run in runs
+    ]
     assert costs.estimate(other, []).known == 0
-    seeds = [run.model_copy(update={"split": run.split.model_copy(update={"fold": 3})})
-             for run in runs]  # fmt: skip
+    seeds = [
+        run.model_copy(update={"split": run.split.model_copy(update={"fold": 3})}) for run in runs
+    ]
     assert costs.estimate(seeds, []).seconds == pytest.approx(2 * (2 + 15 + 200))
     elsewhere = [run.model_copy(update={"data": "ml-25m"}) for run in runs[:1]]
     said = in_words(elsewhere, [], costs.estimate(elsewhere, []))
@@ -311,12 +329,15 @@ def test_a_plan_says_all_that_is_to_do(tmp_path):
     finish(tmp_path / points[0].id)
     said = planned(experiment, points, tasks_of(points, tmp_path), tmp_path, Costs([]))
     assert said.splitlines()[0].startswith(f"{points[0].id}  there")
-    assert said.endswith(f"arms: 6 runs, 1 there in {tmp_path}/; to do: 5 runs after 2 searches "
-                         "(6 trials), no like one has been timed")  # fmt: skip
+    assert said.endswith(
+        f"arms: 6 runs, 1 there in {tmp_path}/; to do: 5 runs after 2 searches "
+        "(6 trials), no like one has been timed"
+    )
 
 
 def test_a_dry_run_of_very_many_points_answers_at_once(config):
     many = f"[{', '.join(map(str, range(5_000)))}]"
-    said = run(config, "--dry-run", "--set", f"model.seed={many}", "--set", f"model.rank={many}",
-               code=2)  # fmt: skip
+    said = run(
+        config, "--dry-run", "--set", f"model.seed={many}", "--set", f"model.rank={many}", code=2
+    )
     assert "150,000,000 runs; an experiment has at most 10,000" in said

@@ -126,8 +126,14 @@ def test_a_run_is_found_by_the_beginning_of_its_name(tmp_path):
 
 def test_only_what_nobody_works_on_is_removed(tmp_path):
     home, (a, b, c, d, e, f) = tmp_path / "one", (letter * 12 for letter in "abcdef")
-    for name in (f".{a}.checkpoints", f".{a}.x1y2z3w4", f".{b}.checkpoints", f".{c}.checkpoints",
-                 c, "studies"):  # fmt: skip
+    for name in (
+        f".{a}.checkpoints",
+        f".{a}.x1y2z3w4",
+        f".{b}.checkpoints",
+        f".{c}.checkpoints",
+        c,
+        "studies",
+    ):
         (home / name).mkdir(parents=True)
     for name in (a, c):
         sealed.write(home / f".{name}.checkpoints", 1, STATE, {}, {})

@@ -77,8 +77,10 @@ def test_wild_warm_predictions_stay_as_they_are(ask):
     """A rival that diverged is not helped."""
     outcome = client._checked(
         {"mean": np.array([1e9, 2.0, 2.0, 2.0])},
-        {**TRAIN._asdict(), "test_user": USER, "test_item": ITEM}, 0.0, "",
-    )  # fmt: skip
+        {**TRAIN._asdict(), "test_user": USER, "test_item": ITEM},
+        0.0,
+        "",
+    )
     assert outcome.mean[0] == 1e9 and outcome.replaced == 0
 
 

@@ -171,8 +171,11 @@ def command(config: Path, *more: str, **environment) -> subprocess.Popen:
     where = ("--runs-dir", str(folder / "runs"), "--figures-dir", str(folder / "figures"))
     return subprocess.Popen(
         [sys.executable, "-m", "experiments", "run", str(config), *where, *more],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | environment,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | environment,
+    )
 
 
 def steps(folder: Path) -> dict[str, int]:
@@ -199,8 +202,13 @@ def wait_for(what, seconds: float = 120.0) -> bool:
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="asks Linux for child processes")
 def test_a_stopped_sweep_leaves_checkpoints_and_no_process(tmp_path):
     """SIGTERM to the parent reaches the workers, which write checkpoints; SIGKILL ends them too."""
-    grid = ["split.fold=1", "model.method=als", "model.tolerance=0", "model.num_steps=1000000",
-            "model.seed=[0,1]"]  # fmt: skip
+    grid = [
+        "split.fold=1",
+        "model.method=als",
+        "model.tolerance=0",
+        "model.num_steps=1000000",
+        "model.seed=[0,1]",
+    ]
     config, folder = write(tmp_path), tmp_path / "runs" / "tiny"
     more = [part for text in grid for part in ("--set", text)]
     more += ["--jobs", "2", "--resume", "--checkpoint-minutes", "0.01"]
@@ -283,8 +291,11 @@ def test_the_time_left_is_what_finished_tasks_took(monkeypatch, untitled, capsys
         assert clock.end(one) == seconds
     assert clock.seconds_left() == 60.0  # two runs of 60 s in two slots
     assert [in_words(x) for x in (0.0, 60.0, 600.0, 9000.0)] == [
-        "", "about 60 s left", "about 10 min left", "about 2.5 h left",
-    ]  # fmt: skip
+        "",
+        "about 60 s left",
+        "about 10 min left",
+        "about 2.5 h left",
+    ]
     with display("tiny", tasks[:1], 1) as show:
         show.started(tasks[0])
         show.finished(tasks[0], None)

@@ -661,8 +661,19 @@ def fit(frame, tmp_path_factory):
 
     def call(method: str, out: Path, *more, stop: str = "", by: str = "SIGKILL"):
         steps = {"als": 5, "map": 8, "gibbs": 5}[method]
-        command = ["fit", path / "ratings.csv", "--method", method, "--rank", 2, "--out", out,
-                   "--steps", steps, *more]  # fmt: skip
+        command = [
+            "fit",
+            path / "ratings.csv",
+            "--method",
+            method,
+            "--rank",
+            2,
+            "--out",
+            out,
+            "--steps",
+            steps,
+            *more,
+        ]
         return subprocess.run(
             [sys.executable, "-c", CHILD, *map(str, command)],
             capture_output=True,

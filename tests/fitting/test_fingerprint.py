@@ -15,14 +15,34 @@ from pmf.types import Ratings
 CHANGES_NOTHING = AFTER_THE_RUN | BEFORE_THE_RUN | ONLY_ROUNDING
 # Another value of each setting than the default; a setting without one fails the first test below.
 OTHER = {
-    "rank": 3, "user_bias": False, "item_bias": False, "mu": 3.0, "scale": (0.5, 5.0),
-    "clip": True, "duplicates": "last", "store_ratings": False, "method": "gibbs",
-    "num_steps": 7, "seed": 5, "fused": False, "devices": 2,
-    "prior": pmf.IsotropicPrior(1.0, 2.0, 3.0, 4.0, 5.0), "tolerance": 0.5, "optimizer": "lbfgs",
-    "learning_rate": 0.5, "batch_size": 10, "on_disk": True, "validation": 0.3, "patience": 3,
-    "tau": 2.0, "hyperprior": "joint", "burn_in": 7, "thin": 3, "num_chains": 5,
+    "rank": 3,
+    "user_bias": False,
+    "item_bias": False,
+    "mu": 3.0,
+    "scale": (0.5, 5.0),
+    "clip": True,
+    "duplicates": "last",
+    "store_ratings": False,
+    "method": "gibbs",
+    "num_steps": 7,
+    "seed": 5,
+    "fused": False,
+    "devices": 2,
+    "prior": pmf.IsotropicPrior(1.0, 2.0, 3.0, 4.0, 5.0),
+    "tolerance": 0.5,
+    "optimizer": "lbfgs",
+    "learning_rate": 0.5,
+    "batch_size": 10,
+    "on_disk": True,
+    "validation": 0.3,
+    "patience": 3,
+    "tau": 2.0,
+    "hyperprior": "joint",
+    "burn_in": 7,
+    "thin": 3,
+    "num_chains": 5,
     "store_draws": False,
-}  # fmt: skip
+}
 NEEDED = {"clip": {"scale": (0.5, 5.0)}}  # beside it
 ROWS = 4, 3
 RATINGS = Ratings(

@@ -14,14 +14,38 @@ from pmf.model.priors import NoisePrecision, RegressedPrior, exponent_of
 PRIOR = pmf.IsotropicPrior(4.0, 1.0, 2.0, 3.0, 5.0)
 # A value of each setting that the inferences do not share.
 FOREIGN = {
-    "als": {"burn_in": 7, "thin": 9, "tau": 2.0, "num_chains": 8, "hyperprior": "joint",
-            "store_draws": False, "learning_rate": 5.0, "optimizer": "sgd", "batch_size": 9,
-            "on_disk": True},
-    "map": {"burn_in": 7, "thin": 9, "tau": 2.0, "num_chains": 8, "hyperprior": "joint",
-            "store_draws": False, "fused": False},
-    "gibbs": {"prior": PRIOR, "tolerance": 0.1, "validation": 0.2, "patience": 3,
-              "learning_rate": 5.0, "optimizer": "sgd", "batch_size": 9, "on_disk": True},
-}  # fmt: skip
+    "als": {
+        "burn_in": 7,
+        "thin": 9,
+        "tau": 2.0,
+        "num_chains": 8,
+        "hyperprior": "joint",
+        "store_draws": False,
+        "learning_rate": 5.0,
+        "optimizer": "sgd",
+        "batch_size": 9,
+        "on_disk": True,
+    },
+    "map": {
+        "burn_in": 7,
+        "thin": 9,
+        "tau": 2.0,
+        "num_chains": 8,
+        "hyperprior": "joint",
+        "store_draws": False,
+        "fused": False,
+    },
+    "gibbs": {
+        "prior": PRIOR,
+        "tolerance": 0.1,
+        "validation": 0.2,
+        "patience": 3,
+        "learning_rate": 5.0,
+        "optimizer": "sgd",
+        "batch_size": 9,
+        "on_disk": True,
+    },
+}
 CASES = [(method, name, value) for method in FOREIGN for name, value in FOREIGN[method].items()]
 
 
@@ -50,15 +74,18 @@ def test_a_setting_of_another_inference_is_refused_and_said_whose_it_is(method, 
         ({"method": "vb"}, "method='vb': known: als, map, gibbs"),
         ({"method": ["als"]}, "method=['als']: known: als, map, gibbs"),
         ({"inference": "gibbs"}, "inference='gibbs': say it as pmf.Gibbs(), or as method='gibbs'"),
-        ({"inference": pmf.Gibbs(), "thin": 3},
-         "thin: the inference is given; say it in inference=pmf.Gibbs(...)"),
-        ({"inference": pmf.ALS(), "method": "als"},
-         "method: the inference is given; say it in inference=pmf.ALS(...)"),
-        ({"method": "gibbs", "burn_in": -1},
-         "burn_in: Input should be greater than or equal to 0"),
+        (
+            {"inference": pmf.Gibbs(), "thin": 3},
+            "thin: the inference is given; say it in inference=pmf.Gibbs(...)",
+        ),
+        (
+            {"inference": pmf.ALS(), "method": "als"},
+            "method: the inference is given; say it in inference=pmf.ALS(...)",
+        ),
+        ({"method": "gibbs", "burn_in": -1}, "burn_in: Input should be greater than or equal to 0"),
         ({"fused": True, "devices": 2}, "Value error, on_disk and fused are for one device"),
     ],
-)  # fmt: skip
+)
 def test_mistakes_are_told_in_one_line(settings, message):
     with pytest.raises(InputError) as raised:
         pmf.PMF(**settings)

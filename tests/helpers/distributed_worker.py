@@ -94,8 +94,13 @@ def resumed() -> dict:
         FRAME[:400], FRAME[400:], lambda phase, step, total: begun.append(step), checkpoints=plan
     )
     files = sorted(os.listdir(folder))
-    return {"mean": model.predict(FRAME[400:])["mean"].tolist(), "said": said, "begun": begun[0],
-            "heldout": model.heldout_prediction.mean.tolist(), "files": len(files)}  # fmt: skip
+    return {
+        "mean": model.predict(FRAME[400:])["mean"].tolist(),
+        "said": said,
+        "begun": begun[0],
+        "heldout": model.heldout_prediction.mean.tolist(),
+        "files": len(files),
+    }
 
 
 def main(port: str, num: str, process: str, methods: str, num_steps: str, die_at: str) -> None:

@@ -69,9 +69,17 @@ def dawdles(task):
 
 
 FAKES = [
-    mean_of_item, no_variance, echoes, not_a_number, no_spread, too_few, raises, dies, exits,
+    mean_of_item,
+    no_variance,
+    echoes,
+    not_a_number,
+    no_spread,
+    too_few,
+    raises,
+    dies,
+    exits,
     dawdles,
-]  # fmt: skip
+]
 
 if __name__ == "__main__":
     peers.PREDICT.update({fake.__name__: fake for fake in FAKES})

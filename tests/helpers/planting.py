@@ -16,9 +16,22 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 LISTS = ROOT / "tests" / "mistakes"
-NEEDED = ("pmf", "benchmarks", "experiments", "paper_figures", "tests", "configs", "docs",
-          "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "mkdocs.yml", "CITATION.cff",
-          "LICENSE", "pyproject.toml")  # fmt: skip
+NEEDED = (
+    "pmf",
+    "benchmarks",
+    "experiments",
+    "paper_figures",
+    "tests",
+    "configs",
+    "docs",
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "mkdocs.yml",
+    "CITATION.cff",
+    "LICENSE",
+    "pyproject.toml",
+)
 TIMEOUT = 1800  # seconds for one mistake: for hangs, which a mistake may well cause
 FAILED, NOT_RUN = 1, (2, 3, 4, 5)  # pytest's exit codes
 

@@ -15,14 +15,36 @@ from paper_figures.figures.build import read
 from pmf.evaluate.scores import LEVELS
 
 BASE = {
-    "arm": "", "system": "pmf", "data": "ml-latest-small", "split.kind": "crossfold_records",
-    "split.seed": 0, "split.fraction": 0.2, "split.partitions": 5, "split.fold": 1, "split.n": 1,
-    "split.users": 100, "split.given": 0, "split.keep": 1.0, "model.rank": 16,
-    "model.method": "als", "model.seed": 0, "model.burn_in": 100, "model.tau": "auto",
-    "model.hyperprior": "separate", "tuning.trials": 20, "error": "",
-}  # fmt: skip
-RMSE = {"ALS": 0.870, "MAP, Adam": 0.871, "MAP, L-BFGS": 0.872, "MAP, mini-batches": 0.876,
-        "Gibbs": 0.855, "mean": 1.05, "both biases": 0.890}  # fmt: skip
+    "arm": "",
+    "system": "pmf",
+    "data": "ml-latest-small",
+    "split.kind": "crossfold_records",
+    "split.seed": 0,
+    "split.fraction": 0.2,
+    "split.partitions": 5,
+    "split.fold": 1,
+    "split.n": 1,
+    "split.users": 100,
+    "split.given": 0,
+    "split.keep": 1.0,
+    "model.rank": 16,
+    "model.method": "als",
+    "model.seed": 0,
+    "model.burn_in": 100,
+    "model.tau": "auto",
+    "model.hyperprior": "separate",
+    "tuning.trials": 20,
+    "error": "",
+}
+RMSE = {
+    "ALS": 0.870,
+    "MAP, Adam": 0.871,
+    "MAP, L-BFGS": 0.872,
+    "MAP, mini-batches": 0.876,
+    "Gibbs": 0.855,
+    "mean": 1.05,
+    "both biases": 0.890,
+}
 METHOD = {"Gibbs": "gibbs", "MAP, Adam": "map", "MAP, L-BFGS": "map", "MAP, mini-batches": "map"}
 STRATA = ["0", "1-4", "5-19", "20-99", "100-499", "500+"]
 
@@ -58,19 +80,32 @@ def tables_of(lines: Iterable[Line], rmse: Callable[[Line], float], seed: int = 
 
 def _scores(run: str, value: float, width: float, method: str) -> pd.DataFrame:
     seconds = {"als": 0.4, "map": 1.1, "gibbs": 9.0}[method]
-    found = {"n": 20000, "rmse": value, "mae": 0.77 * value, "log_density": -1.5 * value,
-             "crps": 0.55 * value, "coverage_50": 0.5 * width, "coverage_90": min(0.9 * width, 1),
-             "sharpness_90": 2.7, "unknown_users": 0, "unknown_items": 700,
-             "fit_seconds": seconds, "search_seconds": 9 * seconds, "compile_seconds": 2.0,
-             "ndcg@10": 0.2 - 0.1 * (value - 0.8), "recall@10": 0.1}  # fmt: skip
+    found = {
+        "n": 20000,
+        "rmse": value,
+        "mae": 0.77 * value,
+        "log_density": -1.5 * value,
+        "crps": 0.55 * value,
+        "coverage_50": 0.5 * width,
+        "coverage_90": min(0.9 * width, 1),
+        "sharpness_90": 2.7,
+        "unknown_users": 0,
+        "unknown_items": 700,
+        "fit_seconds": seconds,
+        "search_seconds": 9 * seconds,
+        "compile_seconds": 2.0,
+        "ndcg@10": 0.2 - 0.1 * (value - 0.8),
+        "recall@10": 0.1,
+    }
     return pd.DataFrame({"id": run, "metric": list(found), "value": list(found.values())})
 
 
 def _trace(run: Line, value: float) -> pd.DataFrame:
     steps = np.unique(np.geomspace(1, 200, 12).astype(int))
     curve = value + 0.3 / steps
-    return pd.DataFrame({"id": run["id"], "step": steps, "seconds": 0.02 * steps, "metric": "rmse",
-                         "value": curve})  # fmt: skip
+    return pd.DataFrame(
+        {"id": run["id"], "step": steps, "seconds": 0.02 * steps, "metric": "rmse", "value": curve}
+    )
 
 
 def _calibration(run: str, width: float) -> pd.DataFrame:
@@ -88,8 +123,17 @@ def _strata(run: str, value: float) -> pd.DataFrame:
     parts = []
     for by in ("user history", "item popularity"):
         extra = 0.12 / (1 + np.arange(6))
-        parts.append(pd.DataFrame({"id": run, "by": by, "stratum": STRATA, "rmse": value + extra,
-                                   "n": [700, 2100, 4000, 6000, 5000, 2200]}))  # fmt: skip
+        parts.append(
+            pd.DataFrame(
+                {
+                    "id": run,
+                    "by": by,
+                    "stratum": STRATA,
+                    "rmse": value + extra,
+                    "n": [700, 2100, 4000, 6000, 5000, 2200],
+                }
+            )
+        )
     return pd.concat(parts)
 
 
@@ -98,8 +142,10 @@ def _rmse(run: Line) -> float:
 
 
 def quickstart() -> Tables:
-    lines = [{"data": "ml-small-2016", "split.kind": "sample_records", "model.method": method}
-             for method in ("als", "map", "gibbs")]  # fmt: skip
+    lines = [
+        {"data": "ml-small-2016", "split.kind": "sample_records", "model.method": method}
+        for method in ("als", "map", "gibbs")
+    ]
     value = {"als": 0.872, "map": 0.8716, "gibbs": 0.8626}
     return tables_of(lines, lambda run: value[str(run["model.method"])])
 
@@ -108,8 +154,11 @@ def compare() -> Tables:
     arms = ["ALS", "MAP, Adam", "MAP, L-BFGS", "MAP, mini-batches", "Gibbs"]
     lines = [
         arm(name, split__fold=fold, model__rank=rank, model__seed=seed)
-        for name in arms for rank in (4, 16, 64) for fold in (1, 2, 3) for seed in (0, 1)
-    ]  # fmt: skip
+        for name in arms
+        for rank in (4, 16, 64)
+        for fold in (1, 2, 3)
+        for seed in (0, 1)
+    ]
     others = {name: 0.001 * j for j, name in enumerate(arms[1:-1], 1)} | {"Gibbs": -0.015}
     return tables_of(lines, _rmse) | {"comparisons": comparisons(others, "ALS")}
 
@@ -124,24 +173,45 @@ def comparisons(
             for metric, scale in (("rmse", 1.0), ("log_density", -1.5), ("ndcg@10", -0.1)):
                 found, half = scale * rmse, 0.0015 * abs(scale)
                 good = rmse < 0
-                verdict = "no difference shown" if abs(found) < half else (
-                    "better" if good else "worse")  # fmt: skip
+                verdict = (
+                    "no difference shown" if abs(found) < half else ("better" if good else "worse")
+                )
                 p = 0.4 if verdict.startswith("no") else 0.0001
                 setting = {} if method is None else {"model.method": method}
-                rows.append({"metric": metric, "arm": name, "reference": reference,
-                             "difference": found, "low": found - half, "high": found + half,
-                             "p": p, "p_adjusted": p, "effect": 0.1, "n": 600,
-                             "verdict": verdict} | setting)  # fmt: skip
+                rows.append(
+                    {
+                        "metric": metric,
+                        "arm": name,
+                        "reference": reference,
+                        "difference": found,
+                        "low": found - half,
+                        "high": found + half,
+                        "p": p,
+                        "p_adjusted": p,
+                        "effect": 0.1,
+                        "n": 600,
+                        "verdict": verdict,
+                    }
+                    | setting
+                )
     return pd.DataFrame(rows)
 
 
 def ablation() -> Tables:
-    loss = {"mean": 0.18, "user bias": 0.07, "item bias": 0.05, "both biases": 0.02,
-            "factors": 0.001, "everything": 0.0}  # fmt: skip
+    loss = {
+        "mean": 0.18,
+        "user bias": 0.07,
+        "item bias": 0.05,
+        "both biases": 0.02,
+        "factors": 0.001,
+        "everything": 0.0,
+    }
     lines = [
         arm(name, model__method=method, split__fold=fold)
-        for name in loss for method in ("als", "gibbs") for fold in (1, 2, 3)
-    ]  # fmt: skip
+        for name in loss
+        for method in ("als", "gibbs")
+        for fold in (1, 2, 3)
+    ]
     found = tables_of(lines, lambda run: 0.86 + loss[str(run["arm"])])
     others = {name: value for name, value in loss.items() if value}
     return found | {"comparisons": comparisons(others, "everything", ("als", "gibbs"))}
@@ -150,18 +220,20 @@ def ablation() -> Tables:
 def sparsity() -> Tables:
     lines = [
         arm(name, split__keep=keep, split__fold=fold)
-        for name in ("both biases", "ALS", "Gibbs") for keep in (0.1, 0.4, 1.0)
+        for name in ("both biases", "ALS", "Gibbs")
+        for keep in (0.1, 0.4, 1.0)
         for fold in (1, 2, 3)
-    ]  # fmt: skip
+    ]
     return tables_of(lines, lambda run: _rmse(run) + 0.05 * (1 - float(str(run["split.keep"]))))
 
 
 def coldstart() -> Tables:
     lines = [
         arm(name, split__kind="sample_users", split__given=given, split__fold=fold)
-        for name in ("both biases", "ALS", "Gibbs") for given in (0, 1, 5, 20)
+        for name in ("both biases", "ALS", "Gibbs")
+        for given in (0, 1, 5, 20)
         for fold in (1, 2, 3)
-    ]  # fmt: skip
+    ]
     return tables_of(lines, lambda run: _rmse(run) + 0.1 / (1 + float(str(run["split.given"]))))
 
 
@@ -169,12 +241,16 @@ def priors() -> Tables:
     strengths = {"PMF": (2.8, 11.2, 44.8), "ALS-WR": (0.007, 0.028, 0.112)}
     lines: list[dict] = [
         arm(name, split__fold=fold) | {"model.prior.user_factor": strength}
-        for name, grid in strengths.items() for strength in grid for fold in (1, 2, 3)
-    ]  # fmt: skip
+        for name, grid in strengths.items()
+        for strength in grid
+        for fold in (1, 2, 3)
+    ]
     lines += [
         arm("Gibbs", split__fold=fold, model__tau=tau, model__hyperprior=kind)
-        for tau in ("auto", "learn") for kind in ("separate", "joint") for fold in (1, 2, 3)
-    ]  # fmt: skip
+        for tau in ("auto", "learn")
+        for kind in ("separate", "joint")
+        for fold in (1, 2, 3)
+    ]
 
     def rmse(run: Line) -> float:
         strength = float(str(run.get("model.prior.user_factor", "nan")))
@@ -190,9 +266,10 @@ def temporal() -> Tables:
     lines = [
         arm(name, split__kind=kind, split__fraction=share, model__seed=seed)
         for name in ("both biases", "ALS", "Gibbs")
-        for kind in ("sample_records", "split_global_time") for share in (0.1, 0.2, 0.4)
+        for kind in ("sample_records", "split_global_time")
+        for share in (0.1, 0.2, 0.4)
         for seed in (0, 1, 2)
-    ]  # fmt: skip
+    ]
 
     def rmse(run: Line) -> float:
         later = 0.06 if run["split.kind"] == "split_global_time" else 0
@@ -205,8 +282,9 @@ def content() -> Tables:
     systems = {"content": 0.90, "hybrid": 0.855, "pmf": 0.86}
     lines = [
         arm({"pmf": "collaborative"}.get(name, name), system=name, split__fold=fold)
-        for name in systems for fold in (1, 2, 3)
-    ]  # fmt: skip
+        for name in systems
+        for fold in (1, 2, 3)
+    ]
     return tables_of(lines, lambda run: systems[str(run["system"])])
 
 
@@ -221,15 +299,25 @@ def scaling() -> Tables:
         }
         for name, along in arms.items():
             for (ratings, rank, threads), repeat in itertools.product(along, (1, 2, 3)):
-                lines.append({"arm": f"{method}, {name}", "system": "sweep", "data": "",
-                              "model.method": method.lower(), "model.ratings": ratings,
-                              "model.rank": rank, "model.threads": threads,
-                              "model.repeat": repeat, "error": ""})  # fmt: skip
+                lines.append(
+                    {
+                        "arm": f"{method}, {name}",
+                        "system": "sweep",
+                        "data": "",
+                        "model.method": method.lower(),
+                        "model.ratings": ratings,
+                        "model.rank": rank,
+                        "model.threads": threads,
+                        "model.repeat": repeat,
+                        "error": "",
+                    }
+                )
                 noise = np.exp(0.02 * rng.standard_normal())
                 seconds = cost * ratings * (rank / 16) ** 1.5 * (2 / threads) ** 0.9 * noise
                 memory = 2e8 + 40 * ratings + ratings * rank / 4
-                scores.append({"sweep_seconds": seconds, "compile_seconds": 3.0,
-                               "peak_bytes": memory})  # fmt: skip
+                scores.append(
+                    {"sweep_seconds": seconds, "compile_seconds": 3.0, "peak_bytes": memory}
+                )
     runs = pd.DataFrame(lines)
     runs.insert(0, "id", [f"{j:012x}" for j in range(len(runs))])
     wide = pd.DataFrame(scores).assign(id=runs["id"])
@@ -240,14 +328,26 @@ def scaling() -> Tables:
 
 
 def rivals() -> Tables:
-    known = {"ALS": (0.870, 0.4), "Gibbs": (0.855, 9.0), "cmfrec": (0.869, 1.1),
-             "smurff": (0.858, 24.0), "myfm": (0.861, 60.0), "surprise_svd": (0.875, 2.0),
-             "implicit_als": (1.05, 0.6)}  # fmt: skip
+    known = {
+        "ALS": (0.870, 0.4),
+        "Gibbs": (0.855, 9.0),
+        "cmfrec": (0.869, 1.1),
+        "smurff": (0.858, 24.0),
+        "myfm": (0.861, 60.0),
+        "surprise_svd": (0.875, 2.0),
+        "implicit_als": (1.05, 0.6),
+    }
     lines = [
-        arm(name, split__fold=fold, system="pmf" if name in ("ALS", "Gibbs") else "peer",
-            tuning__trials=trials)
-        for name in known for trials in (0, 20) for fold in (1, 2, 3)
-    ]  # fmt: skip
+        arm(
+            name,
+            split__fold=fold,
+            system="pmf" if name in ("ALS", "Gibbs") else "peer",
+            tuning__trials=trials,
+        )
+        for name in known
+        for trials in (0, 20)
+        for fold in (1, 2, 3)
+    ]
     found = tables_of(
         lines, lambda run: known[str(run["arm"])][0] + 0.004 * (run["tuning.trials"] == 0)
     )
@@ -264,20 +364,33 @@ def films() -> Tables:
     rng = np.random.default_rng(2)
     n, genres = 90, ["Horror", "Comedy|Romance", "Action|Sci-Fi", "Documentary", "Crime|Drama"]
     found = quickstart()
-    items = pd.DataFrame({
-        "id": found["runs"]["id"].iloc[-1], "item_id": np.arange(n).astype(str),
-        "title": [f"Film of Some Length {j}, The ({1950 + j % 60})" for j in range(n)],
-        "genres": [genres[j % 5] for j in range(n)], "x": rng.standard_normal(n),
-        "y": rng.standard_normal(n), "popularity": rng.integers(1, 300, n),
-    })  # fmt: skip
+    items = pd.DataFrame(
+        {
+            "id": found["runs"]["id"].iloc[-1],
+            "item_id": np.arange(n).astype(str),
+            "title": [f"Film of Some Length {j}, The ({1950 + j % 60})" for j in range(n)],
+            "genres": [genres[j % 5] for j in range(n)],
+            "x": rng.standard_normal(n),
+            "y": rng.standard_normal(n),
+            "popularity": rng.integers(1, 300, n),
+        }
+    )
     return found | {"items": items}
 
 
 EXPERIMENTS: dict[str, Callable[[], Tables]] = {
-    "quickstart": quickstart, "compare": compare, "ablation": ablation, "sparsity": sparsity,
-    "coldstart": coldstart, "priors": priors, "temporal": temporal, "content": content,
-    "scaling": scaling, "rivals": rivals, "films": films,
-}  # fmt: skip
+    "quickstart": quickstart,
+    "compare": compare,
+    "ablation": ablation,
+    "sparsity": sparsity,
+    "coldstart": coldstart,
+    "priors": priors,
+    "temporal": temporal,
+    "content": content,
+    "scaling": scaling,
+    "rivals": rivals,
+    "films": films,
+}
 
 
 def write_all(folder: Path) -> dict[str, Tables]:

@@ -44,8 +44,12 @@ def stack(terms: Terms) -> Conditioning:
     draws = [random_params(terms, prior, seed) for seed, prior in enumerate(priors)]
     one = np.stack
     other = [one([getattr(d.item, name) for d in draws]) for name in ("factor", "bias")]
-    prior = type(priors[0].user)(*(one([np.asarray(x) for x in field]) for field in
-                                   zip(*(p.user for p in priors), strict=True)))  # fmt: skip
+    prior = type(priors[0].user)(
+        *(
+            one([np.asarray(x) for x in field])
+            for field in zip(*(p.user for p in priors), strict=True)
+        )
+    )
     tau = np.array([1.7, 0.9, 2.5])
     mu = one([np.asarray(d.mu) for d in draws])
     return Conditioning(type(draws[0].item)(*other), mu, tau, prior, 0.5, int(terms.user_bias))
@@ -57,8 +61,7 @@ def stack(terms: Terms) -> Conditioning:
 def test_a_row_is_its_conditional_under_each_draw(terms):
     given, rng = stack(terms), np.random.default_rng(1)
     item = np.concatenate([rng.permutation(ITEMS)[:n] for n in (5, 0, 1)])
-    rated = rated_by_user(Ratings(np.repeat([0, 1, 2], [5, 0, 1]), item,
-                                  rng.normal(3.5, 1, 6)), 3)  # fmt: skip
+    rated = rated_by_user(Ratings(np.repeat([0, 1, 2], [5, 0, 1]), item, rng.normal(3.5, 1, 6)), 3)
     found = posterior_of(given, rated)
     for s in range(DRAWS):
         for u, count in enumerate((5, 0, 1)):

@@ -58,8 +58,9 @@ def test_an_epoch_visits_each_rating_once(n, size):
 
 
 def test_another_epoch_leaves_out_others():
-    left = {tuple(set(range(41)) - set(order_of(jax.random.key(j), 41, 8).ravel()))
-            for j in range(20)}  # fmt: skip
+    left = {
+        tuple(set(range(41)) - set(order_of(jax.random.key(j), 41, 8).ravel())) for j in range(20)
+    }
     assert len(left) > 5
 
 
@@ -93,10 +94,16 @@ def test_ratings_in_files_and_in_bytes_change_nothing(tmp_path):
         mapped.append(np.load(tmp_path / f"{name}.npy", mmap_mode="r"))
     coded = compressed(ratings.value)
     assert isinstance(coded, Coded)
-    settings = make_settings({
-        "rank": 2, "method": "map", "on_disk": True, "num_steps": 3, "batch_size": 64,
-        "prior": IsotropicPrior(1.0, 5.0, 5.0, 2.0, 2.0),
-    })  # fmt: skip
+    settings = make_settings(
+        {
+            "rank": 2,
+            "method": "map",
+            "on_disk": True,
+            "num_steps": 3,
+            "batch_size": 64,
+            "prior": IsotropicPrior(1.0, 5.0, 5.0, 2.0, 2.0),
+        }
+    )
     fits = [
         fit_ratings(settings, Ratings(*sides, value), 61, 91)
         for sides, value in [
@@ -163,9 +170,11 @@ def test_float32_sums_stay_accurate():
     rng = np.random.default_rng(0)
     n = 3_000_000
     prior = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), random_prior(Terms(0)))
-    params = gradient_map(prior, Terms(0), 3.5, optax.sgd(0.1)).init(
-        jax.random.key(0), small_data()
-    ).params  # fmt: skip
+    params = (
+        gradient_map(prior, Terms(0), 3.5, optax.sgd(0.1))
+        .init(jax.random.key(0), small_data())
+        .params
+    )
     value = rng.normal(3.5, 1, n).astype(np.float32)
     zeros = jnp.zeros(n, jnp.int32)
     error = misfit_in_blocks(params, Ratings(zeros, zeros, jnp.asarray(value)), prior.tau, GAUSSIAN)
@@ -188,8 +197,9 @@ def test_a_model_fitted_on_disk_predicts_as_well(tmp_path, monkeypatch):
     shared = settings | {"batch_size": 256, "method": "map", "rank": 0}
     disk = PMF(on_disk=True, **shared).fit(tmp_path / "r.parquet")  # type: ignore[arg-type]
     memory = PMF(**shared).fit(table)  # type: ignore[arg-type]
-    rmse = [np.sqrt(np.mean((m.predict(table)["mean"] - table["rating"]) ** 2))
-            for m in (disk, memory)]  # fmt: skip
+    rmse = [
+        np.sqrt(np.mean((m.predict(table)["mean"] - table["rating"]) ** 2)) for m in (disk, memory)
+    ]
     assert rmse[0] < 0.4 and abs(rmse[0] - rmse[1]) < 0.02
     assert disk.require_fitted().user_count.sum() == 4000
 

@@ -34,18 +34,22 @@ NEEDED = {
     "exponential_decay": {"init_value": 0.1, "transition_steps": 3, "decay_rate": 0.5},
     "linear_onecycle_schedule": {"transition_steps": 9, "peak_value": 0.1},
     "linear_schedule": {"init_value": 0.1, "end_value": 0.0, "transition_steps": 3},
-    "polynomial_schedule": {
-        "init_value": 0.1, "end_value": 0.0, "power": 2, "transition_steps": 3,
-    },
+    "polynomial_schedule": {"init_value": 0.1, "end_value": 0.0, "power": 2, "transition_steps": 3},
     "warmup_constant_schedule": {"init_value": 0.0, "peak_value": 0.1, "warmup_steps": 2},
     "warmup_cosine_decay_schedule": {
-        "init_value": 0.0, "peak_value": 0.1, "warmup_steps": 2, "decay_steps": 5,
+        "init_value": 0.0,
+        "peak_value": 0.1,
+        "warmup_steps": 2,
+        "decay_steps": 5,
     },
     "warmup_exponential_decay_schedule": {
-        "init_value": 0.0, "peak_value": 0.1, "warmup_steps": 2, "transition_steps": 3,
+        "init_value": 0.0,
+        "peak_value": 0.1,
+        "warmup_steps": 2,
+        "transition_steps": 3,
         "decay_rate": 0.5,
     },
-}  # fmt: skip
+}
 
 
 def updates(optimizer: optax.GradientTransformation, steps: int = 4) -> list:
@@ -110,15 +114,17 @@ def test_the_default_and_lbfgs_are_what_they_were():
         ({"name": "lbfgs", "memory_size": 1.5}, "memory_size=1.5: a whole number is needed"),
         ({"name": "sgd", "learning_rate": 0}, "learning_rate=0: a number above 0 is needed"),
         ({"name": "sgd", "learning_rate": {"name": "cosine"}}, "optimizer.learning_rate: name='co"),
-        ({"name": "sgd", "learning_rate": {"name": "cosine_decay_schedule", "init_value": 1}},
-         "cosine_decay_schedule needs decay_steps"),
+        (
+            {"name": "sgd", "learning_rate": {"name": "cosine_decay_schedule", "init_value": 1}},
+            "cosine_decay_schedule needs decay_steps",
+        ),
         ({"name": "sgd", "learning_rate": COSINE | {"decay_steps": -1}}, "cosine_decay_schedule: "),
         ({"name": "os.system"}, "name='os.system': known"),
         ({"name": "sgd", "momentum": {1, 2}}, "numbers, words and tables only"),
         ({"name": "masked", "inner": "sgd"}, "name='masked'"),
         (3, "a name, a table with a name, or an optax transformation"),
     ],
-)  # fmt: skip
+)
 def test_mistakes_are_told_before_any_work(spec, message):
     with pytest.raises(InputError, match=re.escape(message)) as raised:
         make_settings({"method": "map", "optimizer": spec})
@@ -137,8 +143,9 @@ def test_a_line_search_has_the_full_batch(spec):
 def frame() -> pd.DataFrame:
     rng = np.random.default_rng(0)
     pair = rng.permutation(20 * 15)[:200]
-    return pd.DataFrame({"user_id": pair // 15, "item_id": pair % 15,
-                         "rating": rng.integers(1, 6, 200)})  # fmt: skip
+    return pd.DataFrame(
+        {"user_id": pair // 15, "item_id": pair % 15, "rating": rng.integers(1, 6, 200)}
+    )
 
 
 def test_a_model_by_name_is_the_model_by_object_and_remembers_it(frame, tmp_path):
@@ -154,8 +161,10 @@ def test_a_model_by_name_is_the_model_by_object_and_remembers_it(frame, tmp_path
 
 def test_an_optimizer_in_toml_is_a_setting_and_a_grid(tmp_path):
     path = write(tmp_path)
-    runs = load(path, ["model.method=map", "split.fold=1",
-                       'model.optimizer={name="sgd", momentum=[0.0, 0.9]}']).runs  # fmt: skip
+    runs = load(
+        path,
+        ["model.method=map", "split.fold=1", 'model.optimizer={name="sgd", momentum=[0.0, 0.9]}'],
+    ).runs
     assert [run.model.optimizer["momentum"] for run in runs] == [0.0, 0.9]
     assert fields_of(runs[1])["model.optimizer.momentum"] == 0.9
     assert flattened(json.loads(runs[1].model_dump_json()))["model.optimizer.name"] == "sgd"

@@ -208,8 +208,9 @@ def test_a_panel_a_kind_of_split():
             looks_of(name, line)
         assert len(named_lines(axes)) == 3
         assert [read_number(x.get_text()) for x in axes.get_xticklabels()] == [0.1, 0.2, 0.4]
-    folds = pd.DataFrame({"split.kind": ["crossfold_records"], "split.fraction": [0.3],
-                          "split.partitions": [5]})  # fmt: skip
+    folds = pd.DataFrame(
+        {"split.kind": ["crossfold_records"], "split.fraction": [0.3], "split.partitions": [5]}
+    )
     (found,) = temporal.held_out(folds).itertuples()
     assert (found.kind, found.held_out) == ("Held out at random", 0.2)
 
@@ -390,11 +391,15 @@ def test_shares_of_variance_are_under_their_names():
         whole, biases = part["everything"], part["both biases"]
         user, item, factors = (part[x] for x in ("user bias", "item bias", "factors"))
         truth = {
-            "all terms": whole, "factors alone": whole - biases, "biases alone": whole - factors,
-            "either": factors + biases - whole, "both biases": biases,
-            "user bias alone": biases - item, "item bias alone": biases - user,
+            "all terms": whole,
+            "factors alone": whole - biases,
+            "biases alone": whole - factors,
+            "either": factors + biases - whole,
+            "both biases": biases,
+            "user bias alone": biases - item,
+            "item bias alone": biases - user,
             "either bias": user + item - biases,
-        }  # fmt: skip
+        }
         found = np.array([t_interval(truth[name]) for name in names])
         np.testing.assert_allclose(at(marks)[0], found[:, 0])
         np.testing.assert_allclose(low[:, 0], found[:, 1])
@@ -487,8 +492,13 @@ def test_films_stand_where_their_factors_are_and_have_their_own_titles():
     title = axes.get_title("left") + axes.get_title("center")
     assert title == "Gibbs, rank 16, ml-small-2016"  # the table's run
     points = table.set_index("title")
-    genres = {"Horror": "Horror", "Romance": "Comedy|Romance", "Sci-Fi": "Action|Sci-Fi",
-              "Crime": "Crime|Drama", "other": "Documentary"}  # fmt: skip
+    genres = {
+        "Horror": "Horror",
+        "Romance": "Comedy|Romance",
+        "Sci-Fi": "Action|Sci-Fi",
+        "Crime": "Crime|Drama",
+        "other": "Documentary",
+    }
     drawn = {str(x.get_label()): x for x in axes.collections if isinstance(x, PathCollection)}
     assert set(drawn) == set(genres)
     for name, one in drawn.items():
@@ -540,8 +550,7 @@ def test_titles_that_begin_alike_keep_what_tells_them_apart():
 def test_growth_is_in_its_panel_and_its_units():
     table = table_of("scaling", "scores")
     panels = scaling.plot(table).axes
-    words = {"Ratings": "model.ratings", "Rank (factors)": "model.rank",
-             "Threads": "model.threads"}  # fmt: skip
+    words = {"Ratings": "model.ratings", "Rank (factors)": "model.rank", "Threads": "model.threads"}
     units = {"Time of a sweep (s)": ("sweep_seconds", 1), "Peak memory (GB)": ("peak_bytes", 1e9)}
     seen = set()
     for axes in panels:
@@ -562,8 +571,11 @@ def test_growth_is_in_its_panel_and_its_units():
             np.testing.assert_allclose(low[:, 1], truth[:, 1], rtol=1e-6)
             np.testing.assert_allclose(high[:, 1], truth[:, 2], rtol=1e-6)
             looks_of(name, marks)
-            law = [z for z in axes.get_lines() if len(z.get_xdata()) == 50
-                   and z.get_color() == marks.get_color()]  # fmt: skip
+            law = [
+                z
+                for z in axes.get_lines()
+                if len(z.get_xdata()) == 50 and z.get_color() == marks.get_color()
+            ]
             near = np.interp(np.log(points.index), np.log(law[0].get_xdata()), law[0].get_ydata())
             np.testing.assert_allclose(near, truth[:, 0], rtol=0.1)
             if x == "model.threads":
@@ -606,8 +618,10 @@ def test_the_unit_is_the_configurations_or_the_data_sets(tmp_path):
     tables = result_tables.EXPERIMENTS["compare"]()
     found = {}
     for name, change in {
-        "films": {}, "file": {"data": "mine.csv"}, "said": {"data": "mine.csv", "unit": "points"},
-    }.items():  # fmt: skip
+        "films": {},
+        "file": {"data": "mine.csv"},
+        "said": {"data": "mine.csv", "unit": "points"},
+    }.items():
         folder = result_tables.write(
             tmp_path / name, tables | {"runs": tables["runs"].assign(**change)}
         )

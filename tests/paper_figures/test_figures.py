@@ -63,9 +63,11 @@ def test_a_figure_is_pure_labelled_and_legible(name, figure, experiments, tmp_pa
 
     shared = "".join(text.get_text() for text in (drawn._supxlabel, drawn._supylabel) if text)
     assert any(axes.get_xlabel() for axes in visible(drawn)) or shared
-    assert any(axes.get_ylabel() for axes in visible(drawn)) or shared or figure in (
-        "ablation", "content", "variance",
-    )  # fmt: skip
+    assert (
+        any(axes.get_ylabel() for axes in visible(drawn))
+        or shared
+        or figure in ("ablation", "content", "variance")
+    )
     labels = shared + "".join(axes.get_xlabel() + axes.get_ylabel() for axes in visible(drawn))
     assert re.search(r"\(stars\)|\(s\)|\(GB\)|rating|probability|coverage", labels)
     if figure not in WITHOUT_INTERVALS and name not in ("quickstart", "films"):
@@ -130,8 +132,12 @@ def test_a_figure_says_what_its_table_says(experiments):
     table = experiments["ablation"]["comparisons"]
     axes = ablation.plot(table).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == [
-        "mean", "user bias", "item bias", "both biases", "factors",
-    ]  # fmt: skip
+        "mean",
+        "user bias",
+        "item bias",
+        "both biases",
+        "factors",
+    ]
     for line in table.query("metric == 'rmse'").itertuples():
         segments = np.concatenate([bar.get_segments() for bar in axes.collections])
         assert np.isclose(segments[:, :, 0], [line.low, line.high]).all(axis=1).any()
@@ -142,8 +148,9 @@ def test_a_figure_says_what_its_table_says(experiments):
 
 def test_explained_variance_adds_up_and_is_that_of_its_table(experiments):
     scores = experiments["ablation"]["scores"]
-    shares = variance.parts(scores).pivot(index=["method", "split.fold"], columns="part",
-                                          values="value")  # fmt: skip
+    shares = variance.parts(scores).pivot(
+        index=["method", "split.fold"], columns="part", values="value"
+    )
     together = shares["factors alone"] + shares["biases alone"] + shares["either"]
     np.testing.assert_allclose(together, shares["all terms"])
     biases = shares["user bias alone"] + shares["item bias alone"] + shares["either bias"]
@@ -159,8 +166,14 @@ def test_explained_variance_adds_up_and_is_that_of_its_table(experiments):
 
 
 def test_seeds_are_averaged_before_the_interval_over_folds():
-    table = pd.DataFrame({"a": "x", "split.fold": [1, 1, 2, 2, 3, 3], "model.seed": [0, 1] * 3,
-                          "value": [1.0, 3.0, 2.0, 4.0, 3.0, 5.0]})  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "a": "x",
+            "split.fold": [1, 1, 2, 2, 3, 3],
+            "model.seed": [0, 1] * 3,
+            "value": [1.0, 3.0, 2.0, 4.0, 3.0, 5.0],
+        }
+    )
     (found,) = over_folds(table, ["a"]).itertuples()
     half = 4.302652729911275 * 1 / np.sqrt(3)  # t with 2 degrees of freedom; the means are 2, 3, 4
     assert (found.mean, found.n) == (3.0, 3)
@@ -173,8 +186,14 @@ def test_seeds_are_averaged_before_the_interval_over_folds():
 
 def test_several_splits_are_several_draws_whatever_the_seeds_of_the_fit():
     """Splits by seed are units as folds are; without either the fit's seeds are."""
-    table = pd.DataFrame({"a": "x", "split.seed": [0, 0, 1, 1, 2, 2], "model.seed": [0, 1] * 3,
-                          "value": [1.0, 3.0, 2.0, 8.0, 7.0, 9.0]})  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "a": "x",
+            "split.seed": [0, 0, 1, 1, 2, 2],
+            "model.seed": [0, 1] * 3,
+            "value": [1.0, 3.0, 2.0, 8.0, 7.0, 9.0],
+        }
+    )
     (found,) = over_folds(table, ["a"]).itertuples()
     half = 4.302652729911275 * 3 / 3**0.5  # t with 2 degrees of freedom; the means are 2, 5 and 8
     assert (found.mean, found.n) == (5.0, 3)
@@ -249,8 +268,13 @@ def distance(a: str, b: str) -> float:
 
 
 def test_names_are_arms_or_methods_or_both():
-    table = pd.DataFrame({"arm": ["", "all", "all", "x"], "system": "pmf",
-                          "model.method": ["als", "als", "gibbs", "map"]})  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "arm": ["", "all", "all", "x"],
+            "system": "pmf",
+            "model.method": ["als", "als", "gibbs", "map"],
+        }
+    )
     assert who(table).tolist() == ["ALS", "all, ALS", "all, Gibbs", "x"]
     assert who(pd.DataFrame({"arm": [np.nan], "system": ["content"]})).tolist() == ["content"]
 

@@ -60,10 +60,18 @@ def test_each_column_is_its_own_metric_and_has_its_own_best(experiments):
     tables = with_values(
         experiments["compare"], lambda scores: scores.assign(value=rng.uniform(0.8, 1, len(scores)))
     )
-    titles = {"RMSE": "rmse", "MAE": "mae", "log density": "log_density", "CRPS": "crps",
-              "90 % coverage": "coverage_90", "NDCG@10": "ndcg@10", "recall@10": "recall@10",
-              "fit (s)": "fit_seconds", "prior search (s)": "search_seconds",
-              "compile (s)": "compile_seconds"}  # fmt: skip
+    titles = {
+        "RMSE": "rmse",
+        "MAE": "mae",
+        "log density": "log_density",
+        "CRPS": "crps",
+        "90 % coverage": "coverage_90",
+        "NDCG@10": "ndcg@10",
+        "recall@10": "recall@10",
+        "fit (s)": "fit_seconds",
+        "prior search (s)": "search_seconds",
+        "compile (s)": "compile_seconds",
+    }
     rounding = {
         "coverage_90": 5.1e-4,
         "fit_seconds": 5.1e-3,
@@ -95,11 +103,20 @@ def test_each_column_is_its_own_metric_and_has_its_own_best(experiments):
 def test_a_comparison_is_told_whole(experiments):
     """Its own difference, its two ends, the adjusted p and the verdict's mark."""
     tables = dict(experiments["compare"])
-    rows = tables["comparisons"].iloc[:3].assign(
-        difference=[-0.3, 0.2, 0.1], low=[-0.5, 0.1, -0.2], high=[-0.1, 0.4, 0.3],
-        p=[0.001, 0.002, 0.2], p_adjusted=[0.004, 0.006, 0.6], effect=[0.7, 0.8, 0.9],
-        n=[11, 12, 13], verdict=["better", "worse", "no difference shown"],
-    )  # fmt: skip
+    rows = (
+        tables["comparisons"]
+        .iloc[:3]
+        .assign(
+            difference=[-0.3, 0.2, 0.1],
+            low=[-0.5, 0.1, -0.2],
+            high=[-0.1, 0.4, 0.3],
+            p=[0.001, 0.002, 0.2],
+            p_adjusted=[0.004, 0.006, 0.6],
+            effect=[0.7, 0.8, 0.9],
+            n=[11, 12, 13],
+            verdict=["better", "worse", "no difference shown"],
+        )
+    )
     grid = comparisons_grid(tables | {"comparisons": rows})
     told = [[cell.text for cell in row][3:] for row in grid.rows]
     assert told == [
@@ -130,19 +147,35 @@ def test_comparisons_within_a_method_stay_there(experiments):
 
 
 def test_a_line_of_comparisons_shows_each_number_under_its_name(experiments):
-    row = {"metric": "rmse", "arm": "new", "reference": "old", "difference": -0.05, "low": -0.08,
-           "high": -0.02, "p": 0.011, "p_adjusted": 0.033, "effect": 0.45, "n": 321,
-           "verdict": "better"}  # fmt: skip
+    row = {
+        "metric": "rmse",
+        "arm": "new",
+        "reference": "old",
+        "difference": -0.05,
+        "low": -0.08,
+        "high": -0.02,
+        "p": 0.011,
+        "p_adjusted": 0.033,
+        "effect": 0.45,
+        "n": 321,
+        "verdict": "better",
+    }
     rows = pd.DataFrame([row, row | {"arm": "newer", "p": 1e-5, "p_adjusted": 2e-4}])
     grid = comparisons_grid({"comparisons": rows})
     shown = [
         dict(zip(grid.header, (cell.text for cell in line), strict=True)) for line in grid.rows
     ]
     assert shown[0] == {
-        "metric": "RMSE", "arm": "new", "reference": "old", "difference": "−0.0500",
-        "interval": "−0.0800 to −0.0200", "adjusted p": "0.033", "effect": "0.45", "users": "321",
+        "metric": "RMSE",
+        "arm": "new",
+        "reference": "old",
+        "difference": "−0.0500",
+        "interval": "−0.0800 to −0.0200",
+        "adjusted p": "0.033",
+        "effect": "0.45",
+        "users": "321",
         "verdict": "▲ better",
-    }  # fmt: skip
+    }
     assert (shown[1]["arm"], shown[1]["adjusted p"]) == ("newer", "< 0.001")
 
 
@@ -176,7 +209,8 @@ def test_a_line_says_how_far_it_is_above_the_least_and_whether_that_is_shown(exp
 
     def equal(scores: pd.DataFrame) -> pd.DataFrame:
         scores.loc[scores["metric"] == "rmse", "value"] = 0.9 + 0.01 * np.random.default_rng(
-            0).standard_normal((scores["metric"] == "rmse").sum())  # fmt: skip
+            0
+        ).standard_normal((scores["metric"] == "rmse").sum())
         return scores
 
     found = cells(scores_grid(with_values(tables, equal)))
@@ -220,18 +254,33 @@ def test_coverage_is_judged_against_what_was_stated(experiments):
         ("temporal", "temporal", ["ALS", "40%"], "second minus first", r"\+0\.06"),
         ("content", "content", ["hybrid"], "above the least there", "$"),
         ("content", "content", ["content"], "above the least there", r"\+0\.04.* ▼"),
-        ("scaling", "scaling", ["Time of a sweep", "Rank (factors)", "ALS"], "law",
-         r"exponent 1\.5"),
-        ("scaling", "scaling", ["Peak memory", "Ratings", "ALS"], "law",
-         r"0\.20 GB and 44\.0 ± 0\.0 bytes a rating"),
-        ("scaling", "scaling", ["Peak memory", "Rank (factors)", "Gibbs"], "law",
-         r"0\.24 GB and 250 ± 0 kB a factor"),
+        (
+            "scaling",
+            "scaling",
+            ["Time of a sweep", "Rank (factors)", "ALS"],
+            "law",
+            r"exponent 1\.5",
+        ),
+        (
+            "scaling",
+            "scaling",
+            ["Peak memory", "Ratings", "ALS"],
+            "law",
+            r"0\.20 GB and 44\.0 ± 0\.0 bytes a rating",
+        ),
+        (
+            "scaling",
+            "scaling",
+            ["Peak memory", "Rank (factors)", "Gibbs"],
+            "law",
+            r"0\.24 GB and 250 ± 0 kB a factor",
+        ),
         ("rivals", "rivals", ["cornac_pmf"], "", "broke: segmentation fault"),
         ("rivals", "rivals", ["ALS"], "", "none is faster and as accurate"),
         ("ablation", "variance", ["either"], "ALS", r"28\.\d%"),
         ("ablation", "variance", ["all terms"], "ALS", r"31\.\d%"),
     ],
-)  # fmt: skip
+)
 def test_the_numbers_beside_a_figure_are_those_of_its_tables(
     name, figure, line, column, expected, experiments
 ):
@@ -258,8 +307,7 @@ def test_the_report_is_whole_and_needs_nothing_else(page, experiments):
     assert ">Films</a>" in page
     for run in experiments["compare"]["runs"]["id"]:
         assert run in page
-    assert page.count('class="formula"') == len(DISPLAY) + len(INLINE) + page.count(
-        'alt="P"') - 1  # fmt: skip
+    assert page.count('class="formula"') == len(DISPLAY) + len(INLINE) + page.count('alt="P"') - 1
     numbers = [int(x) for x in re.findall(r"<b>Figure (\d+)\.", page)]
     assert numbers == list(range(1, len(numbers) + 1)) and len(numbers) == 16
 
@@ -305,8 +353,13 @@ def test_one_command_makes_figures_tables_and_the_report(tmp_path):
     assert made.exit_code == 0, made.output
     names = {path.name for path in (tmp_path / "out" / "sparsity").iterdir()}
     assert names == {
-        "learning.png", "learning.pdf", "learning.tex", "learning.md", "scores.tex", "scores.md",
-    }  # fmt: skip
+        "learning.png",
+        "learning.pdf",
+        "learning.tex",
+        "learning.md",
+        "scores.tex",
+        "scores.md",
+    }
     assert (tmp_path / "out" / "report.html").stat().st_size > 50_000
     nothing = CliRunner().invoke(app, ["report", "--results", str(tmp_path)])
     assert isinstance(nothing.exception, InputError)

@@ -51,12 +51,23 @@ def run_job(
     environment = kept | more | {"PYTHONPATH": str(HELPERS.parents[1])}
     processes = [
         subprocess.Popen(
-            [sys.executable, str(HELPERS / "distributed_worker.py"), str(port), "2", str(process),
-             methods, str(num_steps), str(die_at[process])],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+            [
+                sys.executable,
+                str(HELPERS / "distributed_worker.py"),
+                str(port),
+                "2",
+                str(process),
+                methods,
+                str(num_steps),
+                str(die_at[process]),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
         )
         for process in range(2)
-    ]  # fmt: skip
+    ]
     try:
         said = [process.communicate(timeout=GUARD_SECONDS) for process in processes]
     finally:

@@ -109,9 +109,12 @@ def test_equals_one_device(method, devices):
 @pytest.mark.parametrize(
     ("method", "terms"),
     [("als", terms) for terms in ALL_TERMS]
-    + [(method, Terms(*three)) for method in ("gibbs", "map")
-       for three in ((0, False, False), (0, True, True), (3, False, True))],
-)  # fmt: skip
+    + [
+        (method, Terms(*three))
+        for method in ("gibbs", "map")
+        for three in ((0, False, False), (0, True, True), (3, False, True))
+    ],
+)
 def test_every_shape_equals_one_device(method, terms):
     assert_same(make_job(method, terms, 4).after(4), make_job(method, terms, None).after(4))
 
@@ -210,9 +213,16 @@ def test_fit_on_devices_equals_fit_on_one(method):
         PMF(rank=3, method=method, devices=devices, **FITS[method]).fit(train, heldout=test)
         for devices in (1, 4)
     ]
-    one, many = ([model.predict(test)["mean"], report(model, test).scores["rmse"],
-                  model.heldout_prediction.variance, [r.heldout_rmse for r in model.records],
-                  model.log_posterior() / 400] for model in models)  # fmt: skip
+    one, many = (
+        [
+            model.predict(test)["mean"],
+            report(model, test).scores["rmse"],
+            model.heldout_prediction.variance,
+            [r.heldout_rmse for r in model.records],
+            model.log_posterior() / 400,
+        ]
+        for model in models
+    )
     for a, b in zip(one, many, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-4)
 

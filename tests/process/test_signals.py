@@ -91,8 +91,12 @@ def run(script: str, folder, by: Sequence[str] = ()) -> subprocess.CompletedProc
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     return subprocess.run(
         [*by, sys.executable, "-S", "-c", BEGIN + script],
-        cwd=folder, capture_output=True, text=True, env=environment, timeout=60,
-    )  # fmt: skip
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=60,
+    )
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

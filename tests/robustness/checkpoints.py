@@ -35,9 +35,20 @@ from tests.robustness.mutations import ANY, TEXT, spoil
 
 STOP = 5  # the step after which the fit died
 WRONG = (
-    "null", "[]", "{}", "0", '"x"', "true", "", "NaN", "[" * 10_000, '{"a":' * 5_000,
-    '{"fingerprint": null}', '[0, 5, ".pmf-state", {}, {}]', "9" * 5_000,
-)  # fmt: skip
+    "null",
+    "[]",
+    "{}",
+    "0",
+    '"x"',
+    "true",
+    "",
+    "NaN",
+    "[" * 10_000,
+    '{"a":' * 5_000,
+    '{"fingerprint": null}',
+    '[0, 5, ".pmf-state", {}, {}]',
+    "9" * 5_000,
+)
 FOREIGN = "mine.csv"
 OUTCOMES = "resumed", "from an older step", "begun again", "refused", "failed"
 
@@ -71,8 +82,7 @@ def fit(folder: Path | None, die: bool = False, seed: int = 0) -> tuple[PMF, lis
             raise Stop
         steps.append(step)
 
-    model = PMF(2, "gibbs", tau=1.5, num_steps=4, seed=seed,
-                burn_in=3, thin=1, num_chains=1)  # fmt: skip
+    model = PMF(2, "gibbs", tau=1.5, num_steps=4, seed=seed, burn_in=3, thin=1, num_chains=1)
     plan = folder and Checkpoints(folder, every_steps=1, resume=True)
     model.fit(ratings()[:90], ratings()[90:], on_step, checkpoints=plan)
     return model, steps
@@ -159,9 +169,21 @@ def seal(rng: Random, path: Path, folder: Path) -> None:
 
 
 SPOILERS: tuple[Callable[[Random, Path, Path], None], ...] = (
-    mutate, mutate, flip_one, flip_one, replace, replace, delete, exchange, rename, as_folder,
-    as_link, as_pipe, add, seal,
-)  # fmt: skip
+    mutate,
+    mutate,
+    flip_one,
+    flip_one,
+    replace,
+    replace,
+    delete,
+    exchange,
+    rename,
+    as_folder,
+    as_link,
+    as_pipe,
+    add,
+    seal,
+)
 
 
 def files_of(folder: Path) -> list[Path]:

@@ -26,10 +26,23 @@ from pmf.cli.console import run_app
 
 DAYS = 3 * 86_400  # seconds since anything foreign was touched
 FILES = (
-    "notes.txt", ".env", "mine.csv", "mine.pmf", ".m.pmf.0123456789abcdef.part", ".x.part",
-    "scores.csv.bak", "00000001.part", "draw.safetensors", "run.json.old", "a.lock", ".a.lock",
-    "study.journal", "Ünïcode ☃", "-rf", "new\nline",
-)  # fmt: skip
+    "notes.txt",
+    ".env",
+    "mine.csv",
+    "mine.pmf",
+    ".m.pmf.0123456789abcdef.part",
+    ".x.part",
+    "scores.csv.bak",
+    "00000001.part",
+    "draw.safetensors",
+    "run.json.old",
+    "a.lock",
+    ".a.lock",
+    "study.journal",
+    "Ünïcode ☃",
+    "-rf",
+    "new\nline",
+)
 FOLDERS = (".git", "drafts", "00000009", "draws.old", "pmf-ratings-mine", ".0123456789ab.mine")
 OURS_ALIKE = ("{}~", "{}.bak", ".{}", "{}.tmp", "{}.part")
 CONFIG = """
@@ -59,14 +72,25 @@ class Step(NamedTuple):
 
 
 OF_PMF = (
-    Step(f"pmf fit ratings.csv --rank 1 --steps 3 --prior {PRIOR} --out models/m.pmf",
-         ("models/m.pmf",)),
-    Step(f"pmf fit ratings.csv --rank 1 --steps 3 --prior {PRIOR} --out models/m.pmf "
-         "--checkpoints kept --checkpoint-steps 1", ("models/m.pmf", "kept*")),
-    Step(f"pmf fit ratings.csv --rank 1 --steps 3 --prior {PRIOR} --out models/m.pmf "
-         "--checkpoints kept --checkpoint-steps 1 --resume", ("models/m.pmf", "kept*")),
-    Step("pmf fit parts --method map --on-disk --rank 1 --steps 3 "
-         f"--prior {PRIOR} --out models/d.pmf", ("models/d.pmf",)),
+    Step(
+        f"pmf fit ratings.csv --rank 1 --steps 3 --prior {PRIOR} --out models/m.pmf",
+        ("models/m.pmf",),
+    ),
+    Step(
+        f"pmf fit ratings.csv --rank 1 --steps 3 --prior {PRIOR} --out models/m.pmf "
+        "--checkpoints kept --checkpoint-steps 1",
+        ("models/m.pmf", "kept*"),
+    ),
+    Step(
+        f"pmf fit ratings.csv --rank 1 --steps 3 --prior {PRIOR} --out models/m.pmf "
+        "--checkpoints kept --checkpoint-steps 1 --resume",
+        ("models/m.pmf", "kept*"),
+    ),
+    Step(
+        "pmf fit parts --method map --on-disk --rank 1 --steps 3 "
+        f"--prior {PRIOR} --out models/d.pmf",
+        ("models/d.pmf",),
+    ),
     Step("pmf evaluate models/m.pmf test.csv --train ratings.csv --json"),
     Step("pmf predict models/m.pmf ratings.csv --out lists/p.csv", ("lists/p.csv",)),
     Step("pmf predict models/m.pmf ratings.csv --out ratings.csv"),
@@ -77,15 +101,17 @@ OF_PMF = (
     Step("pmf fold-in models/m.pmf ratings.csv -n 2 --out lists/f.csv", ("lists/f.csv",)),
     Step("pmf fold-in models/m.pmf ratings.csv -n 2 --out ratings.csv"),
     Step("pmf explain models/m.pmf --user 1 --item 1"),
-    Step("pmf split ratings.csv --train lists/train.csv --test lists/test.csv",
-         ("lists/train.csv", "lists/test.csv")),
+    Step(
+        "pmf split ratings.csv --train lists/train.csv --test lists/test.csv",
+        ("lists/train.csv", "lists/test.csv"),
+    ),
     Step("pmf split ratings.csv --train ratings.csv --test lists/test.csv"),
     Step("pmf data list"),
     Step("pmf data describe ratings.csv"),
     Step("pmf data fetch ml-1m --from-zip ratings.csv"),
     Step("pmf doctor"),
     Step("pmf doctor --clean --folder models --folder lists --folder kept"),
-)  # fmt: skip
+)
 OF_EXPERIMENTS = (
     Step("experiments run tiny.toml --no-figures", ("runs/tiny*",)),
     Step("experiments run tiny.toml --no-figures --dry-run"),
@@ -99,9 +125,21 @@ OF_EXPERIMENTS = (
 )
 TABLES = ("runs/tiny", "results/tiny")
 FOLDERS_WRITTEN = (
-    ".", "models", "lists", "kept", "kept/steps", "data", "temporary", "runs", "runs/tiny",
-    "runs/tiny/studies", "results", "results/tiny", "out", "out/tiny",
-)  # fmt: skip
+    ".",
+    "models",
+    "lists",
+    "kept",
+    "kept/steps",
+    "data",
+    "temporary",
+    "runs",
+    "runs/tiny",
+    "runs/tiny/studies",
+    "results",
+    "results/tiny",
+    "out",
+    "out/tiny",
+)
 
 
 def make(root: Path) -> None:

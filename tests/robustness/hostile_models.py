@@ -14,9 +14,28 @@ import numpy as np
 from tests.robustness.mutations import BINARY, TEXT, spoil
 
 ODD_VALUES: tuple[Any, ...] = (
-    None, True, "", "x", "nan", -1, 0, 10**30, 10**400, 2**63, 1.5, float("nan"), float("inf"), [],
-    {}, [[]], [1], [1, 2, 3, 4], {"x": 1}, [{"a": "b"}, []], ["a", "b", "c", "d"],
-)  # fmt: skip
+    None,
+    True,
+    "",
+    "x",
+    "nan",
+    -1,
+    0,
+    10**30,
+    10**400,
+    2**63,
+    1.5,
+    float("nan"),
+    float("inf"),
+    [],
+    {},
+    [[]],
+    [1],
+    [1, 2, 3, 4],
+    {"x": 1},
+    [{"a": "b"}, []],
+    ["a", "b", "c", "d"],
+)
 DEEP = 200_000  # brackets that Python's JSON reader would recurse into
 TYPES = "f4", "f8", "f2", "i1", "i4", "i8", "u1", "u8", "?"
 

@@ -74,10 +74,15 @@ def _parquet(rng: Random) -> bytes:
 
 
 ODD_METADATA = (
-    b"", b"{", b"[]", b"{}", b'{"index_columns": ["user_id"], "columns": []}', b"[" * 9_000,
+    b"",
+    b"{",
+    b"[]",
+    b"{}",
+    b'{"index_columns": ["user_id"], "columns": []}',
+    b"[" * 9_000,
     b'{"index_columns": [{"kind": "range", "start": 0, "stop": 9, "step": 0}], "columns": [], '
     b'"column_indexes": []}',
-)  # fmt: skip
+)
 KINDS: tuple[dict[str, Any], ...] = (
     {},
     {"compression": "zstd", "row_group_size": 10, "write_page_checksum": True},

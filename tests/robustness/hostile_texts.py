@@ -46,10 +46,12 @@ def texts() -> dict[str, tuple[bytes, Said]]:
         "reviews.csv": (f"user,item,text,rating\n{reviews}".encode(), {}),
         "spaces.txt": (joined("  ", header.replace("User ID", "user")), {"separator": "space"}),
         "u.data": (joined("\t"), {"separator": "tab", "header": False}),
-        "wide.csv": (joined(";", header).decode().encode("utf16"),
-                     {"separator": ";", "encoding": "utf16"}),
+        "wide.csv": (
+            joined(";", header).decode().encode("utf16"),
+            {"separator": ";", "encoding": "utf16"},
+        ),
         "latin.csv": (joined(",", header).replace(b"u1", b"\xe9"), {"encoding": "latin-1"}),
-    }  # fmt: skip
+    }
 
 
 PACKERS = {

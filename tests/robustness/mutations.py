@@ -9,20 +9,76 @@ from random import Random
 
 LONG = 6_000  # bytes of a very long field: more than a line of `pmf.data.readers.numeric.LONGEST`
 ODD_BYTES = (
-    b"\0", b"\xff", b"\xfe\xff", b"\xef\xbb\xbf", b"\x1a", b"\x1b[2J", b"\x7f", b"\x80", b"\xc3",
-    b"\xed\xa0\x80", "\u2028".encode(), "\u202e".encode(), "\u0663".encode(), b"\x1f", b"%s%n",
-)  # fmt: skip
+    b"\0",
+    b"\xff",
+    b"\xfe\xff",
+    b"\xef\xbb\xbf",
+    b"\x1a",
+    b"\x1b[2J",
+    b"\x7f",
+    b"\x80",
+    b"\xc3",
+    b"\xed\xa0\x80",
+    "\u2028".encode(),
+    "\u202e".encode(),
+    "\u0663".encode(),
+    b"\x1f",
+    b"%s%n",
+)
 ODD_WORDS = (
-    b"nan", b"inf", b"-inf", b"-0", b"", b" ", b"null", b"NA", b"None", b"true", b"1e400",
-    b"1e-400", b"3.5e38", b"0x10", b"1_000", b"+1", b"007", b".5", b"5.", b"--1", b"9" * 19,
-    b"9" * 25, b"9" * 400, b"-9223372036854775808", b"9223372036854775808", b"2147483648",
+    b"nan",
+    b"inf",
+    b"-inf",
+    b"-0",
+    b"",
+    b" ",
+    b"null",
+    b"NA",
+    b"None",
+    b"true",
+    b"1e400",
+    b"1e-400",
+    b"3.5e38",
+    b"0x10",
+    b"1_000",
+    b"+1",
+    b"007",
+    b".5",
+    b"5.",
+    b"--1",
+    b"9" * 19,
+    b"9" * 25,
+    b"9" * 400,
+    b"-9223372036854775808",
+    b"9223372036854775808",
+    b"2147483648",
     b"4294967296",
-    b"2009-01-01", b"1;2", b"x" * LONG, b'"', b"[1]", b"{}",
-)  # fmt: skip
+    b"2009-01-01",
+    b"1;2",
+    b"x" * LONG,
+    b'"',
+    b"[1]",
+    b"{}",
+)
 TEXT_BITS = (
-    b'"', b'""', b"'", b",", b"\t", b"::", b":", b"|", b"\n", b"\r", b"\r\n", b"\n\n", b",,,,",
-    b'"\n"', b"\\", b"user,item,rating\n", b"\xef\xbb\xbf",
-)  # fmt: skip
+    b'"',
+    b'""',
+    b"'",
+    b",",
+    b"\t",
+    b"::",
+    b":",
+    b"|",
+    b"\n",
+    b"\r",
+    b"\r\n",
+    b"\n\n",
+    b",,,,",
+    b'"\n"',
+    b"\\",
+    b"user,item,rating\n",
+    b"\xef\xbb\xbf",
+)
 ODD_SIZES = (
     0,
     1,
@@ -117,9 +173,15 @@ def move_line(rng: Random, data: bytes) -> bytes:
 ANY: tuple[Mutation, ...] = truncate, flip_bits, cut_out, repeat, splice, insert_odd_bytes
 BINARY: tuple[Mutation, ...] = *ANY, flip_bits, flip_bits, overwrite_size, overwrite_size
 TEXT: tuple[Mutation, ...] = (
-    *ANY, replace_word, replace_word, replace_word, insert_text, insert_text, end_lines_otherwise,
+    *ANY,
+    replace_word,
+    replace_word,
+    replace_word,
+    insert_text,
+    insert_text,
+    end_lines_otherwise,
     move_line,
-)  # fmt: skip
+)
 
 
 def spoil(rng: Random, data: bytes, mutations: tuple[Mutation, ...]) -> bytes:

@@ -48,8 +48,12 @@ def life(command: str, folder: Path, moment: float, times: int) -> str:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([os.getcwd(), *sys.path])}
     process = subprocess.Popen(
         [sys.executable, "-m", *command.split()],
-        cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        cwd=folder,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     try:
         process.communicate(timeout=moment)
     except subprocess.TimeoutExpired:

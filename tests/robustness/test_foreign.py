@@ -51,5 +51,7 @@ def test_what_is_removed_replaced_or_new_is_seen(root, monkeypatch):
     monkeypatch.setattr(foreign, "run", run)
     told = foreign.attack(root, steps, set(foreign.tree(root)), works=True)
     assert [line.split(":")[:2] for line in told] == [
-        ["removes", " models/.env"], ["writes", " b"], ["fails", " KeyError"],
-    ]  # fmt: skip
+        ["removes", " models/.env"],
+        ["writes", " b"],
+        ["fails", " KeyError"],
+    ]

@@ -24,5 +24,9 @@ def test_one_save_after_many_kills_leaves_nothing(tmp_path):
     found = json.loads(done.stdout)
     assert found["left"], found  # else nothing was tried
     assert found == {
-        "kills": 25, "left": found["left"], "broken": 0, "left after a save": 0, "lost": 0
-    }  # fmt: skip
+        "kills": 25,
+        "left": found["left"],
+        "broken": 0,
+        "left after a save": 0,
+        "lost": 0,
+    }

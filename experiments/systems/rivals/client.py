@@ -47,60 +47,89 @@ class Rival(NamedTuple):
 GLOBAL_MEAN = "the mean of the training ratings"
 RIVALS = {
     "cmfrec": Rival(
-        "cmfrec", "cmfrec",
+        "cmfrec",
+        "cmfrec",
         {"rank": 40, "lambda_": 10.0, "lambda_bias": 10.0, "niter": 10, "use_cg": True},
         (Range("lambda_", 1.0, 100.0), Range("lambda_bias", 0.5, 50.0)),
         "the mean and the bias that is known",
     ),
     "smurff": Rival(
-        "smurff", "smurff",
+        "smurff",
+        "smurff",
         {"rank": 32, "burnin": 200, "nsamples": 800, "precision": 5.0},
         (Range("precision", 0.5, 5.0),),
         "a draw from the side's prior in every sweep",
         has_variance=True,
     ),
     "myfm": Rival(
-        "myfm", "myfm",
-        {"rank": 10, "n_iter": 100, "n_kept_samples": 95, "init_stdev": 0.1, "alpha_0": 1.0,
-         "beta_0": 1.0, "gamma_0": 1.0, "mu_0": 0.0, "reg_0": 1.0},  # its rank has no default
+        "myfm",
+        "myfm",
+        {
+            "rank": 10,
+            "n_iter": 100,
+            "n_kept_samples": 95,
+            "init_stdev": 0.1,
+            "alpha_0": 1.0,
+            "beta_0": 1.0,
+            "gamma_0": 1.0,
+            "mu_0": 0.0,
+            "reg_0": 1.0,
+        },  # its rank has no default
         (Range("init_stdev", 0.01, 1.0), Range("gamma_0", 0.1, 100.0), Range("reg_0", 0.1, 100.0)),
         "a draw from the side's prior in every sweep",
         has_variance=True,
     ),
     "surprise_svd": Rival(
-        "surprise", "scikit-surprise",
+        "surprise",
+        "scikit-surprise",
         {"rank": 100, "n_epochs": 20, "lr_all": 0.005, "reg_all": 0.02},
         (Range("n_epochs", 10, 100), Range("lr_all", 0.002, 0.02), Range("reg_all", 0.01, 0.3)),
         "the mean and the bias that is known",
     ),
     "surprise_baseline": Rival(
-        "surprise", "scikit-surprise",
+        "surprise",
+        "scikit-surprise",
         {"n_epochs": 10, "reg_u": 15.0, "reg_i": 10.0},
         (Range("reg_u", 1.0, 50.0), Range("reg_i", 1.0, 50.0)),
         "the mean and the bias that is known",
     ),
     "implicit_als": Rival(
-        "implicit", "implicit",
+        "implicit",
+        "implicit",
         {"rank": 100, "regularization": 0.01, "alpha": 1.0, "iterations": 15},
         (Range("regularization", 0.001, 100.0), Range("alpha", 0.1, 10.0)),
         "the rating that the line gives a score of zero",
     ),
     "cornac_mf": Rival(
-        "cornac", "cornac",
+        "cornac",
+        "cornac",
         {"rank": 10, "max_iter": 20, "learning_rate": 0.01, "lambda_reg": 0.02},
-        (Range("max_iter", 10, 100), Range("learning_rate", 0.002, 0.05),
-         Range("lambda_reg", 0.005, 0.3)),
+        (
+            Range("max_iter", 10, 100),
+            Range("learning_rate", 0.002, 0.05),
+            Range("lambda_reg", 0.005, 0.3),
+        ),
         f"{GLOBAL_MEAN}; an unknown user's, with the item's bias",
     ),
     "cornac_pmf": Rival(
-        "cornac", "cornac",
-        {"rank": 5, "max_iter": 100, "learning_rate": 0.001, "gamma": 0.9, "lambda_reg": 0.001,
-         "variant": "non_linear"},
-        (Range("max_iter", 20, 300), Range("learning_rate", 1e-4, 1e-2),
-         Range("lambda_reg", 1e-4, 0.3)),
+        "cornac",
+        "cornac",
+        {
+            "rank": 5,
+            "max_iter": 100,
+            "learning_rate": 0.001,
+            "gamma": 0.9,
+            "lambda_reg": 0.001,
+            "variant": "non_linear",
+        },
+        (
+            Range("max_iter", 20, 300),
+            Range("learning_rate", 1e-4, 1e-2),
+            Range("lambda_reg", 1e-4, 0.3),
+        ),
         GLOBAL_MEAN,
     ),
-}  # fmt: skip
+}
 
 
 class Outcome(NamedTuple):

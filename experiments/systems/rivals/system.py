@@ -98,6 +98,10 @@ def has_variance(settings: PeerSettings) -> bool:
 
 
 SYSTEM = System(
-    PeerSettings, fit_and_predict, space=space, tuned=tuned, has_variance=has_variance,
+    PeerSettings,
+    fit_and_predict,
+    space=space,
+    tuned=tuned,
+    has_variance=has_variance,
     ranks=lambda settings: False,
-)  # fmt: skip
+)

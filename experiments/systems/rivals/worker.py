@@ -51,9 +51,13 @@ def cmfrec(task: Task) -> tuple[np.ndarray, None]:
     given = dict(task.options)
     of_bias, of_factor = given.pop("lambda_bias"), given.pop("lambda_")
     model = CMF(
-        k=given.pop("rank"), lambda_=[of_bias, of_bias, of_factor, of_factor, 0.0, 0.0],
-        random_state=task.seed, nthreads=THREADS, verbose=False, **given,
-    )  # fmt: skip
+        k=given.pop("rank"),
+        lambda_=[of_bias, of_bias, of_factor, of_factor, 0.0, 0.0],
+        random_state=task.seed,
+        nthreads=THREADS,
+        verbose=False,
+        **given,
+    )
     ratings = {"UserId": task.user, "ItemId": task.item, "Rating": task.value}
     model.fit(pd.DataFrame(ratings))
     return model.predict(task.test_user, task.test_item), None
@@ -74,9 +78,14 @@ def smurff(task: Task) -> tuple[np.ndarray, np.ndarray]:
     ones = np.ones(len(task.test_user))
     asked = coo_matrix((ones, (task.test_user, task.test_item)), shape=shape).tocsr()
     session = library.TrainSession(
-        priors=["normal", "normal"], num_latent=given["rank"], burnin=given["burnin"],
-        nsamples=given["nsamples"], seed=task.seed, num_threads=THREADS, verbose=0,
-    )  # fmt: skip
+        priors=["normal", "normal"],
+        num_latent=given["rank"],
+        burnin=given["burnin"],
+        nsamples=given["nsamples"],
+        seed=task.seed,
+        num_threads=THREADS,
+        verbose=0,
+    )
     session.addTrainAndTest(train, asked, noise=library.FixedNoise(given["precision"]))
     found = {tuple(x.coords): (x.pred_avg, x.var) for x in session.run()}
     pairs = zip(task.test_user.tolist(), task.test_item.tolist(), strict=True)
@@ -206,9 +215,16 @@ def _dots(U: np.ndarray, V: np.ndarray, user: np.ndarray, item: np.ndarray) -> n
 PREDICT: dict[str, Callable[[Task], tuple[np.ndarray, np.ndarray | None]]] = {
     rival.__name__: rival
     for rival in (
-        cmfrec, smurff, myfm, surprise_svd, surprise_baseline, implicit_als, cornac_mf, cornac_pmf,
+        cmfrec,
+        smurff,
+        myfm,
+        surprise_svd,
+        surprise_baseline,
+        implicit_als,
+        cornac_mf,
+        cornac_pmf,
     )
-}  # fmt: skip
+}
 
 
 def answer(folder: Path) -> None:

@@ -98,6 +98,11 @@ def _parse(
     rows = slice(first, first + lines)
     decimals = result.decimals[rows]
     return kernels.parse_lines(
-        np.frombuffer(text, np.uint8)[begin:], end - begin, separator, codes,
-        result.integers[:, rows], decimals, kernels.TENS,
-    )  # fmt: skip
+        np.frombuffer(text, np.uint8)[begin:],
+        end - begin,
+        separator,
+        codes,
+        result.integers[:, rows],
+        decimals,
+        kernels.TENS,
+    )

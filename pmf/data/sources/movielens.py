@@ -38,25 +38,33 @@ class Archive:
 ARCHIVES = {
     "ml-latest-small": Archive(
         "sha256:696d65a3dfceac7c45750ad32df2c259311949efec81f0f144fdfb91ebc9e436",
-        "ml-latest-small", "csv"),
+        "ml-latest-small",
+        "csv",
+    ),
     "ml-100k": Archive(
         "sha256:50d2a982c66986937beb9ffb3aa76efe955bf3d5c6b761f4e3a7cd717c6a3229",
-        "ml-100k", "u.data", "latin-1"),
+        "ml-100k",
+        "u.data",
+        "latin-1",
+    ),
     "ml-1m": Archive(
         "sha256:a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20",
-        "ml-1m", "dat", "latin-1"),
+        "ml-1m",
+        "dat",
+        "latin-1",
+    ),
     # GroupLens publishes an md5 only for this one.
     "ml-10m": Archive("md5:ce571fd55effeba0271552578f2648bd", "ml-10M100K", "dat"),
     "ml-20m": Archive(
-        "sha256:96f243c338a8665f6bcc89c53edf6ee39162a846940de6b7c8c48aeada765ff3",
-        "ml-20m", "csv"),
+        "sha256:96f243c338a8665f6bcc89c53edf6ee39162a846940de6b7c8c48aeada765ff3", "ml-20m", "csv"
+    ),
     "ml-25m": Archive(
-        "sha256:8b21cfb7eb1706b4ec0aac894368d90acf26ebdfb6aced3ebd4ad5bd1eb9c6aa",
-        "ml-25m", "csv"),
+        "sha256:8b21cfb7eb1706b4ec0aac894368d90acf26ebdfb6aced3ebd4ad5bd1eb9c6aa", "ml-25m", "csv"
+    ),
     "ml-32m": Archive(
-        "sha256:e4a68655d7386b8f95f2f2424b2ff975dfdd15ffd59e0d864a14dca43e99d6ee",
-        "ml-32m", "csv"),
-}  # fmt: skip
+        "sha256:e4a68655d7386b8f95f2f2424b2ff975dfdd15ffd59e0d864a14dca43e99d6ee", "ml-32m", "csv"
+    ),
+}
 
 
 PARTS = "ratings", "items", "tags", "links"

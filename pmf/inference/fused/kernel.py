@@ -119,9 +119,22 @@ def _gather(panel, table, col, value, levels, root_weight, first, count, stop, s
 
 @compiled(**_COMPILED)
 def _update(
-    row, start, col, value, levels, root_weight, table, prior, shift, weight, noise, scale, w,
-    error, scratch,
-):  # fmt: skip
+    row,
+    start,
+    col,
+    value,
+    levels,
+    root_weight,
+    table,
+    prior,
+    shift,
+    weight,
+    noise,
+    scale,
+    w,
+    error,
+    scratch,
+):
     """One row's new w and its squared error times tau."""
     panel, G, P, inverse, D, a = scratch
     d = noise.shape[1]
@@ -156,9 +169,22 @@ def _update(
 
 @compiled(parallel=True, **_COMPILED)
 def sweep(
-    threads, start, col, value, share, levels, root_weight, table, prior, shift, weight, noise,
-    scale, w, error,
-):  # fmt: skip
+    threads,
+    start,
+    col,
+    value,
+    share,
+    levels,
+    root_weight,
+    table,
+    prior,
+    shift,
+    weight,
+    noise,
+    scale,
+    w,
+    error,
+):
     """Update all rows: each thread takes shares of about equal work until none is left."""
     rows, columns = prior.shape
     counter = np.zeros(1, np.int64)
@@ -177,6 +203,19 @@ def sweep(
                 break
             for row in range(share[k], share[k + 1]):
                 _update(
-                    row, start, col, value, levels, root_weight, table, prior, shift, weight, noise,
-                    scale, w, error, scratch,
-                )  # fmt: skip
+                    row,
+                    start,
+                    col,
+                    value,
+                    levels,
+                    root_weight,
+                    table,
+                    prior,
+                    shift,
+                    weight,
+                    noise,
+                    scale,
+                    w,
+                    error,
+                    scratch,
+                )

@@ -158,7 +158,18 @@ def update_rows(
     call = jax.ffi.ffi_call(target, result, vmap_method="sequential")
     threads = np.full(1, numba.get_num_threads(), np.int32)
     w, error = call(
-        threads, rows.start, rows.col, rows.value, rows.share, rows.levels,
-        signed, precision, jnp.atleast_2d(mean_shift), weight, noise, scale[None], *weights,
-    )  # fmt: skip
+        threads,
+        rows.start,
+        rows.col,
+        rows.value,
+        rows.share,
+        rows.levels,
+        signed,
+        precision,
+        jnp.atleast_2d(mean_shift),
+        weight,
+        noise,
+        scale[None],
+        *weights,
+    )
     return w, error / tau
