@@ -1,5 +1,8 @@
 """The ways this package fails, or stops, on purpose."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class InputError(ValueError):
     """Bad input. The message names the file, the row or the column, and the remedy."""
@@ -25,3 +28,10 @@ class Interrupted(SystemExit):
 def one_line(error: Exception) -> str:
     """What a library says, short enough for a message of one line."""
     return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def hint(name: str, known: Iterable[str], others: Iterable[str] = ()) -> str:
+    """The nearest of the known names and of others; where none is near, the known ones."""
+    known = list(known)
+    near = difflib.get_close_matches(name, [*known, *others], 1)
+    return f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"

@@ -16,7 +16,8 @@ from pmf.errors import InputError
 from pmf.estimators.base import Model
 from pmf.estimators.content import Content
 from pmf.estimators.new_users import Folded, fold_in
-from pmf.recommendation.lists import Rule, recommend
+from pmf.recommendation.lists import recommend
+from pmf.recommendation.rules import Rule
 
 ME = "me"
 LEVEL = 0.8  # of the intervals that are shown

@@ -2,9 +2,8 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
-import pandas as pd
 import typer
 
 from pmf.cli.console import SetOrFile
@@ -13,6 +12,10 @@ from pmf.data.readers.reading import AS_IT_IS, Reading
 from pmf.errors import InputError
 from pmf.io.atomic import TABLES, check_target
 from pmf.process.limits import check_memory
+from pmf.recommendation.rules import Rule
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Model = Annotated[Path, typer.Argument(help="A model file, as pmf fit writes.")]
 Count = Annotated[
@@ -25,7 +28,6 @@ Titles = Annotated[
     str | None,
     typer.Option("--titles", metavar="SET", help="Add the items' titles from this data set."),
 ]
-Rule = Literal["mean", "lower", "upper", "thompson"]  # of pmf.recommendation.lists, which loads JAX
 RuleName = Annotated[
     Rule,
     typer.Option(
@@ -146,6 +148,8 @@ def explain(
     before it is clipped to a scale.
     """
     check_memory()
+    import pandas as pd
+
     import pmf
     from pmf.estimators.new_users import ratings_of
 
@@ -169,7 +173,7 @@ def _id(word: str) -> int | str:
     return word if number is None else number
 
 
-def _titled(table: pd.DataFrame, titles: str | None) -> pd.DataFrame:
+def _titled(table: "pd.DataFrame", titles: str | None) -> "pd.DataFrame":
     if titles is None:
         return table
     from pmf.data.ids import looked_up
@@ -192,7 +196,7 @@ def _check_out(out: Path | None, in_json: bool, *reads: Path | str | None) -> No
     check_target(out, TABLES, [file for one in reads if one is not None for file in files_of(one)])
 
 
-def _give(lists: pd.DataFrame, titles: str | None, in_json: bool, out: Path | None) -> None:
+def _give(lists: "pd.DataFrame", titles: str | None, in_json: bool, out: Path | None) -> None:
     """Write lists to a file, or show them."""
     if out is None:
         _show(lists, titles, in_json)
@@ -203,7 +207,7 @@ def _give(lists: pd.DataFrame, titles: str | None, in_json: bool, out: Path | No
     print(f"{len(lists):,} recommendations written to {out}")
 
 
-def _show(table: pd.DataFrame, titles: str | None, in_json: bool) -> None:
+def _show(table: "pd.DataFrame", titles: str | None, in_json: bool) -> None:
     table = _titled(table, titles)
     if in_json:
         print(json.dumps(json.loads(table.to_json(orient="records"))))

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import jax.numpy as jnp
 from pydantic import BaseModel, Field, ValidationError
 
-from pmf.errors import InputError
+from pmf.errors import InputError, hint
 from pmf.fitting import prior_search
 from pmf.fitting.prior_search import Problem, Search
 from pmf.fitting.registry import INFERENCES, LABELS, inference_named, owners_of
 from pmf.fitting.schedule import Schedule
-from pmf.fitting.settings_base import CONFIG, describe, hint
+from pmf.fitting.settings_base import CONFIG, describe
 from pmf.inference import optimizers
 from pmf.inference.als import als
 from pmf.inference.base import Algorithm

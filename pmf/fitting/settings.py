@@ -19,19 +19,11 @@ from pmf.types import Terms
 LARGEST = float(np.finfo(np.float32).max)
 
 
-class Settings(BaseModel):
-    """The settings of `pmf.PMF`, checked. Unknown names and wrong types are `InputError`s."""
+class RatingSettings(BaseModel):
+    """What every model is told of the ratings."""
 
     model_config = CONFIG
 
-    rank: Annotated[int, Field(ge=0)] = 16
-    """Width of the factors; 0 for biases only."""
-    inference: SerializeAsAny[Inference] = ALS()
-    """How the posterior is inferred, such as pmf.Gibbs(burn_in=200)."""
-    user_bias: bool = True
-    """A bias for each user."""
-    item_bias: bool = True
-    """A bias for each item."""
     mu: FiniteFloat | Literal["mean"] = "mean"
     """The global mean: of the training ratings, or a number."""
     scale: tuple[float, float] | None = None
@@ -40,16 +32,45 @@ class Settings(BaseModel):
     """Whether predictions are kept within `scale`."""
     duplicates: Duplicates = "error"
     """A pair rated twice: an error, the last (the newest, where there are times), or the mean."""
+
+    def model_post_init(self, context: Any) -> None:
+        scale = self.scale
+        if self.clip and scale is None:
+            raise ValueError("clip needs a scale, as in scale=(0.5, 5)")
+        if scale is not None and not scale[0] < scale[1]:
+            raise ValueError(f"scale={scale}: the lowest rating first, then the highest")
+        if scale is not None and any(LARGEST < abs(bound) < float("inf") for bound in scale):
+            raise ValueError(f"scale={scale}: more than single precision holds, {LARGEST:.3g}")
+
+
+class TermSettings(BaseModel):
+    """Which terms a model has."""
+
+    model_config = CONFIG
+
+    rank: Annotated[int, Field(ge=0)] = 16
+    """Width of the factors; 0 for biases only."""
+    user_bias: bool = True
+    """A bias for each user."""
+    item_bias: bool = True
+    """A bias for each item."""
+
+    @property
+    def terms(self) -> Terms:
+        return Terms(self.rank, self.user_bias, self.item_bias)
+
+
+class Settings(RatingSettings, TermSettings):
+    """The settings of `pmf.PMF`, checked. Unknown names and wrong types are `InputError`s."""
+
+    inference: SerializeAsAny[Inference] = ALS()
+    """How the posterior is inferred, such as pmf.Gibbs(burn_in=200)."""
     store_ratings: bool = True
     """Keep what each user rated: lists leave it out, and are explained by it."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Of every random choice."""
     devices: Annotated[int, Field(ge=1)] | Literal["all"] = 1
     """Rows are sharded over so many."""
-
-    @property
-    def terms(self) -> Terms:
-        return Terms(self.rank, self.user_bias, self.item_bias)
 
     @property
     def method(self) -> str:
@@ -62,7 +83,7 @@ class Settings(BaseModel):
         return self.inference.noise_source
 
     def model_post_init(self, context: Any) -> None:
-        _check_scale(self.scale, self.clip)
+        super().model_post_init(context)
         if self.devices != 1 and self.inference.needs_one_device:
             raise ValueError("on_disk and fused are for one device")
 
@@ -139,19 +160,9 @@ def _shared(kinds: list[type[Inference]], name: str) -> tuple[Any, Any]:
     return hint | None, Field(None, description=about)
 
 
-class ContentSettings(BaseModel):
+class ContentSettings(RatingSettings):
     """The settings of `pmf.Content`: users' ridge regressions on item features."""
 
-    model_config = CONFIG
-
-    mu: FiniteFloat | Literal["mean"] = "mean"
-    """The global mean: of the training ratings, or a number."""
-    scale: tuple[float, float] | None = None
-    """The lowest and the highest rating; others are refused."""
-    clip: bool = False
-    """Whether predictions are kept within `scale`."""
-    duplicates: Duplicates = "error"
-    """A pair rated twice: an error, the last (the newest, where there are times), or the mean."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Of the choice of held-out ratings."""
     fused: bool | None = None
@@ -165,29 +176,10 @@ class ContentSettings(BaseModel):
         """Where the variance of a single rating comes from, by name."""
         return "maximum marginal likelihood" if self.prior == "auto" else "given"
 
-    def model_post_init(self, context: Any) -> None:
-        _check_scale(self.scale, self.clip)
 
-
-class HybridSettings(BaseModel):
+class HybridSettings(RatingSettings, TermSettings):
     """The settings of `pmf.Hybrid`: ALS whose items' prior means are regressed on features."""
 
-    model_config = CONFIG
-
-    rank: Annotated[int, Field(ge=0)] = 16
-    """Width of the factors; 0 for biases only."""
-    user_bias: bool = True
-    """A bias for each user."""
-    item_bias: bool = True
-    """A bias for each item."""
-    mu: FiniteFloat | Literal["mean"] = "mean"
-    """The global mean: of the training ratings, or a number."""
-    scale: tuple[float, float] | None = None
-    """The lowest and the highest rating; others are refused."""
-    clip: bool = False
-    """Whether predictions are kept within `scale`."""
-    duplicates: Duplicates = "error"
-    """A pair rated twice: an error, the last (the newest, where there are times), or the mean."""
     num_steps: Annotated[int, Field(ge=1)] = 100
     """Sweeps at the most."""
     tolerance: Annotated[float, Field(ge=0)] = 1e-5
@@ -202,10 +194,6 @@ class HybridSettings(BaseModel):
     """How strongly the weights on features are held to 0: see `pmf.inference.hybrid`."""
 
     @property
-    def terms(self) -> Terms:
-        return Terms(self.rank, self.user_bias, self.item_bias)
-
-    @property
     def noise_source(self) -> str:
         """Where the variance of a single rating comes from, by name."""
         return "training residuals"
@@ -215,18 +203,9 @@ class HybridSettings(BaseModel):
         return Schedule(self.num_steps, tolerance=self.tolerance)
 
     def model_post_init(self, context: Any) -> None:
-        _check_scale(self.scale, self.clip)
+        super().model_post_init(context)
         if (self.prior == "auto") != (self.regression == "auto"):
             raise ValueError("prior and regression: give both, or neither to have both chosen")
-
-
-def _check_scale(scale: tuple[float, float] | None, clip: bool) -> None:
-    if clip and scale is None:
-        raise ValueError("clip needs a scale, as in scale=(0.5, 5)")
-    if scale is not None and not scale[0] < scale[1]:
-        raise ValueError(f"scale={scale}: the lowest rating first, then the highest")
-    if scale is not None and any(LARGEST < abs(bound) < float("inf") for bound in scale):
-        raise ValueError(f"scale={scale}: more than single precision holds, {LARGEST:.3g}")
 
 
 AnySettings = Settings | ContentSettings | HybridSettings

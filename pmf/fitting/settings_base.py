@@ -1,6 +1,5 @@
 """Classes of settings, whatever they are of: mistakes in one line, in `help`, and in words."""
 
-import difflib
 import inspect
 from collections.abc import Callable, Sequence
 from types import UnionType
@@ -8,7 +7,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pmf.errors import InputError
+from pmf.errors import InputError, hint
 
 CONFIG = ConfigDict(
     frozen=True, extra="forbid", arbitrary_types_allowed=True, use_attribute_docstrings=True
@@ -117,9 +116,3 @@ def _described(item: Any, model: type[BaseModel]) -> str:
     if item["type"] == "extra_forbidden":
         return f"{name}: unknown setting; {hint(str(item['loc'][-1]), list(model.model_fields))}"
     return f"{name}: {item['msg']}".removeprefix(": ")
-
-
-def hint(name: str, known: Sequence[str], others: Sequence[str] = ()) -> str:
-    """The nearest of the known names and of others; where none is near, the known ones."""
-    near = difflib.get_close_matches(name, [*known, *others], 1)
-    return f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"

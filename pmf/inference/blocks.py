@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.sparse import csr_array
 
 from pmf.errors import InputError
@@ -154,14 +154,24 @@ def _block(rows, width, most, degree, start, col, cells, num_cols, rank) -> Bloc
     chunks = -(-most // size)
     row = np.full(chunks * size, len(degree), np.int32)
     row[: len(rows)] = rows
-    held = np.arange(width) < degree[rows, None]
-    source = (start[rows, None] + np.arange(width))[held]
+    held = cells_held(degree[rows], len(row), width)
+    source = (start[rows, None] + np.arange(width))[held[: len(rows)]]
 
     def laid_out(x: np.ndarray, padding) -> jax.Array:
-        cell = np.full((chunks * size, width), padding, x.dtype)
-        cell[: len(rows)][held] = x[source]
-        return jnp.asarray(cell.reshape(chunks, size, width))
+        return jnp.asarray(padded(x[source], held, padding).reshape(chunks, size, width))
 
     cols = laid_out(col.astype(np.int32), num_cols)
     numbers = (laid_out(x, padding) for x, padding in zip(cells, PADDING, strict=False))
     return Block(jnp.asarray(row.reshape(chunks, size)), cols, *numbers)
+
+
+def cells_held(count: np.ndarray, height: int, width: int) -> Bool[np.ndarray, "h w"]:
+    """Which cells of a panel hold something: the first `count` of each row; of more rows none."""
+    return np.arange(width) < np.pad(count, (0, height - len(count)))[:, None]
+
+
+def padded(x: np.ndarray, held: Bool[np.ndarray, "h w"], padding: float) -> np.ndarray:
+    """A panel of numbers that stand row by row in `x`."""
+    panel = np.full(held.shape, padding, x.dtype)
+    panel[held] = x
+    return panel

@@ -19,6 +19,7 @@ from jax.scipy.linalg import cho_factor, cho_solve
 from jaxtyping import Float
 
 from pmf.data.histories import Rated
+from pmf.inference.blocks import cells_held, padded
 from pmf.inference.row_update import potentials
 from pmf.process.programs import forget, piece, program
 from pmf.types import Array, Gaussian, Side
@@ -88,11 +89,9 @@ def _panels(given: Conditioning, rated: Rated) -> Iterator[tuple]:
         for begin in range(0, len(alike), n):
             rows = alike[begin : begin + n]
             ratings = rated.of(rows)
-            within = np.concatenate([np.arange(c) for c in count[rows]] or [np.zeros(0, int)])
-            col, held = np.zeros((n, w), int), np.zeros((n, w), bool)
-            value = np.zeros((n, w))
-            at = ratings.user, within.astype(int)
-            col[at], held[at], value[at] = ratings.item, True, ratings.value
+            held = cells_held(count[rows], n, w)
+            col = padded(ratings.item, held, 0)
+            value = padded(ratings.value.astype(float), held, 0)
             x = given.features(col) * held[..., None]
             y = (value - given.offsets(col)) * held
             weight = np.ones(n, given.tau.dtype)

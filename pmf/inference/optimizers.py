@@ -6,7 +6,6 @@
                                     "decay_steps": 500}}
 """
 
-import difflib
 import inspect
 import json
 import math
@@ -14,7 +13,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from pmf.errors import InputError
+from pmf.errors import InputError, hint
 
 if TYPE_CHECKING:
     import optax
@@ -116,7 +115,7 @@ def _checked(spec: Any, known: tuple[str, ...], where: str) -> tuple[str, dict[s
     table = {"name": spec} if isinstance(spec, str) else dict(spec)
     name = table.pop("name", None)
     if name not in known:
-        raise InputError(f"{where}: name={name!r}: {_hint(str(name), known)}")
+        raise InputError(f"{where}: name={name!r}: {hint(str(name), known)}")
     defaults = {
         key: parameter.default
         for key, parameter in inspect.signature(getattr(optax, name)).parameters.items()
@@ -124,7 +123,7 @@ def _checked(spec: Any, known: tuple[str, ...], where: str) -> tuple[str, dict[s
     }
     for key, value in table.items():
         if key not in defaults:
-            raise InputError(f"{where}: {name} has no {key}; {_hint(key, tuple(defaults))}")
+            raise InputError(f"{where}: {name} has no {key}; {hint(key, tuple(defaults))}")
         if not (key == "learning_rate" and isinstance(value, dict)):
             _check_value(key, value, defaults[key], where)
     needed = [key for key, default in defaults.items() if default is inspect.Parameter.empty]
@@ -153,8 +152,3 @@ def _check_value(key: str, value: Any, default: Any, where: str) -> None:
         raise InputError(f"{said}: a whole number is needed")
     if key == "learning_rate" and value <= 0:
         raise InputError(f"{said}: a number above 0 is needed")
-
-
-def _hint(name: str, known: tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(name, known, 1)
-    return f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"

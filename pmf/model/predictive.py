@@ -33,7 +33,7 @@ class Prediction(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """Running mean and squared deviations over draws (Welford 1962)."""
+    """Running mean and squared deviations over draws."""
 
     seen: Float[Array, ""]
     mean: Float[Array, " n"]
@@ -46,6 +46,13 @@ def no_moments(n: int, dtype) -> Moments:
     # From the host: nothing is compiled for another n.
     zeros, zero = (jnp.asarray(np.zeros(shape, dtype)) for shape in (n, ()))
     return Moments(zero, zeros, zeros, zero)
+
+
+def with_draw(moments: tuple[Array, Array, Array], draw: Array) -> tuple[Array, Array, Array]:
+    """The number, mean and squared deviations of draws with one more (Welford 1962)."""
+    seen, mean, deviation = moments
+    seen, delta = seen + 1, draw - mean
+    return seen, mean + delta / seen, deviation + delta * delta * (seen - 1) / seen
 
 
 @program
@@ -71,12 +78,7 @@ def observe(
         mean, deviation, user, item = block
 
         def add(carry, params: Params):
-            seen, mean, deviation = carry
-            seen = seen + 1
-            delta = predict(params, user, item) - mean
-            mean = mean + delta / seen
-            deviation = deviation + delta * delta * (seen - 1) / seen
-            return (seen, mean, deviation), None
+            return with_draw(carry, predict(params, user, item)), None
 
         (_, mean, deviation), _ = jax.lax.scan(add, (moments.seen, mean, deviation), draws)
         return mean, deviation

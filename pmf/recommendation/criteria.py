@@ -3,8 +3,6 @@
 Scores are counted from mu, which is the same for all.
 """
 
-from typing import Literal
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,11 +13,12 @@ from pmf.estimators.base import Model, stored
 from pmf.estimators.new_users import Folded
 from pmf.fitting.fit import Fitted
 from pmf.model.density import split_row
+from pmf.model.predictive import with_draw
 from pmf.process.programs import program, rung
+from pmf.recommendation.rules import Rule
 from pmf.recommendation.scores import Score, item_table, products, scorer, user_table
 from pmf.types import Params
 
-Rule = Literal["mean", "lower", "upper", "thompson"]
 Z = 1.0  # standard deviations of a bound
 
 
@@ -86,15 +85,12 @@ def _bound(
     c: Float[Array, "s m w"],
     z: float | Float[Array, ""],
 ) -> Float[Array, "b m"]:
-    """Mean + z standard deviations over draws (Welford 1962: nothing of size s b m)."""
+    """Mean + z standard deviations over draws (nothing of size s b m)."""
 
     def add(carry, draw):
-        seen, mean, deviation = carry
         U, b, V, c = draw
-        delta = jnp.matmul(U, V.T, precision="highest") + b[:, None] + c.sum(-1) - mean
-        seen = seen + 1
-        mean = mean + delta / seen
-        return (seen, mean, deviation + delta**2 * (seen - 1) / seen), None
+        score = jnp.matmul(U, V.T, precision="highest") + b[:, None] + c.sum(-1)
+        return with_draw(carry, score), None
 
     zero = jnp.zeros((U.shape[1], V.shape[1]), U.dtype)
     start = jnp.zeros((), U.dtype), zero, zero

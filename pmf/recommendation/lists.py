@@ -19,7 +19,8 @@ from pmf.estimators.base import Model, UnknownIdWarning, clipped, rated_of, stor
 from pmf.fitting.fit import Fitted
 from pmf.process.programs import piece, rung
 from pmf.recommendation.ann import ItemIndex
-from pmf.recommendation.criteria import Rule, expected_users, one_draw, posterior_draws, rule_scorer
+from pmf.recommendation.criteria import expected_users, one_draw, posterior_draws, rule_scorer
+from pmf.recommendation.rules import Rule
 from pmf.recommendation.scores import Score, Seen, blocks, most_users, products, scorer, top
 from pmf.types import Params
 
