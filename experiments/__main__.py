@@ -1,5 +1,10 @@
 """`python -m experiments`: configurations to runs, tables and figures; and runs made again."""
 
+from pmf.cli.start import start
+
+if __name__ == "__main__":
+    start()  # signals are heard before anything heavy is imported
+
 import sys
 from functools import partial
 from pathlib import Path
@@ -59,7 +64,7 @@ def list_configs() -> None:
 
     Times are those of the fits of like runs in experiments/results/, one after another.
     """
-    from experiments.config.schema import CONFIGS, load
+    from experiments.config.files import CONFIGS, load
     from experiments.sweeps.estimate import Costs
     from experiments.sweeps.plan import listed
 
@@ -147,7 +152,7 @@ def run(
 
 
 def _loaded(config: Path, override: list[str] | None) -> "Experiment":
-    from experiments.config.schema import find, load
+    from experiments.config.files import find, load
 
     return load(find(config), override or [])
 

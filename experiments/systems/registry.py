@@ -1,11 +1,9 @@
 """Who may predict in an experiment, by name: the registry, or an object in a file of one's own."""
 
-import difflib
-
 from experiments.systems import factorization, featured, own, timing
 from experiments.systems.base import System
 from experiments.systems.rivals import system
-from pmf.errors import InputError
+from pmf.errors import InputError, hint
 
 SYSTEMS: dict[str, System] = {
     "pmf": factorization.SYSTEM,
@@ -22,9 +20,7 @@ def system_named(name: str) -> System:
         return own.load(name)
     if name in SYSTEMS:
         return SYSTEMS[name]
-    near = difflib.get_close_matches(name, SYSTEMS, 1)
-    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(SYSTEMS)}, FILE.py:NAME"
-    raise InputError(f"system={name!r}: {hint}")
+    raise InputError(f"system={name!r}: {hint(name, [*SYSTEMS, 'FILE.py:NAME'])}")
 
 
 def code_of(name: str) -> str:

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from experiments.config.comparison import ComparisonConfig
-from experiments.config.schema import load
+from experiments.config.files import load
 from experiments.tables.comparisons import comparisons
 from pmf.errors import InputError
 from pmf.evaluate.compare import compare_arms, pooled

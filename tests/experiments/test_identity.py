@@ -8,9 +8,10 @@ import pytest
 from pydantic import create_model
 
 from experiments.config import identity, naming
+from experiments.config.files import CONFIGS, load
 from experiments.config.identity import identify
 from experiments.config.naming import named
-from experiments.config.schema import CONFIGS, RunConfig, SplitConfig, load
+from experiments.config.schema import RunConfig, SplitConfig
 from experiments.systems.factorization import FlatSettings
 from experiments.systems.registry import SYSTEMS
 from pmf.errors import InputError

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 import pmf
+from experiments.config.files import load
 from experiments.config.identity import identify
-from experiments.config.schema import load
 from experiments.runs import execute, tune
 from experiments.systems import factorization, featured
 from experiments.systems.base import Outcome

@@ -8,8 +8,9 @@ import pytest
 
 import pmf
 from experiments.config import inputs
+from experiments.config.files import load
 from experiments.config.identity import fields_of, identify
-from experiments.config.schema import load, resolve
+from experiments.config.schema import resolve
 from pmf.errors import InputError
 
 TOML = """

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from experiments import __main__ as command
 from experiments.config.comparison import ComparisonConfig
+from experiments.config.files import CONFIGS, load
 from experiments.config.identity import fields_of, identify, searches_of
-from experiments.config.schema import CONFIGS, load
 from experiments.sweeps.estimate import Costs
 from experiments.sweeps.plan import in_words, listed, planned
 from experiments.sweeps.tasks import tasks_of

@@ -7,8 +7,8 @@ import pickle
 import numpy as np
 import pytest
 
+from experiments.config.files import load
 from experiments.config.identity import fields_of, identify
-from experiments.config.schema import load
 from experiments.runs.folders import opened
 from experiments.runs.reproduce import reproduce
 from experiments.sweeps.sweep import sweep_here

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from experiments.config.files import load
 from experiments.config.inputs import dataset
-from experiments.config.schema import load
 from experiments.systems.rivals import client, system
 from experiments.systems.rivals.client import RIVALS, Range, Rival
 from experiments.systems.rivals.system import PeerSettings

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from experiments.config.files import load
 from experiments.config.identity import identify
 from experiments.config.inputs import dataset, digest
-from experiments.config.schema import load
 from experiments.runs.execute import metrics
 from experiments.runs.folders import find_run, only_one, write_manifest
 from experiments.runs.leftovers import leftovers, remove, whole_experiment

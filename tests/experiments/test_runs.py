@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from experiments.config.files import load
 from experiments.config.identity import identify
-from experiments.config.schema import RankingConfig, load
+from experiments.config.schema import RankingConfig
 from experiments.runs import execute as runs
 from experiments.runs.collect import collect, thinned
 from experiments.runs.execute import execute

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiments.config.files import load
 from experiments.config.identity import identify
-from experiments.config.schema import load
 from experiments.runs import tune
 from experiments.runs.cores import available, narrowed, share
 from experiments.runs.folders import only_one

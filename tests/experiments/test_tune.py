@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from experiments.config.files import load
 from experiments.config.identity import identify
 from experiments.config.inputs import dataset, split_data
-from experiments.config.schema import load
 from experiments.runs import tune
 from experiments.runs.execute import settings_of
 from experiments.runs.folders import only_one

@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 
 import pmf
+from experiments.config.files import CONFIGS, load
 from experiments.config.grid import flattened
 from experiments.config.identity import fields_of
-from experiments.config.schema import CONFIGS, load
 from pmf.errors import InputError
 from pmf.fitting.settings import make_settings
 from pmf.inference import optimizers

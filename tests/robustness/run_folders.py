@@ -20,8 +20,9 @@ import numpy as np
 import pandas as pd
 import typer
 
+from experiments.config.files import load
 from experiments.config.identity import Point, identify
-from experiments.config.schema import Experiment, load
+from experiments.config.schema import Experiment
 from experiments.runs import tune
 from experiments.runs.collect import collect
 from experiments.runs.folders import find_run, in_turn
