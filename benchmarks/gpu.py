@@ -58,13 +58,15 @@ def random_rows(key, degree: np.ndarray, num_cols: int, rank: int) -> Blocks:
     return Blocks(tuple(blocks))
 
 
-def _random_block(key_col, key_value, rows, held, width, num_cols, rank, degree) -> Block:
+def _random_block(
+    key_col, key_value, rows, ratings_per_row, width, num_cols, rank, degree
+) -> Block:
     size = max(1, min(panel_numbers() // (width * (rank + 2)), len(rows)))
     chunks = -(-len(rows) // size)
     row = np.full(chunks * size, len(degree), np.int32)
     row[: len(rows)] = rows
     count = np.zeros(chunks * size, np.int32)
-    count[: len(rows)] = held
+    count[: len(rows)] = ratings_per_row
 
     @jax.jit
     def fill(count):
@@ -145,19 +147,19 @@ def gram_error(rank: int = 64, ratings: int = 4096) -> Iterator[dict[str, Any]]:
     """Largest relative error of a Gram matrix and its seconds, by matmul precision."""
     x = np.random.default_rng(0).normal(size=(256, ratings, rank))
     exact = np.einsum("bwk,bwl->bkl", x, x)
-    given = jnp.asarray(x, jnp.float32)
+    x_device = jnp.asarray(x, jnp.float32)
     for precision in ("default", "BF16_BF16_F32_X3", "highest"):
         product = jax.jit(lambda x, p=precision: jnp.einsum("bwk,bwl->bkl", x, x, precision=p))
         try:
-            found = jax.block_until_ready(product(given))
+            gram = jax.block_until_ready(product(x_device))
         except (ValueError, NotImplementedError, jax.errors.JaxRuntimeError) as error:
             reason = str(error).splitlines()[0][:100]
             yield {"work": "gram", "precision": precision, "unsupported": reason}
             continue
         begin = time.perf_counter()
-        jax.block_until_ready(product(given))
+        jax.block_until_ready(product(x_device))
         seconds = time.perf_counter() - begin
-        error = float(np.abs(np.asarray(found, np.float64) - exact).max() / np.abs(exact).max())
+        error = float(np.abs(np.asarray(gram, np.float64) - exact).max() / np.abs(exact).max())
         row = {"work": "gram", "precision": precision, "error": error, "ms": 1e3 * seconds}
         yield row | _device()
 

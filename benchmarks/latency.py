@@ -76,8 +76,8 @@ def sizes(model: Model, number: int) -> dict[str, float]:
         users = rng.choice(fitted.users.values, min(rng.integers(1, MOST_USERS), len(fitted.users)))
         some = rng.choice(fitted.items.values, rng.integers(1, MOST_CANDIDATES))
         candidates = some if rng.random() < 0.5 else None
-        asked = partial(pmf.recommend, model, users, int(rng.integers(1, MOST_LIST)), True)
-        first, again = (_seconds(lambda _, c=candidates, f=asked: f(c), 0) for _ in range(2))
+        lists = partial(pmf.recommend, model, users, int(rng.integers(1, MOST_LIST)), True)
+        first, again = (_seconds(lambda _, c=candidates, f=lists: f(c), 0) for _ in range(2))
         extra.append(first - again)
     median = statistics.median(extra[WARM:])
     return {"median": 1e3 * median, "most": 1e3 * max(extra[WARM:]), "grown": resident() - before}
@@ -99,11 +99,11 @@ def _milliseconds(seconds: dict[str, list[float]]) -> pd.DataFrame:
     rows = [
         {
             "what": name,
-            "first": taken[0],
-            "median": statistics.median(taken[1:]),
-            "most": max(taken[1:]),
+            "first": times[0],
+            "median": statistics.median(times[1:]),
+            "most": max(times[1:]),
         }
-        for name, taken in seconds.items()
+        for name, times in seconds.items()
     ]
     return pd.DataFrame(rows).set_index("what") * 1e3
 
@@ -114,8 +114,8 @@ def served(model: Path, data: str | None = None) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    told = ["--data", data] if data else []
-    command = [sys.executable, "-m", "pmf", "app", str(model), "--port", str(port), *told]
+    data_options = ["--data", data] if data else []
+    command = [sys.executable, "-m", "pmf", "app", str(model), "--port", str(port), *data_options]
     server = subprocess.Popen(command, start_new_session=True)
     try:
         deadline = time.monotonic() + PATIENCE

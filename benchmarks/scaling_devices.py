@@ -32,12 +32,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 
 def collectives(text: str) -> list[tuple[str, int]]:
     """(kind, bytes of its results on a device) of each collective in a compiled program."""
-    found = []
+    collectives_of_text = []
     for result, kind in re.findall(rf"= (.*?) ({KINDS})(?:-start)?\(", text):
         shapes = re.findall(r"(\w+)\[([\d,]*)\]", result)
         sizes = (BYTES[t] * math.prod(int(x) for x in dims.split(",") if x) for t, dims in shapes)
-        found.append((kind, sum(sizes)))
-    return found
+        collectives_of_text.append((kind, sum(sizes)))
+    return collectives_of_text
 
 
 def received(kind: str, size: int, devices: int) -> float:

@@ -282,8 +282,8 @@ def our_compile(path: str, rank: int) -> dict[str, Any]:
     user, item, value, *_ = _load(path)
     ratings = pd.DataFrame({"user_id": user, "item_id": item, "rating": value})
     seconds = {}
-    for method, given in (("als", {}), ("map", {}), ("gibbs", {"tau": 1.5, "burn_in": 0})):
-        model = PMF(rank, method, num_steps=2, **given)  # type: ignore[arg-type]
+    for method, options in (("als", {}), ("map", {}), ("gibbs", {"tau": 1.5, "burn_in": 0})):
+        model = PMF(rank, method, num_steps=2, **options)  # type: ignore[arg-type]
         seconds[method] = model.fit(ratings).require_fitted().fit.compile_seconds
     return {"seconds": [sum(seconds.values())], **seconds}
 

@@ -135,19 +135,19 @@ def run(
     options = work.Options(folder, resume, checkpoint_minutes)
     work.check_resumable(todo, options)
     make(folder)
-    there = len(points) - sum(not task.is_search for task in todo)
-    if there:
-        print(f"{experiment.name}: {there} of {len(points)} runs are there", file=sys.stderr)
+    finished = len(points) - sum(not task.is_search for task in todo)
+    if finished:
+        print(f"{experiment.name}: {finished} of {len(points)} runs are there", file=sys.stderr)
     failures = _sweep(experiment.name, todo, options, jobs, cluster, cluster_set or [])
     if failures:
         return _report(failures, len(points))
     figures = figures_dir / experiment.name if figures_dir else folder
     with in_turn(folder):
-        kept = points if replace else _members(config, override, points, folder, folder)
-        if len(kept) > len(points):
-            others = f"{len(kept) - len(points)} runs that they held before"
+        members = points if replace else _members(config, override, points, folder, folder)
+        if len(members) > len(points):
+            others = f"{len(members) - len(points)} runs that they held before"
             print(f"{folder}: its tables keep {others}", file=sys.stderr)
-        _show(experiment, kept, folder, None if no_figures else figures)
+        _show(experiment, members, folder, None if no_figures else figures)
     return 0
 
 
@@ -243,9 +243,9 @@ def collect(
     runs = runs_dir / experiment.name
     make(folder)
     with in_turn(folder):
-        kept = points if replace else _members(config, override, points, folder, runs)
-        write_tables(experiment, kept, runs, folder)
-    print(f"{len(kept)} runs collected in {folder}")
+        members = points if replace else _members(config, override, points, folder, runs)
+        write_tables(experiment, members, runs, folder)
+    print(f"{len(members)} runs collected in {folder}")
 
 
 @app.command(short_help="Make a run again and compare.")
@@ -293,16 +293,16 @@ def clean(
     from experiments.runs import leftovers
 
     if runs is not None:
-        found = leftovers.whole_experiment(runs_dir, runs)
+        things = leftovers.whole_experiment(runs_dir, runs)
         if not yes and not typer.confirm(f"Remove {runs_dir / runs}/ with all its runs?"):
             raise typer.Abort
     else:
-        found = leftovers.leftovers(runs_dir)
-    leftovers.remove(found.ours)
-    removed = [thing.path for thing in found.ours if not thing.path.exists()]
+        things = leftovers.leftovers(runs_dir)
+    leftovers.remove(things.ours)
+    removed = [thing.path for thing in things.ours if not thing.path.exists()]
     for path in removed:
         print(f"removed {path}")
-    for path in found.left:
+    for path in things.left:
         print(f"left {path}: it is not, or not all, of this program")
     print(f"{len(removed)} removed" if removed else f"nothing to remove in {runs_dir}/")
 

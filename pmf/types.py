@@ -79,11 +79,11 @@ def by_identity(cls: Class) -> Class:
     """A decorator of tuples of frames or arrays, which have no truth value: each equals itself
     alone, and has a hash.
     """
-    own: dict[str, Callable] = {
+    methods: dict[str, Callable] = {
         "__eq__": lambda self, other: self is other,
         "__ne__": lambda self, other: self is not other,
         "__hash__": lambda self: id(self),
     }
-    for name, method in own.items():
+    for name, method in methods.items():
         setattr(cls, name, method)
     return cls

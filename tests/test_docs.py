@@ -61,8 +61,8 @@ def program(text: str) -> tuple[str, list[str]]:
     A shell block is run where an output follows it; a block with a title is a file of that name.
     """
     lines = [""] * (text.count("\n") + 1)
-    found, shown = blocks(text), []
-    for block, after in zip(found, [*found[1:], None], strict=True):
+    parts, shown = blocks(text), []
+    for block, after in zip(parts, [*parts[1:], None], strict=True):
         prints = after is not None and after.language == "text" and after.begin <= block.end + 2
         if block.title:
             lines[block.begin] = FILE.format(block.title, block.text)
@@ -150,9 +150,9 @@ def test_undefined_names_are_found():
 )
 def test_the_python_of_a_page_uses_what_it_has(page):
     """Catches an example that a reader cannot run: no import, data from nowhere."""
-    found = blocks(page.read_text(encoding="utf8"))
+    parts = blocks(page.read_text(encoding="utf8"))
     assert (
-        undefined("\n".join(block.text for block in found if block.language == "python")) == set()
+        undefined("\n".join(block.text for block in parts if block.language == "python")) == set()
     )
 
 
@@ -256,8 +256,8 @@ def test_a_page_of_the_site_asks_the_network_for_nothing(site):
     remote = []
     for path in [*site.rglob("*.html"), *site.rglob("*.css")]:
         text = path.read_text(encoding="utf8")
-        asked = addresses_in_css(text) if path.suffix == ".css" else Requests(text).found
-        remote += [(path.name, address) for address in asked if is_remote(address)]
+        addresses = addresses_in_css(text) if path.suffix == ".css" else Requests(text).found
+        remote += [(path.name, address) for address in addresses if is_remote(address)]
         assert 'class="mermaid"' not in text, "its script comes from the network"
     assert remote == []
 
@@ -285,17 +285,17 @@ def browser():
 
 @pytest.mark.slow
 def test_the_search_answers_from_the_disk(site, browser):
-    page, asked = browser.new_page(), []
+    page, requests = browser.new_page(), []
     page.set_default_timeout(PATIENCE)
-    page.on("request", lambda request: asked.append(request.url))
+    page.on("request", lambda request: requests.append(request.url))
     with page.expect_request(re.compile("search_index")):
         page.goto((site / "howto" / "gpu.html").as_uri())
     page.get_by_role("textbox", name="Search").press_sequentially("submitit")
     links = page.locator(".md-search-result__item a")
     links.first.wait_for()
-    found = links.evaluate_all("links => links.map(link => link.pathname)")
-    assert str(site / "howto" / "cluster.html") in found
-    assert [address for address in asked if is_remote(address)] == []
+    paths = links.evaluate_all("links => links.map(link => link.pathname)")
+    assert str(site / "howto" / "cluster.html") in paths
+    assert [address for address in requests if is_remote(address)] == []
 
 
 BROKEN = """tables => tables.flatMap(table => [...table.querySelectorAll("td[style*=right]")])

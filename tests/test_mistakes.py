@@ -20,7 +20,7 @@ KINDS = sorted({mistake.kind for mistake in LISTED})
 def test_every_mistake_still_applies(kind):
     """Where this fails the code has moved on: mend the entry, so that it plants its mistake."""
     wrong = {x.name: complaints(x) for x in LISTED if x.kind == kind}
-    assert not {name: found for name, found in wrong.items() if found}
+    assert not {name: texts for name, texts in wrong.items() if texts}
 
 
 @pytest.mark.mistakes
@@ -28,9 +28,9 @@ def test_every_mistake_still_applies(kind):
 def test_a_mistake_is_caught(mistake, tmp_path):
     copy_of_the_repository(tmp_path)
     plant(mistake, tmp_path)
-    found = outcome(mistake.tests, tmp_path)
-    assert found.code in (0, FAILED), found.said  # the tests ran
-    survived = [test for test in mistake.tests if passed(test, found.failed)]
+    result = outcome(mistake.tests, tmp_path)
+    assert result.code in (0, FAILED), result.output  # the tests ran
+    survived = [test for test in mistake.tests if passed(test, result.failed)]
     assert not survived, f"{mistake.name}: survives {', '.join(survived)}"
 
 
@@ -39,5 +39,5 @@ def test_a_mistake_is_caught(mistake, tmp_path):
 def test_without_a_mistake_the_same_tests_pass(kind, tmp_path):
     """They reject mistakes, not the copy."""
     copy_of_the_repository(tmp_path)
-    found = outcome([test for x in LISTED if x.kind == kind for test in x.tests], tmp_path)
-    assert found.code == 0, found.said
+    result = outcome([test for x in LISTED if x.kind == kind for test in x.tests], tmp_path)
+    assert result.code == 0, result.output

@@ -34,9 +34,9 @@ def identify(experiment: Experiment) -> list[Point]:
     """
     titles = _titles(experiment.runs)
     points = [identified(run, title) for run, title in zip(experiment.runs, titles, strict=True)]
-    seen: dict[str, Point] = {}
+    by_id: dict[str, Point] = {}
     for point in points:
-        if (other := seen.setdefault(point.id, point)) is not point:
+        if (other := by_id.setdefault(point.id, point)) is not point:
             both = f"{other.config.data} and {point.config.data}"
             raise InputError(f"{experiment.name}: {both} are the same data; leave one out")
     return points
@@ -75,10 +75,10 @@ def trial_settings(config: RunConfig) -> BaseModel:
 
 def _named(config: RunConfig) -> dict[str, Any]:
     """What an identity names. The content of files counts, and their names; no folder does."""
-    found = named(config) | {"system": label_of(config.system), "data": Path(config.data).name}
+    names = named(config) | {"system": label_of(config.system), "data": Path(config.data).name}
     if config.split is not None:
-        found["split"] |= {"file": Path(config.split.file).name}
-    return found
+        names["split"] |= {"file": Path(config.split.file).name}
+    return names
 
 
 def _hash(content: dict[str, Any], data: str, code: str) -> str:
@@ -90,11 +90,11 @@ def _hash(content: dict[str, Any], data: str, code: str) -> str:
 
 def searches_of(runs: Sequence[RunConfig]) -> list[RunConfig]:
     """A run of each search that these runs wait for; no data are read."""
-    found: dict[str, RunConfig] = {}
+    searches: dict[str, RunConfig] = {}
     for run in runs:
         if (study := study_of(run, run.data, code_of(run.system))) is not None:
-            found.setdefault(study, run)
-    return list(found.values())
+            searches.setdefault(study, run)
+    return list(searches.values())
 
 
 def named_fields(config: RunConfig) -> dict[str, Any]:

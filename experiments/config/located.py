@@ -31,21 +31,21 @@ def _each(value: Any, change) -> Any:
 def _data(data: str, path: Path) -> str:
     if data in NAMES:
         return data
-    found = _beside(data, path)
-    if found is None and Path(data).exists() and not Path(data).is_absolute():
+    file = _beside(data, path)
+    if file is None and Path(data).exists() and not Path(data).is_absolute():
         raise InputError(
             f"{path}: data: no {data} in this file's folder; of the working directory's say "
             f"--set data={data}"
         )
-    if found is None and Path(data).suffix:
+    if file is None and Path(data).suffix:
         return _shown(path.parent / data)
-    return found or data
+    return file or data
 
 
 def _beside(file: str, path: Path) -> str | None:
     """A file in a configuration's folder, or below, or above; None where there is none."""
-    there = path.parent / file
-    return _shown(there) if there.exists() else None
+    neighbour = path.parent / file
+    return _shown(neighbour) if neighbour.exists() else None
 
 
 def _shown(file: Path) -> str:

@@ -94,12 +94,12 @@ def named(settings: Any) -> Any:
         return to_jsonable_python(settings)
     kind = type(settings).__name__
     always = ALWAYS.get(kind, set())
-    found = {}
+    names = {}
     for name, default in _fields(settings):
         value = getattr(settings, name)
         if name in always or value != CAME_WITH.get((kind, name), default):
-            found[name] = named(value)
-    return found
+            names[name] = named(value)
+    return names
 
 
 def _fields(settings: Any) -> Iterator[tuple[str, Any]]:

@@ -23,7 +23,7 @@ import pandas as pd
 from experiments.config.identity import Point, fields_of
 from experiments.config.schema import Experiment
 from experiments.runs.folders import IDS, Run, opened
-from experiments.runs.tune import Found
+from experiments.runs.tune import SearchResult
 from pmf.data.canonical import canonical
 from pmf.errors import InputError
 from pmf.evaluate.metrics import summed, user_sums
@@ -102,10 +102,10 @@ def _user_lines(run: Run, name: str) -> pd.DataFrame | None:
 
 def _line(point: Point, run: Run) -> dict:
     """A run's line in `runs`."""
-    tuned, found = {}, run.facts["tuned"] and Found(**run.facts["tuned"])
-    if found:
-        tuned = {f"tuned.{name}": value for name, value in found.point.items()}
-        tuned |= {"tuned.rmse": found.rmse, "tuned.trials": found.trials}
+    tuned, search = {}, run.facts["tuned"] and SearchResult(**run.facts["tuned"])
+    if search:
+        tuned = {f"tuned.{name}": value for name, value in search.point.items()}
+        tuned |= {"tuned.rmse": search.rmse, "tuned.trials": search.trials}
     return {"id": point.id, **fields_of(point.config), **tuned, "error": run.facts["error"]}
 
 

@@ -27,7 +27,7 @@ from experiments.runs.folders import (
     write_manifest,
 )
 from experiments.runs.manifest import manifest
-from experiments.runs.tune import Found
+from experiments.runs.tune import SearchResult
 from experiments.systems.base import TRACE, OnStep, Outcome
 from experiments.systems.registry import system_named
 from pmf.data.splits import Split
@@ -41,7 +41,7 @@ def execute(
     folder: Path,
     on_step: OnStep,
     resume: bool = False,
-    tuned: Found | None = None,
+    tuned: SearchResult | None = None,
     every_minutes: float = 5.0,
 ) -> None:
     """Fit, evaluate and write one run folder. A failure leaves none.
@@ -57,8 +57,8 @@ def execute(
         if folder.exists():
             return
         try:
-            kept = Checkpoints(working, every_minutes=every_minutes, resume=resume)
-            split, outcome = predict(point, on_step, tuned, kept)
+            checkpoints = Checkpoints(working, every_minutes=every_minutes, resume=resume)
+            split, outcome = predict(point, on_step, tuned, checkpoints)
             with appearing(folder) as temporary:
                 _write(temporary, point, tuned, split, outcome)
         finally:
@@ -67,7 +67,10 @@ def execute(
 
 
 def predict(
-    point: Point, on_step: OnStep, tuned: Found | None, checkpoints: Checkpoints | None = None
+    point: Point,
+    on_step: OnStep,
+    tuned: SearchResult | None,
+    checkpoints: Checkpoints | None = None,
 ) -> tuple[Split | None, Outcome]:
     """A run's split, and what its system did with it; None where it reads no data."""
     config = point.config
@@ -89,7 +92,7 @@ def predict(
     return split, outcome
 
 
-def settings_of(point: Point, split: Split, tuned: Found | None) -> BaseModel:
+def settings_of(point: Point, split: Split, tuned: SearchResult | None) -> BaseModel:
     """The run's settings, with what a search found filled in."""
     model = point.config.model
     if tuned is None:
@@ -120,7 +123,7 @@ def _training_count(split: Split, side: str) -> np.ndarray:
 
 
 def _write(
-    folder: Path, point: Point, tuned: Found | None, split: Split | None, outcome: Outcome
+    folder: Path, point: Point, tuned: SearchResult | None, split: Split | None, outcome: Outcome
 ) -> None:
     report = scored(point.config, split, outcome)
     config = json.dumps(point.config.model_dump(mode="json"), indent=2)

@@ -104,11 +104,11 @@ def find_run(runs_dir: Path, run_id: str) -> Path:
     if not re.fullmatch("[0-9a-f]{1,12}", run_id):
         raise InputError(f"{run_id}: not an identity, which has up to 12 digits 0 to 9, a to f")
     known = [path for path in sorted(runs_dir.glob("*/*")) if re.fullmatch(ID, path.name)]
-    found = [path for path in known if path.name.startswith(run_id)]
-    if len({path.name for path in found}) == 1:
-        return found[0]
-    if found:
-        raise InputError(f"{run_id}: {len(found)} runs begin so: {', '.join(map(str, found))}")
+    matches = [path for path in known if path.name.startswith(run_id)]
+    if len({path.name for path in matches}) == 1:
+        return matches[0]
+    if matches:
+        raise InputError(f"{run_id}: {len(matches)} runs begin so: {', '.join(map(str, matches))}")
     raise InputError(f"{run_id}: no such run among the {len(known)} in {runs_dir}/")
 
 

@@ -36,42 +36,42 @@ class Thing(NamedTuple):
     inside: list[Path]
 
 
-class Found(NamedTuple):
+class Things(NamedTuple):
     """What may be removed, and what has a name of this program but is not, or not all, its own."""
 
     ours: list[Thing]
     left: list[Path]
 
 
-def leftovers(runs_dir: Path) -> Found:
+def leftovers(runs_dir: Path) -> Things:
     """Unfinished runs and searches, checkpoints, locks and jobs' logs, of work that has stopped."""
-    found = Found([], [])
+    things = Things([], [])
     for experiment in _experiments(runs_dir):
-        _sort(_candidates(experiment), _busy(experiment), found)
+        _sort(_candidates(experiment), _busy(experiment), things)
         parts = [*left_in(experiment), *left_in(experiment / STUDIES)]
-        found.ours.extend(Thing(path, sorted(path.rglob("*"))) for path in parts)
-    return found
+        things.ours.extend(Thing(path, sorted(path.rglob("*"))) for path in parts)
+    return things
 
 
-def whole_experiment(runs_dir: Path, name: str) -> Found:
+def whole_experiment(runs_dir: Path, name: str) -> Things:
     """The folder of an experiment with all its runs and tables, to be removed.
 
     Raises `InputError` where there is none, or a process works in it.
     """
     known = {path.name: path for path in _experiments(runs_dir)}
     if name not in known:
-        there = f"there are {', '.join(known)}" if known else "there are none"
-        raise InputError(f"{name}: no such experiment in {runs_dir}/; {there}")
+        experiments = f"there are {', '.join(known)}" if known else "there are none"
+        raise InputError(f"{name}: no such experiment in {runs_dir}/; {experiments}")
     folder = known[name]
     busy = _busy(folder)
     if busy:
         raise InputError(f"{folder}: a process works on {', '.join(sorted(busy))}")
-    found = Found([], [])
-    _sort([*_candidates(folder), *_finished(folder)], busy, found)
-    ours = {folder / STUDIES, *(thing.path for thing in found.ours)}
-    found.left[:] = [path for path in [*_all(folder), *_all(folder / STUDIES)] if path not in ours]
-    found.ours.extend(Thing(path, []) for path in (folder / STUDIES, folder))
-    return found
+    things = Things([], [])
+    _sort([*_candidates(folder), *_finished(folder)], busy, things)
+    ours = {folder / STUDIES, *(thing.path for thing in things.ours)}
+    things.left[:] = [path for path in [*_all(folder), *_all(folder / STUDIES)] if path not in ours]
+    things.ours.extend(Thing(path, []) for path in (folder / STUDIES, folder))
+    return things
 
 
 def _experiments(runs_dir: Path) -> list[Path]:
@@ -84,10 +84,10 @@ def _experiments(runs_dir: Path) -> list[Path]:
 def _candidates(experiment: Path) -> list[Path]:
     """What has a name that interrupted work leaves."""
     names = rf"\.{ID}\.(checkpoints|\w{{8}})|{LOCKS}|{ID}\.journal|{re.escape(JOBS)}"
-    found = [*_all(experiment), *_all(experiment / STUDIES)]
+    paths = [*_all(experiment), *_all(experiment / STUDIES)]
     return [
         path
-        for path in found
+        for path in paths
         if re.fullmatch(names, path.name) and not path.with_suffix(".json").exists()
     ]
 
@@ -96,26 +96,26 @@ def _finished(experiment: Path) -> list[Path]:
     """Runs, searches and, where `sources.json` says that they are tables, those and figures."""
     names = rf"{ID}|{OUTPUTS}" if (experiment / SOURCES).is_file() else ID
     tables = (read_sources(experiment) or {"tables": {}})["tables"]
-    found = [
+    paths = [
         path
         for path in _all(experiment)
         if re.fullmatch(names, path.name) and (path.suffix != ".csv" or path.name in tables)
     ]
     searched = rf"{ID}\.(json|journal)"
-    found += [path for path in _all(experiment / STUDIES) if re.fullmatch(searched, path.name)]
-    return found
+    paths += [path for path in _all(experiment / STUDIES) if re.fullmatch(searched, path.name)]
+    return paths
 
 
-def _sort(paths: list[Path], busy: set[str], found: Found) -> None:
+def _sort(paths: list[Path], busy: set[str], things: Things) -> None:
     """Each path to what may be removed, or to what is left; nothing of work that goes on."""
     for path in dict.fromkeys(paths):
         if path.name.strip(".").split(".")[0] in busy or (path.name == JOBS and busy):
             continue
         inside = sorted(path.rglob("*")) if _is_folder(path) else []
         if _is_ours(path, inside):
-            found.ours.append(Thing(path, inside))
+            things.ours.append(Thing(path, inside))
         else:
-            found.left.append(path)
+            things.left.append(path)
 
 
 def _is_ours(path: Path, inside: list[Path]) -> bool:
@@ -160,8 +160,8 @@ def _begins(path: Path, identity: str) -> bool:
         case ".lock":
             return begin.startswith(MARK) or not begin
         case ".journal":
-            said = f'{{"study": "{identity}", '
-            return begin.startswith(said) or said.startswith(begin)
+            header = f'{{"study": "{identity}", '
+            return begin.startswith(header) or header.startswith(begin)
         case ".json" if path.parent.name == STUDIES:
             return f'"study": "{identity}"' in begin
         case _:
@@ -170,8 +170,8 @@ def _begins(path: Path, identity: str) -> bool:
 
 def _busy(experiment: Path) -> set[str]:
     """The runs and searches, and the tables, that a process works on."""
-    found = [*_all(experiment), *_all(experiment / STUDIES)]
-    locks = [path for path in found if re.fullmatch(LOCKS, path.name) and not path.is_symlink()]
+    paths = [*_all(experiment), *_all(experiment / STUDIES)]
+    locks = [path for path in paths if re.fullmatch(LOCKS, path.name) and not path.is_symlink()]
     return {path.name.split(".")[1] for path in locks if holder_of(path)}
 
 

@@ -12,7 +12,7 @@ from experiments.config.schema import resolve
 from experiments.runs.execute import metrics, predict, scored
 from experiments.runs.folders import Run, opened
 from experiments.runs.manifest import surroundings
-from experiments.runs.tune import Found
+from experiments.runs.tune import SearchResult
 from experiments.systems.base import OnStep
 from experiments.systems.registry import check_code
 from pmf.errors import InputError
@@ -50,16 +50,16 @@ def reproduce(run: Path, on_step: OnStep, tolerance: float | None = None) -> Ver
     or a file of the run is not as it was written.
     """
     made = opened(run, "data_sha256", "tuned", "versions")
-    recorded, asked = made.facts, json.loads((run / "config.json").read_text())
-    check_code(asked["system"], recorded.get("system_sha256", ""))
-    config = resolve(asked, str(run / "config.json"))
+    recorded, settings = made.facts, json.loads((run / "config.json").read_text())
+    check_code(settings["system"], recorded.get("system_sha256", ""))
+    config = resolve(settings, str(run / "config.json"))
     point = identified(config)
     if point.data != recorded["data_sha256"]:
         raise InputError(
             f"{config.data}: its sha256 is {point.data}, and was {recorded['data_sha256']} when "
             f"{run.name} was made; a run can only be reproduced on its data"
         )
-    tuned = Found(**recorded["tuned"]) if recorded["tuned"] else None
+    tuned = SearchResult(**recorded["tuned"]) if recorded["tuned"] else None
     split, outcome = predict(point, on_step, tuned)
     report = scored(point.config, split, outcome)
     changes = changed(recorded, surroundings())
@@ -103,15 +103,15 @@ def _distance(one: Any, two: Any) -> float:
 
 def _predictions(run: Run, now: pd.DataFrame) -> list[Difference]:
     before = run.predictions()
-    found = []
+    differences = []
     for name in [column for column in ("mean", "variance") if column in before or column in now]:
         if name not in before or name not in now or len(before) != len(now):
-            found.append(Difference(f"predicted {name}", np.nan, np.nan, float("inf")))
+            differences.append(Difference(f"predicted {name}", np.nan, np.nan, float("inf")))
             continue
         a, b = (table[name].to_numpy(np.float64) for table in (before, now))
         at = int(np.argmax(np.abs(a - b)))
-        found.append(Difference(f"predicted {name}", a[at], b[at], _distance(a, b)))
-    return found
+        differences.append(Difference(f"predicted {name}", a[at], b[at], _distance(a, b)))
+    return differences
 
 
 def text(verdict: Verdict) -> str:

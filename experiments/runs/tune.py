@@ -29,7 +29,7 @@ AGAIN = "remove it, and the search starts again"
 STARTUP = 5  # trials at random before TPE has something to go by
 
 
-class Found(NamedTuple):
+class SearchResult(NamedTuple):
     """What a search chose: the point, its RMSE on the validation part, and what it cost."""
 
     point: dict[str, float]
@@ -39,7 +39,7 @@ class Found(NamedTuple):
     compile_seconds: float
 
 
-class Told(NamedTuple):
+class FinishedTrial(NamedTuple):
     """A finished trial: the candidate, its RMSE on the validation part, and its costs."""
 
     point: dict[str, float]
@@ -52,14 +52,14 @@ def result_file(folder: Path, study: str) -> Path:
     return folder / folders.STUDIES / f"{study}.json"
 
 
-def found(folder: Path, study: str) -> Found:
+def search_result(folder: Path, study: str) -> SearchResult:
     """The result of a finished search. Raises `InputError` where it is not what was written."""
     path = result_file(folder, study)
     remedy = f"remove it, and {folder.name} searches again"
     facts = read_json(path, remedy)
     if facts.get("study") != study:
         raise InputError(f"{path}: it is of search {facts.get('study')}; {remedy}")
-    return Found(**{name: facts[name] for name in Found._fields})
+    return SearchResult(**{name: facts[name] for name in SearchResult._fields})
 
 
 def search(point: Point, folder: Path, on_step: OnStep) -> None:
@@ -80,18 +80,18 @@ def search(point: Point, folder: Path, on_step: OnStep) -> None:
             write_json(temporary, {"study": point.study, **best._asdict()})
 
 
-def _run_trials(config: RunConfig, journal: Path, on_step: OnStep) -> Found:
+def _run_trials(config: RunConfig, journal: Path, on_step: OnStep) -> SearchResult:
     tuning = config.tuning
     assert tuning is not None and config.split is not None
     system = system_named(config.system)
     space = system.space(config.model)
     train = split_data(dataset(config.data, config.reading).ratings, config.split).train
     parts = sample_records(train, tuning.fraction, tuning.seed)
-    trials = [_trial(told.point, space, *told[1:]) for told in read_journal(journal)]
+    trials = [_trial(trial.point, space, *trial[1:]) for trial in read_journal(journal)]
     while (done := len(trials)) < tuning.trials:
         proposed = propose(trials, space, tuning.seed)
         rmse, costs = _try(config, proposed, parts, train)
-        write_trial(journal, done, Told(proposed, rmse, costs))
+        write_trial(journal, done, FinishedTrial(proposed, rmse, costs))
         trials.append(_trial(proposed, space, rmse, costs))
         on_step("tuning", done + 1, tuning.trials)
     best = min(trials, key=lambda trial: trial.value)
@@ -99,7 +99,7 @@ def _run_trials(config: RunConfig, journal: Path, on_step: OnStep) -> Found:
         name: sum(trial.user_attrs.get(name, 0.0) for trial in trials)
         for name in ("fit_seconds", "compile_seconds")
     }
-    return Found(best.params, best.value, len(trials), *spent.values())
+    return SearchResult(best.params, best.value, len(trials), *spent.values())
 
 
 def _try(
@@ -151,9 +151,9 @@ def _trial(
     )
 
 
-def write_trial(journal: Path, number: int, told: Told) -> None:
+def write_trial(journal: Path, number: int, trial: FinishedTrial) -> None:
     """Add a finished trial as the journal's last line. The caller holds the search's lock."""
-    facts = {"study": journal.stem, "number": number, **told._asdict()}
+    facts = {"study": journal.stem, "number": number, **trial._asdict()}
     try:
         with journal.open("a", encoding="ascii") as stream:
             stream.write(f"{sealed(facts)}\n")
@@ -163,7 +163,7 @@ def write_trial(journal: Path, number: int, told: Told) -> None:
         raise InputError(f"cannot write {journal}: {error.strerror}") from error
 
 
-def read_journal(journal: Path) -> list[Told]:
+def read_journal(journal: Path) -> list[FinishedTrial]:
     """The finished trials of a search. The caller holds its lock.
 
     A last line without its end, whose writing was killed, is cut off. Raises `InputError` naming
@@ -172,11 +172,11 @@ def read_journal(journal: Path) -> list[Told]:
     if not journal.exists():
         return []
     *lines, rest = _bytes_of(journal).split(b"\n")
-    told = [_read_trial(journal, number, line) for number, line in enumerate(lines)]
+    trials = [_read_trial(journal, number, line) for number, line in enumerate(lines)]
     if rest:
         with journal.open("rb+") as stream:
             stream.truncate(journal.stat().st_size - len(rest))
-    return told
+    return trials
 
 
 def _bytes_of(journal: Path) -> bytes:
@@ -186,7 +186,7 @@ def _bytes_of(journal: Path) -> bytes:
         raise InputError(f"{journal}: cannot be read ({error.strerror}); {AGAIN}") from error
 
 
-def _read_trial(journal: Path, number: int, line: bytes) -> Told:
+def _read_trial(journal: Path, number: int, line: bytes) -> FinishedTrial:
     try:
         facts = unsealed(line)
     except ValueError as error:
@@ -196,7 +196,7 @@ def _read_trial(journal: Path, number: int, line: bytes) -> Told:
             f"{journal}: line {number + 1}: it is trial {facts['number']} of search "
             f"{facts['study']}; {AGAIN}"
         )
-    return Told(**{name: facts[name] for name in Told._fields})
+    return FinishedTrial(**{name: facts[name] for name in FinishedTrial._fields})
 
 
 def _optuna() -> Any:

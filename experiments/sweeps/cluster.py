@@ -71,12 +71,12 @@ def _executor(kind: str, parameters: list[str], options: Options) -> Any:
         import submitit
     except ImportError as error:
         raise InputError("--cluster needs submitit: pip install 'pmf[cluster]'") from error
-    given = dict(_parameter(text) for text in parameters)
+    submitit_parameters = dict(_parameter(text) for text in parameters)
     make(options.folder / JOBS)
     (options.folder / JOBS / MADE_BY).write_text(MADE)
     try:
         executor = submitit.AutoExecutor(options.folder / JOBS, cluster=kind)
-        executor.update_parameters(**DEFAULTS | given)
+        executor.update_parameters(**DEFAULTS | submitit_parameters)
     except (RuntimeError, ValueError, TypeError, NameError) as error:
         line = " ".join(str(error).split())[:300]
         raise InputError(f"--cluster {kind}: {line or type(error).__name__}") from error

@@ -67,9 +67,9 @@ class Costs:
         seconds, known, data = 0.0, 0, dict[str, None]()
         for configs, part in ((runs, "run"), (searches, "search")):
             for config in configs:
-                if (found := self.of(config)) is not None:
-                    seconds, known = seconds + getattr(found[0], part), known + 1
-                    data[found[1]] = None
+                if (cost_and_data := self.of(config)) is not None:
+                    seconds, known = seconds + getattr(cost_and_data[0], part), known + 1
+                    data[cost_and_data[1]] = None
         return Estimate(seconds, known, len(runs) + len(searches), tuple(data))
 
 
@@ -83,15 +83,15 @@ def _lines(folder: Path) -> list[tuple[Words, Cost]]:
     wide = scores.pivot_table("value", "id", "metric").reindex(columns=COSTS)
     wide[COSTS[1:]] = wide[COSTS[1:]].fillna(0.0)
     seconds = {str(line[0]): line[1:] for line in wide.itertuples()}
-    found = []
+    lines = []
     for line in runs.to_dict("records"):
         fit, search, compiling = seconds.get(line["id"], NOTHING)
         if fit != fit:
             continue
         is_tuned = bool(line.get("tuned.trials"))
-        own = 0.0 if is_tuned else search + compiling  # a tuned run's are its search's
-        found.append((_words(line), Cost(fit + own, search + compiling)))
-    return found
+        search_of_run = 0.0 if is_tuned else search + compiling  # a tuned run's are its search's
+        lines.append((_words(line), Cost(fit + search_of_run, search + compiling)))
+    return lines
 
 
 def _words(fields: dict[str, Any]) -> Words:

@@ -37,9 +37,9 @@ def planned(
         [task.point.config for task in todo if task.is_search == kind] for kind in (False, True)
     )
     work = f"; to do: {in_words(runs, searches, costs.estimate(runs, searches))}" if todo else ""
-    there = f"{len(points):,} runs, {len(points) - len(runs):,} there in {folder}/"
+    counts = f"{len(points):,} runs, {len(points) - len(runs):,} there in {folder}/"
     return "\n".join(
-        [*lines, "", *filter(None, [experiment.about]), f"{experiment.name}: {there}{work}"]
+        [*lines, "", *filter(None, [experiment.about]), f"{experiment.name}: {counts}{work}"]
     )
 
 

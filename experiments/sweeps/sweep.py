@@ -54,7 +54,7 @@ def sweep_in(
     """Do the tasks in `count` slots, each as soon as what it needs is done; what failed."""
     failures: dict[str, Failure] = {}
     pending, running = list(tasks), dict[int, Task]()
-    told: set[str] = set()  # of tasks that another process works on
+    announced: set[str] = set()  # of tasks that another process works on
 
     def finished(task: Task, result: Result) -> None:
         if isinstance(result, Elsewhere):
@@ -73,7 +73,7 @@ def sweep_in(
                     pending.remove(task)
                     finished(task, failure)
             free = [slot for slot in range(count) if slot not in running]
-            for slot, ready in zip(free, _ready(pending, running, show, told), strict=False):
+            for slot, ready in zip(free, _ready(pending, running, show, announced), strict=False):
                 pending.remove(ready)
                 running[slot] = ready
                 show.started(ready)
@@ -84,7 +84,7 @@ def sweep_in(
 
 
 def _ready(
-    pending: list[Task], running: dict[int, Task], show: Show, told: set[str]
+    pending: list[Task], running: dict[int, Task], show: Show, announced: set[str]
 ) -> Iterator[Task]:
     """The tasks that wait for nothing which is pending or running, nor for another process."""
     undone = {task.key for task in (*pending, *running.values())}
@@ -93,8 +93,8 @@ def _ready(
             continue
         if (holder := task.holder) is None:
             yield task
-        elif task.key not in told:
-            told.add(task.key)
+        elif task.key not in announced:
+            announced.add(task.key)
             show.held(task, holder)
 
 

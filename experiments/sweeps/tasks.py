@@ -83,7 +83,7 @@ def tasks_of(points: list[Point], folder: Path) -> list[Task]:
             opened(place)
             continue
         if study is not None and tune.result_file(folder, study).exists():
-            tune.found(folder, study)
+            tune.search_result(folder, study)
             study = None
         if study is not None and study not in tasks:
             tasks[study] = Task(study, True, None, point, tune.result_file(folder, study))
@@ -118,8 +118,8 @@ def perform(task: Task, options: Options, on_step: OnStep) -> None:
     if task.is_search:
         tune.search(point, folder, on_step)
         return
-    found = tune.found(folder, point.study) if point.study else None
-    execute(point, task.place, on_step, options.resume, found, options.checkpoint_minutes)
+    search = tune.search_result(folder, point.study) if point.study else None
+    execute(point, task.place, on_step, options.resume, search, options.checkpoint_minutes)
 
 
 def attempt(task: Task, options: Options, on_step: OnStep) -> Result:

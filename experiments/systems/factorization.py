@@ -92,8 +92,8 @@ def fit_and_predict(
     }
     rank = partial(ranked, model) if ranks(settings) else None
     items = None if inference.averages else item_map(model.require_fitted(), dataset.items)
-    told = trace_of(model.records), costs, rank, model.noise_source, items, facts
-    return Outcome(*model.heldout_prediction, *told)
+    extras = trace_of(model.records), costs, rank, model.noise_source, items, facts
+    return Outcome(*model.heldout_prediction, *extras)
 
 
 def trace_of(records: list[Record]) -> pd.DataFrame:
@@ -122,8 +122,8 @@ def item_map(fitted: Fitted, described: pd.DataFrame) -> pd.DataFrame | None:
     x, y = (one * np.sign(one[np.abs(one).argmax()]) for one in turn[:2] @ centred.T)
     counts = {"x": x, "y": y, "popularity": fitted.item_count[:-1]}
     table = pd.DataFrame({"item_id": fitted.items.values} | counts)
-    found = looked_up(described, "item_id", table["item_id"])[["title", "genres"]]
-    table = table.join(found)[found["title"].notna()]
+    titles = looked_up(described, "item_id", table["item_id"])[["title", "genres"]]
+    table = table.join(titles)[titles["title"].notna()]
     return table.sort_values("popularity", ascending=False, kind="stable")[:MAPPED]
 
 

@@ -56,12 +56,12 @@ def load(name: str) -> System:
     Raises `InputError` naming the file: where it cannot be run, or has no such `System`.
     """
     path, attribute = _parts(name)
-    found = getattr(_module(path, sha256(name)), attribute, None)
-    if not isinstance(found, System):
+    system = getattr(_module(path, sha256(name)), attribute, None)
+    if not isinstance(system, System):
         raise InputError(
             f"{path}: no System called {attribute!r}; experiments.systems.base says what is"
         )
-    return found
+    return system
 
 
 @lru_cache(maxsize=16)  # a class of settings is one object, however often it is asked for

@@ -37,12 +37,12 @@ def fit_and_predict(settings: SweepSettings, split, dataset, on_step: OnStep, ch
         threads = str(settings.threads)
         names = ("PMF_BENCH_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
         limits = dict.fromkeys(names, threads)
-        found = bench.measure(f"our_{settings.method}", path, settings.rank, **limits)
+        timing = bench.measure(f"our_{settings.method}", path, settings.rank, **limits)
     on_step("sweep", 1, 1)
     costs = {
-        "sweep_seconds": float(np.median(found["seconds"])),
-        "compile_seconds": found["compile_s"],
-        "peak_bytes": 1e9 * found["peak_gb"],
+        "sweep_seconds": float(np.median(timing["seconds"])),
+        "compile_seconds": timing["compile_s"],
+        "peak_bytes": 1e9 * timing["peak_gb"],
     }
     return Outcome(costs=costs)
 

@@ -47,8 +47,8 @@ def comparisons(users: pd.DataFrame, config: ComparisonConfig) -> pd.DataFrame:
                 table = compare_arms(whole, reference, list(config.metrics), SEED)
             rest = _left_out(table, whole, reference, arms, config.metrics, lacks)
             parts.append((pd.concat([table, rest]) if len(rest) else table).assign(**values))
-    found = pd.concat(parts)
-    return found[[*within, *COLUMNS]].astype({"n": "Int64" if found["n"].isna().any() else int})
+    tables = pd.concat(parts)
+    return tables[[*within, *COLUMNS]].astype({"n": "Int64" if tables["n"].isna().any() else int})
 
 
 def _groups(users: pd.DataFrame, within: list[str]) -> Iterator[tuple[dict, pd.DataFrame]]:

@@ -28,18 +28,18 @@ def members(
     grid: `whole`, the configuration's own without overrides, in its order. Raises `InputError`
     where they are not, or a run's folder is gone: the tables would lose runs, or mix grids.
     """
-    held, asked = _held(out), {point.id for point in points}
-    if not held - asked:
+    collected, wanted = _held(out), {point.id for point in points}
+    if not collected - wanted:
         return points
     both = [
         point
         for point in whole()
-        if point.id in asked or (point.id in held and (runs / point.id).is_dir())
+        if point.id in wanted or (point.id in collected and (runs / point.id).is_dir())
     ]
-    lost = (held | asked) - {point.id for point in both}
+    lost = (collected | wanted) - {point.id for point in both}
     if not lost:
         return both
-    gone = sorted(held - asked)
+    gone = sorted(collected - wanted)
     few = ", ".join(gone[:SHOWN]) + ", ..." * (len(gone) > SHOWN)
     raise InputError(
         f"{out}: its tables hold {len(gone)} runs that are not of this grid ({few}); choose "

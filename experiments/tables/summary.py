@@ -40,12 +40,12 @@ def verdicts(table: pd.DataFrame, references: Sequence[str], metrics: Sequence[s
     Arms that could not be compared are named, and why.
     """
     table = table[table["reference"] == references[0]]
-    told, lines = table.dropna(subset="difference"), []
+    compared, lines = table.dropna(subset="difference"), []
     within = [name for name in map(str, table) if "." in name]
-    if len(told):
-        cells = told.assign(
-            cell=told["difference"].map("{:+.4f} ".format)
-            + told["verdict"].replace({"no difference shown": "="})
+    if len(compared):
+        cells = compared.assign(
+            cell=compared["difference"].map("{:+.4f} ".format)
+            + compared["verdict"].replace({"no difference shown": "="})
         )
         wide = cells.pivot(index=["arm", *within], columns="metric", values="cell")
         wide = wide.reindex(columns=[name for name in metrics if name in wide])

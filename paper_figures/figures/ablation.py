@@ -46,8 +46,8 @@ def plot(table: pd.DataFrame) -> Figure:
     table = having(table, "comparisons", "metric", "arm", "reference", "difference", "low", "high")
     table = table[table["reference"] == table["reference"].iloc[0]].dropna(subset="difference")
     metrics = sorted(table["metric"].unique(), key=order_of)
-    found = table.assign(row=_rows(table), series=_series(table), mean=table["difference"])
-    lines = found["row"].nunique()
+    differences = table.assign(row=_rows(table), series=_series(table), mean=table["difference"])
+    lines = differences["row"].nunique()
     across = min(ACROSS, len(metrics))
     down, height = -(-len(metrics) // across), 1.0 + 0.26 * max(lines, 3)
     figure = Figure(figsize=(COLUMN if across == 1 else WIDE, down * height))
@@ -57,7 +57,7 @@ def plot(table: pd.DataFrame) -> Figure:
     for axes, metric in zip(grid, metrics, strict=False):
         axes.axvline(0, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
         along = f"Difference of {label(metric, unit(table))}"
-        draw_dots(axes, found[found["metric"] == metric], "row", "series", along)
+        draw_dots(axes, differences[differences["metric"] == metric], "row", "series", along)
         axes.locator_params(axis="x", nbins=6 if len(metrics) == 1 else 3)
     if varies(table, "model.method"):
         legend_above(figure)

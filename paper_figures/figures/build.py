@@ -110,13 +110,15 @@ def one_map(experiments: dict[str, Tables]) -> dict[str, Tables]:
 
     All maps of one data set show the same items, at much the same places.
     """
-    seen, kept = set(), {}
+    mapped, by_experiment = set(), {}
     for name, tables in experiments.items():
         data = tables["runs"]["data"].iloc[0]
-        kept[name] = {key: x for key, x in tables.items() if key != "items" or data not in seen}
+        by_experiment[name] = {
+            key: x for key, x in tables.items() if key != "items" or data not in mapped
+        }
         if "items" in tables:
-            seen.add(data)
-    return kept
+            mapped.add(data)
+    return by_experiment
 
 
 def left_out(tables: Tables) -> dict[str, str]:

@@ -32,9 +32,9 @@ def plot(table: pd.DataFrame) -> Figure:
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)), label="calibrated")
     all_looks = looks(who(table))
-    found = over_folds(table.assign(who=who(table)), ["who", "nominal"], "actual")
+    curves = over_folds(table.assign(who=who(table)), ["who", "nominal"], "actual")
     widths = np.linspace(WIDEST, NARROWEST, len(all_looks))
-    for j, (name, part) in enumerate(found.groupby("who", sort=False)):
+    for j, (name, part) in enumerate(curves.groupby("who", sort=False)):
         look = all_looks[str(name)]
         axes.plot(
             part["nominal"],

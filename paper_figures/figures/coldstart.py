@@ -25,13 +25,13 @@ def plot(table: pd.DataFrame) -> Figure:
     table = table[table["split.kind"] == "sample_users"]
     metrics = metrics_in(having(table, "scores, split.kind sample_users"), ["rmse", "log_density"])
     figure, all_axes = panels(len(metrics), 2.7)
-    given = sorted(table["split.given"].unique())
+    counts = sorted(table["split.given"].unique())
     for axes, metric in zip(all_axes, metrics, strict=True):
         draw_lines(axes, table, metric, "split.given")
         axes.set_xscale("symlog", linthresh=1, linscale=0.5)
-        axes.set_xticks(given, [f"{number:g}" for number in given], minor=False)
+        axes.set_xticks(counts, [f"{number:g}" for number in counts], minor=False)
         axes.set_xticks([], minor=True)
-        axes.set_xlim(left=min(given) - 0.1)
+        axes.set_xlim(left=min(counts) - 0.1)
         axes.set_xlabel("Ratings known of a new user")
     legend_above(figure, 5)
     return figure

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from paper_figures.figures.estimates import above, mean_of, over_folds, told
+from paper_figures.figures.estimates import above, estimate_text, mean_of, over_folds
 from paper_figures.figures.lines import draw_dots
 from paper_figures.figures.runs import having, representative, unit, who
 from paper_figures.figures.style import COLUMN
@@ -25,13 +25,13 @@ def suits(table: pd.DataFrame) -> bool:
 def plot(table: pd.DataFrame) -> Figure:
     """Draw the strata: columns id, by, stratum, n, rmse and the runs' settings."""
     table = having(table, "strata", "id", "by", "stratum", "n", "rmse")
-    found = over_folds(warm_and_cold(representative(table)), ["who", "part"])
-    parts = [part for part in (WARM, COLD) if (found["part"] == part).any()]
-    names = found["who"].nunique()
+    means = over_folds(warm_and_cold(representative(table)), ["who", "part"])
+    parts = [part for part in (WARM, COLD) if (means["part"] == part).any()]
+    names = means["who"].nunique()
     figure = Figure(figsize=(COLUMN, 0.9 + len(parts) * (0.3 + 0.24 * names)))
     grid = figure.subplots(len(parts), 1, squeeze=False)[:, 0]
     for axes, part in zip(grid, parts, strict=True):
-        draw_dots(axes, found[found["part"] == part].assign(row=found["who"]), "row", "who", "")
+        draw_dots(axes, means[means["part"] == part].assign(row=means["who"]), "row", "who", "")
         axes.set_title(part)
         axes.locator_params(axis="x", nbins=6)
     grid[-1].set_xlabel(f"Held-out RMSE ({unit(table)})")
@@ -58,7 +58,9 @@ def numbers(table: pd.DataFrame) -> pd.DataFrame:
         systems = {name: x for name, x in of_part.groupby("who", sort=False)}
         if systems:
             best = min(systems, key=lambda name: mean_of(systems[name]).mean)
-            frame[part] = pd.Series({name: told(mean_of(x)) for name, x in systems.items()})
+            frame[part] = pd.Series(
+                {name: estimate_text(mean_of(x)) for name, x in systems.items()}
+            )
             frame["above the least" + " there" * (part == COLD and WARM in frame)] = pd.Series(
                 {name: above(x, systems[best]) for name, x in systems.items() if name != best}
             )

@@ -32,17 +32,17 @@ def interval(values: np.ndarray) -> Interval:
     n, mean = len(values), float(np.mean(values))
     if n < FEWEST:
         return Interval(mean, np.nan, np.nan, n)
-    found = mean_interval(values, level=LEVEL)
-    return Interval(mean, found.low, found.high, n)
+    bounds = mean_interval(values, level=LEVEL)
+    return Interval(mean, bounds.low, bounds.high, n)
 
 
-def told(found: Interval, form: str = "{:.4f}") -> str:
+def estimate_text(estimate: Interval, form: str = "{:.4f}") -> str:
     """An estimate with half the width of its interval, where that says something."""
-    if found.mean != found.mean:
+    if estimate.mean != estimate.mean:
         return "–"
-    half = form.replace("+", "").format(found.high - found.mean) if found.known else ""
+    half = form.replace("+", "").format(estimate.high - estimate.mean) if estimate.known else ""
     half = f" ± {half}" if half.strip("0.%") else ""  # none where all repetitions agree
-    return (form.format(found.mean) + half).replace("-", "−")
+    return (form.format(estimate.mean) + half).replace("-", "−")
 
 
 def units(table: pd.DataFrame) -> list[str]:
@@ -67,8 +67,8 @@ def over_folds(table: pd.DataFrame, keys: list[str], value: str = "value") -> pd
     each = table.groupby([*keys, *units(table)], dropna=False, sort=False)[value].mean()
     rows = []
     for key, values in each.reset_index().groupby(keys, dropna=False, sort=False):
-        found = interval(values[value].to_numpy())
-        rows.append(dict(zip(keys, key, strict=True)) | found._asdict())
+        estimate = interval(values[value].to_numpy())
+        rows.append(dict(zip(keys, key, strict=True)) | estimate._asdict())
     return pd.DataFrame(rows, columns=[*keys, *Interval._fields])
 
 
@@ -90,7 +90,7 @@ def above(one: pd.DataFrame, best: pd.DataFrame) -> str:
     """By how much one is above the best, paired over repetitions; ▼ where that is shown."""
     gap = paired(one, best)
     mark = "" if not gap.known else " ▼" if gap.low > 0 else " ="
-    return told(gap, "{:+.4f}") + mark
+    return estimate_text(gap, "{:+.4f}") + mark
 
 
 class Power(NamedTuple):
@@ -117,8 +117,8 @@ class Line(NamedTuple):
 
 def power_law(x: np.ndarray, value: np.ndarray) -> Power | None:
     """Least squares on logarithms; None where there are not two sizes."""
-    found = straight_line(np.log(x), np.log(value))
-    return Power(found.slope, found.error, float(np.exp(found.start))) if found else None
+    line = straight_line(np.log(x), np.log(value))
+    return Power(line.slope, line.error, float(np.exp(line.start))) if line else None
 
 
 def straight_line(x: np.ndarray, value: np.ndarray) -> Line | None:

@@ -112,11 +112,11 @@ def shortened(titles: list[str], most: int = 28) -> list[str]:
         title if names.count(name) > 1 else name for title, name in zip(titles, names, strict=True)
     ]
     heads = [_head(name, most) for name in names]
-    found = [
+    parts = [
         head if heads.count(head) == 1 else _tail(name, most)
         for head, name in zip(heads, names, strict=True)
     ]
-    return [name.replace("$", r"\$") for name in found]
+    return [name.replace("$", r"\$") for name in parts]
 
 
 def _plain_title(title: str) -> str:

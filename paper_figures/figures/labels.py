@@ -45,7 +45,7 @@ def place(
     inside = axes.get_window_extent(renderer)
     mark = figure.dpi * 2.2 / 72
     points = axes.transData.transform([(label.x, label.y) for label in labels])
-    taken = [Bbox.from_extents(*(point - mark), *(point + mark)) for point in points]
+    boxes = [Bbox.from_extents(*(point - mark), *(point + mark)) for point in points]
     placed = 0
     for label in labels:
         if placed == most:
@@ -62,8 +62,8 @@ def place(
                 color=label.colour,
             )
             box = note.get_window_extent(renderer)
-            if _within(box, inside) and not any(box.overlaps(other) for other in taken):
-                taken.append(box)
+            if _within(box, inside) and not any(box.overlaps(other) for other in boxes):
+                boxes.append(box)
                 placed += 1
                 break
             note.remove()

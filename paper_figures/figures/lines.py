@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from paper_figures.figures.estimates import mean_of, over_folds, paired, told
+from paper_figures.figures.estimates import estimate_text, mean_of, over_folds, paired
 from paper_figures.figures.runs import of_metric, unit, who
 from paper_figures.figures.style import COLUMN, WIDE, looks, marked
 from pmf.evaluate.metrics import label, metric_named
@@ -38,16 +38,16 @@ def draw_lines(
     """Each system's mean of a metric against the column `x`, with its interval; what was drawn."""
     rows = of_metric(table, metric)
     rows = rows.assign(who=who(table).loc[rows.index]).dropna(subset=[x])
-    found = over_folds(rows, ["who", x])
+    means = over_folds(rows, ["who", x])
     all_looks = looks(names if names is not None else who(table))
-    for name, part in found.groupby("who", sort=False):
+    for name, part in means.groupby("who", sort=False):
         part, look = part.sort_values(x), all_looks[str(name)]
         axes.plot(part[x], part["mean"], linestyle=look.dash, label=name, **marked(look))
         axes.fill_between(
             part[x], part["low"], part["high"], color=look.colour, alpha=0.18, linewidth=0
         )
     axes.set_ylabel(metric_label(metric, table))
-    return found
+    return means
 
 
 def ends(table: pd.DataFrame, setting: str, word: Callable[[float], str]) -> pd.DataFrame:
@@ -58,8 +58,8 @@ def ends(table: pd.DataFrame, setting: str, word: Callable[[float], str]) -> pd.
     for name, part in rows.groupby(names, sort=False):
         low, high = (part[part[setting] == edge] for edge in edges)
         if len(low) and len(high):
-            gain = told(paired(low, high), "{:+.4f}")
-            lines[name] = [told(mean_of(low)), told(mean_of(high)), gain]
+            gain = estimate_text(paired(low, high), "{:+.4f}")
+            lines[name] = [estimate_text(mean_of(low)), estimate_text(mean_of(high)), gain]
     columns = [*(f"RMSE with {word(edge)}" for edge in edges), "first minus second"]
     frame = pd.DataFrame.from_dict(lines, orient="index", columns=columns)
     return frame.rename_axis("system")
@@ -74,16 +74,16 @@ def log_ticks(axes: Axes, values: Sequence[float], label: str, form: str = "{:g}
     axes.set_xlabel(label)
 
 
-def draw_dots(axes: Axes, found: pd.DataFrame, row: str, series: str, label: str) -> None:
+def draw_dots(axes: Axes, means: pd.DataFrame, row: str, series: str, label: str) -> None:
     """Means with horizontal intervals: a line a `row`, first on top, a mark a `series` within it.
 
-    `found` has the columns `mean, low, high` besides.
+    `means` has the columns `mean, low, high` besides.
     """
-    rows, names = list(dict.fromkeys(found[row])), list(dict.fromkeys(found[series]))
-    alone = found.groupby(row)[series].nunique().max() == 1  # then each mark is on its own line
+    rows, names = list(dict.fromkeys(means[row])), list(dict.fromkeys(means[series]))
+    alone = means.groupby(row)[series].nunique().max() == 1  # then each mark is on its own line
     all_looks, step = looks(names), 0 if alone else 0.5 / len(names)
     for j, name in enumerate(names):
-        part = found[found[series] == name].drop_duplicates(row).set_index(row).reindex(rows)
+        part = means[means[series] == name].drop_duplicates(row).set_index(row).reindex(rows)
         offset = (j - (len(names) - 1) / 2) * step
         errors = np.nan_to_num([part["mean"] - part["low"], part["high"] - part["mean"]])
         axes.errorbar(

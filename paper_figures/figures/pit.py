@@ -27,15 +27,15 @@ def plot(table: pd.DataFrame) -> Figure:
     table = representative(having(table, "pit", "id", "low", "high", "share"))
     density = table["share"] / (table["high"] - table["low"])
     rows = table.assign(who=who(table), density=density, begin=table["low"], end=table["high"])
-    found = over_folds(rows, ["who", "begin", "end"], "density")
-    names = list(dict.fromkeys(found["who"]))
+    densities = over_folds(rows, ["who", "begin", "end"], "density")
+    names = list(dict.fromkeys(densities["who"]))
     across = len(names) if len(names) <= 4 else -(-len(names) // 2)
     down = -(-len(names) // across)
     crowded = across * max(map(len, names)) > 36  # titles would run into one another
     figure = Figure(figsize=(WIDE if across > 3 or crowded else COLUMN, 0.4 + 1.5 * down))
     grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
     for axes, name in zip(grid.flat, names, strict=False):
-        _histogram(axes, found[found["who"] == name], looks(names)[name])
+        _histogram(axes, densities[densities["who"] == name], looks(names)[name])
         axes.set_title(name, fontsize=7.5)
     for axes in grid.flat[len(names) :]:
         axes.set_visible(False)
@@ -46,11 +46,11 @@ def plot(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _histogram(axes: Axes, found: pd.DataFrame, look: Look) -> None:
-    width = found["end"] - found["begin"]
+def _histogram(axes: Axes, bins: pd.DataFrame, look: Look) -> None:
+    width = bins["end"] - bins["begin"]
     axes.bar(
-        found["begin"],
-        found["mean"],
+        bins["begin"],
+        bins["mean"],
         width,
         align="edge",
         color=look.colour,
@@ -58,10 +58,10 @@ def _histogram(axes: Axes, found: pd.DataFrame, look: Look) -> None:
         edgecolor=look.colour,
         linewidth=0.5,
     )
-    errors = np.nan_to_num([found["mean"] - found["low"], found["high"] - found["mean"]])
+    errors = np.nan_to_num([bins["mean"] - bins["low"], bins["high"] - bins["mean"]])
     axes.errorbar(
-        found["begin"] + width / 2,
-        found["mean"],
+        bins["begin"] + width / 2,
+        bins["mean"],
         yerr=errors,
         linestyle="none",
         elinewidth=0.7,

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from paper_figures.figures.estimates import mean_of, over_folds, told
+from paper_figures.figures.estimates import estimate_text, mean_of, over_folds
 from paper_figures.figures.lines import draw_lines, log_ticks, metric_label, metrics_in, panels
 from paper_figures.figures.runs import having, is_sweep, of_metric, text, varies, who
 from paper_figures.figures.style import legend_above, looks
@@ -79,8 +79,8 @@ def learnt_names(table: pd.DataFrame) -> pd.Series:
 def _level_lines(axes: Axes, rows: pd.DataFrame, names: list[str]) -> None:
     if rows.empty:
         return
-    found = over_folds(rows.assign(who=who(rows)), ["who"])
-    for row in found.itertuples():
+    levels = over_folds(rows.assign(who=who(rows)), ["who"])
+    for row in levels.itertuples():
         look = looks(names)[str(row.who)]
         axes.axhline(row.mean, color=look.colour, linestyle=look.dash, linewidth=1.2, label=row.who)
         if row.low == row.low:
@@ -94,9 +94,9 @@ def numbers(table: pd.DataFrame) -> pd.DataFrame:
     rows = of_metric(table, "rmse")
     lines = {}
     for name, part in rows.dropna(subset=[STRENGTH]).groupby(who(rows), sort=False):
-        found = over_folds(part, [STRENGTH])
-        best, worst = found.loc[found["mean"].idxmin()], found.loc[found["mean"].idxmax()]
-        edges = (found[STRENGTH].min(), found[STRENGTH].max())
+        means = over_folds(part, [STRENGTH])
+        best, worst = means.loc[means["mean"].idxmin()], means.loc[means["mean"].idxmax()]
+        edges = (means[STRENGTH].min(), means[STRENGTH].max())
         lines[name] = [
             f"{best['mean']:.4f}",
             f"{best[STRENGTH]:g}",
@@ -107,6 +107,6 @@ def numbers(table: pd.DataFrame) -> pd.DataFrame:
         ]
     learnt = rows[rows[STRENGTH].isna()]
     for name, part in learnt.groupby(learnt_names(learnt), sort=False):
-        lines[name] = [told(mean_of(part)), *["–"] * 5]
+        lines[name] = [estimate_text(mean_of(part)), *["–"] * 5]
     columns = ["least RMSE", "at", "of the grid", "greatest RMSE", "at that", "spread"]
     return pd.DataFrame.from_dict(lines, orient="index", columns=columns).rename_axis("prior")

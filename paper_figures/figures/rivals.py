@@ -31,16 +31,16 @@ def plot(table: pd.DataFrame) -> Figure:
     """
     table = having(table, "scores", "id", "metric", "value", "system")
     chosen = representative(table)
-    found = accuracy_and_time(chosen)
+    points = accuracy_and_time(chosen)
     untuned = accuracy_and_time(table.drop(chosen.index)).set_index("who")
     broken = broken_systems(table)
     figure = Figure(figsize=(WIDE, 3.4))
     axes = figure.add_subplot()
-    all_looks, top = looks(found["who"]), highest_shown(found["rmse"])
-    edge, front = top + 0.2 * (top - found["rmse"].min()), pareto(found)
+    all_looks, top = looks(points["who"]), highest_shown(points["rmse"])
+    edge, front = top + 0.2 * (top - points["rmse"].min()), pareto(points)
     axes.plot(front["seconds"], front["rmse"], color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
     names = []
-    for row in found.itertuples():
+    for row in points.itertuples():
         look, name, above = all_looks[str(row.who)], str(row.who), row.rmse > top
         y = edge if above else row.rmse
         if name in untuned.index and not above:
@@ -110,9 +110,9 @@ def broken_systems(table: pd.DataFrame) -> dict[str, str]:
     return dict(broken.drop_duplicates("who").itertuples(index=False))
 
 
-def pareto(found: pd.DataFrame) -> pd.DataFrame:
+def pareto(points: pd.DataFrame) -> pd.DataFrame:
     """The systems that none is both faster and more accurate than, by time."""
-    ordered = found.sort_values(["seconds", "rmse"])
+    ordered = points.sort_values(["seconds", "rmse"])
     return ordered[ordered["rmse"] <= ordered["rmse"].cummin()]
 
 

@@ -22,13 +22,13 @@ def having(table: pd.DataFrame, name: str, *columns: str) -> pd.DataFrame:
 
 def units(runs: pd.DataFrame) -> pd.Series:
     """What a rating of each run is counted in: as its configuration says, or as its data set."""
-    return text(runs, "unit").where(lambda said: said != "", text(runs, "data").map(unit_of))
+    return text(runs, "unit").where(lambda unit: unit != "", text(runs, "data").map(unit_of))
 
 
 def unit(table: pd.DataFrame) -> str:
     """The one unit of a table's ratings; "rating" where it has several, or none is known."""
-    found = text(table, "unit").unique()
-    return str(found[0]) if len(found) == 1 and found[0] else unit_of("")
+    unit_texts = text(table, "unit").unique()
+    return str(unit_texts[0]) if len(unit_texts) == 1 and unit_texts[0] else unit_of("")
 
 
 def of_metric(table: pd.DataFrame, metric: str) -> pd.DataFrame:

@@ -80,8 +80,8 @@ def _panel(axes: Axes, table: pd.DataFrame, metric: str, x: str) -> None:
     label, unit, size, _ = METRICS[metric]
     all_looks = looks(method(table))
     for name, points in slices(table, metric, x).items():
-        found, look = law(points, metric, x), all_looks[name]
-        says = in_words(name, found, x).replace(" and ", " and\n")
+        growth, look = law(points, metric, x), all_looks[name]
+        says = in_words(name, growth, x).replace(" and ", " and\n")
         errors = np.nan_to_num([points["mean"] - points["low"], points["high"] - points["mean"]])
         axes.errorbar(
             points[x],
@@ -92,10 +92,10 @@ def _panel(axes: Axes, table: pd.DataFrame, metric: str, x: str) -> None:
             label=says,
             **marked(look),
         )
-        if found:
+        if growth:
             along = np.geomspace(points[x].min(), points[x].max())
             axes.plot(
-                along, found.at(along) / size, color=look.colour, linestyle=look.dash, linewidth=1
+                along, growth.at(along) / size, color=look.colour, linestyle=look.dash, linewidth=1
             )
         if x == "model.threads":
             ideal = points["mean"].iloc[0] * points[x].iloc[0] / points[x] / size
@@ -128,16 +128,16 @@ def slices(table: pd.DataFrame, metric: str, x: str) -> dict[str, pd.DataFrame]:
     """
     rows = table[(table["metric"] == metric) & table[x].notna()]
     others = [name for name in SETTINGS if name != x]
-    found = {}
+    slices_by_name = {}
     for name, part in rows.groupby(method(rows), sort=False):
         at = over_folds(part, [*others, x])
         sizes = at.groupby(others, dropna=False)[x].nunique()
         if sizes.max() < 2:
             continue
-        held = sorted(sizes[sizes == sizes.max()].index)[-1]
-        here = (at[others].fillna(-1) == pd.Series(held, others).fillna(-1)).all(axis=1)
-        found[str(name)] = at[here].sort_values(x)
-    return found
+        others_held = sorted(sizes[sizes == sizes.max()].index)[-1]
+        here = (at[others].fillna(-1) == pd.Series(others_held, others).fillna(-1)).all(axis=1)
+        slices_by_name[str(name)] = at[here].sort_values(x)
+    return slices_by_name
 
 
 def law(points: pd.DataFrame, metric: str, x: str) -> Power | Line | None:
@@ -158,16 +158,16 @@ def rounded(size: float) -> str:
     return f"{size:g}"
 
 
-def in_words(name: str, found: Power | Line | None, x: str) -> str:
+def in_words(name: str, growth: Power | Line | None, x: str) -> str:
     """A system with its law: the exponent, or the fixed bytes and those that each of `x` adds."""
-    if found is None:
+    if growth is None:
         return name
-    if isinstance(found, Power):
-        return f"{name}: exponent {_with_error(found.exponent, found.error, 2)}"
-    size, unit = max((z for z in BYTES if z[0] <= max(abs(found.slope), 1)), key=lambda z: z[0])
-    digits = 0 if found.slope >= 100 * size else 1
-    each = _with_error(found.slope / size, found.error / size, digits)
-    return f"{name}: {found.start / 1e9:.2f} GB and {each} {unit} a {SETTINGS[x].one}"
+    if isinstance(growth, Power):
+        return f"{name}: exponent {_with_error(growth.exponent, growth.error, 2)}"
+    size, unit = max((z for z in BYTES if z[0] <= max(abs(growth.slope), 1)), key=lambda z: z[0])
+    digits = 0 if growth.slope >= 100 * size else 1
+    each = _with_error(growth.slope / size, growth.error / size, digits)
+    return f"{name}: {growth.start / 1e9:.2f} GB and {each} {unit} a {SETTINGS[x].one}"
 
 
 def _with_error(value: float, error: float, digits: int) -> str:

@@ -41,10 +41,10 @@ def plot(table: pd.DataFrame) -> Figure:
 def _draw(axes: Axes, rows: pd.DataFrame, names: list[str]) -> None:
     strata = sorted(rows["stratum"].astype(str).unique(), key=first_number)
     place = {stratum: j for j, stratum in enumerate(strata)}
-    found = over_folds(rows.assign(stratum=rows["stratum"].astype(str)), ["who", "stratum"], "rmse")
-    systems = list(dict.fromkeys(found["who"]))
+    means = over_folds(rows.assign(stratum=rows["stratum"].astype(str)), ["who", "stratum"], "rmse")
+    systems = list(dict.fromkeys(means["who"]))
     for j, name in enumerate(systems):
-        part = found[found["who"] == name]
+        part = means[means["who"] == name]
         part = part.assign(x=part["stratum"].map(place)).sort_values("x")
         look = looks(names)[name]
         offset = (j - (len(systems) - 1) / 2) * 0.07

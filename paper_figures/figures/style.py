@@ -78,16 +78,16 @@ SPARE = [
 def looks(names: Iterable[str]) -> dict[str, Look]:
     """The look of each name; names that nobody foresaw take spare ones, in alphabetical order."""
     names = list(dict.fromkeys(names))
-    found = dict[str, Look]()
+    by_name = dict[str, Look]()
     for name in names:
         look = LOOKS.get(ALIASES.get(name.lower(), name.lower()))
-        if look is not None and look not in found.values():
-            found[name] = look
-    used = {look.colour for look in found.values()}
+        if look is not None and look not in by_name.values():
+            by_name[name] = look
+    used = {look.colour for look in by_name.values()}
     spare = iter(sorted(SPARE, key=lambda look: look.colour in used))
-    for name in sorted(set(names) - set(found)):
-        found[name] = next(spare)
-    return {name: found[name] for name in names}
+    for name in sorted(set(names) - set(by_name)):
+        by_name[name] = next(spare)
+    return {name: by_name[name] for name in names}
 
 
 def marked(look: Look) -> dict:

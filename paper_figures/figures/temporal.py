@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from paper_figures.figures.estimates import Interval, mean_of, told
+from paper_figures.figures.estimates import Interval, estimate_text, mean_of
 from paper_figures.figures.lines import draw_lines
 from paper_figures.figures.runs import having, is_sweep, of_metric, varies, who
 from paper_figures.figures.style import COLUMN, WIDE, legend_above
@@ -62,9 +62,12 @@ def numbers(table: pd.DataFrame) -> pd.DataFrame:
     lines = {}
     for (name, share), part in rows.groupby(["who", "held_out"], sort=False):
         kinds = [part[part["kind"] == kind] for kind in dict.fromkeys(KINDS.values())]
-        cells = [told(mean_of(kind)) if len(kind) else "–" for kind in kinds]
+        cells = [estimate_text(mean_of(kind)) if len(kind) else "–" for kind in kinds]
         gap = kinds[1]["value"].mean() - kinds[0]["value"].mean()
-        lines[name, f"{share:.0%}"] = [*cells, told(Interval(gap, np.nan, np.nan, 1), "{:+.4f}")]
+        lines[name, f"{share:.0%}"] = [
+            *cells,
+            estimate_text(Interval(gap, np.nan, np.nan, 1), "{:+.4f}"),
+        ]
     columns = [
         *(f"RMSE, {kind[0].lower()}{kind[1:]}" for kind in dict.fromkeys(KINDS.values())),
         "second minus first",

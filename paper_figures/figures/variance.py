@@ -9,7 +9,7 @@ Research 1969). Out of sample a part can be negative: the term then costs more t
 import pandas as pd
 from matplotlib.figure import Figure
 
-from paper_figures.figures.estimates import UNITS, Interval, over_folds, told
+from paper_figures.figures.estimates import UNITS, Interval, estimate_text, over_folds
 from paper_figures.figures.lines import draw_dots
 from paper_figures.figures.runs import having, of_metric, text
 from paper_figures.figures.style import COLUMN, MUTED, legend_above
@@ -38,15 +38,15 @@ def suits(table: pd.DataFrame) -> bool:
 
 def plot(table: pd.DataFrame) -> Figure:
     """Draw the scores: columns id, metric, value, arm and the runs' settings."""
-    found = over_folds(
+    shares = over_folds(
         parts(having(table, "scores", "id", "metric", "value", "arm")), ["part", "method"]
     )
     figure = Figure(figsize=(COLUMN, 2.9))
     axes = figure.add_subplot()
     axes.axvline(0, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
-    percent = found.assign(**{name: 100 * found[name] for name in ("mean", "low", "high")})
+    percent = shares.assign(**{name: 100 * shares[name] for name in ("mean", "low", "high")})
     draw_dots(axes, percent, "part", "method", "Share of held-out rating variance (%)")
-    axes.axhline(len(found["part"].unique()) / 2 - 0.5, color=MUTED, linewidth=0.5)
+    axes.axhline(len(shares["part"].unique()) / 2 - 0.5, color=MUTED, linewidth=0.5)
     legend_above(figure)
     return figure
 
@@ -69,7 +69,9 @@ def parts(table: pd.DataFrame) -> pd.DataFrame:
 
 def numbers(table: pd.DataFrame) -> pd.DataFrame:
     """Each part of the held-out variance, a column a method."""
-    found = over_folds(parts(table), ["part", "method"])
-    found["share"] = [told(Interval(*row), "{:.1%}") for row in found.iloc[:, 2:].to_numpy()]
-    wide = found.pivot(index="part", columns="method", values="share")
-    return wide.loc[found["part"].unique(), found["method"].unique()]
+    shares = over_folds(parts(table), ["part", "method"])
+    shares["share"] = [
+        estimate_text(Interval(*row), "{:.1%}") for row in shares.iloc[:, 2:].to_numpy()
+    ]
+    wide = shares.pivot(index="part", columns="method", values="share")
+    return wide.loc[shares["part"].unique(), shares["method"].unique()]

@@ -158,16 +158,16 @@ def protocol(tables: Tables) -> str:
 
 def data_used(experiments: dict[str, Tables]) -> list[dict[str, str]]:
     """Each data set, the experiments on it, and how many ratings a run holds out."""
-    found = dict[str, dict[str, Any]]()
+    by_data = dict[str, dict[str, Any]]()
     for name, tables in experiments.items():
-        held = of_metric(tables["scores"], "n")
+        counts = of_metric(tables["scores"], "n")
         for data in text(tables["runs"], "data").unique():
-            line = found.setdefault(data, {"name": DATA.get(data, data), "in": [], "n": []})
+            line = by_data.setdefault(data, {"name": DATA.get(data, data), "in": [], "n": []})
             line["in"].append(name)
-            line["n"] += held.loc[text(held, "data") == data, "value"].tolist()
+            line["n"] += counts.loc[text(counts, "data") == data, "value"].tolist()
     return [
         {"name": line["name"], "experiments": ", ".join(line["in"]), "held_out": _range(line["n"])}
-        for line in found.values()
+        for line in by_data.values()
     ]
 
 

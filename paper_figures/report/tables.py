@@ -16,9 +16,9 @@ from paper_figures.figures.estimates import (
     LEVEL,
     Interval,
     above,
+    estimate_text,
     mean_of,
     over_folds,
-    told,
     units,
 )
 from paper_figures.figures.runs import of_metric, varying, who
@@ -101,15 +101,15 @@ def _title(key: str) -> str:
 
 def _column(scores: pd.DataFrame, keys: list[str], lines: pd.DataFrame, name: str) -> list[Cell]:
     metric = metric_named(name)
-    found = lines.merge(over_folds(of_metric(scores, name), keys), "left", on=keys)
-    means = [Interval(*row) for row in found[list(Interval._fields)].to_numpy()]
-    texts = [told(one, metric.form) for one in means]
+    estimates = lines.merge(over_folds(of_metric(scores, name), keys), "left", on=keys)
+    means = [Interval(*row) for row in estimates[list(Interval._fields)].to_numpy()]
+    texts = [estimate_text(one, metric.form) for one in means]
     if metric.best is not None and np.isfinite(metric.best):
         counts = of_metric(scores, "n").groupby(keys, dropna=False)["value"].sum().reset_index()
         number = lines.merge(counts, "left", on=keys)["value"]
         marks = [_stated(one, metric.best, n) for one, n in zip(means, number, strict=True)]
         texts = [text + mark for text, mark in zip(texts, marks, strict=True)]
-    best = _best(found["mean"], metric.best, _splits(keys, lines))
+    best = _best(estimates["mean"], metric.best, _splits(keys, lines))
     return [Cell(text, j in best) for j, text in enumerate(texts)]
 
 
@@ -122,15 +122,15 @@ def _best(mean: pd.Series, wanted: float | None, splits: pd.Series) -> set[int]:
     return {line for part in groups for line in part.index[part == part.min()]}
 
 
-def _stated(found: Interval, best: float, count: float) -> str:
+def _stated(estimate: Interval, best: float, count: float) -> str:
     """Whether a share is what it should be: by its interval, or of one split by the count alone."""
-    if found.mean != found.mean:
+    if estimate.mean != estimate.mean:
         return ""
-    low, high = found.low, found.high
-    if not found.known:
+    low, high = estimate.low, estimate.high
+    if not estimate.known:
         half = 1.96 * np.sqrt(best * (1 - best) / count)
-        low, high = found.mean - half, found.mean + half
-    return " =" if low <= best <= high else " ↓" if found.mean < best else " ↑"
+        low, high = estimate.mean - half, estimate.mean + half
+    return " =" if low <= best <= high else " ↓" if estimate.mean < best else " ↑"
 
 
 def _above(rows: pd.DataFrame, keys: list[str], lines: pd.DataFrame) -> list[Cell]:
@@ -160,10 +160,12 @@ def least(tables: Tables) -> tuple[str, str]:
     if rows.empty:
         return "", ""
     rows = rows.assign(who=who(tables["scores"]).loc[rows.index])
-    found = over_folds(rows, ["who", *varying(rows)])
-    first = found.loc[found["mean"].idxmin()]
+    estimates = over_folds(rows, ["who", *varying(rows)])
+    first = estimates.loc[estimates["mean"].idxmin()]
     settings = [f"{_title(name)} {word(first[name])}" for name in varying(rows)]
-    return ", ".join([str(first["who"]), *settings]), told(Interval(*first[list(Interval._fields)]))
+    return ", ".join([str(first["who"]), *settings]), estimate_text(
+        Interval(*first[list(Interval._fields)])
+    )
 
 
 def comparisons_grid(tables: Tables, every: bool = True) -> Grid | None:

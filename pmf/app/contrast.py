@@ -28,14 +28,14 @@ def show() -> None:
         with column:
             st.subheader(name)
             _show_list(on_scale(lists[name], shown.scale))
-    _shared({name: set(found["item_id"].astype(str)) for name, found in lists.items()})
+    _shared({name: set(table["item_id"].astype(str)) for name, table in lists.items()})
     _profile(ways["Content"])
     state.say_what_is_learnt_from()
 
 
-def _show_list(found: pd.DataFrame) -> None:
+def _show_list(films: pd.DataFrame) -> None:
     st.dataframe(
-        found[["title", "stars", "genres"]],
+        films[["title", "stars", "genres"]],
         hide_index=True,
         column_config={"stars": st.column_config.NumberColumn(format="%.2f")},
     )

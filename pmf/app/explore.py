@@ -37,9 +37,9 @@ def _similar(shown: Shown) -> None:
     item = choice.film(shown.table, "similar to", index=0)
     if item is None:
         return
-    found = similar_items(shown.model, item, 15).merge(shown.table, on="item_id")
+    neighbours = similar_items(shown.model, item, 15).merge(shown.table, on="item_id")
     st.dataframe(
-        found[["title", "year", "genres", "similarity", "ratings"]],
+        neighbours[["title", "year", "genres", "similarity", "ratings"]],
         hide_index=True,
         column_config={
             "year": st.column_config.NumberColumn(format="%.0f"),

@@ -32,10 +32,10 @@ def show() -> None:
 
 
 def _titles(items: list) -> list[str]:
-    found = looked_up(state.current().table, "item_id", collected(items, "films"))["title"]
+    titles = looked_up(state.current().table, "item_id", collected(items, "films"))["title"]
     return [
         title if is_known else str(item)
-        for title, is_known, item in zip(found, found.notna(), items, strict=True)
+        for title, is_known, item in zip(titles, titles.notna(), items, strict=True)
     ]
 
 
@@ -58,11 +58,13 @@ def _rate() -> None:
 
 def _ask() -> None:
     person = state.person()
-    asked = person.ask_next(ME, n=10, popular=QUESTIONS)
-    asked = asked[~among(asked["item_id"], collected(state.dismissed(), "dismissed films"))]
-    if asked.empty:
+    questions = person.ask_next(ME, n=10, popular=QUESTIONS)
+    questions = questions[
+        ~among(questions["item_id"], collected(state.dismissed(), "dismissed films"))
+    ]
+    if questions.empty:
         return
-    item = asked["item_id"].iloc[0]
+    item = questions["item_id"].iloc[0]
     with st.container(border=True):
         st.write("Tell most by rating next:", plain(_titles([item])[0]))
         key = f"ask-{item}"
@@ -88,8 +90,10 @@ def _own_ratings() -> None:
             hide_index=True,
             key=f"editor-{hash(frozenset(stars.items()))}",
         )
-        kept = edited["stars"].loc[edited.index.isin(frame.index)].dropna()
-        changed = {items[int(row)]: value for row, value in zip(kept.index, kept, strict=True)}
+        ratings = edited["stars"].loc[edited.index.isin(frame.index)].dropna()
+        changed = {
+            items[int(row)]: value for row, value in zip(ratings.index, ratings, strict=True)
+        }
         if changed != stars:
             st.session_state["stars"] = changed
             st.rerun()
@@ -123,12 +127,12 @@ def _take_a_users(fitted: Fitted) -> None:
     user = choice.user(fitted.users.values)
     if user is not None and st.button("Take these ratings"):
         try:
-            own = ratings_of(fitted, user)
+            ratings = ratings_of(fitted, user)
         except InputError:
             st.error("The training data have no such user.", icon=":material/error:")
             return
         st.session_state["stars"] = dict(
-            zip(own["item_id"].tolist(), own["rating"].astype(float).tolist(), strict=True)
+            zip(ratings["item_id"].tolist(), ratings["rating"].astype(float).tolist(), strict=True)
         )
         st.rerun()
 
@@ -155,14 +159,14 @@ def _filters() -> tuple[Filters, str, float]:
 def _list() -> None:
     filters, rule, diversity = _filters()
     person = state.person()
-    found = listed(person, state.current().table, filters, 10, rule, diversity)  # type: ignore[arg-type]
-    if found.empty:
+    films_listed = listed(person, state.current().table, filters, 10, rule, diversity)  # type: ignore[arg-type]
+    if films_listed.empty:
         st.info("No film is left; widen the filters.")
         return
-    _width(found)
-    told = on_scale(found, state.current().scale)
-    st.altair_chart(_chart(told))
-    shown = told[["title", "stars", "low", "high", "year", "genres"]]
+    _width(films_listed)
+    films = on_scale(films_listed, state.current().scale)
+    st.altair_chart(_chart(films))
+    shown = films[["title", "stars", "low", "high", "year", "genres"]]
     event = st.dataframe(
         shown,
         hide_index=True,
@@ -178,18 +182,18 @@ def _list() -> None:
         },
     )
     rows = event["selection"]["rows"]
-    if rows and rows[0] < len(found):
-        _why(person, found.iloc[rows[0]])
+    if rows and rows[0] < len(films_listed):
+        _why(person, films_listed.iloc[rows[0]])
     else:
         st.caption("Choose a row to see why.")
     st.download_button(
-        "Download the list", as_csv(told.drop(columns="label")), "films.csv", "text/csv"
+        "Download the list", as_csv(films.drop(columns="label")), "films.csv", "text/csv"
     )
 
 
-def _width(found: pd.DataFrame) -> None:
+def _width(films: pd.DataFrame) -> None:
     """The intervals' mean width, and how it moved with the last rating."""
-    width = float((found["high"] - found["low"]).mean())
+    width = float((films["high"] - films["low"]).mean())
     before, count = st.session_state.get("width", (width, len(state.stars())))
     if count != len(state.stars()):
         st.session_state["width before"] = before
@@ -199,11 +203,11 @@ def _width(found: pd.DataFrame) -> None:
     st.metric("Mean width of the intervals", f"{width:.2f} stars", moved, delta_color="inverse")
 
 
-def _chart(found: pd.DataFrame) -> alt.LayerChart:
-    order = list(found["label"])
-    data = found.assign(film=order)
+def _chart(films: pd.DataFrame) -> alt.LayerChart:
+    order = list(films["label"])
+    data = films.assign(film=order)
     low, high = state.current().scale
-    least = max(low, float(np.floor(2 * found["rating_low"].min()) / 2))
+    least = max(low, float(np.floor(2 * films["rating_low"].min()) / 2))
     axis = alt.Scale(domain=[least, high], clamp=True)
     y = alt.Y("film", sort=order, title=None, axis=alt.Axis(labelLimit=220))
     rating = (
@@ -228,19 +232,19 @@ def _chart(found: pd.DataFrame) -> alt.LayerChart:
             ],
         )
     )
-    return (rating + mean + point).properties(height=28 * len(found) + 30)
+    return (rating + mean + point).properties(height=28 * len(films) + 30)
 
 
 def _why(person: Folded, film: pd.Series) -> None:
     item = film["item_id"]
     st.subheader(f"Why {plain(film['title'])}?")
-    told = reasons(person, item, state.current().table)
+    contributions = reasons(person, item, state.current().table)
     st.dataframe(
-        told,
+        contributions,
         hide_index=True,
         column_config={"stars": st.column_config.NumberColumn(format="%+.2f")},
     )
-    total, (low, high) = told["stars"].sum(), state.current().scale
+    total, (low, high) = contributions["stars"].sum(), state.current().scale
     shown = "" if low <= total <= high else ", shown as the end of the scale"
     st.caption(f"Together {total:.2f} stars{shown}.")
     st.button("Not interested", on_click=state.dismissed().add, args=(item,))

@@ -34,19 +34,19 @@ def launch(
     """
     if find_spec("streamlit") is None:
         raise InputError("the page needs Streamlit: pip install 'pmf[app]'")
-    told = (
+    environment = (
         os.environ
         | ({MODEL: str(model.resolve())} if model else {})
         | ({DATA: data} if data else {})
         | {READING: json.dumps(asdict(reading))}
     )
     options = OPTIONS | {"server.port": str(port), "server.address": address}
-    given = [f"--{name}={value}" for name, value in options.items()]
-    command = [sys.executable, "-m", "streamlit", "run", str(PAGE), *given]
+    options_of_page = [f"--{name}={value}" for name, value in options.items()]
+    command = [sys.executable, "-m", "streamlit", "run", str(PAGE), *options_of_page]
     print(f"pmf app: http://{address}:{port} (Ctrl-C stops it)", flush=True)
     if os.name == "posix":
-        os.execve(sys.executable, command, told)
+        os.execve(sys.executable, command, environment)
     try:
-        return subprocess.run(command, env=told).returncode
+        return subprocess.run(command, env=environment).returncode
     except KeyboardInterrupt:
         return 130

@@ -49,11 +49,11 @@ def films(items: pd.DataFrame, model: Model) -> pd.DataFrame:
             "ratings": fitted.item_count[: len(fitted.items)],
         }
     )
-    there = [name for name in COLUMNS if name in items]
+    present = [name for name in COLUMNS if name in items]
     table = known
     if "item_id" in items:
-        found = looked_up(items[there], "item_id", known["item_id"])
-        table = known.join(found.drop(columns="item_id"))
+        described = looked_up(items[present], "item_id", known["item_id"])
+        table = known.join(described.drop(columns="item_id"))
     for name in COLUMNS:
         if name not in table:
             table[name] = np.nan if name == "year" else ""
@@ -95,13 +95,13 @@ def listed(
     lists = recommend(
         person, [ME], n, candidates=list(may["item_id"]), rule=rule, diversity=diversity
     )
-    found = lists.merge(may, on="item_id", validate="one_to_one")
-    pairs = person.rows(found.assign(user_id=ME)[["user_id", "item_id"]], "the list")
+    candidates = lists.merge(may, on="item_id", validate="one_to_one")
+    pairs = person.rows(candidates.assign(user_id=ME)[["user_id", "item_id"]], "the list")
     mean, variance = person.predict_rows(*pairs)
     noise = float(np.mean(person.fitted.fit.noise_variance))
     half = ndtri(0.5 + LEVEL / 2) * np.sqrt(np.maximum(variance - noise, 0))
     whole = ndtri(0.5 + LEVEL / 2) * np.sqrt(variance)
-    return found.assign(
+    return candidates.assign(
         stars=mean,
         low=mean - half,
         high=mean + half,
@@ -110,10 +110,10 @@ def listed(
     )
 
 
-def on_scale(found: pd.DataFrame, scale: tuple[float, float]) -> pd.DataFrame:
+def on_scale(films: pd.DataFrame, scale: tuple[float, float]) -> pd.DataFrame:
     """What `listed` gives as it is shown: a normal mean or bound beyond the scale is its end."""
     bounds = ["stars", "low", "high", "rating_low", "rating_high"]
-    return found.assign(**{name: found[name].clip(*scale) for name in bounds})
+    return films.assign(**{name: films[name].clip(*scale) for name in bounds})
 
 
 def allowed(table: pd.DataFrame, filters: Filters) -> pd.DataFrame:
@@ -145,11 +145,11 @@ def reasons(person: Folded, item_id: Any, table: pd.DataFrame, most: int = 8) ->
         "prior": "what is assumed of anyone",
     }
     because = [
-        words.get(part, f"you gave {title.get(item, item)} {given:g}")
-        for part, item, given in zip(parts["part"], parts["item_id"], parts["rating"], strict=True)
+        words.get(part, f"you gave {title.get(item, item)} {rating:g}")
+        for part, item, rating in zip(parts["part"], parts["item_id"], parts["rating"], strict=True)
     ]
-    told = pd.DataFrame({"because": because, "stars": parts["contribution"]})
-    head, rest = told[: len(words) + most], told[len(words) + most :]
+    contributions = pd.DataFrame({"because": because, "stars": parts["contribution"]})
+    head, rest = contributions[: len(words) + most], contributions[len(words) + most :]
     if len(rest):
         ratings = "rating" if len(rest) == 1 else "ratings"
         more = {"because": f"{len(rest)} other {ratings} of yours", "stars": rest["stars"].sum()}

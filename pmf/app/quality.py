@@ -49,11 +49,11 @@ def _calibration(curve: pd.DataFrame) -> alt.LayerChart:
     nominal = alt.X("nominal", title="probability", axis=alt.Axis(format="%"), scale=share)
     actual = alt.Y("actual", title="share inside", axis=alt.Axis(format="%"), scale=share)
     right = alt.Chart(pd.DataFrame({"nominal": [0, 1], "actual": [0, 1]}))
-    found = alt.Chart(curve).mark_line(point=True)
+    base = alt.Chart(curve).mark_line(point=True)
     tooltip = [alt.Tooltip(name, format=".1%") for name in ("nominal", "actual")]
     return (
         right.mark_line(strokeDash=[4, 4], color="gray").encode(x=nominal, y=actual)
-        + found.encode(x=nominal, y=actual, tooltip=tooltip)
+        + base.encode(x=nominal, y=actual, tooltip=tooltip)
     ).properties(height=340)
 
 

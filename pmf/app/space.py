@@ -23,10 +23,12 @@ def directions(fitted: Fitted, most: int = 600, number: int = 6) -> pd.DataFrame
         parts.append(V @ (axes * np.sqrt(np.maximum(values, 0))))
     stars = np.concatenate(parts, 1) / np.sqrt(len(parts))
     left, values, _ = np.linalg.svd(stars - stars.mean(0), full_matrices=False)
-    found = left[:, :number] * values[:number]
-    found = found * np.sign(found[np.abs(found).argmax(0), np.arange(found.shape[1])])
-    names = [f"d{j + 1}" for j in range(found.shape[1])]
-    return pd.DataFrame(found, columns=names).assign(item_id=fitted.items.values[rows])
+    loadings = left[:, :number] * values[:number]
+    loadings = loadings * np.sign(
+        loadings[np.abs(loadings).argmax(0), np.arange(loadings.shape[1])]
+    )
+    names = [f"d{j + 1}" for j in range(loadings.shape[1])]
+    return pd.DataFrame(loadings, columns=names).assign(item_id=fitted.items.values[rows])
 
 
 def average_effect(fitted: Fitted, side: str) -> np.ndarray:
@@ -36,8 +38,8 @@ def average_effect(fitted: Fitted, side: str) -> np.ndarray:
     learnt, puts most of it into the factors.
     """
     draws = stored(fitted).run.draws
-    own, other = (draws.user, draws.item) if side == "user" else (draws.item, draws.user)
+    side_draws, other = (draws.user, draws.item) if side == "user" else (draws.item, draws.user)
     everybody = np.asarray(other.factor)[:, :-1].mean(1)
-    effect = np.einsum("snk,sk->sn", np.asarray(own.factor)[:, :-1], everybody)
-    effect = (effect + np.asarray(own.bias)[:, :-1].sum(-1)).mean(0)
+    effect = np.einsum("snk,sk->sn", np.asarray(side_draws.factor)[:, :-1], everybody)
+    effect = (effect + np.asarray(side_draws.bias)[:, :-1].sum(-1)).mean(0)
     return effect - effect.mean()

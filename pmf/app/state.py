@@ -90,15 +90,15 @@ def _scale(model: Model) -> tuple[float, float]:
 @st.cache_resource(show_spinner=False)
 def base() -> Shown:
     """The model that the page was opened with: a file's, or one fitted to the data and kept."""
-    given = os.environ.get(MODEL)
-    if given:
-        model = pmf.load(given)
-        return shown(Path(given).name, model)
-    kept = _kept_file()
-    found = _kept(kept)
-    model = fitted(DEFAULT, dataset().ratings) if found is None else found
-    if found is None:
-        _keep(model, kept)
+    path = os.environ.get(MODEL)
+    if path:
+        model = pmf.load(path)
+        return shown(Path(path).name, model)
+    file = _kept_file()
+    saved_model = _saved_model(file)
+    model = fitted(DEFAULT, dataset().ratings) if saved_model is None else saved_model
+    if saved_model is None:
+        _keep(model, file)
     return shown(f"Gibbs, rank {DEFAULT['rank']}", model)
 
 
@@ -110,7 +110,7 @@ def _kept_file() -> Path:
     return platformdirs.user_cache_path("pmf") / "app" / name
 
 
-def _kept(path: Path) -> Model | None:
+def _saved_model(path: Path) -> Model | None:
     try:
         return pmf.load(path)
     except InputError:  # not there yet, or of another version
@@ -201,8 +201,8 @@ def person_of(shown: Shown) -> Folded:
     """
     items = shown.model.require_fitted().items
     known = ~items.unknown(items.codes(collected(list(stars()), "your ratings")))
-    own = zip(stars().items(), known, strict=True)
-    return fold(shown.model, dict(rating for rating, is_known in own if is_known))
+    ratings = zip(stars().items(), known, strict=True)
+    return fold(shown.model, dict(rating for rating, is_known in ratings if is_known))
 
 
 def no_filters() -> Filters:

@@ -47,11 +47,11 @@ def _fit(settings: dict, tried: dict[str, dict], live: DeltaGenerator) -> None:
     train, heldout = state.parts()
     terms = [
         word
-        for word, there in (
+        for word, present in (
             ("user biases", settings["user_bias"]),
             ("item biases", settings["item_bias"]),
         )
-        if not there
+        if not present
     ]
     without = f", without {' and '.join(terms)}" if terms else ""
     name = f"{LABELS[settings['method']]}, rank {settings['rank']}{without}"

@@ -55,8 +55,8 @@ def is_writable(folder: Path) -> bool:
 
     Not where a user without a home has none: its path then begins with "~".
     """
-    there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
-    return folder.is_absolute() and there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+    nearest = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    return folder.is_absolute() and nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
 
 
 def kept_in() -> str | None:

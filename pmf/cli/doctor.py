@@ -57,14 +57,16 @@ def _say_what_is_kept() -> None:
 
     reason = fused.why_not()
     print(f"fused kernel     {'in use' if reason is None else f'not in use: {reason}'}")
-    kept = {"programs": kept_in()}
+    places = {"programs": kept_in()}
     if fused.fault() is None:
         from pmf.process.numba_cache import folder
 
-        kept["loops"] = folder()
-    for name, place in kept.items():
-        said = f"kept in {place}" if place else "compiled by each process: no folder can be written"
-        print(f"{name:<16} {said}")
+        places["loops"] = folder()
+    for name, place in places.items():
+        place_in_words = (
+            f"kept in {place}" if place else "compiled by each process: no folder can be written"
+        )
+        print(f"{name:<16} {place_in_words}")
 
 
 def _say_what_is_found(folder: Path) -> None:
@@ -72,18 +74,18 @@ def _say_what_is_found(folder: Path) -> None:
     from pmf.data.sources.movielens import find
 
     print(f"data folder      {folder} (set PMF_DATA_DIR to change it)")
-    found = [name for name in NAMES if name != BUNDLED and find(name)]
-    print(f"data found       {', '.join([BUNDLED + ' (bundled)', *found])}")
+    names = [name for name in NAMES if name != BUNDLED and find(name)]
+    print(f"data found       {', '.join([BUNDLED + ' (bundled)', *names])}")
 
 
 def _say_what_was_left(folders: list[Path], clean: bool) -> None:
-    found = left_behind(folders)
-    for path in found:
+    leftovers = left_behind(folders)
+    for path in leftovers:
         size = sum(file.lstat().st_size for file in path.rglob("*"))
         if clean:
             shutil.rmtree(path, ignore_errors=True)
         print(f"left behind      {path}, {size / 1e6:,.1f} MB{_fate(path, clean)}")
-    if not found:
+    if not leftovers:
         print("left behind      nothing")
     elif not clean:
         print("                 pmf doctor --clean removes that")

@@ -39,8 +39,8 @@ app = plain_app(
 app.add_typer(data_app, name="data")
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
         print(f"pmf {pmf.__version__}")
         raise typer.Exit()
 
@@ -118,9 +118,11 @@ def fit(
     from pmf.fitting.progress import progress_bar
 
     check_target(out, reads=files_of(train))
-    kept = None
+    checkpointing = None
     if checkpoints is not None:
-        kept = Checkpoints(checkpoints, checkpoint_steps, checkpoint_minutes, resume=resume)
+        checkpointing = Checkpoints(
+            checkpoints, checkpoint_steps, checkpoint_minutes, resume=resume
+        )
     elif resume or checkpoint_steps:
         raise InputError("--resume and --checkpoint-steps need --checkpoints FOLDER")
     settings: dict[str, Any] = {
@@ -138,10 +140,10 @@ def fit(
         "on_disk": on_disk or None,
         "duplicates": duplicates,
     }
-    given = {name: value for name, value in settings.items() if value is not None}
-    model = PMF(**given, **further_of(further or [], settings))
+    options = {name: value for name, value in settings.items() if value is not None}
+    model = PMF(**options, **further_of(further or [], settings))
     with progress_bar() as on_step:
-        model.fit(train, on_step=on_step, checkpoints=kept, reading=reading)
+        model.fit(train, on_step=on_step, checkpoints=checkpointing, reading=reading)
     model.save(out)
     fitted, last = model.require_fitted(), model.records[-1]
     result = fitted.fit

@@ -58,32 +58,32 @@ def with_reading(command: Callable[..., Any]) -> Callable[..., Any]:
     """A command whose parameter `reading`, a `Reading`, is made of these options."""
 
     @wraps(command)
-    def wrapped(**given: Any) -> Any:
-        said = {name: given.pop(name) for name in OPTIONS}
-        reading = Reading(**said | {"columns": columns_of(said["columns"])})
-        return command(**given, reading=reading)
+    def wrapped(**arguments: Any) -> Any:
+        reading_options = {name: arguments.pop(name) for name in OPTIONS}
+        reading = Reading(**reading_options | {"columns": columns_of(reading_options["columns"])})
+        return command(**arguments, reading=reading)
 
     old = inspect.signature(command)
     options = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
         for name, (kind, default) in OPTIONS.items()
     ]
-    kept = [
+    parameters = [
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
         for name, parameter in old.parameters.items()
         if name != "reading"
     ]
-    wrapped.__signature__ = old.replace(parameters=[*kept, *options])  # type: ignore[attr-defined]
-    wrapped.__annotations__ = {one.name: one.annotation for one in (*kept, *options)}
+    wrapped.__signature__ = old.replace(parameters=[*parameters, *options])  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {one.name: one.annotation for one in (*parameters, *options)}
     return wrapped
 
 
 def columns_of(text: str | None) -> dict[str, str]:
     """`user=who,item=what` as a dictionary. Raises `InputError` for anything else."""
-    found: dict[str, str] = {}
+    columns: dict[str, str] = {}
     for part in re.split(r",(?=\w+=)", text) if text is not None else ():
         role, is_pair, name = part.partition("=")
-        if not is_pair or role in found:
+        if not is_pair or role in columns:
             raise InputError(f"--columns {text}: say user=NAME,item=NAME,rating=NAME, each once")
-        found[role] = name
-    return found
+        columns[role] = name
+    return columns

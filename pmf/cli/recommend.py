@@ -154,8 +154,8 @@ def explain(
     from pmf.estimators.new_users import ratings_of
 
     fitted = pmf.load(model)
-    own = ratings_of(fitted.require_fitted(), _id(user))
-    parts = pmf.fold_in(fitted, own).explain(_id(user), _id(item))
+    ratings = ratings_of(fitted.require_fitted(), _id(user))
+    parts = pmf.fold_in(fitted, ratings).explain(_id(user), _id(item))
     total, rest = float(parts["contribution"].sum()), parts["contribution"][count + 4 :]
     shown = parts[: count + 4]
     if len(rest):

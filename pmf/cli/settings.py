@@ -78,10 +78,10 @@ def tau_of(text: str) -> float | str:
         return text
 
 
-def further_of(texts: list[str], taken: Container[str]) -> dict[str, Any]:
+def further_of(texts: list[str], reserved: Container[str]) -> dict[str, Any]:
     """`NAME=VALUE` as settings. A value is TOML's, or a bare word.
 
-    Raises `InputError` for what is no pair, and where a setting has an option of its own (`taken`).
+    Raises `InputError` for text that is no pair, and for a setting with its own option (`reserved`).
     """
     settings: dict[str, Any] = {}
     for text in texts:
@@ -90,7 +90,7 @@ def further_of(texts: list[str], taken: Container[str]) -> dict[str, Any]:
             raise InputError(f"--set {text}: say NAME=VALUE, as in burn_in=200")
         if name in settings:
             raise InputError(f"--set {text}: {name} is set twice")
-        if name in taken:
+        if name in reserved:
             option = OWN_OPTIONS.get(name, name).replace("_", "-")
             raise InputError(f"--set {text}: say --{option}")
         try:

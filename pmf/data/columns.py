@@ -45,36 +45,36 @@ UNTOLD: Columns = MappingProxyType({})
 
 
 def canonical_columns(
-    names: Sequence[str], required: Sequence[str], source: str, told: Columns = UNTOLD
+    names: Sequence[str], required: Sequence[str], source: str, named: Columns = UNTOLD
 ) -> dict[str, str]:
     """Which of a table's columns is which: `{name in the table: canonical name}`.
 
-    `told` names columns by their roles; the others are found by their names. Raises `InputError`
+    `named` has columns by their roles; the others are found by their names. Raises `InputError`
     naming `source` where a required column is missing, a name is ambiguous, or one that was told
     is not there.
     """
-    found: dict[str, str] = {}
+    roles: dict[str, str] = {}
     for role, canonical in ROLES.items():
-        if role in told:
-            hits = [_column_told(names, role, told[role], source)]
+        if role in named:
+            hits = [_named_column(names, role, named[role], source)]
         else:
-            hits = [name for name in _hits(names, canonical) if name not in found]
+            hits = [name for name in _hits(names, canonical) if name not in roles]
         if len(hits) > 1:
             raise InputError(
                 f"{source}: columns {hits} all mean {canonical}; keep one and drop the others, or "
                 f"say which, as {role}={hits[0]}"
             )
-        if hits and hits[0] in found:
+        if hits and hits[0] in roles:
             raise InputError(f"{source}: column {hits[0]!r} cannot be two things; say another one")
         if hits:
-            found[hits[0]] = canonical
+            roles[hits[0]] = canonical
         elif canonical in required:
             raise InputError(
                 f"{source}: no column {canonical}; the table has {_shown(names)}, and {canonical} "
                 f"may be called {', '.join(ALIASES[canonical])}; for another name say columns: "
                 f"{role}=NAME"
             )
-    return found
+    return roles
 
 
 def _hits(names: Sequence[str], canonical: str) -> list[str]:
@@ -93,7 +93,7 @@ def plain(name: str) -> str:
     return re.sub(r"[\W_]+", "", name).casefold()
 
 
-def _column_told(names: Sequence[str], role: str, name: str, source: str) -> str:
+def _named_column(names: Sequence[str], role: str, name: str, source: str) -> str:
     if name in names:
         return name
     alike = [other for other in names if plain(name) and plain(other) == plain(name)]
@@ -110,13 +110,13 @@ def _shown(names: Sequence[str]) -> list[str]:
     return [str(name)[:SHOWN] for name in names[:SHOWN]]
 
 
-def check_told(told: Columns) -> dict[str, str]:
+def check_told(named: Columns) -> dict[str, str]:
     """Columns as they were told, by the roles `user, item, rating, timestamp`.
 
     Raises `InputError` for an unknown role, a column that is no name, and one for two roles.
     """
     by_role: dict[str, str] = {}
-    for key, name in told.items():
+    for key, name in named.items():
         role = next((role for role, one in ROLES.items() if key in (role, one)), None)
         if role is None:
             raise InputError(f"columns: {key!r} is none of {', '.join(ROLES)}")

@@ -38,8 +38,8 @@ def _code_by_table(ids: np.ndarray, low: int, high: int) -> tuple[np.ndarray, np
 
     codes, code_of = np.empty(len(ids), np.int32), np.full(high - low + 1, -1, np.int32)
     values = np.empty(len(code_of), ids.dtype)
-    found = code_integers(ids, low, codes, code_of, values)
-    return codes, values[:found].copy()
+    count = code_integers(ids, low, codes, code_of, values)
+    return codes, values[:count].copy()
 
 
 def has_repeats(user: np.ndarray, item: np.ndarray, num_users: int, num_items: int) -> bool:

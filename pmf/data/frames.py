@@ -108,8 +108,10 @@ def select(frame: Table, required: tuple[str, ...], source: str) -> pd.DataFrame
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise InputError(f"{source}: columns {repeated} occur twice; keep one of each")
-    found = canonical_columns(names, required, source)
-    return frame.set_axis(names, axis=1)[list(found)].rename(columns=found).reset_index(drop=True)
+    columns = canonical_columns(names, required, source)
+    return (
+        frame.set_axis(names, axis=1)[list(columns)].rename(columns=columns).reset_index(drop=True)
+    )
 
 
 class Encoded(NamedTuple):
@@ -166,8 +168,8 @@ def distinct(
 
 
 def _recoded(codes: np.ndarray, ids: Ids) -> tuple[np.ndarray, Ids]:
-    again, kept = code_by_appearance(codes)
-    return again, Ids(ids.values[kept])
+    again, old_codes = code_by_appearance(codes)
+    return again, Ids(ids.values[old_codes])
 
 
 def _one_a_pair(

@@ -25,13 +25,13 @@ class Pairs(NamedTuple):
     def have(self, user: np.ndarray, item: np.ndarray) -> np.ndarray:
         """Which of some pairs, in any order, are among these."""
         known = np.zeros(len(user), bool)
-        asked, place = np.unique(user, return_inverse=True)
-        for begin in range(0, len(asked), USERS):
+        distinct, place = np.unique(user, return_inverse=True)
+        for begin in range(0, len(distinct), USERS):
             here = np.flatnonzero((begin <= place) & (place < begin + USERS))
-            own, theirs = self.of(asked[begin : begin + USERS])
+            user_place, theirs = self.of(distinct[begin : begin + USERS])
             width = 1 + max(theirs.max(initial=0), item[here].max(initial=0))
             pair = (place[here] - begin) * np.int64(width) + item[here]
-            known[here] = np.isin(pair, own * np.int64(width) + theirs)
+            known[here] = np.isin(pair, user_place * np.int64(width) + theirs)
         return known
 
     def cells(self, users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

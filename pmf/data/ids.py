@@ -25,20 +25,24 @@ def factorize(column: pd.Series, source: str) -> tuple[np.ndarray, np.ndarray]:
     return codes.astype(np.int32), np.asarray(values, dtype=object)
 
 
-def collected(given: object, name: str) -> pd.Series:
+def collected(collection: object, name: str) -> pd.Series:
     """One id, or a collection of them, in canonical form: "12" is one id, and not two.
 
     Raises `InputError` naming the argument where a value is no id, and for a table or a mapping.
     """
-    given = np.atleast_1d(given) if isinstance(given, np.ndarray) else given
-    if isinstance(given, pd.DataFrame | Mapping) or getattr(given, "ndim", 1) > 1:
-        raise InputError(f"{name}: a {type(given).__name__}; give one column of ids, or a list")
-    if isinstance(given, pd.Series | pd.Index | np.ndarray):
-        column = pd.Series(given).reset_index(drop=True)
-    elif isinstance(given, Iterable) and not isinstance(given, str | bytes):
-        column = pd.Series(list(given), dtype=object)  # each as it is: no common type of numbers
+    if isinstance(collection, np.ndarray):
+        collection = np.atleast_1d(collection)
+    if isinstance(collection, pd.DataFrame | Mapping) or getattr(collection, "ndim", 1) > 1:
+        raise InputError(
+            f"{name}: a {type(collection).__name__}; give one column of ids, or a list"
+        )
+    if isinstance(collection, pd.Series | pd.Index | np.ndarray):
+        column = pd.Series(collection).reset_index(drop=True)
+    elif isinstance(collection, Iterable) and not isinstance(collection, str | bytes):
+        # Each as it is: no common type of numbers.
+        column = pd.Series(list(collection), dtype=object)
     else:
-        column = pd.Series([given], dtype=object)
+        column = pd.Series([collection], dtype=object)
     ids, bad = canonical(column)
     if bad.any():
         value = column.iloc[int(np.argmax(bad))]
@@ -64,7 +68,7 @@ def with_gaps(values: np.ndarray) -> pd.Series:
     return pd.Series(values, dtype="Int64" if values.dtype == np.int64 else None)
 
 
-def looked_up(table: pd.DataFrame, name: str, asked: pd.Series) -> pd.DataFrame:
+def looked_up(table: pd.DataFrame, name: str, wanted_ids: pd.Series) -> pd.DataFrame:
     """The first row of a table for each id asked for, by the ids in its column `name`.
 
     Missing values where an id is missing, and where the table has none of it. Raises `InputError`
@@ -72,10 +76,10 @@ def looked_up(table: pd.DataFrame, name: str, asked: pd.Series) -> pd.DataFrame:
     """
     code, values = factorize(table[name], "the table")
     first = np.append(np.unique(code, return_index=True)[1], -1)
-    there = asked.notna().to_numpy(bool)
-    row = np.full(len(asked), -1)
-    row[there] = first[Ids(values).codes(asked[there])]
-    return table.reset_index(drop=True).reindex(row).set_axis(asked.index)
+    is_id = wanted_ids.notna().to_numpy(bool)
+    row = np.full(len(wanted_ids), -1)
+    row[is_id] = first[Ids(values).codes(wanted_ids[is_id])]
+    return table.reset_index(drop=True).reindex(row).set_axis(wanted_ids.index)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -116,11 +120,11 @@ class Ids:
         Ids are the same where they are the same in text: 7 and "7", not "007". Raises `InputError`
         naming the first row that has no id.
         """
-        asked = _checked(column, source)
-        if is_text(asked) == (self.values.dtype == object):
-            codes = self.index.get_indexer(pd.Index(asked, tupleize_cols=False))
+        ids = _checked(column, source)
+        if is_text(ids) == (self.values.dtype == object):
+            codes = self.index.get_indexer(pd.Index(ids, tupleize_cols=False))
         else:
-            code, values = factorize(asked, source)
+            code, values = factorize(ids, source)
             codes = self._codes_of_other_form(values)[code]
         return np.where(codes < 0, len(self), codes).astype(np.int32)
 
@@ -131,21 +135,21 @@ class Ids:
         numbers = [whole_number(value) for value in values]
         are_there = np.array([number is not None for number in numbers], bool)
         whole = np.array([number or 0 for number in numbers], np.int64)
-        found = self.index.get_indexer(pd.Index(whole))
-        return np.where(are_there, found, -1)
+        positions = self.index.get_indexer(pd.Index(whole))
+        return np.where(are_there, positions, -1)
 
     def row(self, one: object, name: str) -> int:
         """The row number of a single id, the argument `name`; `len(self)` where it is unknown."""
         return int(self.codes(collected([one], name))[0])
 
-    def named(self, codes: np.ndarray, asked: pd.Series) -> np.ndarray:
+    def named(self, codes: np.ndarray, ids: pd.Series) -> np.ndarray:
         """The ids that were asked for, known ones in the form that they have here."""
-        if is_text(asked) == (self.values.dtype == object):
-            return asked.to_numpy(self.values.dtype)
+        if is_text(ids) == (self.values.dtype == object):
+            return ids.to_numpy(self.values.dtype)
         known = ~self.unknown(codes)
         if known.all():
             return self.values[codes]
-        return _as_text(asked.to_numpy())
+        return _as_text(ids.to_numpy())
 
     def unknown(self, codes: np.ndarray) -> np.ndarray:
         """Which of the row numbers that `codes` gave stand for an id it does not know."""

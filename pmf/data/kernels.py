@@ -106,17 +106,17 @@ def code_integers(ids, low, codes, code_of, values):
 
     `code_of` has a place for each integer from `low` on, all -1 at first.
     """
-    found = 0
+    count = 0
     for j in range(len(ids)):
         place = ids[j] - low
         code = code_of[place]
         if code < 0:
-            code = found
+            code = count
             code_of[place] = code
-            values[found] = ids[j]
-            found += 1
+            values[count] = ids[j]
+            count += 1
         codes[j] = code
-    return found
+    return count
 
 
 @compiled(nogil=True)

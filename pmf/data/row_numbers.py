@@ -72,15 +72,15 @@ def _rank_of(values: Values) -> Callable[[slice], np.ndarray]:
 
 def _refined(
     other: np.ndarray,
-    own: np.ndarray,
+    rows_of_side: np.ndarray,
     rank: Callable[[slice], np.ndarray],
     colour: np.ndarray,
     num_rows: int,
 ) -> np.ndarray:
     """A colour for each row: the sum, in any order the same, over its ratings and their rows."""
     total = np.zeros(num_rows, np.uint64)
-    for rows in blocks(len(own)):
-        np.add.at(total, own[rows], mixed(colour[other[rows]] + rank(rows)))
+    for rows in blocks(len(rows_of_side)):
+        np.add.at(total, rows_of_side[rows], mixed(colour[other[rows]] + rank(rows)))
     return mixed(total)
 
 

@@ -42,19 +42,19 @@ class Rule(NamedTuple):
 
     def __call__(self, frame: pd.DataFrame) -> Split:
         """The split of a frame. Raises `InputError` where the ratings do not allow it."""
-        given = dict(self.settings)
+        settings = dict(self.settings)
         if self.kind not in IN_FOLDS:
-            return KINDS[self.kind](frame, **given)
-        fold = given.pop("fold")
-        if "folds" in given:
-            given["assignment"] = read_folds(given.pop("folds"))
-        found = KINDS[self.kind](frame, **given)
-        if fold > len(found):
-            raise InputError(f"fold={fold}: there are {len(found)} folds")
-        return found[fold - 1]
+            return KINDS[self.kind](frame, **settings)
+        fold = settings.pop("fold")
+        if "folds" in settings:
+            settings["assignment"] = read_folds(settings.pop("folds"))
+        splits = KINDS[self.kind](frame, **settings)
+        if fold > len(splits):
+            raise InputError(f"fold={fold}: there are {len(splits)} folds")
+        return splits[fold - 1]
 
 
-def rule(kind: str, given: Mapping[str, Any]) -> Rule:
+def rule(kind: str, options: Mapping[str, Any]) -> Rule:
     """A split by the name of its function and its settings, None where one is not given.
 
     Raises `InputError` for a setting that this split has not, lacks, or cannot have.
@@ -62,13 +62,13 @@ def rule(kind: str, given: Mapping[str, Any]) -> Rule:
     names = [*inspect.signature(KINDS[kind]).parameters][1:]
     names = ["folds" if name == "assignment" else name for name in names]
     names += ["fold"] if kind in IN_FOLDS else []
-    said = {name: value for name, value in given.items() if value is not None}
-    if others := [name for name in said if name not in names]:
+    chosen = {name: value for name, value in options.items() if value is not None}
+    if others := [name for name in chosen if name not in names]:
         raise InputError(
             f"{others[0]} is no setting of {kind}, which has {', '.join(names)}; leave it out, or "
             "say another split"
         )
-    settings: dict[str, Any] = {name: said.get(name, DEFAULTS.get(name)) for name in names}
+    settings: dict[str, Any] = {name: chosen.get(name, DEFAULTS.get(name)) for name in names}
     for name, value in settings.items():
         if value is None:
             raise InputError(f"{kind} needs {name}")

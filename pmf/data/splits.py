@@ -120,14 +120,16 @@ def last_n(frame: Table, n: int) -> Split:
     """Each user's `n` latest ratings as test; a user with n or fewer stays in training whole."""
     frame = as_frame(frame, SOURCE)
     history = _history(frame, _time(frame))
-    return _split(frame, _said(history, history.latest(_n_each(n, history))))
+    return _split(frame, _checked_moments(history, history.latest(_n_each(n, history))))
 
 
 def last_fraction(frame: Table, fraction: float) -> Split:
     """The latest `fraction` of each user's ratings as test, rounded, and never all of them."""
     frame = as_frame(frame, SOURCE)
     history = _history(frame, _time(frame))
-    return _split(frame, _said(history, history.latest(_fraction_each(fraction, history))))
+    return _split(
+        frame, _checked_moments(history, history.latest(_fraction_each(fraction, history)))
+    )
 
 
 class _History(NamedTuple):
@@ -165,7 +167,7 @@ def _fraction_each(fraction: float, history: _History) -> np.ndarray:
     return np.minimum(np.rint(fraction * history.size), history.size - 1)
 
 
-def _said(history: _History, test: np.ndarray) -> np.ndarray:
+def _checked_moments(history: _History, test: np.ndarray) -> np.ndarray:
     """The rows as they are; a warning where a user's ratings of one moment are on both sides."""
     users = pd.DataFrame({"user": history.user, "time": history.order})
     first = users[test].groupby("user")["time"].min()
@@ -238,9 +240,9 @@ def keep_share(split: Split, share: float, seed: int) -> Split:
     n = len(split.train)
     if round(share * n) < 1:
         raise InputError(f"keep={share} of {n} training ratings leaves none")
-    kept = np.zeros(n, bool)
-    kept[np.random.default_rng([seed, n]).permutation(n)[: round(share * n)]] = True
-    return split._replace(train=split.train[kept].reset_index(drop=True))
+    in_share = np.zeros(n, bool)
+    in_share[np.random.default_rng([seed, n]).permutation(n)[: round(share * n)]] = True
+    return split._replace(train=split.train[in_share].reset_index(drop=True))
 
 
 def sample_items(frame: Table, fraction: float, seed: int) -> Split:

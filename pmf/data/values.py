@@ -142,12 +142,12 @@ def put(values: Stored, rows: slice, new: np.ndarray) -> bool:
     """Write numbers into rows; whether they are there bit for bit."""
     if isinstance(values, Coded):
         bits = _bits(values.table)
-        own = _bits(new.astype(values.table.dtype, copy=False))
-        values.code[rows] = np.searchsorted(bits, own).clip(max=len(bits) - 1)
+        new_bits = _bits(new.astype(values.table.dtype, copy=False))
+        values.code[rows] = np.searchsorted(bits, new_bits).clip(max=len(bits) - 1)
     else:
         values[rows] = new
-    there = np.asarray(values[rows]).astype(new.dtype)
-    return np.array_equal(_bits(there), _bits(new))
+    stored = np.asarray(values[rows]).astype(new.dtype)
+    return np.array_equal(_bits(stored), _bits(new))
 
 
 def compressed(values: np.ndarray) -> Stored:

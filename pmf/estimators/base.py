@@ -260,8 +260,8 @@ def clipped(x: np.ndarray, settings: Scaled) -> np.ndarray:
 
 def rating_range(value: Values | pd.Series) -> tuple[float, float]:
     """The lowest and the highest of some ratings."""
-    seen = value.table if isinstance(value, Coded) else np.asarray(value, np.float32)
-    return float(seen.min()), float(seen.max())
+    stars = value.table if isinstance(value, Coded) else np.asarray(value, np.float32)
+    return float(stars.min()), float(stars.max())
 
 
 def known_range(model: Model) -> tuple[float, float] | None:

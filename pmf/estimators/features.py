@@ -65,9 +65,9 @@ def feature_problem(
     problem = Problem(train, *rows, numbers, terms, 0.0, settings.seed, settings.fused)
     watched = None
     if heldout is not None:
-        held = checked(heldout, "the held-out frame", settings.scale, times=False)
-        codes = encoded.users.codes(held["user_id"]), items.codes(held["item_id"])
-        ratings_held = Ratings(*codes, held["rating"].to_numpy())
+        frame = checked(heldout, "the held-out frame", settings.scale, times=False)
+        codes = encoded.users.codes(frame["user_id"]), items.codes(frame["item_id"])
+        ratings_held = Ratings(*codes, frame["rating"].to_numpy())
         watched = scales.unit.standardised(ratings_held, coded=False)
     return FeatureProblem(encoded, features.table(items), problem, watched, scales)
 

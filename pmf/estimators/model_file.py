@@ -137,9 +137,9 @@ def sealed(text: str, tensors: dict[str, np.ndarray]) -> str:
     return text.replace(empty, f'{empty[:-1]}{_checksum(text, tensors)}"', 1)
 
 
-def _is_whole(text: str, found: object, tensors: dict[str, np.ndarray]) -> bool:
-    """Whether the checksum `found` in a header's text is right."""
-    return isinstance(found, str) and found == _checksum(text.replace(found, "", 1), tensors)
+def _is_whole(text: str, digest: object, tensors: dict[str, np.ndarray]) -> bool:
+    """Whether the checksum `digest` in a header's text is right."""
+    return isinstance(digest, str) and digest == _checksum(text.replace(digest, "", 1), tensors)
 
 
 def _checksum(text: str, tensors: dict[str, np.ndarray]) -> str:
@@ -280,11 +280,11 @@ def _tensors(data: np.ndarray) -> tuple[str, dict[str, np.ndarray]]:
         raise ValueError("no header of safetensors")
     text = header.pop("__metadata__", {}).get(FORMAT, "{}")
     tensors, last = {}, 0
-    for name, said in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
-        begin, end = said["data_offsets"]
+    for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+        begin, end = entry["data_offsets"]
         if begin != last or not begin <= end <= len(rest):
             raise ValueError(f"{name:.99} does not lie behind the one before")
-        tensors[name] = rest[begin:end].view(TYPES[said["dtype"]]).reshape(said["shape"])
+        tensors[name] = rest[begin:end].view(TYPES[entry["dtype"]]).reshape(entry["shape"])
         last = end
     if last != len(rest):
         raise ValueError("it goes on behind the last tensor")
@@ -327,5 +327,5 @@ def _rebuild(header: Header, tensors: dict[str, np.ndarray], settings: AnySettin
 
 def _earlier_prior(chosen: dict[str, float], settings: AnySettings) -> AnyPrior:
     """The prior of a file from before it said so: what its search chose, or was given."""
-    given = settings.inference.given_prior if isinstance(settings, Settings) else None
-    return prior_of(chosen) if chosen else given or NoisePrecision(None)
+    setting = settings.inference.given_prior if isinstance(settings, Settings) else None
+    return prior_of(chosen) if chosen else setting or NoisePrecision(None)

@@ -54,7 +54,7 @@ class Folded(Model):
 
     def __init__(self, settings: Any, fitted: Fitted, posterior: RowPosterior):
         self.settings, self.fitted, self.posterior = settings, fitted, posterior
-        self.given = conditioning_of(fitted.fit, "user")
+        self.conditioning = conditioning_of(fitted.fit, "user")
 
     def __repr__(self) -> str:
         draws = draws_in_words(self.fitted.fit.run.draws)
@@ -75,7 +75,10 @@ class Folded(Model):
             pairs = np.flatnonzero(user == row)
             for begin in range(0, len(pairs), PAIRS):
                 some = pairs[begin : begin + PAIRS]
-                x, covariance = self.given.features(item[some]), self.posterior.covariance[:, row]
+                x, covariance = (
+                    self.conditioning.features(item[some]),
+                    self.posterior.covariance[:, row],
+                )
                 variance[some] += variances(x, covariance)
         return variance
 
@@ -94,7 +97,7 @@ class Folded(Model):
 
     def sampled(self, seed: int = 0, least: int = 100) -> Params:
         """Draws of the rows from their posterior, at least so many: the model's draws in turn."""
-        draws, times = self.fitted.fit.run.draws, -(-least // len(self.given.tau))
+        draws, times = self.fitted.fit.run.draws, -(-least // len(self.conditioning.tau))
         w = sampled(RowPosterior(*(np.repeat(x, times, 0) for x in self.posterior)), seed)
         item, mu = jax.tree.map(lambda x: np.repeat(x, times, 0), (draws.item, draws.mu))
         return Params(split_row(w, draws.user.factor.shape[-1]), item, mu)
@@ -109,7 +112,7 @@ class Folded(Model):
         """
         user, item = self._row(user_id), self.fitted.items.row(item_id, "item_id")
         draws, rated = self.fitted.fit.run.draws, rated_of(self.fitted)
-        each, prior = contributions(self.given, rated, user, self.posterior, item)
+        each, prior = contributions(self.conditioning, rated, user, self.posterior, item)
         ratings = rated.of(np.array([user]))
         head = {
             "mean": float(np.mean(draws.mu)),
@@ -141,7 +144,7 @@ class Folded(Model):
         user, count = self._row(user_id), self.fitted.item_count[: len(self.fitted.items)]
         common = np.argsort(-count, kind="stable")[:popular]
         share = count[common] / max(count[common].sum(), 1)
-        drop = variance_drop(self.given, self.posterior.covariance[:, user], common, share)
+        drop = variance_drop(self.conditioning, self.posterior.covariance[:, user], common, share)
         drop[np.isin(common, rated_of(self.fitted).of(np.array([user])).item)] = -np.inf
         best = np.argsort(-drop, kind="stable")[:n]
         best = best[drop[best] > -np.inf]
@@ -200,14 +203,14 @@ def fold_in(model: Model, ratings: Table, users: Any = None) -> Folded:
     fit, items = stored(fitted), fitted.items
     ids, new = _encoded(model, as_frame(ratings, SOURCE), users, items)
     rated = rated_by_user(new, ids.num_rows)  # the last: an unknown user's, who is at the prior
-    given = conditioning_of(fit, "user")
-    posterior = posterior_of(given, rated)
+    conditioning = conditioning_of(fit, "user")
+    posterior = posterior_of(conditioning, rated)
     rank = fit.run.draws.user.factor.shape[-1]
     draws = Params(split_row(posterior.mean, rank), fit.run.draws.item, fit.run.draws.mu)
     count = count_rows(new.user, ids.num_rows)
     changed = fit.with_run(draws=draws, heldout=None)
-    own = Fitted(changed, ids, items, count, fitted.item_count, rated, fitted.source)
-    return Folded(model.settings, own, posterior)
+    folded = Fitted(changed, ids, items, count, fitted.item_count, rated, fitted.source)
+    return Folded(model.settings, folded, posterior)
 
 
 def _encoded(model: Model, ratings: pd.DataFrame, users: Any, items: Ids) -> tuple[Ids, Ratings]:

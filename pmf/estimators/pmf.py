@@ -115,9 +115,9 @@ class PMF(Model):
         users, items = encoded.users, encoded.items
         watched = None
         if heldout is not None:
-            held = checked(heldout, "the held-out frame", settings.scale, times=False)
-            user, item = users.codes(held["user_id"]), items.codes(held["item_id"])
-            watched = Ratings(user, item, held["rating"].to_numpy())
+            frame = checked(heldout, "the held-out frame", settings.scale, times=False)
+            user, item = users.codes(frame["user_id"]), items.codes(frame["item_id"])
+            watched = Ratings(user, item, frame["rating"].to_numpy())
         rows = users.num_rows, items.num_rows
         fit = fit_ratings(
             settings, encoded.ratings, *rows, watched, on_step, checkpoints, on_record

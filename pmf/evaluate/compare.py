@@ -52,11 +52,11 @@ class Comparison(NamedTuple):
     n: int
 
 
-def verdict(name: str, found: Comparison, p: float, level: float = 0.95) -> str:
+def verdict(name: str, comparison: Comparison, p: float, level: float = 0.95) -> str:
     """`better` or `worse` where p is at most 1 - level and the interval holds no zero."""
-    if not (p <= 1 - level and found.low * found.high > 0):
+    if not (p <= 1 - level and comparison.low * comparison.high > 0):
         return "no difference shown"
-    rises = found.difference > 0
+    rises = comparison.difference > 0
     return "better" if rises == (compared_metric(name).best == MORE) else "worse"
 
 
@@ -103,9 +103,9 @@ def compare_arms(
         having = {n: x for n, x in arms.items() if column in x and x[column].notna().any()}
         if reference not in having:
             continue
-        found = _compared(having, reference, metric, seed, resamples, level)
-        adjusted = holm(np.array([one.p for one in found.values()]))
-        for (arm, one), p in zip(found.items(), adjusted, strict=True):
+        by_arm = _compared(having, reference, metric, seed, resamples, level)
+        adjusted = holm(np.array([one.p for one in by_arm.values()]))
+        for (arm, one), p in zip(by_arm.items(), adjusted, strict=True):
             says = verdict(metric, one, p, level)
             line = {"metric": metric, "arm": arm, "reference": reference, "verdict": says}
             rows.append(line | one._asdict() | {"p_adjusted": p})
@@ -158,22 +158,22 @@ def _compared(
     left_out = of(table.sum(0) - table)
     adds = table[:, 1:-1] - table[:, :1]
     p = permutation_p(adds, seed, resamples)
-    found = {}
+    by_arm = {}
     for j, arm in enumerate(others):
         low, high = bca_interval(float(whole[j]), resampled[:, j], left_out[:, j], level)
-        own = adds[:, j] / weight
-        good = own > 0 if metric.best == MORE else own < 0
-        found[arm] = Comparison(
+        gain = adds[:, j] / weight
+        good = gain > 0 if metric.best == MORE else gain < 0
+        by_arm[arm] = Comparison(
             float(whole[j]),
             low,
             high,
             float(p[j]),
             _cohen(adds[:, j]),
-            float(np.mean(good + (own == 0) / 2)),
-            _wilcoxon_p(own),
+            float(np.mean(good + (gain == 0) / 2)),
+            _wilcoxon_p(gain),
             len(weight),
         )
-    return found
+    return by_arm
 
 
 def _difference_from_sums(metric: Metric) -> Callable[[np.ndarray], np.ndarray]:
@@ -192,8 +192,8 @@ def _cohen(x: np.ndarray) -> float:
     return mean / spread if spread > 0 else float(np.copysign(np.inf, mean) if mean else 0)
 
 
-def _wilcoxon_p(own: np.ndarray) -> float:
-    return float(wilcoxon(own).pvalue) if np.any(own != 0) else 1.0
+def _wilcoxon_p(gain: np.ndarray) -> float:
+    return float(wilcoxon(gain).pvalue) if np.any(gain != 0) else 1.0
 
 
 def _aligned(

@@ -166,12 +166,12 @@ def all_scores(
     rating, mean = (np.asarray(x, np.float64) for x in (rating, mean))
     order = np.argsort(user, kind="stable")
     edges = np.flatnonzero(np.diff(user[order])) + 1
-    found: dict[str, float] = {"n": len(rating)}
+    scores: dict[str, float] = {"n": len(rating)}
     for name, metric in of_ratings(variance is not None):
         each = added(metric, rating, mean, variance)
         parts = np.split(each[order], edges) if metric.by_user else [each]
-        found[name] = float(np.mean([metric.value(np.mean(part)) for part in parts]))
-    return found
+        scores[name] = float(np.mean([metric.value(np.mean(part)) for part in parts]))
+    return scores
 
 
 def summed(has_variance: bool) -> dict[str, Metric]:

@@ -106,10 +106,12 @@ def ranked_by(
     _refuse_trained(table, _keys(row[query], item, items), trained)
 
     chosen, judged = _relevant(query, column[item], table["rating"], relevant)
-    seen = by_user(trained // (len(items) + 1), column[trained % (len(items) + 1)], len(users) + 1)
-    rank, best = _positions(scorer(order), row[chosen], len(items), seen.of, judged, k)
-    count = np.bincount(seen.item, minlength=len(items))
-    recommended_by = int(np.sum(np.diff(seen.start) > 0))
+    training = by_user(
+        trained // (len(items) + 1), column[trained % (len(items) + 1)], len(users) + 1
+    )
+    rank, best = _positions(scorer(order), row[chosen], len(items), training.of, judged, k)
+    count = np.bincount(training.item, minlength=len(items))
+    recommended_by = int(np.sum(np.diff(training.start) > 0))
     lists = in_order(judged.user, rank, judged.gain, best, count, recommended_by, k)
     values = {
         f"{name}@{k}" if metric.cut else name: metric.of_list(lists)
@@ -177,12 +179,12 @@ def _relevant(
 ) -> tuple[np.ndarray, Judged]:
     """The users who have relevant items, and those, by user and column."""
     value = rating.to_numpy(np.float64)
-    kept = np.flatnonzero(value >= threshold)
-    if not len(kept):
+    relevant = np.flatnonzero(value >= threshold)
+    if not len(relevant):
         raise InputError(f"{TEST}: no rating is {threshold:g} or more; lower relevant={threshold}")
-    kept = kept[np.lexsort((column[kept], query[kept]))]
-    chosen, user = np.unique(query[kept], return_inverse=True)
-    return chosen, Judged(user, column[kept], 1 + value[kept] - threshold)
+    relevant = relevant[np.lexsort((column[relevant], query[relevant]))]
+    chosen, user = np.unique(query[relevant], return_inverse=True)
+    return chosen, Judged(user, column[relevant], 1 + value[relevant] - threshold)
 
 
 def _positions(
@@ -190,10 +192,10 @@ def _positions(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The rank of each judged pair, infinite for an unknown item, and each user's k best."""
     known = judged.column < num_items
-    asked = by_user(judged.user[known], judged.column[known], len(users))
+    targets = by_user(judged.user[known], judged.column[known], len(users))
     rank, best = [], []
     for begin, end, scores in blocks(score, users, num_items, seen):
-        rank.append(ranks(scores, *asked.of(np.arange(begin, end))))
+        rank.append(ranks(scores, *targets.of(np.arange(begin, end))))
         best.append(np.asarray(top(scores, min(k, num_items))[0])[: end - begin])
     every = np.full(len(known), np.inf)
     every[known] = np.concatenate(rank)

@@ -176,7 +176,7 @@ def ranked(
 
 def _scale(model: Model, train: pd.DataFrame) -> tuple[float, float]:
     """The lowest and the highest rating: as the model was told, or as it was trained on."""
-    told = model.settings.scale
-    if told is not None and np.isfinite(told).all():
-        return told
+    scale = model.settings.scale
+    if scale is not None and np.isfinite(scale).all():
+        return scale
     return known_range(model) or rating_range(checked(train, TRAIN, times=False)["rating"])

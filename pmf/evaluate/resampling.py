@@ -95,8 +95,8 @@ def permutation_p(difference: np.ndarray, seed: int, resamples: int) -> np.ndarr
     rng = np.random.default_rng(seed)
     for rows in _blocks(resamples, len(difference)):
         bits = np.unpackbits(rng.integers(0, 256, (rows, -(-len(difference) // 8)), np.uint8), 1)
-        kept = bits[:, : len(difference)].astype(np.float64)
-        flipped = 2 * kept @ difference - difference.sum(0)
+        signs = bits[:, : len(difference)].astype(np.float64)
+        flipped = 2 * signs @ difference - difference.sum(0)
         extreme += np.sum(np.abs(flipped) >= observed - rounding, 0)
     return (1 + extreme) / (1 + resamples)
 

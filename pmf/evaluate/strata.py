@@ -27,9 +27,9 @@ def stratified(
     level = np.searchsorted(EDGES, count, side="right") - 1
     rows = []
     for j, label in enumerate(labels()):
-        held = level == j
-        if held.any():
-            spread = None if variance is None else variance[held]
-            part = all_scores(user[held], rating[held], mean[held], spread)
+        in_level = level == j
+        if in_level.any():
+            spread = None if variance is None else variance[in_level]
+            part = all_scores(user[in_level], rating[in_level], mean[in_level], spread)
             rows.append({"stratum": label, **part})
     return pd.DataFrame(rows)

@@ -190,18 +190,18 @@ class CheckpointFolder:
         """
         if program is not None:
             self.fingerprint[PROGRAM] = program
-        found, self.found = self.found, None  # which frees it
-        step = step_of(found.path) if found else 0
+        saved, self.found = self.found, None  # which frees it
+        step = step_of(saved.path) if saved else 0
         if (on_all(step), on_all(-step)) != (step, -step):
             raise InputError(
                 f"{self.path}: the job's processes do not all see the same checkpoints"
             )
-        if found is None or step == 0:
+        if saved is None or step == 0:
             return None
-        self._check_same(found.content["fingerprint"])
+        self._check_same(saved.content["fingerprint"])
         tree, names = jax.tree.structure(draw_like), take_apart(draw_like)
-        draws = [jax.tree.unflatten(tree, [part[name] for name in names]) for part in found.draws]
-        return Checkpoint(put_together(arrays_like, found.arrays), found.content["facts"], draws)
+        draws = [jax.tree.unflatten(tree, [part[name] for name in names]) for part in saved.draws]
+        return Checkpoint(put_together(arrays_like, saved.arrays), saved.content["facts"], draws)
 
     def _newest_whole(self) -> "_Read | None":
         damaged: list[int] = []
@@ -227,12 +227,12 @@ class CheckpointFolder:
             path, content, arrays, [sealed.read(self.path / x)[1] for x in content["draws"]]
         )
 
-    def _check_same(self, found: Facts) -> None:
-        names = [name for name in self.fingerprint if found.get(name) != self.fingerprint[name]]
-        if PROGRAM not in found and PROGRAM in names:
+    def _check_same(self, facts: Facts) -> None:
+        names = [name for name in self.fingerprint if facts.get(name) != self.fingerprint[name]]
+        if PROGRAM not in facts and PROGRAM in names:
             names.remove(PROGRAM)  # written on a mesh, or before the run compiled anything
         if names:
-            changes = [_change(n, found.get(n), self.fingerprint[n]) for n in names[:MANY]]
+            changes = [_change(n, facts.get(n), self.fingerprint[n]) for n in names[:MANY]]
             changes += [f"and {len(names) - MANY} more"] if len(names) > MANY else []
             raise _OtherRun(
                 f"{self.path} holds the checkpoints of another run: {'; '.join(changes)}. Resume "

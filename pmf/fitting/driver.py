@@ -163,9 +163,9 @@ def _keep(
 ) -> None:
     """A checkpoint if one is due, or a signal came: then it is the last thing done."""
     # Asked once: a signal that comes from here on waits for the next step. A number of none is 1.
-    asked = on_all(caught.signum or int(folder.due(progress.step)))
-    signum = asked if asked > 1 else None
-    if asked:
+    request = on_all(caught.signum or int(folder.due(progress.step)))
+    signum = request if request > 1 else None
+    if request:
         best = progress.best
         facts = {
             "records": progress.records,
@@ -202,21 +202,21 @@ def _resumed(
 ) -> Progress:
     """The progress that the folder's newest checkpoint holds; `progress` itself without one."""
     like = _arrays(progress, form)
-    found = folder.load(program, like, as_draws(like[1]))
-    if found is None:
+    saved = folder.load(program, like, as_draws(like[1]))
+    if saved is None:
         return progress
-    key, state, moments, best = found.arrays
-    facts = found.facts
+    key, state, moments, best = saved.arrays
+    facts = saved.facts
     return Progress(
         key,
         _start_over(form.from_host(state)),
         moments,
         best and Best(*facts["best"], *best),
         [Record(*record) for record in facts["records"]],
-        found.draws,
+        saved.draws,
         facts["calm"],
         facts["stopped"],
-        saved=len(found.draws),
+        saved=len(saved.draws),
     )
 
 

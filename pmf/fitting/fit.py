@@ -58,8 +58,8 @@ class Fit:
     search: Search  # how the prior was chosen
 
     def __repr__(self) -> str:
-        held, run = draws_in_words(self.run.draws), self.run
-        return f"Fit({held}; {len(run.records)} steps: {run.stopped}; {self.search!r})"
+        draws, run = draws_in_words(self.run.draws), self.run
+        return f"Fit({draws}; {len(run.records)} steps: {run.stopped}; {self.search!r})"
 
     def with_run(self, **changes: Any) -> "Fit":
         """The same fit of which the run left something else."""
@@ -257,8 +257,8 @@ def _prior(
     on_step: OnStep,
 ) -> tuple[AnyPrior, Search]:
     """The standardised prior: as given, as a search finds it, or found at an earlier start."""
-    if (given := inference.given_prior) is not None:
-        return scales.standardised_prior(given), Search({}, [])
+    if (prior := inference.given_prior) is not None:
+        return scales.standardised_prior(prior), Search({}, [])
     if folder is not None and "prior" in folder.notes:
         chosen, trials = folder.notes["search"]
         search = Search(chosen, [Trial(*trial) for trial in trials])
@@ -334,10 +334,12 @@ def _parts(problem: Problem, share: float) -> tuple[Ratings, Ratings | None]:
     ratings = problem.ratings
     if not share:
         return ratings, None
-    held = chances(ratings, problem.numbers, problem.seed) < share
-    if held.all() or not held.any():
-        raise InputError(f"validation={share} of {len(held)} ratings leaves a part without any")
-    return Ratings(*(x[~held] for x in ratings)), Ratings(*(x[held] for x in ratings))
+    is_heldout = chances(ratings, problem.numbers, problem.seed) < share
+    if is_heldout.all() or not is_heldout.any():
+        raise InputError(
+            f"validation={share} of {len(is_heldout)} ratings leaves a part without any"
+        )
+    return Ratings(*(x[~is_heldout] for x in ratings)), Ratings(*(x[is_heldout] for x in ratings))
 
 
 def residual_variance(draws: Params, ratings: Ratings) -> float:

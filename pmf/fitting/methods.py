@@ -287,8 +287,8 @@ class Gibbs(Inference):
                 return None
             case "learn":
                 return NoisePrecision(None)
-            case given:
-                return NoisePrecision(given)
+            case tau:
+                return NoisePrecision(tau)
 
     def choose(self, problem: Problem) -> tuple[NoisePrecision, Search]:
         hyperprior = default_hyperprior(problem.terms, self.hyperprior)

@@ -89,8 +89,8 @@ class Settings(RatingSettings, TermSettings):
 
     def flat(self) -> dict[str, Any]:
         """All of them in one dictionary, as `make_settings` takes them."""
-        own = {name: getattr(self, name) for name in MODEL}
-        return own | {"method": self.method} | dict(self.inference)
+        model = {name: getattr(self, name) for name in MODEL}
+        return model | {"method": self.method} | dict(self.inference)
 
 
 MODEL = [name for name in Settings.model_fields if name != "inference"]  # whatever the inference
@@ -102,7 +102,7 @@ def make_settings(values: dict[str, Any]) -> Settings:
     None is a setting's default. Raises `InputError` with one line a mistake: a setting that the
     inference has not, too.
     """
-    own = {name: value for name, value in values.items() if name in MODEL}
+    model_settings = {name: value for name, value in values.items() if name in MODEL}
     rest = {name: value for name, value in values.items() if name not in MODEL}
     method, inference = rest.pop("method", None), rest.pop("inference", None)
     if inference is None:
@@ -118,7 +118,7 @@ def make_settings(values: dict[str, Any]) -> Settings:
         twice = ", ".join([*(["method"] if method is not None else []), *rest])
         place = f"inference=pmf.{type(inference).__name__}(...)"
         raise InputError(f"{twice}: the inference is given; say it in {place}")
-    return settings_of(Settings, {**own, "inference": inference})
+    return settings_of(Settings, {**model_settings, "inference": inference})
 
 
 def of_method(values: dict[str, Any]) -> dict[str, Any]:

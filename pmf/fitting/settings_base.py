@@ -99,9 +99,9 @@ def _neither(name: str, items: list[Any]) -> str:
         places = (".".join(map(str, (name, *item["loc"][2:]))) for item in inside)
         messages = (item["msg"] for item in inside)
         return "; ".join(map(": ".join, zip(places, messages, strict=True)))
-    own = [item["msg"] for item in items if item["type"] == "value_error"]
-    if own:
-        return f"{name}: {own[0]}"
+    errors = [item["msg"] for item in items if item["type"] == "value_error"]
+    if errors:
+        return f"{name}: {errors[0]}"
     first, *others = (item["msg"].split(", unable to")[0] for item in items)
     return ", or ".join([f"{name}: {first}", *(x.removeprefix("Input should be ") for x in others)])
 

@@ -78,8 +78,8 @@ def posterior_variance(
     order = np.argsort(user, kind="stable")
     for rows in np.split(order, np.flatnonzero(np.diff(user[order])) + 1) if len(user) else []:
         u = user[rows[0]]
-        own = x[rated.indices[rated.indptr[u] : rated.indptr[u + 1]]]
-        asked = x[item[rows]]
-        P = weight[u] * precision + tau * own.T @ own
-        variance[rows] = np.einsum("nd,dn->n", asked, cho_solve(cho_factor(P), asked.T))
+        x_rated = x[rated.indices[rated.indptr[u] : rated.indptr[u + 1]]]
+        x_pair = x[item[rows]]
+        P = weight[u] * precision + tau * x_rated.T @ x_rated
+        variance[rows] = np.einsum("nd,dn->n", x_pair, cho_solve(cho_factor(P), x_pair.T))
     return variance

@@ -77,12 +77,13 @@ def by_rows(
         shape, value = (rank, observed, growth), decoded(ratings.value)
         by_user = blocks(user, item, value, num_users, num_items, *shape, weight=weight)
         by_item = blocks(item, user, value, num_items, num_users, *shape, weight=weight)
-    kept = slice(None) if observed is None else observed
+    chosen = slice(None) if observed is None else observed
     if observed is None and isinstance(by_user, CSR) and isinstance(by_item, CSR):
         counts = [np.diff(rows.start) for rows in (by_user, by_item)]
     else:
         counts = [
-            np.bincount(row[kept], minlength=n) for row, n in ((user, num_users), (item, num_items))
+            np.bincount(row[chosen], minlength=n)
+            for row, n in ((user, num_users), (item, num_items))
         ]
     return Data(None, by_user, by_item, *(jnp.asarray(x.astype(np.int32)) for x in counts))
 

@@ -102,7 +102,7 @@ class Update(NamedTuple):
 class Layout(Protocol):
     """One side's ratings by rows, in the order that its own update works in."""
 
-    def update(self, given: Update) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
+    def update(self, inputs: Update) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
         """The new rows w, and each row's squared error at them, cells by their weights."""
 
     def log_weight(self) -> Float[Array, ""] | None:

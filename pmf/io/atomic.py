@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from pmf.errors import InputError
-from pmf.process.living import DAY, held, is_left
+from pmf.process.living import DAY, is_left, lock
 from pmf.process.signals import passing
 
 TABLES = (".csv", ".parquet")  # kinds of tables that are written
@@ -130,7 +130,7 @@ def _part_of(place: Path) -> Iterator[Path]:
     folder = place.with_name(f"{name}{_seal(name)}.part")
     with passing(folder):
         folder.mkdir()
-        with held(folder):
+        with lock(folder):
             (folder / place.name).touch()
             yield folder / place.name
 

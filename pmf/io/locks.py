@@ -105,10 +105,10 @@ def _try(handle: int, path: Path) -> str | None:
 
 def _named(handle: int, path: Path) -> str:
     """The holder whose name stands in an open lock file. Raises `InputError` for another file."""
-    said = os.pread(handle, 1000, 0).decode(errors="replace").strip()
-    if said and not said.startswith(MARK):
+    text = os.pread(handle, 1000, 0).decode(errors="replace").strip()
+    if text and not text.startswith(MARK):
         raise InputError(f"{path}: not a lock that pmf wrote; move it away, or name another folder")
-    return said.removeprefix(MARK)
+    return text.removeprefix(MARK)
 
 
 def _sign(handle: int, path: Path, doing: str) -> None:

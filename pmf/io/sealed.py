@@ -50,11 +50,11 @@ def read(path: Path) -> tuple[Facts, Named]:
     with path.open("rb") as file:
         mark, sha256, text = file.readline(100), file.readline(100), file.readline()
         content = file.read()
-    found = digest_of(text, content)
-    if mark != MARK or sha256 != f"{found}\n".encode():
+    digest = digest_of(text, content)
+    if mark != MARK or sha256 != f"{digest}\n".encode():
         raise ValueError(f"{path.name} is not what was written")
     (_, step, kind, facts, shapes), arrays, begin = json.loads(text), {}, 0
-    if path.name != _name(step, found, kind):
+    if path.name != _name(step, digest, kind):
         raise ValueError(f"{path.name} is another file, renamed")
     for name, (dtype, shape) in shapes.items():
         arrays[name] = np.ndarray(shape, np.dtype(dtype), content, begin)
@@ -73,8 +73,8 @@ def step_of(path: Path) -> int:
 
 def named(folder: Path, kind: str = "") -> list[Path]:
     """What has the name of a file of that kind, or of any, the newest first."""
-    found = [path for path in folder.glob(f"*{kind}") if NAME.fullmatch(path.name)]
-    return sorted(found, key=step_of, reverse=True)
+    paths = [path for path in folder.glob(f"*{kind}") if NAME.fullmatch(path.name)]
+    return sorted(paths, key=step_of, reverse=True)
 
 
 def remove(paths: list[Path]) -> None:

@@ -38,10 +38,10 @@ def unsealed(text: str | bytes) -> Facts:
 
 def _with_seal(facts: Facts) -> Facts:
     """The facts as JSON gives them back, and their sha256 in the place of any other."""
-    said = json.loads(json.dumps(facts))
-    said.pop(SEAL, None)
-    text = json.dumps(said, sort_keys=True)
-    return said | {SEAL: hashlib.sha256(text.encode()).hexdigest()}
+    content = json.loads(json.dumps(facts))
+    content.pop(SEAL, None)
+    text = json.dumps(content, sort_keys=True)
+    return content | {SEAL: hashlib.sha256(text.encode()).hexdigest()}
 
 
 def write_json(path: Path, facts: Facts) -> None:
@@ -75,8 +75,8 @@ def check_files(folder: Path, recorded: dict[str, str], remedy: str) -> None:
     for name, sha256 in recorded.items():
         path = folder / name
         try:
-            found = sha256_of(path)
+            digest = sha256_of(path)
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
-        if found != sha256:
+        if digest != sha256:
             raise InputError(f"{path}: not what was written; {remedy}")

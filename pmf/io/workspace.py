@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pmf.process.living import held, is_left
+from pmf.process.living import is_left, lock
 from pmf.process.signals import passing
 
 PREFIX = "pmf-ratings-"
@@ -23,7 +23,7 @@ def work_folder() -> Iterator[Path]:
     """A folder that is gone afterwards."""
     remove_left(Path(tempfile.gettempdir()))
     folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-    with passing(folder), held(folder):
+    with passing(folder), lock(folder):
         (folder / MARK).touch()
         yield folder
 
@@ -36,8 +36,8 @@ def remove_left(parent: Path) -> None:
 
 def left_in(parent: Path) -> list[Path]:
     """The folders in `parent` that killed processes left more than a day ago."""
-    found = sorted(parent.glob(f"{PREFIX}*"))
-    return [one for one in found if NAME.fullmatch(one.name) and _is_ours(one) and is_left(one)]
+    paths = sorted(parent.glob(f"{PREFIX}*"))
+    return [one for one in paths if NAME.fullmatch(one.name) and _is_ours(one) and is_left(one)]
 
 
 def _is_ours(folder: Path) -> bool:

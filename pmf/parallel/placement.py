@@ -28,16 +28,16 @@ def device_mesh(devices: int | str) -> Mesh:
 
     Raises `InputError` where there are fewer.
     """
-    there = jax.devices()
-    number = len(there) if devices == "all" else int(devices)
-    if number > len(there):
+    available = jax.devices()
+    number = len(available) if devices == "all" else int(devices)
+    if number > len(available):
         raise InputError(
-            f"devices={number}, but JAX sees {len(there)} ({there[0].platform}); say fewer, or on "
-            "a CPU start with XLA_FLAGS=--xla_force_host_platform_device_count"
+            f"devices={number}, but JAX sees {len(available)} ({available[0].platform}); say "
+            "fewer, or on a CPU start with XLA_FLAGS=--xla_force_host_platform_device_count"
         )
-    if number < len(there) and jax.process_count() > 1:
+    if number < len(available) and jax.process_count() > 1:
         raise InputError(f'devices={number}: a job of several processes uses them all; say "all"')
-    return jax.make_mesh((number,), (AXIS,), (AxisType.Auto,), devices=there[:number])
+    return jax.make_mesh((number,), (AXIS,), (AxisType.Auto,), devices=available[:number])
 
 
 @dataclass(frozen=True)
@@ -167,8 +167,8 @@ def _cut(mesh: Mesh, x: np.ndarray, n: int, start: int = 0) -> jax.Array:
 
     def part(index) -> np.ndarray:
         first = index[0].start or 0
-        own = x[first - start : max(min(first + share, n) - start, 0)]
-        return np.pad(own, (0, share - len(own)))
+        rows_of_part = x[first - start : max(min(first + share, n) - start, 0)]
+        return np.pad(rows_of_part, (0, share - len(rows_of_part)))
 
     sharding = NamedSharding(mesh, PartitionSpec(AXIS))
     return jax.make_array_from_callback((share * mesh.size,), sharding, part)
@@ -183,9 +183,9 @@ def _sharded(
     order = np.argsort(owner, kind="stable")
     parts = []
     for k in own_devices(mesh):
-        own = order[slice(*np.searchsorted(owner, [k, k + 1], sorter=order))]
-        local = row[own] - k * rows.share, col[own], value[own]
-        weights = None if weight is None else weight[own]
+        cells = order[slice(*np.searchsorted(owner, [k, k + 1], sorter=order))]
+        local = row[cells] - k * rows.share, col[cells], value[cells]
+        weights = None if weight is None else weight[cells]
         with jax.default_device(mesh.devices[k]):
             shape = rows.share, num_cols, rank
             parts.append(blocks(*local, *shape, rows_by_width=most_rows, weight=weights))
@@ -193,11 +193,11 @@ def _sharded(
 
     def join(*arrays: jax.Array) -> jax.Array:
         shape = (mesh.size * arrays[0].shape[0], *arrays[0].shape[1:])
-        held = [
+        shards = [
             jax.device_put(array, mesh.devices[k])
             for array, k in zip(arrays, own_devices(mesh), strict=True)
         ]
-        return jax.make_array_from_single_device_arrays(shape, sharding, held)
+        return jax.make_array_from_single_device_arrays(shape, sharding, shards)
 
     return Sharded(jax.tree.map(join, *parts), mesh)
 
@@ -208,7 +208,7 @@ def _common_capacity(rows: RowAssignment, num_devices: int) -> dict[int, int]:
     degree[rows.place] = rows.count
     ladder = list(capacity(degree, int(degree.sum())))
     level = np.searchsorted(ladder, degree).reshape(num_devices, rows.share)
-    most = np.max([np.bincount(own, minlength=len(ladder)) for own in level], axis=0)
+    most = np.max([np.bincount(levels, minlength=len(ladder)) for levels in level], axis=0)
     return dict(zip(ladder, most.tolist(), strict=True))
 
 

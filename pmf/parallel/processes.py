@@ -79,8 +79,8 @@ def flat_from_parts(
     sizes = process_allgather(np.array(len(part.value))).reshape(-1)
     share = -(-int(sizes.sum()) // mesh.size)
     number = sizes[: jax.process_index()].sum() + np.arange(len(part.value))
-    own = exchange(part, _processes(mesh)[number // share])
-    return placement, flat_on_mesh(placement, own, own_devices(mesh)[0] * share)
+    ratings = exchange(part, _processes(mesh)[number // share])
+    return placement, flat_on_mesh(placement, ratings, own_devices(mesh)[0] * share)
 
 
 def _place_parts(part: Ratings, num_users: int, num_items: int, mesh: Mesh) -> Placement:

@@ -25,12 +25,12 @@ class Sharded:
     local: Layout
     mesh: Mesh
 
-    def update(self, given: Update) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
+    def update(self, inputs: Update) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
         """The local layout's update of each device's own rows.
 
         All that travels is one all-gather of the other side's rows.
         """
-        mesh, prior, (n, rank) = self.mesh, given.prior, given.side.factor.shape
+        mesh, prior, (n, rank) = self.mesh, inputs.prior, inputs.side.factor.shape
         (axis,) = mesh.axis_names
 
         def own_rows(noise, mean, weight, w, other, precision, tau, mu, local: Layout):
@@ -48,17 +48,17 @@ class Sharded:
         specs = rows, mean_spec, rows, rows, rows, whole, whole, whole, rows
         # An update does not annotate which of its values differ between devices: no check of it.
         mapped = jax.shard_map(own_rows, mesh=mesh, in_specs=specs, out_specs=rows, check_vma=False)
-        weight = filled(given.weight, 1.0)
-        noise = jnp.broadcast_to(given.noise, (n, given.noise.shape[-1]))
+        weight = filled(inputs.weight, 1.0)
+        noise = jnp.broadcast_to(inputs.noise, (n, inputs.noise.shape[-1]))
         mean = prior.mean if prior.mean.ndim == 1 else filled(prior.mean)
         tables = (
             filled(noise),
             mean,
             weight,
-            filled(joined(given.side)),
-            filled(joined(given.other)),
+            filled(joined(inputs.side)),
+            filled(joined(inputs.other)),
         )
-        w, error = mapped(*tables, prior.precision, given.tau, given.mu, self.local)
+        w, error = mapped(*tables, prior.precision, inputs.tau, inputs.mu, self.local)
         return w[:n], error[:n]
 
     def log_weight(self) -> Float[Array, ""] | None:

@@ -15,7 +15,7 @@ DAY = 86_400.0  # seconds: what is younger may be about to be held
 
 
 @contextmanager
-def held(path: Path) -> Iterator[None]:
+def lock(path: Path) -> Iterator[None]:
     """A lock on an existing file or folder. Raises `OSError` where another process has it."""
     if fcntl is None:
         yield
@@ -30,8 +30,8 @@ def held(path: Path) -> Iterator[None]:
 
 def is_left(path: Path, age: float = DAY) -> bool:
     """Whether a file or folder is older than `age` seconds, and no living process holds it."""
-    with suppress(OSError):  # gone by now, another user's, or held
+    with suppress(OSError):  # gone by now, another user's, or locked
         if not path.is_symlink() and time.time() - path.stat().st_mtime >= age:
-            with held(path):
+            with lock(path):
                 return True
     return False

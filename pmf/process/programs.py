@@ -35,17 +35,12 @@ def forget() -> None:
             compiled.clear_cache()
 
 
-def held() -> int:
-    """How many of our programs are held."""
-    return sum(compiled._cache_size() for compiled, _ in _ours)
-
-
 def rung(size: int, least: int = 1, step: int = 2) -> int:
     """The first of `least`, `least * step`, `least * step^2`, ... that is not below `size`."""
-    found = least
-    while found < size:
-        found *= step
-    return found
+    size_on_ladder = least
+    while size_on_ladder < size:
+        size_on_ladder *= step
+    return size_on_ladder
 
 
 def piece(size: int, least: int = 1) -> int:
@@ -53,7 +48,7 @@ def piece(size: int, least: int = 1) -> int:
 
     At most four pieces then hold them all, the last padded, but for less than `least` rows.
     """
-    found = least
-    while found * 4 <= size:
-        found *= 4
-    return found if size > 1 else 1
+    length = least
+    while length * 4 <= size:
+        length *= 4
+    return length if size > 1 else 1

@@ -40,22 +40,22 @@ class ItemIndex:
         return f"ItemIndex({len(self.table):,} items, effort={self.effort})"
 
     def search(
-        self, users: Float[np.ndarray, "b d"], seen: Pairs, n: int
+        self, users: Float[np.ndarray, "b d"], rated: Pairs, n: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """About the n best unseen items of each row, best first, -1 behind them, and their scores.
 
         Rows that want too much of an approximate search have no item at all.
         """
         best, scores = np.full((len(users), n), -1), np.full((len(users), n), -np.inf)
-        wanted = n + np.diff(seen.start)
+        wanted = n + np.diff(rated.start)
         served = np.flatnonzero(wanted <= MOST_SHARE * len(self.table))
         size = 1 << np.ceil(np.log2(wanted[served])).astype(int)
         for k in np.unique(size):
             rows = served[size == k]
             near = self._near(users[rows], int(k))
-            first = np.argsort(self._unwanted(near, rows, seen), axis=1, kind="stable")[:, :n]
+            first = np.argsort(self._unwanted(near, rows, rated), axis=1, kind="stable")[:, :n]
             near = np.take_along_axis(near, first, 1)
-            unwanted = self._unwanted(near, rows, seen)
+            unwanted = self._unwanted(near, rows, rated)
             exact = np.einsum("bnd,bd->bn", self.table[near], users[rows])
             exact[unwanted], near[unwanted] = -np.inf, -1
             order = np.lexsort((near, -exact))
@@ -70,9 +70,9 @@ class ItemIndex:
         effort = faiss.SearchParametersHNSW(efSearch=max(self.effort, k))
         return self.graph.search(users.astype(np.float32), k, params=effort)[1]
 
-    def _unwanted(self, near: np.ndarray, rows: np.ndarray, seen: Pairs) -> np.ndarray:
+    def _unwanted(self, near: np.ndarray, rows: np.ndarray, rated: Pairs) -> np.ndarray:
         """Which of the items that were found are none, or were seen."""
-        place, item = seen.of(rows)
+        place, item = rated.of(rows)
         pair = np.arange(len(rows))[:, None] * len(self.table) + near
         return (near < 0) | np.isin(pair, place * len(self.table) + item)
 

@@ -66,20 +66,20 @@ def recommend(
     fitted = model.require_fitted()
     names, rows = _rows(fitted, users)
     items = _items(fitted, candidates)
-    seen = _seen(fitted, rows, items) if filter_seen else _nothing
+    excluded = _rated(fitted, rows, items) if filter_seen else _nothing
     wanted = min(POOL * n if diversity else n, len(items))
     if index is not None:
         _check_index(index, fitted, rule, candidates)
-        lists, scores = _searched(fitted, index, rows, seen, wanted)
+        lists, scores = _searched(fitted, index, rows, excluded, wanted)
     else:
         score = rule_scorer(model, rule, _filled(items, fitted), seed, len(rows))
-        asked = np.arange(len(rows))
-        lists, scores = _best(lambda j: score(rows[j], j), asked, len(items), seen, wanted)
+        positions = np.arange(len(rows))
+        lists, scores = _best(lambda j: score(rows[j], j), positions, len(items), excluded, wanted)
     if diversity:
         lists, scores = _diverse(stored(fitted).run.draws, items, lists, scores, n, diversity)
     table = _frame(model, names, rows, items, lists, scores)
     if p_top_n:
-        table["p_top_n"] = _p_top_n(model, rows, items, seen, lists, seed)[lists >= 0]
+        table["p_top_n"] = _p_top_n(model, rows, items, excluded, lists, seed)[lists >= 0]
     return table
 
 
@@ -123,8 +123,8 @@ def _rows(fitted: Fitted, users: Any) -> tuple[np.ndarray, np.ndarray]:
     """The users asked for, by id and by row number."""
     if users is None:
         return fitted.users.values, np.arange(len(fitted.users))
-    asked = collected(users, "users")
-    rows = fitted.users.codes(asked)
+    ids = collected(users, "users")
+    rows = fitted.users.codes(ids)
     if unknown := int(fitted.users.unknown(rows).sum()):
         warn(
             f"{unknown} of {len(rows)} users are unknown; they get the list of somebody who has "
@@ -132,16 +132,16 @@ def _rows(fitted: Fitted, users: Any) -> tuple[np.ndarray, np.ndarray]:
             UnknownIdWarning,
             stacklevel=3,
         )
-    return fitted.users.named(rows, asked), rows
+    return fitted.users.named(rows, ids), rows
 
 
 def _items(fitted: Fitted, candidates: Any) -> np.ndarray:
     if candidates is None:
         return np.arange(len(fitted.items))
-    asked = collected(candidates, "candidates")
-    rows = fitted.items.codes(asked)
+    ids = collected(candidates, "candidates")
+    rows = fitted.items.codes(ids)
     if (unknown := fitted.items.unknown(rows)).any():
-        first = shown(asked.iloc[int(np.argmax(unknown))])
+        first = shown(ids.iloc[int(np.argmax(unknown))])
         raise InputError(f"candidates: {unknown.sum()} items are unknown, {first} the first")
     if not len(rows):
         raise InputError("candidates: no item at all")
@@ -154,36 +154,36 @@ def _filled(items: np.ndarray, fitted: Fitted) -> np.ndarray:
     return np.concatenate([items, np.repeat(items[:1], size - len(items))])
 
 
-def _seen(fitted: Fitted, rows: np.ndarray, items: np.ndarray) -> Seen:
+def _rated(fitted: Fitted, rows: np.ndarray, items: np.ndarray) -> Seen:
     """What some of the rows rated, by columns of `items`."""
     pairs = rated_of(fitted, "say filter_seen=False").pairs
     column = np.full(len(fitted.items) + 1, -1)
     column[items] = np.arange(len(items))
 
-    def seen(asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        place, item = pairs.of(rows[asked])
+    def excluded(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        place, item = pairs.of(rows[positions])
         known = column[item] >= 0
         return place[known], column[item[known]]
 
-    return seen
+    return excluded
 
 
-def _nothing(asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return asked[:0], asked[:0]
+def _nothing(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return positions[:0], positions[:0]
 
 
 # --- lists ----------------------------------------------------------------------------------------
 
 
 def _best(
-    score: Score, asked: np.ndarray, num_items: int, seen: Seen, n: int
+    score: Score, positions: np.ndarray, num_items: int, excluded: Seen, n: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The n best columns of each of those asked for, -1 where none is left, and their scores."""
-    lists = np.full((len(asked), n), -1)
-    scores = np.full((len(asked), n), -np.inf)
+    lists = np.full((len(positions), n), -1)
+    scores = np.full((len(positions), n), -np.inf)
     width = rung(num_items, LEAST_ITEMS, 4)
-    size = min(piece(len(asked), LEAST_USERS), most_users(width))
-    for block in blocks(score, asked, num_items, seen, size):
+    size = min(piece(len(positions), LEAST_USERS), most_users(width))
+    for block in blocks(score, positions, num_items, excluded, size):
         longest = min(rung(n, LEAST_LIST, 4), block.scores.shape[1])
         rows, end = slice(block.begin, block.end), block.end - block.begin
         best = (np.asarray(x)[:end, :n] for x in top(block.scores, longest))
@@ -192,18 +192,24 @@ def _best(
 
 
 def _searched(
-    fitted: Fitted, index: ItemIndex, rows: np.ndarray, seen: Seen, n: int
+    fitted: Fitted, index: ItemIndex, rows: np.ndarray, excluded: Seen, n: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """`_best` by an index; who gets too few items from it has them all scored."""
     lists, scores = np.empty((len(rows), n), int), np.empty((len(rows), n))
     for begin in range(0, len(rows), SEARCHED):
         some = np.arange(begin, min(begin + SEARCHED, len(rows)))
-        own = by_user(*seen(some), len(some))
-        lists[some], scores[some] = index.search(expected_users(fitted, rows[some]), own, n)
+        excluded_pairs = by_user(*excluded(some), len(some))
+        lists[some], scores[some] = index.search(
+            expected_users(fitted, rows[some]), excluded_pairs, n
+        )
     table = jnp.asarray(index.table.T)
     short = np.flatnonzero(lists[:, -1] < 0)
     lists[short], scores[short] = _best(
-        lambda j: products(expected_users(fitted, rows[j]), table), short, len(index.table), seen, n
+        lambda j: products(expected_users(fitted, rows[j]), table),
+        short,
+        len(index.table),
+        excluded,
+        n,
     )
     return lists, scores
 
@@ -223,28 +229,28 @@ def _diverse(draws: Params, items, lists, scores, n: int, price: float):
     chosen = np.full((len(lists), n), -1)
     worth = np.zeros((len(lists), n))
     for j, (columns, values) in enumerate(zip(lists, scores, strict=True)):
-        there = np.flatnonzero(columns >= 0)
-        rows = items[columns[there]]
+        places = np.flatnonzero(columns >= 0)
+        rows = items[columns[places]]
         alike = np.maximum(_cosines(draws.item.factor, rows, rows), 0)
-        likeness = np.zeros(len(there))
-        left = np.ones(len(there), bool)
-        for k in range(min(n, len(there))):
-            value = np.where(left, values[there] - price * likeness, -np.inf)
+        likeness = np.zeros(len(places))
+        left = np.ones(len(places), bool)
+        for k in range(min(n, len(places))):
+            value = np.where(left, values[places] - price * likeness, -np.inf)
             best = int(np.argmax(value))
-            chosen[j, k], worth[j, k] = columns[there[best]], value[best]
+            chosen[j, k], worth[j, k] = columns[places[best]], value[best]
             left[best] = False
             likeness = np.maximum(likeness, alike[best])
     return chosen, worth
 
 
-def _p_top_n(model: Model, rows, items, seen: Seen, lists, seed: int) -> np.ndarray:
+def _p_top_n(model: Model, rows, items, excluded: Seen, lists, seed: int) -> np.ndarray:
     """The share of posterior draws under which each listed item is among the row's n best."""
     draws, n = posterior_draws(model, "p_top_n", seed), lists.shape[1]
     count = np.zeros(lists.shape)
     for s in range(len(draws.mu)):
         score = scorer(one_draw(draws, s), _filled(items, model.require_fitted()))
-        asked = np.arange(len(rows))
-        best, _ = _best(lambda j: score(rows[j]), asked, len(items), seen, n)  # noqa: B023
+        positions = np.arange(len(rows))
+        best, _ = _best(lambda j: score(rows[j]), positions, len(items), excluded, n)  # noqa: B023
         count += (lists[:, :, None] == best[:, None, :]).any(-1)
     return count / len(draws.mu)
 

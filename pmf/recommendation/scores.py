@@ -81,9 +81,9 @@ def most_users(num_items: int) -> int:
 
 
 def blocks(
-    score: Score, users: np.ndarray, num_items: int, seen: Seen, size: int | None = None
+    score: Score, users: np.ndarray, num_items: int, excluded: Seen, size: int | None = None
 ) -> Iterator[Block]:
-    """Candidates of `users` (row numbers, which `score` and `seen` are asked for), by blocks of
+    """Candidates of `users` (row numbers, which `score` and `excluded` are asked for), by blocks of
     `size` (default: of all, or as many as a block holds).
 
     Raises `InputError` where a score is not finite.
@@ -93,7 +93,7 @@ def blocks(
     for begin in range(0, len(users), size):
         some = users[begin : begin + size]
         padded = np.concatenate([some, np.repeat(some[:1], size - len(some))])
-        place, item = padded_pairs(*seen(some), size)
+        place, item = padded_pairs(*excluded(some), size)
         scores = jnp.asarray(score(padded))
         finite = _finite(scores)
         if scores.shape[1] > num_items:
@@ -179,11 +179,13 @@ def _ranks(
     column = jnp.arange(scores.shape[1])
 
     def count(j, rank):
-        row, own = (jax.lax.dynamic_slice(x, [j * ABREAST], [ABREAST]) for x in (place, item))
-        others, score = scores[row], scores[row, own][:, None]
-        ahead = (others > score) | ((others == score) & (column < own[:, None]))
-        found = 1 + jnp.sum(ahead, 1, dtype=jnp.int32)
-        return jax.lax.dynamic_update_slice(rank, found, [j * ABREAST])
+        row, item_rated = (
+            jax.lax.dynamic_slice(x, [j * ABREAST], [ABREAST]) for x in (place, item)
+        )
+        others, score = scores[row], scores[row, item_rated][:, None]
+        ahead = (others > score) | ((others == score) & (column < item_rated[:, None]))
+        positions = 1 + jnp.sum(ahead, 1, dtype=jnp.int32)
+        return jax.lax.dynamic_update_slice(rank, positions, [j * ABREAST])
 
     rank = jnp.zeros(place.shape, jnp.int32)
     return jax.lax.fori_loop(0, (n + ABREAST - 1) // ABREAST, count, rank)

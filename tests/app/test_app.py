@@ -143,8 +143,8 @@ def test_a_film_among_many_is_searched_for(app, monkeypatch):
     test = app("for_you")
     assert len(test.selectbox(key="found").options) == choice.MOST_MATCHES
     typed(test, "Search the titles", " strikes STAR back ")
-    [found] = test.selectbox(key="found").options
-    assert found == "Star Wars: Episode V - The Empire Strikes Back (1980)"
+    [option] = test.selectbox(key="found").options
+    assert option == "Star Wars: Episode V - The Empire Strikes Back (1980)"
     test.selectbox(key="found").select_index(0).run()
     test.feedback[0].set_value(4).run()
     assert test.session_state["stars"] == {1196: 5.0} and not test.exception
@@ -160,8 +160,8 @@ def test_a_film_among_many_is_searched_for(app, monkeypatch):
 
 def test_models_on_the_spot_learn_from_random_users(data):
     some = state._of_random_users(data.ratings, 20_000)
-    kept = data.ratings[data.ratings["user_id"].isin(some["user_id"])]
-    pd.testing.assert_frame_equal(some, kept.reset_index(drop=True))  # whole users
+    expected = data.ratings[data.ratings["user_id"].isin(some["user_id"])]
+    pd.testing.assert_frame_equal(some, expected.reset_index(drop=True))  # whole users
     assert 12_000 < len(some) < 28_000
     assert state._of_random_users(data.ratings, len(data.ratings)) is data.ratings
 
@@ -170,10 +170,10 @@ def test_the_ends_of_the_scale(data):
     frame = data.ratings[data.ratings["rating"].between(1, 4)].head(500)
     settings = {"rank": 0, "prior": PRIOR, "num_steps": 2}
     assert state._scale(pmf.PMF(**settings, scale=(0, 10)).fit(frame)) == (0.0, 10.0)
-    seen = pmf.PMF(**settings).fit(frame)
-    assert state._scale(seen) == (1.0, 4.0)
-    seen.fitted.rated = None  # as of a file without the ratings
-    assert state._scale(seen) == (0.5, 5.0)
+    fitted = pmf.PMF(**settings).fit(frame)
+    assert state._scale(fitted) == (1.0, 4.0)
+    fitted.fitted.rated = None  # as of a file without the ratings
+    assert state._scale(fitted) == (0.5, 5.0)
 
 
 def test_three_ways_for_the_same_person(app):
@@ -238,8 +238,8 @@ def test_hostile_titles_stay_text(monkeypatch):
     table = pd.DataFrame({"title": ["=1+1", "@cmd", "-2", "plain"], "stars": [1.0, 2, 3, -4]})
     csv = text.as_csv(table).decode()
     assert "'=1+1" in csv and "'@cmd" in csv and "'-2" in csv and ",-4" in csv
-    told = AppTest.from_function(_complain, args=(f"the file\nholds {HOSTILE}",)).run().error[0]
-    assert told.value == text.plain(f"the file holds {HOSTILE}")
+    error = AppTest.from_function(_complain, args=(f"the file\nholds {HOSTILE}",)).run().error[0]
+    assert error.value == text.plain(f"the file holds {HOSTILE}")
 
 
 def _complain(what: str) -> None:
@@ -275,19 +275,19 @@ def test_an_empty_filter_is_an_empty_list(table, model_file):
 
 
 def test_no_more_stars_are_shown_than_there_are(table, model_file):
-    found = person.listed(person.fold(pmf.load(model_file), {1: 5.0}), table, person.Filters())
-    shown = person.on_scale(found, (2.0, 4.0))
-    assert (found["stars"] > 4).any() and (found["low"] < 4).any() and (found["high"] > 4).any()
+    films = person.listed(person.fold(pmf.load(model_file), {1: 5.0}), table, person.Filters())
+    shown = person.on_scale(films, (2.0, 4.0))
+    assert (films["stars"] > 4).any() and (films["low"] < 4).any() and (films["high"] > 4).any()
     for name in ("stars", "low", "high", "rating_low", "rating_high"):
-        assert shown[name].tolist() == [min(max(x, 2.0), 4.0) for x in found[name]]
+        assert shown[name].tolist() == [min(max(x, 2.0), 4.0) for x in films[name]]
 
 
 def test_reasons_add_up_to_the_stars(table, model_file):
     who = person.fold(pmf.load(model_file), {1: 5.0, 2: 3.0, 3114: 4.5})
-    found = person.listed(who, table, person.Filters(), 3)
-    told = person.reasons(who, found["item_id"][0], table, most=2)
-    assert told["stars"].sum() == pytest.approx(found["stars"][0], abs=1e-4)
-    assert told["because"].iloc[-1] == "1 other rating of yours"
+    films = person.listed(who, table, person.Filters(), 3)
+    reasons = person.reasons(who, films["item_id"][0], table, most=2)
+    assert reasons["stars"].sum() == pytest.approx(films["stars"][0], abs=1e-4)
+    assert reasons["because"].iloc[-1] == "1 other rating of yours"
     assert any("Toy Story" in line for line in person.reasons(who, 318, table)["because"])
 
 

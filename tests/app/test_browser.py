@@ -129,22 +129,22 @@ def test_uploads_good_and_bad(visit, tmp_path):
     good.write_text("movieId,rating\n1,5\n3114,4.5\n318,3\n")
     bad.write_text('movieId,rating\n1,=HYPERLINK("x")\n')
     visit.get_by_text("Take a user's, upload yours").click()
-    for path, seen in ((bad, "row 1"), (good, "Your ratings: 3")):
+    for path, expected in ((bad, "row 1"), (good, "Your ratings: 3")):
         visit.locator("input[type=file]").set_input_files(path)
         visit.get_by_text(path.name).first.wait_for()
-        used(visit, seen)
+        used(visit, expected)
 
 
-def used(page, seen: str) -> None:
+def used(page, expected: str) -> None:
     """Use the uploaded file. A busy server may still hold the last one at the first click."""
     for patience in (20_000, 20_000, PATIENCE):
         settled(page)
         page.get_by_role("button", name="Use this file").click()
         try:
-            return page.get_by_text(seen).first.wait_for(timeout=patience)
+            return page.get_by_text(expected).first.wait_for(timeout=patience)
         except sync_api.TimeoutError:
             continue
-    raise AssertionError(f"{seen!r} is not there")
+    raise AssertionError(f"{expected!r} is not there")
 
 
 def test_it_fits_a_phone(visit):

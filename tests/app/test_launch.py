@@ -69,8 +69,12 @@ def test_no_signal_leaves_a_server(model, how):
 def test_the_command_becomes_the_server(monkeypatch, tmp_path, capsys):
     """The same without waiting for a server: one process, told of the model and the address."""
     became = []
-    monkeypatch.setattr(launch.os, "execve", lambda *told: became.append(told) or sys.exit(0))
-    monkeypatch.setattr(launch.subprocess, "run", lambda *told, **named: pytest.fail("a second"))
+    monkeypatch.setattr(
+        launch.os, "execve", lambda *arguments: became.append(arguments) or sys.exit(0)
+    )
+    monkeypatch.setattr(
+        launch.subprocess, "run", lambda *arguments, **named: pytest.fail("a second")
+    )
     with pytest.raises(SystemExit):
         reading = Reading(separator=";", columns={"user": "who"})
         launch.launch(tmp_path / "m.pmf", "ml-100k", 8765, "0.0.0.0", reading)

@@ -39,8 +39,8 @@ def test_ingest_reads_every_rating(bench):
 def test_lists_are_for_everybody(bench):
     pytest.importorskip("faiss")
     path = str(bench.ratings({"n": 2_000, "users": 60, "items": 400}))
-    found = workers.our_lists(path, 3)
-    assert found["lists"] == 60 and found["added_gb"] >= 0
+    timing = workers.our_lists(path, 3)
+    assert timing["lists"] == 60 and timing["added_gb"] >= 0
     assert workers.our_near_lists(path, 3)["recall"] > 0.9
 
 
@@ -55,7 +55,7 @@ def test_a_worker_is_a_process_that_prints_json(bench):
 def test_ratios_are_of_rounds(bench, monkeypatch):
     """The median of the rounds' ratios, not the ratio of medians: a slow minute slows both."""
     times = iter([1.0, 2.0, 10.0, 40.0, 3.0, 9.0])
-    monkeypatch.setattr(bench, "measure", lambda *given: {"seconds": [next(times)]})
+    monkeypatch.setattr(bench, "measure", lambda *arguments: {"seconds": [next(times)]})
     row = compare(bench, "gibbs", Work("ours", "theirs", SMALL, 3), repeats=3)
     assert (row["ours"], row["theirs"]) == (3.0, 9.0)
     assert row["ratio"] == pytest.approx(1 / 3) and row["least"] == 0.25 and row["most"] == 0.5
@@ -64,7 +64,7 @@ def test_ratios_are_of_rounds(bench, monkeypatch):
 
 def test_shares_of_the_limits_by_hand(bench, monkeypatch):
     """Rank 2 with a bias and the rating: 4 columns, 10 products; one rating, 2 rows of d = 3."""
-    monkeypatch.setattr(bench, "measure", lambda *given: {"gflops": 1e-7, "gb_per_s": 1e-6})
+    monkeypatch.setattr(bench, "measure", lambda *arguments: {"gflops": 1e-7, "gb_per_s": 1e-6})
     one = {"n": 1, "users": 1, "items": 1}
     shares = share_of_limits(bench, Path(), Work("ours", "theirs", one, 2), seconds=2.0)
     flop = 2 * 4 * 5 + 2 * 27 / 3
@@ -111,5 +111,5 @@ def test_the_script_for_a_gpu_refuses_a_processor_unless_asked(monkeypatch):
     monkeypatch.setattr(gpu, "table", lambda only, shrink: iter([{"only": only, "shrink": shrink}]))
     refused = CliRunner().invoke(gpu.app, ["--only", "als"])
     assert isinstance(refused.exception, InputError) and "say --cpu" in str(refused.exception)
-    asked = CliRunner().invoke(gpu.app, ["--only", "als", "--cpu", "--shrink", "1000"])
-    assert json.loads(asked.output) == {"only": ["als"], "shrink": 1000}
+    outcome = CliRunner().invoke(gpu.app, ["--only", "als", "--cpu", "--shrink", "1000"])
+    assert json.loads(outcome.output) == {"only": ["als"], "shrink": 1000}

@@ -194,8 +194,8 @@ def test_lists_similar_items_and_reasons(model):
     rows = json.loads(done.stdout)
     assert [row["user_id"] for row in rows] == [3, 3, 4, 4], done.stderr
     assert [row["rank"] for row in rows] == [1, 2, 1, 2]
-    seen = pmf("recommend", model, "--user", 3, "-n", 3, "--seen")
-    assert seen.stdout.split("\n")[1].split()[:3] == ["3", "19", "1"], seen.stdout
+    with_rated = pmf("recommend", model, "--user", 3, "-n", 3, "--seen")
+    assert with_rated.stdout.split("\n")[1].split()[:3] == ["3", "19", "1"], with_rated.stdout
     new = pmf("fold-in", model, model.parent / "mine.csv", "-n", 2, "--json")
     assert [row["item_id"] for row in json.loads(new.stdout)] == [r["item_id"] for r in rows[:2]]
     done = pmf("fold-in", model, model.parent / "mine.csv", "--out", model.parent / "lists.csv")
@@ -303,9 +303,9 @@ def test_the_version_and_the_shells_completion():
 
     assert process("--version").stdout == f"pmf {package.__version__}\n"
     code = "import sys; sys.argv = ['pmf']; from pmf.cli.main import main; main()"
-    told = {"_PMF_COMPLETE": "complete_bash", "COMP_WORDS": "pmf f", "COMP_CWORD": "1"}
+    environment = {"_PMF_COMPLETE": "complete_bash", "COMP_WORDS": "pmf f", "COMP_CWORD": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | told
+        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | environment
     )
     assert done.stdout.split() == ["fit", "fold-in"], done.stderr
 

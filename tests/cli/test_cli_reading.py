@@ -65,7 +65,7 @@ def test_every_command_that_reads_ratings_says_how():
 @pytest.mark.slow
 def test_own_files_from_fit_to_fold_in(file):
     model, out = file.parent / "m.pmf", file.parent / "p.csv"
-    said = [
+    options = [
         *AS_IT_IS,
         "--rank",
         0,
@@ -80,7 +80,7 @@ def test_own_files_from_fit_to_fold_in(file):
         "--steps",
         3,
     ]
-    run("fit", file, "--out", model, *said)
+    run("fit", file, "--out", model, *options)
     fitted = load(model)
     assert fitted.require_fitted().items.values.tolist()[:2] == ["00", "01"]
     assert fitted.settings.scale == (1, 5) and fitted.settings.clip
@@ -110,15 +110,15 @@ def test_describe_reads_as_it_is_told(file):
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "columns"),
     [
         (None, {}),
         ("user=a", {"user": "a"}),
         ("user=User ID,item=a,b,rating=x=y", {"user": "User ID", "item": "a,b", "rating": "x=y"}),
     ],
 )
-def test_columns_as_words(text, found):
-    assert reading.columns_of(text) == found
+def test_columns_as_words(text, columns):
+    assert reading.columns_of(text) == columns
 
 
 @pytest.mark.parametrize("text", ["", "user", "user=a,user=b", "=a"])

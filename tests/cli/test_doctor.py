@@ -38,14 +38,16 @@ def run(*arguments) -> list[str]:
 
 
 def test_it_lists_what_was_left_and_removes_it_when_asked(left, tmp_path, monkeypatch):
-    said = run()
-    assert len(said) == 2 and all(path.is_dir() for path in left.values())
-    for line, name in zip(said, left, strict=True):
+    lines = run()
+    assert len(lines) == 2 and all(path.is_dir() for path in left.values())
+    for line, name in zip(lines, left, strict=True):
         assert name in line and line.endswith("2.0 MB")
     assert all(line.endswith("2.0 MB: removed") for line in run("--clean"))
     assert run() == ["left behind      nothing"]
-    kept = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
-    assert kept == ["home/.mine.part", "home/m.pmf", "temporary/.mine.part"]
+    files = sorted(
+        str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()
+    )
+    assert files == ["home/.mine.part", "home/m.pmf", "temporary/.mine.part"]
 
 
 def test_it_looks_where_it_is_told(left, tmp_path, monkeypatch):

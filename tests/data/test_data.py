@@ -365,9 +365,11 @@ def test_assigned_folds_follow_the_file(frame):
 
 def test_last_n_takes_the_latest_and_sample_n_as_many(frame):
     split = splits.last_n(frame, 3)
-    held = split.test.groupby("user_id")["timestamp"]
-    kept = split.train.groupby("user_id")["timestamp"].max()
-    assert np.all(held.size() == 3) and np.all(held.min() > kept.loc[held.min().index])
+    test_times = split.test.groupby("user_id")["timestamp"]
+    last_train_time = split.train.groupby("user_id")["timestamp"].max()
+    assert np.all(test_times.size() == 3) and np.all(
+        test_times.min() > last_train_time.loc[test_times.min().index]
+    )
     assert np.all(splits.sample_n(frame, 3, 0).test.groupby("user_id").size() == 3)
 
 
@@ -524,11 +526,11 @@ def test_plain_files_do_take_the_fast_path(tmp_path, monkeypatch):
     monkeypatch.setattr(encoding, "LARGE", 0)
     monkeypatch.setattr(numeric, "BLOCK", 1000)
     monkeypatch.setattr("pmf.data.readers.files.read_csv", None)
-    told = ratings.set_axis(REQUIRED, axis=1)
+    expected = ratings.set_axis(REQUIRED, axis=1)
     for end in ("\n", "\r\n"):
         ratings.assign(timestamp=7).to_csv(path, index=False, lineterminator=end)
         pd.testing.assert_frame_equal(
-            read_ratings(path, only_required=True), told, check_dtype=False
+            read_ratings(path, only_required=True), expected, check_dtype=False
         )
         assert list(read_ratings(path)) == [*REQUIRED, "timestamp"]
 

@@ -88,11 +88,11 @@ def test_ids_are_the_same_where_they_are_the_same_in_text(ours):
     known = Ids(factorize(make([7, 3, 12, 40]), "x")[1])
     row_of = {text(one): row for row, one in enumerate([7, 3, 12, 40])}
     for other, text_of in KINDS.values():
-        asked = [3, 5, 40, 40, 7]
-        codes = known.codes(other(asked))
-        assert codes.tolist() == [row_of.get(text_of(one), 4) for one in asked]
-        assert known.row(other(asked)[0], "user_id") == codes[0]
-        assert known.codes(collected(list(other(asked)), "users")).tolist() == codes.tolist()
+        query = [3, 5, 40, 40, 7]
+        codes = known.codes(other(query))
+        assert codes.tolist() == [row_of.get(text_of(one), 4) for one in query]
+        assert known.row(other(query)[0], "user_id") == codes[0]
+        assert known.codes(collected(list(other(query)), "users")).tolist() == codes.tolist()
 
 
 def test_text_that_only_looks_like_a_number_is_another_id():
@@ -203,8 +203,8 @@ def test_a_model_is_the_same_under_ids_of_any_kind(kind, reference, tmp_path):
     user, item = frame["user"][0], frame["item"][1]
     same(loaded.predict(frame), reference.predict(plain))
     same(pmf.recommend(loaded, n=3), pmf.recommend(reference, n=3))
-    asked = list(frame["user"].unique()[:4]), list(plain["user"].unique()[:4])
-    same(*(pmf.recommend(m, u, n=2) for m, u in zip((loaded, reference), asked, strict=True)))
+    users = list(frame["user"].unique()[:4]), list(plain["user"].unique()[:4])
+    same(*(pmf.recommend(m, u, n=2) for m, u in zip((loaded, reference), users, strict=True)))
     same(pmf.recommend(loaded, user, 2), pmf.recommend(reference, plain["user"][0], 2))
     same(pmf.similar_items(loaded, item, 4), pmf.similar_items(reference, plain["item"][1], 4))
     new, new_truth = pmf.fold_in(loaded, frame[:30]), pmf.fold_in(reference, plain[:30])
@@ -268,12 +268,12 @@ def test_models_of_other_integers_are_read(reference, tmp_path, monkeypatch):
     """Earlier files hold integers as the ratings had them."""
     from pmf.estimators import model_file
 
-    kept = model_file.pack_ids
+    pack_ids = model_file.pack_ids
     for kind in ("int32", "uint8", "uint64"):
         pack = lambda ids, kind=kind: {"ids": ids.values.astype(kind)}  # noqa: E731
         monkeypatch.setattr(model_file, "pack_ids", pack)
         reference.save(tmp_path / "m.pmf")
-        monkeypatch.setattr(model_file, "pack_ids", kept)
+        monkeypatch.setattr(model_file, "pack_ids", pack_ids)
         loaded = pmf.load(tmp_path / "m.pmf")
         assert loaded.fitted.users.values.dtype == np.int64
         frame = ratings("int8")
@@ -293,10 +293,10 @@ def test_ids_survive_files(kind, suffix, reference, tmp_path):
     frame, path = ratings(kind), tmp_path / f"r{suffix}"
     model = fit(frame)
     write_table(model.predict(frame[110:]), path)
-    asked = read_ratings(path, required=("user_id", "item_id"))
+    pairs = read_ratings(path, required=("user_id", "item_id"))
     truth = model.predict(frame[110:]).reset_index(drop=True)
-    assert list(map(str, asked["user_id"])) == list(map(str, truth["user_id"]))
-    again = model.predict(asked)
+    assert list(map(str, pairs["user_id"])) == list(map(str, truth["user_id"]))
+    again = model.predict(pairs)
     assert (again["unknown"] == "").all()
     pd.testing.assert_series_equal(again["mean"], truth["mean"])
     write_table(pmf.recommend(model, n=1).rename(columns={"score": "rating"}), path)
@@ -378,17 +378,17 @@ def test_printed_ids_have_all_their_digits(large):
     path, frame = large
     user, item = frame["user"][0], frame["item"][0]
     who = ("--user", user, "--item", item)
-    own = set(frame["item"][:110][frame["user"] == user])
-    told = json.loads(pmf_command("explain", path, *who, "--json", "-n", 99))
-    assert {line["item_id"] for line in told if line["item_id"] is not None} == own
-    assert all(type(line["item_id"]) is int for line in told if line["item_id"] is not None)
+    rated = set(frame["item"][:110][frame["user"] == user])
+    lines = json.loads(pmf_command("explain", path, *who, "--json", "-n", 99))
+    assert {line["item_id"] for line in lines if line["item_id"] is not None} == rated
+    assert all(type(line["item_id"]) is int for line in lines if line["item_id"] is not None)
     for n in (99, 1):
         text = pmf_command("explain", path, *who, "-n", n)
         shown = [line.split()[1] for line in text.splitlines() if line.split()[0] == "rating"]
-        assert set(map(int, shown)) <= own and len(shown) == min(n, len(own))
+        assert set(map(int, shown)) <= rated and len(shown) == min(n, len(rated))
     lists = json.loads(pmf_command("recommend", path, "--user", user, "-n", 3, "--json"))
     assert {line["user_id"] for line in lists} == {user}
-    assert {line["item_id"] for line in lists} <= set(frame["item"]) - own
+    assert {line["item_id"] for line in lists} <= set(frame["item"]) - rated
     assert str(user) in pmf_command("recommend", path, "--user", user, "-n", 1)
     assert f"{2**56:d}"[:12] in pmf_command("similar", path, "--item", item, "-n", 1)
     explained = pmf.fold_in(pmf.load(path), frame[:9]).explain(user, item)
@@ -447,8 +447,8 @@ def test_titles_are_found_for_ids_of_any_kind(kind, tmp_path):
         title = None if kind == "leading zeros" else movies.get(int(line["item_id"]))
         assert line["title"] == title
     assert kind == "leading zeros" or any(line["title"] for line in lists)
-    told = pmf_command("explain", tmp_path / "m.pmf", "--user", user, "--item", item, *more[:2])
-    assert "nan" not in told.lower().split()
+    output = pmf_command("explain", tmp_path / "m.pmf", "--user", user, "--item", item, *more[:2])
+    assert "nan" not in output.lower().split()
 
 
 # --- folds, runs and the page ---------------------------------------------------------------------
@@ -508,10 +508,10 @@ def test_the_page_knows_films_of_any_kind(kind):
     assert list(map(str, stars)) == [text(20), text(21)] and list(stars.values()) == [3.0, 4.0]
     who = person.fold(model, stars)
     assert who.fitted.user_count[0] == 2
-    found = person.listed(who, table, person.Filters(dismissed=frozenset([text(22), 23])), 99)
+    films = person.listed(who, table, person.Filters(dismissed=frozenset([text(22), 23])), 99)
     gone = {text(20), text(21), text(22)} | ({"23"} if kind != "leading zeros" else set())
-    assert set(map(str, found["item_id"])) == set(titles) - gone
-    assert len(person.reasons(who, found["item_id"][0], table)) == 6
+    assert set(map(str, films["item_id"])) == set(titles) - gone
+    assert len(person.reasons(who, films["item_id"][0], table)) == 6
 
 
 @pytest.mark.slow

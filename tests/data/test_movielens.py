@@ -88,14 +88,14 @@ def rows(table: pd.DataFrame) -> list[tuple]:
 def test_every_number_is_in_its_column(dataset):
     assert list(dataset.ratings) == ["user_id", "item_id", "rating", "timestamp"]
     assert rows(dataset.ratings) == RATINGS
-    found = dataset.items.set_index("item_id")
-    assert found["title"].str.strip().to_dict() == {
+    items = dataset.items.set_index("item_id")
+    assert items["title"].str.strip().to_dict() == {
         item: title.strip() for item, (title, _) in TITLES.items()
     }
-    assert {item: set(x.split("|")) for item, x in found["genres"].items()} == {
+    assert {item: set(x.split("|")) for item, x in items["genres"].items()} == {
         item: set(x.split("|")) for item, x in GENRES.items()
     }
-    years = {item: None if pd.isna(x) else int(x) for item, x in found["year"].items()}
+    years = {item: None if pd.isna(x) else int(x) for item, x in items["year"].items()}
     assert years == {item: year for item, (_, year) in TITLES.items()}
     if dataset.name != "ml-100k":
         assert list(dataset.tags) == ["user_id", "item_id", "tag", "timestamp"]

@@ -64,8 +64,8 @@ def test_every_field_is_as_it_was(folder):
     rows = words(folder / "books.csv")
     for name, side in (("train.csv", 0), ("test.csv", 1)):
         assert (folder / name).read_text().splitlines()[0] == HEADER
-        kept = [row for row, late in zip(rows, LATE, strict=True) if late == side]
-        assert words(folder / name) == kept and kept
+        expected = [row for row, late in zip(rows, LATE, strict=True) if late == side]
+        assert words(folder / name) == expected and expected
     assert done.output.splitlines() == [
         f"train 3 ratings of 3 users on 2 items, 2004-01-02T00:00:00Z to 2004-01-05T00:00:00Z, "
         f"written to {folder}/train.csv",
@@ -116,10 +116,10 @@ def test_the_files_are_the_parts(tmp_path, kind):
     frame.assign(fold=np.arange(len(frame)) % 3)[["movieId", "fold", "userId"]].to_csv(
         tmp_path / "folds.csv", index=False
     )
-    given = {
+    settings = {
         name: tmp_path / value if name == "folds" else value for name, value in GIVEN[kind].items()
     }
-    options = [text for name, value in given.items() for text in (f"--{name}", str(value))]
+    options = [text for name, value in settings.items() for text in (f"--{name}", str(value))]
     done = run(tmp_path, "r.csv", "--by", kind, *options, test="test.parquet")
     assert done.exit_code == 0, done.exception
     match kind:
@@ -128,7 +128,7 @@ def test_the_files_are_the_parts(tmp_path, kind):
         case "assigned_folds":
             truth = splits.Split(*(frame[(frame["mark"] % 3 == 1) == side] for side in (0, 1)))
         case _:
-            truth = KINDS[kind](frame, **given)
+            truth = KINDS[kind](frame, **settings)
     assert words(tmp_path / "train.csv") == truth.train.astype(str).to_numpy().tolist()
     table = pd.read_parquet(tmp_path / "test.parquet")
     assert list(table) == list(frame) and len(truth.test)
@@ -173,23 +173,23 @@ def test_other_files_than_a_csv(tmp_path):
     part(str(tmp_path / "r.jsonl"), at, *out)
     assert pd.read_parquet(out[1])["mark"].tolist() == frame[late]["mark"].tolist()
     assert set(pd.read_parquet(out[0])) == {*frame, "tags"}
-    told = Reading(columns={"user": "movieId", "item": "userId"})
-    found = part(str(tmp_path / "r.parquet"), at, *out, reading=told)
-    assert found.test["user_id"].tolist() == frame[late]["movieId"].tolist()
+    reading = Reading(columns={"user": "movieId", "item": "userId"})
+    split = part(str(tmp_path / "r.parquet"), at, *out, reading=reading)
+    assert split.test["user_id"].tolist() == frame[late]["movieId"].tolist()
 
 
 def test_how_a_file_is_read_may_be_said(tmp_path):
     """As `pmf fit` is told it."""
     lines = "Zoë;5;b;2004-01-02", "Zoë;4;a;2004-01-01", "Ann;4;a;2004-01-01"
     (tmp_path / "r.data").write_bytes("\n".join(lines).encode("latin-1"))
-    told = "--separator", "semicolon", "--encoding", "latin-1", "--no-header"
+    options = "--separator", "semicolon", "--encoding", "latin-1", "--no-header"
     columns = "--columns", "rating=2,item=3"
-    done = run(tmp_path, "r.data", "--at", "2004-01-02", *told, *columns)
+    done = run(tmp_path, "r.data", "--at", "2004-01-02", *options, *columns)
     assert done.exit_code == 0, done.exception
     assert words(tmp_path / "test.csv") == [["Zoë", "5", "b", "2004-01-02"]]
     assert (tmp_path / "test.csv").read_text().startswith("user_id,rating,item_id,timestamp\n")
     (tmp_path / "r.data").write_bytes("\n".join(lines[:2]).encode("latin-1"))
-    done = run(tmp_path, "r.data", "--at", "2004-01-02", *told, *columns)
+    done = run(tmp_path, "r.data", "--at", "2004-01-02", *options, *columns)
     assert "only one user" in str(done.exception)
 
 

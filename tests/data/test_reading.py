@@ -32,10 +32,10 @@ def joined(separator: str, *head: str) -> str:
     return "\n".join([*head, *(separator.join(map(str, row)) for row in ROWS)]) + "\n"
 
 
-def read(folder, name: str, content: str | bytes, **said) -> pd.DataFrame:
+def read(folder, name: str, content: str | bytes, **options) -> pd.DataFrame:
     path = folder / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return read_ratings(path, reading=Reading(**said))
+    return read_ratings(path, reading=Reading(**options))
 
 
 def zipped(**files: bytes) -> bytes:
@@ -84,8 +84,8 @@ FORMATS = {
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_is_the_same_table(tmp_path, name):
-    file, content, said = FORMATS[name]
-    table = read(tmp_path, file, content, **said)
+    file, content, options = FORMATS[name]
+    table = read(tmp_path, file, content, **options)
     pd.testing.assert_frame_equal(
         table[[*FRAME.columns]], FRAME, check_dtype=False, check_column_type=False
     )
@@ -152,8 +152,8 @@ def test_tsv_has_no_quotes_unless_asked(tmp_path):
     content = 'user\titem\trating\n1\t"weird al" yankovic\t3\n2\tweird al yankovic\t4\n3\t"x\t5\n'
     ids = read(tmp_path, "r.tsv", content)["item_id"].tolist()
     assert ids == ['"weird al" yankovic', "weird al yankovic", '"x']
-    asked = read(tmp_path, "r.tsv", 'user\titem\trating\n1\t"a\tb"\t3\n', quoting=True)
-    assert asked["item_id"].tolist() == ["a\tb"]
+    unquoted = read(tmp_path, "r.tsv", 'user\titem\trating\n1\t"a\tb"\t3\n', quoting=True)
+    assert unquoted["item_id"].tolist() == ["a\tb"]
 
 
 LONE = {
@@ -372,7 +372,7 @@ def test_ids_of_json_are_never_floats(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("said", "message"),
+    ("options", "message"),
     [
         ({"separator": "x"}, "say comma, tab"),
         ({"separator": ""}, "say comma, tab"),
@@ -390,9 +390,9 @@ def test_ids_of_json_are_never_floats(tmp_path):
         ({"header": False, "columns": {"user": "who"}}, "without a header say their numbers"),
     ],
 )
-def test_a_reading_that_cannot_be_is_refused(said, message):
+def test_a_reading_that_cannot_be_is_refused(options, message):
     with pytest.raises(pmf.InputError, match=message):
-        Reading(**said)
+        Reading(**options)
 
 
 def test_a_first_line_without_names_is_told_of(tmp_path):
@@ -403,7 +403,7 @@ def test_a_first_line_without_names_is_told_of(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "options"),
     [
         ("ml-small-2016", {"separator": ";"}),
         ("ml-small-2016", {"columns": {"user": "x"}}),
@@ -413,15 +413,15 @@ def test_a_first_line_without_names_is_told_of(tmp_path):
         (".", {"header": False}),
     ],
 )
-def test_what_a_file_has_not_is_refused(tmp_path, name, said, monkeypatch):
+def test_what_a_file_has_not_is_refused(tmp_path, name, options, monkeypatch):
     monkeypatch.chdir(tmp_path)
     FRAME.to_parquet("r.parquet")
     (tmp_path / "r.jsonl").write_text(JSON)
     (tmp_path / "r.mtx").write_text(GOOD)
-    with pytest.raises(pmf.InputError, match=f"{next(iter(said))}: what it is read by is known"):
-        encoded(name, reading=Reading(**said))
+    with pytest.raises(pmf.InputError, match=f"{next(iter(options))}: what it is read by is known"):
+        encoded(name, reading=Reading(**options))
     with pytest.raises(pmf.InputError):
-        load(name, Reading(**said))
+        load(name, Reading(**options))
 
 
 def test_a_frame_is_not_read():
@@ -437,13 +437,13 @@ def test_columns_are_told_of_parquet_too(tmp_path):
     table = load(tmp_path / "folder" / "a.parquet", reading).ratings
     assert table["rating"].tolist() == FRAME["rating"].tolist()
     for path in (tmp_path / "folder", tmp_path / "folder" / "a.parquet"):
-        found = encoded(path, reading=reading)
-        assert found.ratings.value.tolist() == FRAME["rating"].tolist()
-        assert found.items.values.tolist() == FRAME["item_id"].tolist()
+        data = encoded(path, reading=reading)
+        assert data.ratings.value.tolist() == FRAME["rating"].tolist()
+        assert data.items.values.tolist() == FRAME["item_id"].tolist()
 
 
 @pytest.mark.parametrize(
-    "said",
+    "options",
     [
         {},
         {"separator": ";"},
@@ -453,20 +453,20 @@ def test_columns_are_told_of_parquet_too(tmp_path):
         {"encoding": "utf16"},
     ],
 )
-def test_the_fast_path_hears_what_is_said(tmp_path, said, monkeypatch):
+def test_the_fast_path_hears_what_is_said(tmp_path, options, monkeypatch):
     """It reads the same, or leaves the file to the other path; and it is taken where it can be."""
-    mark = said.get("separator", "\t")
-    names = "" if said.get("header") is False else "user other item rating time\n"
+    mark = options.get("separator", "\t")
+    names = "" if options.get("header") is False else "user other item rating time\n"
     rows = "".join(f"{j % 9} {j % 5} {j} {j % 10 / 2} {j}\n" for j in range(300))
-    content = (names + rows).replace(" ", mark).encode(said.get("encoding", "utf8"))
-    exact = read(tmp_path, "r.tsv", content, **said)
+    content = (names + rows).replace(" ", mark).encode(options.get("encoding", "utf8"))
+    exact = read(tmp_path, "r.tsv", content, **options)
     monkeypatch.setattr(encoding, "LARGE", 0)
     monkeypatch.setattr(numeric, "BLOCK", 1000)
-    if not {"header", "encoding"} & set(said):
+    if not {"header", "encoding"} & set(options):
         pytest.importorskip("numba")
         monkeypatch.setattr("pmf.data.readers.files.read_csv", None)
     pd.testing.assert_frame_equal(
-        read(tmp_path, "r.tsv", content, **said), exact, check_dtype=False
+        read(tmp_path, "r.tsv", content, **options), exact, check_dtype=False
     )
 
 
@@ -489,8 +489,8 @@ def test_unquoted_headers_keep_their_quotes_on_the_fast_path(tmp_path, monkeypat
 def test_a_model_is_fitted_by_what_is_said(tmp_path):
     path = tmp_path / "r.txt"
     path.write_text("\n".join(f"{j % 7};{j % 11};{j % 5}" for j in range(77)))
-    said = pmf.Reading(separator=";", header=False)
+    reading_options = pmf.Reading(separator=";", header=False)
     prior = pmf.from_ridge(pmf.Ridge(1, 1, 1, 1), tau=1.0)
-    model = pmf.PMF(rank=0, prior=prior).fit(path, reading=said)
-    other = pmf.PMF(rank=0, prior=prior).fit(pmf.load_data(path, said).ratings)
+    model = pmf.PMF(rank=0, prior=prior).fit(path, reading=reading_options)
+    other = pmf.PMF(rank=0, prior=prior).fit(pmf.load_data(path, reading_options).ratings)
     assert model.log_posterior() == other.log_posterior()

@@ -63,14 +63,14 @@ def folds(frame: pd.DataFrame) -> pd.DataFrame:
 
 def test_every_splitter_is_tried_here():
     """Each function that gives splits, as a command line or a configuration would name it."""
-    given = {
+    splitters = {
         name
         for name, one in inspect.getmembers(splits, inspect.isfunction)
         if one.__module__ == splits.__name__
         and next(iter(inspect.signature(one).parameters), "") == "frame"
         and not name.startswith("_")
     }
-    assert given == set(SPLITS)
+    assert splitters == set(SPLITS)
 
 
 @pytest.mark.parametrize("name", SPLITS)
@@ -80,8 +80,8 @@ def test_a_split_parts_the_rows_as_they_are(name):
     together = pd.concat([split.train, split.test])
     assert sorted(rows(together)) == sorted(rows(frame)) and len(split.test) and len(split.train)
     for part in split:
-        there = frame[frame["note"].isin(part["note"])].reset_index(drop=True)
-        pd.testing.assert_frame_equal(part, there)  # all columns, in the frame's order
+        expected = frame[frame["note"].isin(part["note"])].reset_index(drop=True)
+        pd.testing.assert_frame_equal(part, expected)  # all columns, in the frame's order
 
 
 @pytest.mark.parametrize("name", SPLITS)
@@ -143,13 +143,13 @@ def test_missing_ids_are_refused(name):
 def latest(frame: pd.DataFrame, number) -> set[str]:
     """Of each user the `number(count)` ratings that come last in a list sorted by time, in which
     equal times keep the frame's order."""
-    found: set[str] = set()
+    notes: set[str] = set()
     for user in frame["user_id"].unique():
-        own = [row for row in frame.itertuples() if row.user_id == user]
-        own.sort(key=lambda row: row.timestamp)  # stable
-        take = number(len(own))
-        found |= {row.note for row in own[len(own) - take :]}
-    return found
+        rows = [row for row in frame.itertuples() if row.user_id == user]
+        rows.sort(key=lambda row: row.timestamp)  # stable
+        take = number(len(rows))
+        notes |= {row.note for row in rows[len(rows) - take :]}
+    return notes
 
 
 def quiet(split, *arguments) -> Split:
@@ -208,9 +208,9 @@ def test_the_future_never_teaches(name):
     split = SPLITS[name](frame.sample(frac=1, random_state=0))
     if name in ("split_global_time", "split_at_time"):
         assert split.train["timestamp"].max() < split.test["timestamp"].min()
-    for _, own in split.test.groupby("user_id"):
-        before = split.train[split.train["user_id"] == own["user_id"].iloc[0]]
-        assert not len(before) or before["timestamp"].max() < own["timestamp"].min()
+    for _, user_rows in split.test.groupby("user_id"):
+        before = split.train[split.train["user_id"] == user_rows["user_id"].iloc[0]]
+        assert not len(before) or before["timestamp"].max() < user_rows["timestamp"].min()
     as_text = frame.assign(timestamp=day.strftime("%m/%d/%Y"))
     with pytest.raises(InputError, match="is no time"):
         SPLITS[name](as_text)
@@ -267,7 +267,7 @@ def in_order(users: int = 100, each: int = 40) -> pd.DataFrame:
     return frame.assign(timestamp=np.arange(len(frame)), place=item / each, row=frame.index)
 
 
-def kept(split: Split) -> pd.DataFrame:
+def union(split: Split) -> pd.DataFrame:
     """Training ratings of the users who have test ratings."""
     return split.train[split.train["user_id"].isin(split.test["user_id"])]
 
@@ -277,7 +277,7 @@ CHOSEN = {
     "crossfold_records": lambda frame, seed: splits.crossfold_records(frame, 5, seed)[0].test,
     "sample_n": lambda frame, seed: splits.sample_n(frame, 4, seed).test,
     "sample_fraction": lambda frame, seed: splits.sample_fraction(frame, 0.1, seed).test,
-    "sample_users": lambda frame, seed: kept(splits.sample_users(frame, 60, 5, seed)),
+    "sample_users": lambda frame, seed: union(splits.sample_users(frame, 60, 5, seed)),
     "keep_share": lambda frame, seed: splits.keep_share(Split(frame, frame[:1]), 0.2, seed).train,
 }
 
@@ -291,8 +291,8 @@ def test_what_is_chosen_at_random_has_no_order(name):
         assert scipy.stats.kstest(chosen["place"] + 1 / 80, "uniform").pvalue > 1e-3
         if name != "sample_users":
             assert scipy.stats.kstest(chosen["row"] / len(frame), "uniform").pvalue > 1e-3
-        found, once = np.unique(chosen["user_id"], return_counts=True)
-        assert name != "sample_users" or (len(found) == 60 and set(once) == {5})
+        users, once = np.unique(chosen["user_id"], return_counts=True)
+        assert name != "sample_users" or (len(users) == 60 and set(once) == {5})
     one, again, other = (set(CHOSEN[name](frame, seed)["row"]) for seed in (1, 1, 2))
     assert one == again and len(one & other) < 0.7 * len(one)
 

@@ -228,11 +228,11 @@ def test_memory_is_bounded_by_the_batch_not_by_the_data(tmp_path, monkeypatch):
         (np.arange(3000) / 10, np.float64, None),
     ],
 )
-@pytest.mark.parametrize("given", [np.float32, np.float64])
-def test_ratings_are_coded_exactly_or_not_at_all(values, kind, size, given):
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_ratings_are_coded_exactly_or_not_at_all(values, kind, size, dtype):
     if np.isnan(values).any() or kind == np.float64:  # as exact as they were given
-        kind = given
-    values = np.random.default_rng(0).permutation(np.tile(values, 3)).astype(given)
+        kind = dtype
+    values = np.random.default_rng(0).permutation(np.tile(values, 3)).astype(dtype)
     coded = compressed(values)
     np.testing.assert_array_equal(np.asarray(coded), values)
     assert np.array_equal(np.signbit(coded), np.signbit(values))

@@ -53,10 +53,10 @@ def fitted() -> pmf.PMF:
 @pytest.mark.parametrize("name", CONTAINERS)
 def test_every_container_is_the_frame(name):
     table = CONTAINERS[name](FRAME)
-    found = checked(table).sort_values(["user_id", "item_id"], ignore_index=True)
+    frame = checked(table).sort_values(["user_id", "item_id"], ignore_index=True)
     expected = checked(FRAME).sort_values(["user_id", "item_id"], ignore_index=True)
-    pd.testing.assert_frame_equal(found, expected)  # with its explicit zero
-    assert found["user_id"].dtype == np.int64
+    pd.testing.assert_frame_equal(frame, expected)  # with its explicit zero
+    assert frame["user_id"].dtype == np.int64
     assert len(pairs(table)) == len(FRAME)
 
 
@@ -70,8 +70,8 @@ def test_a_model_takes_them_everywhere(fitted):
     ours = pmf.PMF(rank=0, prior=PRIOR, num_steps=1).fit(table, heldout=table)
     pd.testing.assert_frame_equal(ours.predict(table), fitted.predict(FRAME))
     assert pmf.report(ours, table).scores == pmf.report(fitted, FRAME).scores
-    asked = pa.Table.from_pandas(FRAME.assign(item_id=[0, 0, 3, 3, 0])[:3:2])
-    assert pmf.ranked(ours, asked, table, k=2, relevant=1).scores["ranked_users"] == 2
+    pairs = pa.Table.from_pandas(FRAME.assign(item_id=[0, 0, 3, 3, 0])[:3:2])
+    assert pmf.ranked(ours, pairs, table, k=2, relevant=1).scores["ranked_users"] == 2
     folded = pmf.fold_in(ours, others)
     assert folded.fitted.users.values.tolist() == [7]
     assert 7 in ours.partial_fit_users(others).require_fitted().users.values
@@ -124,26 +124,26 @@ def test_a_path_is_not_predicted_and_a_frame_is_not_a_path(fitted):
     ],
 )
 def test_names_in_any_case_and_style(names):
-    found = canonical_columns(names, ("user_id", "item_id", "rating"), "x")
-    assert found == dict(zip(names, ["user_id", "item_id", "rating", "timestamp"], strict=True))
+    columns = canonical_columns(names, ("user_id", "item_id", "rating"), "x")
+    assert columns == dict(zip(names, ["user_id", "item_id", "rating", "timestamp"], strict=True))
 
 
 def test_the_usual_name_goes_before_one_that_is_like_it():
     """What was read before other spellings were known is read as it was."""
     names = ["userId", "User", "item", "Item", "asin", "rating", "Overall", "stars"]
-    found = canonical_columns(names, ("user_id", "item_id", "rating"), "x")
-    assert found == {"userId": "user_id", "item": "item_id", "rating": "rating"}
+    columns = canonical_columns(names, ("user_id", "item_id", "rating"), "x")
+    assert columns == {"userId": "user_id", "item": "item_id", "rating": "rating"}
 
 
 def test_columns_that_are_told_go_before_names():
     names = ["who", "user", "what", "item", "rating", "plays"]
-    told = {"user": "who", "item": "what", "rating": "PLAYS"}
-    found = canonical_columns(names, ("user_id", "item_id", "rating"), "x", told)
-    assert found == {"who": "user_id", "what": "item_id", "plays": "rating"}
+    named = {"user": "who", "item": "what", "rating": "PLAYS"}
+    columns = canonical_columns(names, ("user_id", "item_id", "rating"), "x", named)
+    assert columns == {"who": "user_id", "what": "item_id", "plays": "rating"}
 
 
 @pytest.mark.parametrize(
-    ("names", "told", "message"),
+    ("names", "named", "message"),
     [
         (["a", "item", "rating"], {}, "no column user_id; .* say columns: user=NAME"),
         (["USER", "User_Id", "item", "rating"], {}, r"\['USER', 'User_Id'\] all mean user_id"),
@@ -151,6 +151,6 @@ def test_columns_that_are_told_go_before_names():
         (["x", "item", "rating"], {"user": "item"}, "column 'item' cannot be two things|no column"),
     ],
 )
-def test_columns_that_cannot_be_told_apart_are_named(names, told, message):
+def test_columns_that_cannot_be_told_apart_are_named(names, named, message):
     with pytest.raises(pmf.InputError, match=message):
-        canonical_columns(names, ("user_id", "item_id", "rating"), "x", told)
+        canonical_columns(names, ("user_id", "item_id", "rating"), "x", named)

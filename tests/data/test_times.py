@@ -71,8 +71,8 @@ LATER = st.datetimes(dt.datetime(1975, 1, 1), dt.datetime(2200, 1, 1))  # ms are
 @settings(max_examples=15, deadline=None)
 @given(st.lists(LATER.map(lambda x: x.replace(microsecond=0, tzinfo=UTC)), min_size=1, max_size=9))
 def test_every_form_of_a_time_is_the_same_seconds(form, moments):
-    found = seconds(FORMS[form](moments))
-    assert found.dtype == np.int64 and found.tolist() == exact(moments)
+    whole_seconds = seconds(FORMS[form](moments))
+    assert whole_seconds.dtype == np.int64 and whole_seconds.tolist() == exact(moments)
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
@@ -187,8 +187,8 @@ def test_who_needs_no_times_does_not_look_at_them(tmp_path):
     bad = RATED.assign(time=["12/31/2004", None, "soon", "1"])
     truth = as_dict(learnable(RATED))
     bad.to_parquet(tmp_path / "r.parquet")
-    for found in (learnable(bad), learnable(bad, duplicates="mean"), encoded(tmp_path)):
-        assert as_dict(found) == truth
+    for data in (learnable(bad), learnable(bad, duplicates="mean"), encoded(tmp_path)):
+        assert as_dict(data) == truth
     with pytest.raises(InputError, match="row 2, column timestamp: .* is missing"):
         learnable(bad, duplicates="last")
 
@@ -205,12 +205,12 @@ def twice(seed: int) -> pd.DataFrame:
 
 def newest(frame: pd.DataFrame) -> dict:
     """Of each pair the rating that no later row and no newer one replaces, one by one."""
-    kept: dict = {}
+    latest: dict = {}
     for row in frame.itertuples():
         pair = row.user, row.item
-        if pair not in kept or row.time >= kept[pair][0]:
-            kept[pair] = row.time, row.rating
-    return {pair: rating for pair, (_, rating) in kept.items()}
+        if pair not in latest or row.time >= latest[pair][0]:
+            latest[pair] = row.time, row.rating
+    return {pair: rating for pair, (_, rating) in latest.items()}
 
 
 def as_dict(encoded) -> dict:

@@ -65,9 +65,9 @@ def test_tags_are_tf_idf():
     f = item_features(items, tags)
     idf = np.log(5 / np.array([3, 4])) + 1  # a on 2, b on 3 of 4 items; one is added to each
     first = np.array([1 + np.log(2), 1]) * idf
-    found = f.values.toarray()[:, 1:]
-    np.testing.assert_allclose(found[0], first / np.linalg.norm(first))
-    np.testing.assert_allclose(found[2:], [[0, 1], [0, 0]])
+    table = f.values.toarray()[:, 1:]
+    np.testing.assert_allclose(table[0], first / np.linalg.norm(first))
+    np.testing.assert_allclose(table[2:], [[0, 1], [0, 0]])
 
 
 def test_tags_left_out():
@@ -184,8 +184,8 @@ def test_variance_is_the_gaussian_process_one():
     ratings, table, _, _, state, _ = regressed()
     rated = scipy.sparse.csr_array((np.ones(60), ratings[:2]), (USERS, 10))
     user, item = (x.ravel() for x in np.meshgrid(np.arange(USERS), np.arange(10)))
-    found = posterior_variance(user, item, table, rated, state.prior)
-    for u, i, variance in zip(user, item, found, strict=True):
+    variances = posterior_variance(user, item, table, rated, state.prior)
+    for u, i, variance in zip(user, item, variances, strict=True):
         X = ratings.item[ratings.user == u]
         K = covariance(np.r_[X, i], table, ratings, u)
         noisy = K[:-1, :-1] + np.eye(len(X)) / 1.7
@@ -250,8 +250,8 @@ def test_predicts_items_that_nobody_has_rated(fitted):
     with pytest.warns(pmf.UnknownIdWarning):
         blind = pmf.report(pmf.PMF(rank=2, prior=PRIOR).fit(frames.warm), frames.cold)
     assert blind.scores["rmse"] > 1.5 * scored.scores["rmse"]
-    held = pmf.report(fitted, frames.cold, heldout=True)
-    assert held.scores == scored.scores
+    heldout = pmf.report(fitted, frames.cold, heldout=True)
+    assert heldout.scores == scored.scores
 
 
 def test_finds_the_planted_profiles(fitted):
@@ -270,9 +270,9 @@ def test_an_explanation_sums_to_the_prediction(fitted):
 
 
 def test_unknown_ids_are_predicted_and_marked(fitted):
-    asked = pd.DataFrame({"user": ["u0", "nobody", "u0"], "item": ["m0", f"m{ITEMS - 1}", "x"]})
+    pairs = pd.DataFrame({"user": ["u0", "nobody", "u0"], "item": ["m0", f"m{ITEMS - 1}", "x"]})
     with pytest.warns(pmf.UnknownIdWarning, match="1 of 3 pairs have an unknown user, 1 an"):
-        predicted = fitted.predict(asked, interval=0.9)
+        predicted = fitted.predict(pairs, interval=0.9)
     assert list(predicted["unknown"]) == ["", "user", "item"]
     assert predicted["mean"][1] == pytest.approx(fitted.fitted.fit.run.draws.mu[0])
     assert predicted["std"][1] > predicted["std"][0]
@@ -296,11 +296,11 @@ def test_bad_input():
 def test_clipping_and_a_given_prior():
     frames = planted_frame()
     low, high = frames.warm["rating"].min(), frames.warm["rating"].max()
-    given = pmf.Content(prior=PRIOR, scale=(low, high), clip=True).fit(frames.warm, FEATURES)
-    predicted = given.predict(frames.cold)["mean"]
+    fitted = pmf.Content(prior=PRIOR, scale=(low, high), clip=True).fit(frames.warm, FEATURES)
+    predicted = fitted.predict(frames.cold)["mean"]
     assert predicted.between(low, high).all()
-    assert given.fitted.fit.noise_variance == pytest.approx(1 / 1.7)
-    assert given.noise_source == "given"
+    assert fitted.fitted.fit.noise_variance == pytest.approx(1 / 1.7)
+    assert fitted.noise_source == "given"
 
 
 @pytest.mark.parametrize("form", [str, float])

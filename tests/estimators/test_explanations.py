@@ -70,8 +70,8 @@ class Truth:
             "prior": mean([self.V[s, item] @ self.parts[s][1][:k] for s in draws]),
         }
         for j, row in enumerate(self.rows):
-            own = [self.V[s, item] @ self.parts[s][2][j][:k] for s in draws]
-            named[f"m{row}"] = mean(own)
+            products = [self.V[s, item] @ self.parts[s][2][j][:k] for s in draws]
+            named[f"m{row}"] = mean(products)
         return named
 
 
@@ -89,16 +89,16 @@ def point() -> pmf.PMF:
 def test_every_part_is_under_its_own_name(name, request):
     model = request.getfixturevalue(name)
     who, truth = folded(model), Truth(model).explained(5)
-    told = who.explain("x", "m5")
-    assert list(told["part"]) == ["mean", "item bias", "user bias", "prior"] + ["rating"] * 4
-    names = told["item_id"].where(told["part"] == "rating", told["part"])
-    found = dict(zip(names, told["contribution"], strict=True))
-    assert found.keys() == truth.keys()
+    table = who.explain("x", "m5")
+    assert list(table["part"]) == ["mean", "item bias", "user bias", "prior"] + ["rating"] * 4
+    names = table["item_id"].where(table["part"] == "rating", table["part"])
+    contributions = dict(zip(names, table["contribution"], strict=True))
+    assert contributions.keys() == truth.keys()
     for part, value in truth.items():
-        assert found[part] == pytest.approx(value, rel=1e-6), part
+        assert contributions[part] == pytest.approx(value, rel=1e-6), part
     gaps = np.diff(sorted(truth.values()))
     assert gaps.min() > 1e-3  # no part would pass under another's name
-    ratings = told[told["part"] == "rating"]
+    ratings = table[table["part"] == "rating"]
     assert dict(zip(ratings["item_id"], ratings["rating"], strict=True)) == OWN
     assert ratings["contribution"].abs().is_monotonic_decreasing
     assert (np.sign(ratings["contribution"]).nunique()) == 2  # else the order by value would pass
@@ -107,7 +107,7 @@ def test_every_part_is_under_its_own_name(name, request):
 def test_the_page_says_them_in_the_right_words(sampler):
     items = pd.DataFrame({"item_id": [f"m{j}" for j in range(ITEMS)], "title": TITLES})
     who, truth = folded(sampler, user=person.ME), Truth(sampler).explained(5)
-    told = person.reasons(who, "m5", items).set_index("because")["stars"]
+    reasons = person.reasons(who, "m5", items).set_index("because")["stars"]
     words = {
         "the average rating": "mean",
         "how much everyone likes this film": "item bias",
@@ -118,34 +118,36 @@ def test_the_page_says_them_in_the_right_words(sampler):
         "you gave Film 4 3.5": "m4",
         "you gave Film 0 1": "m0",
     }
-    assert set(told.index) == set(words)
+    assert set(reasons.index) == set(words)
     for because, part in words.items():
-        assert told[because] == pytest.approx(truth[part], rel=1e-6), because
+        assert reasons[because] == pytest.approx(truth[part], rel=1e-6), because
     short = person.reasons(who, "m5", items, most=1)
-    assert list(short["because"][4:]) == [told.index[4], "3 other ratings of yours"]
-    assert short["stars"].iloc[-1] == pytest.approx(told.iloc[5:].sum(), rel=1e-6)
+    assert list(short["because"][4:]) == [reasons.index[4], "3 other ratings of yours"]
+    assert short["stars"].iloc[-1] == pytest.approx(reasons.iloc[5:].sum(), rel=1e-6)
 
 
 def test_the_command_line_says_them_too(point, tmp_path):
     """Of a user of the training, who is folded in by their own ratings."""
     point.save(tmp_path / "m.pmf")
-    asked = ["explain", str(tmp_path / "m.pmf"), "--user", "0", "--item", "m5", "--json"]
+    command = ["explain", str(tmp_path / "m.pmf"), "--user", "0", "--item", "m5", "--json"]
     rated = {"m2": 4.0, "m4": 1.5}
     truth = Truth(point, rated).explained(5)
     for count in (9, 1):
-        said = CliRunner().invoke(app, [*asked, "-n", str(count)])
-        assert said.exit_code == 0, said.output
-        lines = json.loads(said.stdout)
-        found = {line["item_id"] or line["part"]: line["contribution"] for line in lines}
-        assert found.pop("prediction") == pytest.approx(sum(truth.values()), rel=1e-4)
+        outcome = CliRunner().invoke(app, [*command, "-n", str(count)])
+        assert outcome.exit_code == 0, outcome.output
+        lines = json.loads(outcome.stdout)
+        contributions = {line["item_id"] or line["part"]: line["contribution"] for line in lines}
+        assert contributions.pop("prediction") == pytest.approx(sum(truth.values()), rel=1e-4)
         weightiest = max(rated, key=lambda item: abs(truth[item]))
         if count == 1:
             (other,) = set(rated) - {weightiest}
-            assert found.pop("1 other ratings") == pytest.approx(truth[other], rel=1e-4)
-        assert found == pytest.approx(
-            {part: truth[part] for part in truth if count == 9 or part in found}, rel=1e-4
+            assert contributions.pop("1 other ratings") == pytest.approx(truth[other], rel=1e-4)
+        assert contributions == pytest.approx(
+            {part: truth[part] for part in truth if count == 9 or part in contributions}, rel=1e-4
         )
-        assert weightiest in found and {"mean", "item bias", "user bias", "prior"} <= set(found)
+        assert weightiest in contributions and {"mean", "item bias", "user bias", "prior"} <= set(
+            contributions
+        )
 
 
 def test_the_pages_intervals_are_of_the_mean_and_of_a_rating(sampler):
@@ -155,12 +157,12 @@ def test_the_pages_intervals_are_of_the_mean_and_of_a_rating(sampler):
     listed = person.listed(who, person.films(items, sampler), person.Filters(), n=ITEMS)
     assert set(listed["item_id"]) == {"m2", "m5"}
     for film in listed.itertuples():
-        i, means, own = int(film.item_id[1:]), [], []
+        i, means, variances = int(film.item_id[1:]), [], []
         for s in range(DRAWS):
             x = np.r_[truth.V[s, i], 1.0]
             means.append(truth.mu[s] + truth.c[s, i] + x @ truth.row(s))
-            own.append(x @ truth.covariance(s) @ x)
-        known, noise = np.var(means, ddof=1) + np.mean(own), np.mean(1 / truth.tau)
+            variances.append(x @ truth.covariance(s) @ x)
+        known, noise = np.var(means, ddof=1) + np.mean(variances), np.mean(1 / truth.tau)
         mean, z = np.mean(means), 1.2815515655446004
         assert film.stars == pytest.approx(mean, rel=1e-6)
         half, whole = z * np.sqrt(known), z * np.sqrt(known + noise)
@@ -172,16 +174,16 @@ def test_questions_are_about_what_many_have_rated(point):
     who = folded(point)
     count = pd.Series(COUNT[:ITEMS], [f"m{j}" for j in range(ITEMS)])
     common = count.nlargest(4)
-    asked = who.ask_next("x", n=9, popular=4)
-    assert set(asked["item_id"]) == set(common.index) - set(OWN) == {"m2", "m5"}
+    questions = who.ask_next("x", n=9, popular=4)
+    assert set(questions["item_id"]) == set(common.index) - set(OWN) == {"m2", "m5"}
     truth, share = Truth(point), common / common.sum()
     x = {name: np.r_[truth.V[0, int(name[1:])], 1.0] for name in common.index}
     before = truth.covariance(0)
-    for item, drop in zip(asked["item_id"], asked["variance_drop"], strict=True):
+    for item, drop in zip(questions["item_id"], questions["variance_drop"], strict=True):
         after = np.linalg.inv(np.linalg.inv(before) + truth.tau[0] * np.outer(x[item], x[item]))
         gained = [share[name] * x[name] @ (before - after) @ x[name] for name in common.index]
         assert drop == pytest.approx(sum(gained), rel=1e-6)
-    assert asked["variance_drop"].is_monotonic_decreasing
+    assert questions["variance_drop"].is_monotonic_decreasing
 
 
 # --- draws where draws are due --------------------------------------------------------------------
@@ -189,11 +191,11 @@ def test_questions_are_about_what_many_have_rated(point):
 
 def standard(w: np.ndarray, truth: Truth) -> np.ndarray:
     """Rows (s, n, d) in units in which their posterior is N(0, I)."""
-    found = [
+    deviations = [
         np.linalg.solve(np.linalg.cholesky(truth.covariance(s)), (w[s] - truth.row(s)).T).T
         for s in range(len(w))
     ]
-    return np.array(found)
+    return np.array(deviations)
 
 
 def assert_standard_normal(z: np.ndarray) -> None:
@@ -212,8 +214,8 @@ MANY = 2000
 
 def test_rows_added_to_a_sampler_are_drawn(sampler):
     """Many users of the same ratings: their rows are independent draws of one posterior."""
-    own = pd.DataFrame({"item_id": list(OWN), "rating": list(OWN.values())})
-    frame = pd.concat([own.assign(user_id=1000 + j) for j in range(MANY)], ignore_index=True)
+    ratings = pd.DataFrame({"item_id": list(OWN), "rating": list(OWN.values())})
+    frame = pd.concat([ratings.assign(user_id=1000 + j) for j in range(MANY)], ignore_index=True)
     grown = sampler.partial_fit_users(frame, seed=3).fitted.fit.run.draws.user
     w = np.concatenate(grown, -1)[:, USERS:-1]
     z = standard(w, Truth(sampler))
@@ -226,8 +228,8 @@ def test_rows_added_to_a_sampler_are_drawn(sampler):
 
 
 def test_rows_added_to_a_point_estimate_are_its_mode(point):
-    own = pd.DataFrame({"user_id": 77, "item_id": list(OWN), "rating": list(OWN.values())})
-    grown = point.partial_fit_users(own).fitted.fit.run.draws.user
+    ratings = pd.DataFrame({"user_id": 77, "item_id": list(OWN), "rating": list(OWN.values())})
+    grown = point.partial_fit_users(ratings).fitted.fit.run.draws.user
     np.testing.assert_allclose(np.concatenate(grown, -1)[0, USERS], Truth(point).row(0), rtol=1e-6)
 
 
@@ -293,11 +295,11 @@ def by_content(user: Side, item: Side) -> Fitted:
     return Fitted(fit, *ids, np.zeros(3), np.zeros(5))
 
 
-def assert_parts(told: pd.Series, truth: dict[str, float]) -> None:
-    assert set(told.index) == set(truth)
+def assert_parts(parts: pd.Series, truth: dict[str, float]) -> None:
+    assert set(parts.index) == set(truth)
     for part, value in truth.items():
-        assert told[part] == pytest.approx(value), part
-    features = told[[": " in name for name in told.index]]
+        assert parts[part] == pytest.approx(value), part
+    features = parts[[": " in name for name in parts.index]]
     assert features.abs().is_monotonic_decreasing and np.sign(features).nunique() == 2
 
 

@@ -132,8 +132,8 @@ def test_means_of_their_own_on_a_mesh():
 
     truth = update(by_rows(ratings, users, items, 2, fused=False), gaussian, user)
     placed = gaussian._replace(mean=jnp.asarray(mean[where.item.row]))
-    found = update(rows_on_mesh(where, ratings, ratings, 2), placed, user[where.user.row])
-    np.testing.assert_allclose(found[where.item.place], truth, rtol=1e-9, atol=1e-9)
+    rows = update(rows_on_mesh(where, ratings, ratings, 2), placed, user[where.user.row])
+    np.testing.assert_allclose(rows[where.item.place], truth, rtol=1e-9, atol=1e-9)
 
 
 # --- the model on frames --------------------------------------------------------------------------
@@ -150,15 +150,15 @@ def scores() -> dict[tuple[str, str], float]:
         "content": pmf.Content(prior=PRIOR).fit(frames.warm, FEATURES),
         "hybrid": pmf.Hybrid(rank=6, prior=PRIOR, regression=0.5).fit(frames.warm, FEATURES),
     }
-    found = {}
+    by_model = {}
     for name, model in models.items():
         for what, part in (("known", frames.later), ("new", frames.cold)):
             if (name, what) == ("als", "new"):
                 with pytest.warns(pmf.UnknownIdWarning):
-                    found[name, what] = pmf.report(model, part).scores["rmse"]
+                    by_model[name, what] = pmf.report(model, part).scores["rmse"]
             else:
-                found[name, what] = pmf.report(model, part).scores["rmse"]
-    return found
+                by_model[name, what] = pmf.report(model, part).scores["rmse"]
+    return by_model
 
 
 def test_is_near_the_better_of_both(scores):
@@ -182,15 +182,15 @@ def test_same_seed_same_bits():
 
 
 def test_chooses_prior_and_strength_and_tells_of_its_steps():
-    frames, told = planted_frame(beyond=0.7), []
+    frames, steps = planted_frame(beyond=0.7), []
     model = pmf.Hybrid(rank=1, num_steps=15)
-    model.fit(frames.warm, FEATURES, frames.later, lambda *step: told.append(step))
+    model.fit(frames.warm, FEATURES, frames.later, lambda *step: steps.append(step))
     search = model.fitted.fit.search
     assert {trial.value["regression"] for trial in search.trials} > {1.0}
     assert search.chosen["regression"] in {trial.value["regression"] for trial in search.trials}
-    held = pmf.report(model, frames.later, heldout=True).scores["rmse"]
-    assert held == pytest.approx(model.records[-1].heldout_rmse, rel=1e-5)
-    assert told[0] == ("choosing the prior", 0, 1) and told[-1][0] == "hybrid"
+    rmse = pmf.report(model, frames.later, heldout=True).scores["rmse"]
+    assert rmse == pytest.approx(model.records[-1].heldout_rmse, rel=1e-5)
+    assert steps[0] == ("choosing the prior", 0, 1) and steps[-1][0] == "hybrid"
 
 
 @pytest.fixture(scope="module")
@@ -213,9 +213,9 @@ def test_finds_the_planted_profiles(fitted):
 
 
 def test_an_item_without_metadata_is_unknown(fitted):
-    asked = pd.DataFrame({"user": ["u0", "u0"], "item": ["x", f"m{ITEMS - 1}"]})
+    pairs = pd.DataFrame({"user": ["u0", "u0"], "item": ["x", f"m{ITEMS - 1}"]})
     with pytest.warns(pmf.UnknownIdWarning, match="1 of 2 pairs have an unknown item;"):
-        predicted = fitted.predict(asked)
+        predicted = fitted.predict(pairs)
     assert list(predicted["unknown"]) == ["item", ""]
     draws = fitted.fitted.fit.run.draws
     user = fitted.fitted.users.codes(pd.Series(["u0"]))[0]

@@ -61,8 +61,8 @@ def test_every_fact_comes_back(pair):
 
 def test_new_users_are_under_the_users_prior_after_loading_too(pair):
     ratings = pd.DataFrame({"user_id": "x", "item_id": ["m1", "m4"], "rating": [5.0, 2.0]})
-    asked = pd.DataFrame({"user_id": "x", "item_id": [f"m{j}" for j in range(6)]})
-    folded = [pmf.fold_in(model, ratings).predict(asked) for model in pair]
+    pairs = pd.DataFrame({"user_id": "x", "item_id": [f"m{j}" for j in range(6)]})
+    folded = [pmf.fold_in(model, ratings).predict(pairs) for model in pair]
     pd.testing.assert_frame_equal(*folded)
     items = ratings.assign(user_id=[0, 1], item_id="new")
     grown = [model.partial_fit_items(items).fitted.fit.run.draws.item for model in pair]

@@ -108,19 +108,19 @@ def test_models_compare_by_identity_and_never_raise(model, frame):
     ],
 )
 def test_help_shows_every_setting_with_its_default_and_its_meaning(model, of):
-    told = dict(inspect.signature(model).parameters)
-    told.pop("inference", None)
-    assert set(told) == set(of.model_fields)
+    parameters = dict(inspect.signature(model).parameters)
+    parameters.pop("inference", None)
+    assert set(parameters) == set(of.model_fields)
     made, text = model().settings, pydoc.plain(pydoc.render_doc(model))
     default = made.flat() if isinstance(made, settings.Settings) else dict(made)
     for name, field in of.model_fields.items():
-        assert told[name].default == field.default
+        assert parameters[name].default == field.default
         assert field.default is None or name not in default or field.default == default[name]
         assert field.description, f"{of.__name__}.{name} says nothing"
         line = f"{name}={field.default!r}: {' '.join(field.description.split())}"
         assert line in text
     assert "FieldInfo" not in text and "**settings" not in text
-    bound = inspect.signature(model).bind(**{name: 1 for name in told})
+    bound = inspect.signature(model).bind(**{name: 1 for name in parameters})
     assert set(bound.arguments) == set(of.model_fields)
 
 
@@ -145,14 +145,14 @@ def test_rows_are_frames_by_id_whose_sums_are_predictions(model, gibbs, frame):
 def test_a_saved_model_with_an_optimizer_of_ones_own_says_so_and_is_not_fitted_again(
     frame, tmp_path
 ):
-    own = pmf.PMF(1, "map", optimizer=optax.sgd(0.1), prior=PRIOR, num_steps=3).fit(frame)
-    own.save(tmp_path / "own.pmf")
+    model = pmf.PMF(1, "map", optimizer=optax.sgd(0.1), prior=PRIOR, num_steps=3).fit(frame)
+    model.save(tmp_path / "own.pmf")
     loaded = pmf.load(tmp_path / "own.pmf")
     loaded.save(tmp_path / "again.pmf")  # a loaded one knows no more, and loses nothing
     for one in (loaded, pmf.load(tmp_path / "again.pmf")):
         assert "chain" in repr(one) and "not kept in the file" in repr(one)
         assert one.settings.inference.optimizer != "adam"
-        pd.testing.assert_frame_equal(one.predict(frame), own.predict(frame))
+        pd.testing.assert_frame_equal(one.predict(frame), model.predict(frame))
         for data in (frame, tmp_path / "nowhere.csv"):  # before anything is read
             with pytest.raises(InputError, match="optimizer of your own .*chain.* optimizer=..."):
                 one.fit(data)
@@ -163,16 +163,16 @@ def test_a_saved_model_with_an_optimizer_of_ones_own_says_so_and_is_not_fitted_a
 def test_progress_is_shown_where_asked_for_on_terminals_and_in_notebooks(
     frame, monkeypatch, capsys
 ):
-    model, told = pmf.PMF(1, prior=PRIOR, num_steps=4, tolerance=0.0), []
+    model, steps = pmf.PMF(1, prior=PRIOR, num_steps=4, tolerance=0.0), []
     model.fit(frame, progress=True)
     assert capsys.readouterr().err == ""  # a file or a pipe
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes it for a terminal
     model.fit(frame)
     assert capsys.readouterr().err == ""
-    model.fit(frame, progress=True, on_step=lambda *step: told.append(step))
+    model.fit(frame, progress=True, on_step=lambda *step: steps.append(step))
     shown = capsys.readouterr().err
     assert "als" in shown and "4/4" in shown
-    assert told[-1] == ("als", 4, 4)
+    assert steps[-1] == ("als", 4, 4)
 
 
 def test_a_notebook_needs_no_widgets(frame, monkeypatch):
@@ -194,16 +194,16 @@ def test_only_a_fit_on_disk_makes_a_folder_and_it_goes(frame, tmp_path, monkeypa
     frame.to_parquet(data / "a.parquet")
     frame.to_csv(tmp_path / "a.csv", index=False)
     monkeypatch.setattr(tempfile, "tempdir", str(place))
-    seen = []
+    listings = []
 
     def look(*step):
-        seen.append([path.name for path in place.glob("pmf-*")])
+        listings.append([path.name for path in place.glob("pmf-*")])
 
     pmf.PMF(1, prior=PRIOR, num_steps=1).fit(tmp_path / "a.csv", on_step=look)
     pmf.PMF(1, prior=PRIOR, num_steps=1).fit(data, on_step=look)
-    assert seen and not any(seen)
+    assert listings and not any(listings)
     pmf.PMF(1, "map", prior=PRIOR, num_steps=1, on_disk=True).fit(data, on_step=look)
-    assert len(seen[-1]) == 1 and seen[-1][0].startswith(PREFIX)
+    assert len(listings[-1]) == 1 and listings[-1][0].startswith(PREFIX)
     assert not list(place.iterdir())
 
 
@@ -233,8 +233,8 @@ def test_what_killed_fits_left_is_removed_and_nothing_else(tmp_path, monkeypatch
         assert one.is_dir() and two.is_dir() and one != two
     os.close(holder)
     left = {path.name for path in tmp_path.iterdir()}
-    kept = {PREFIX + name for name, kept in stays.items() if kept}
-    assert left == kept | {"other", PREFIX + "young123", PREFIX + "linked12"}
+    expected = {PREFIX + name for name, stays_there in stays.items() if stays_there}
+    assert left == expected | {"other", PREFIX + "young123", PREFIX + "linked12"}
 
 
 def test_one_user_is_a_list_of_one_and_a_list_of_pairs_is_told_how_to_be_a_frame(model, frame):
@@ -242,8 +242,8 @@ def test_one_user_is_a_list_of_one_and_a_list_of_pairs_is_told_how_to_be_a_frame
     for one in (1007, np.int64(1007), "1007"):
         pd.testing.assert_frame_equal(pmf.recommend(model, users=one, n=3), alone)
     for pairs in ([(1007, "i3")], [[1007, "i3"], [1008, "i4"]], ((1007, "i3"),)):
-        with pytest.raises(InputError) as told:
+        with pytest.raises(InputError) as refusal:
             model.predict(pairs)
-        said = str(told.value)
-        conversion = said[said.index("pandas.DataFrame") :].replace("pandas", "pd")
+        message = str(refusal.value)
+        conversion = message[message.index("pandas.DataFrame") :].replace("pandas", "pd")
         assert len(model.predict(eval(conversion, {"pd": pd, "pairs": pairs}))) == len(pairs)

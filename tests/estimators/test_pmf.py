@@ -82,9 +82,9 @@ def test_intervals_hold_what_they_claim(fitted, frame):
 
 
 def test_unknown_ids_get_the_mean_and_the_known_bias(fitted):
-    asked = pd.DataFrame({"user": ["u0", "nobody", "u0", "nobody"], "item": ["m1", "m1", "x", "x"]})
+    pairs = pd.DataFrame({"user": ["u0", "nobody", "u0", "nobody"], "item": ["m1", "m1", "x", "x"]})
     with pytest.warns(pmf.UnknownIdWarning, match="2 of 4 pairs have an unknown user, 2 an"):
-        predicted = fitted.predict(asked)
+        predicted = fitted.predict(pairs)
     assert list(predicted["unknown"]) == ["", "user", "item", "both"]
     assert len(predicted) == 4 and np.all(np.isfinite(predicted["mean"]))
     draws, mu = fitted.fitted.fit.run.draws, 3.5
@@ -136,9 +136,9 @@ def test_same_seed_same_bits(method, frame):
 
 
 def test_records_watch_the_held_out_ratings(frame):
-    model, told = pmf.PMF(rank=2, method="gibbs", **QUICK["gibbs"]), []
-    model.fit(frame[:1000], heldout=frame[1000:], on_record=told.append)
-    assert told == model.records and len(told) > 2
+    model, records = pmf.PMF(rank=2, method="gibbs", **QUICK["gibbs"]), []
+    model.fit(frame[:1000], heldout=frame[1000:], on_record=records.append)
+    assert records == model.records and len(records) > 2
     streamed, stored = model.heldout_prediction, model.predict(frame[1000:])
     np.testing.assert_allclose(streamed.mean, stored["mean"], rtol=1e-4)
     np.testing.assert_allclose(np.sqrt(streamed.variance), stored["std"], rtol=1e-3)
@@ -191,8 +191,8 @@ def test_ablations_by_zero_width(method, terms, frame):
 
 
 def test_clip_keeps_predictions_on_the_scale(frame):
-    held = frame["rating"].clip(1, 5)
-    bounded = frame.assign(rating=held)
+    clipped = frame["rating"].clip(1, 5)
+    bounded = frame.assign(rating=clipped)
     model = pmf.PMF(rank=2, prior=PRIOR, scale=(1, 5), clip=True).fit(bounded)
     predicted = model.predict(bounded, interval=0.99)
     assert predicted[["mean", "low", "high"]].min().min() >= 1

@@ -64,17 +64,17 @@ def test_what_was_saved_comes_back_bit_for_bit(kind, models, files):
     for one in ("predict", "explain", "profile", "fold_in"):
         match one:
             case "predict":
-                told = [each.predict(ASKED, interval=0.9) for each in (model, loaded)]
+                tables = [each.predict(ASKED, interval=0.9) for each in (model, loaded)]
             case "fold_in":
                 new = [pmf.fold_in(each, RATINGS[:5]) for each in (model, loaded)]
-                told = [each.predict(ASKED[:3], interval=0.5) for each in new]
+                tables = [each.predict(ASKED[:3], interval=0.5) for each in new]
             case _:
                 if not hasattr(model, one):
                     continue
                 user = RATINGS["user_id"][0]
                 words = (user, 3) if one == "explain" else (user,)
-                told = [getattr(each, one)(*words).reset_index() for each in (model, loaded)]
-        pd.testing.assert_frame_equal(*told, check_exact=True, check_dtype=False)
+                tables = [getattr(each, one)(*words).reset_index() for each in (model, loaded)]
+        pd.testing.assert_frame_equal(*tables, check_exact=True, check_dtype=False)
     assert pmf.report(loaded, RATINGS[:30]).scores == pmf.report(model, RATINGS[:30]).scores
 
 

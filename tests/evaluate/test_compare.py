@@ -24,8 +24,8 @@ def lines(seed: int, users: int = 80, scale: tuple[float, float] = (1.0, 1.0)) -
     shared = rng.gamma(4, 1 / 4, users)
     tables = []
     for s in scale:
-        own = shared * rng.gamma(4, 1 / 4, users) * s**2
-        squared = own * rng.chisquare(n)
+        scale_of_user = shared * rng.gamma(4, 1 / 4, users) * s**2
+        squared = scale_of_user * rng.chisquare(n)
         tables.append(
             pd.DataFrame(
                 {
@@ -34,7 +34,7 @@ def lines(seed: int, users: int = 80, scale: tuple[float, float] = (1.0, 1.0)) -
                     "squared_error": squared,
                     "absolute_error": np.sqrt(squared * n),
                     "log_density": -squared,
-                    "ndcg@10": 1 / (1 + own),
+                    "ndcg@10": 1 / (1 + scale_of_user),
                 }
             )
         )
@@ -58,13 +58,13 @@ def test_difference_by_hand():
     """Sums over all ratings, not a mean of users' scores."""
     old = pd.DataFrame({"user_id": [7, 8], "n": [1, 3], "squared_error": [4.0, 12.0]})
     new = pd.DataFrame({"user_id": [8, 7], "n": [3, 1], "squared_error": [3.0, 1.0]})
-    found = paired(new, old, "rmse", seed=0)
-    assert found.difference == pytest.approx(1.0 - 2.0)
-    assert (found.n, found.share_better) == (2, 1.0)
+    comparison = paired(new, old, "rmse", seed=0)
+    assert comparison.difference == pytest.approx(1.0 - 2.0)
+    assert (comparison.n, comparison.share_better) == (2, 1.0)
     adds = np.array([-3.0, -9.0])
-    assert found.effect == pytest.approx(adds.mean() / adds.std(ddof=1))
+    assert comparison.effect == pytest.approx(adds.mean() / adds.std(ddof=1))
     # of the four assignments of two users' signs, two are as extreme
-    assert found.p == pytest.approx(0.5, abs=4 * np.sqrt(0.25 / 10_000))
+    assert comparison.p == pytest.approx(0.5, abs=4 * np.sqrt(0.25 / 10_000))
 
 
 @pytest.mark.parametrize(
@@ -101,18 +101,18 @@ def test_every_metric_has_a_direction_that_its_name_suggests():
 
 
 def test_verdict_wants_both_the_test_and_the_interval():
-    found = paired(*lines(1, scale=(1.0, 1.7)), "rmse", seed=0)
-    assert verdict("rmse", found, 0.01) == "better"
-    assert verdict("rmse", found, 0.06) == "no difference shown"
-    assert verdict("rmse", found._replace(high=0.01), 0.01) == "no difference shown"
-    assert verdict("rmse", found, 0.03, level=0.99) == "no difference shown"
+    comparison = paired(*lines(1, scale=(1.0, 1.7)), "rmse", seed=0)
+    assert verdict("rmse", comparison, 0.01) == "better"
+    assert verdict("rmse", comparison, 0.06) == "no difference shown"
+    assert verdict("rmse", comparison._replace(high=0.01), 0.01) == "no difference shown"
+    assert verdict("rmse", comparison, 0.03, level=0.99) == "no difference shown"
 
 
 def test_same_predictions_are_no_difference():
     table, _ = lines(2)
-    found = paired(table, table, "rmse", seed=0)
-    assert found == (0.0, 0.0, 0.0, 1.0, 0.0, 0.5, 1.0, 80)
-    assert verdict("rmse", found, found.p) == "no difference shown"
+    comparison = paired(table, table, "rmse", seed=0)
+    assert comparison == (0.0, 0.0, 0.0, 1.0, 0.0, 0.5, 1.0, 80)
+    assert verdict("rmse", comparison, comparison.p) == "no difference shown"
 
 
 def test_interval_agrees_with_scipy():
@@ -128,11 +128,11 @@ def test_interval_agrees_with_scipy():
         rng=np.random.default_rng(0),
         batch=2_000,
     )
-    found = paired(new, old, "rmse", seed=0, resamples=40_000)
+    comparison = paired(new, old, "rmse", seed=0, resamples=40_000)
     # a quantile of 40,000 resamples: sqrt(p (1 - p) / B) / density, about sd / 100; two of them
     tolerance = 4 * np.sqrt(2) * truth.standard_error / 75
-    assert found.low == pytest.approx(truth.confidence_interval.low, abs=tolerance)
-    assert found.high == pytest.approx(truth.confidence_interval.high, abs=tolerance)
+    assert comparison.low == pytest.approx(truth.confidence_interval.low, abs=tolerance)
+    assert comparison.high == pytest.approx(truth.confidence_interval.high, abs=tolerance)
 
 
 def test_bca_formula_agrees_with_scipy_on_the_same_resamples():
@@ -154,9 +154,9 @@ def test_permutation_agrees_with_scipys_exact_test():
         n_resamples=np.inf,
         vectorized=True,
     ).pvalue
-    found = paired(new, old, "rmse", seed=0, resamples=50_000).p
+    p = paired(new, old, "rmse", seed=0, resamples=50_000).p
     assert 0.01 < exact < 0.99
-    assert found == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 50_000))
+    assert p == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 50_000))
 
 
 def test_ties_are_as_extreme_in_the_permutation_test():
@@ -168,9 +168,9 @@ def test_ties_are_as_extreme_in_the_permutation_test():
 
 def test_wilcoxon_is_of_users_own_means():
     new, old = lines(6, scale=(1.0, 1.1))
-    own = (new["absolute_error"] - old["absolute_error"]) / new["n"]
-    found = paired(new, old, "mae", seed=0)
-    assert found.p_wilcoxon == pytest.approx(scipy.stats.wilcoxon(own).pvalue)
+    means = (new["absolute_error"] - old["absolute_error"]) / new["n"]
+    comparison = paired(new, old, "mae", seed=0)
+    assert comparison.p_wilcoxon == pytest.approx(scipy.stats.wilcoxon(means).pvalue)
 
 
 def test_blocks_change_nothing_but_the_order_of_draws(monkeypatch):
@@ -235,12 +235,12 @@ def test_each_arm_has_the_line_that_it_has_alone():
 
 def test_the_verdict_goes_by_the_adjusted_p(monkeypatch):
     """0.02, 0.03 and 0.04 are each below 0.05, and among three none of them is."""
-    given = np.array([0.02, 0.03, 0.04])
-    monkeypatch.setattr(compare, "permutation_p", lambda *arguments: given)
+    p_values = np.array([0.02, 0.03, 0.04])
+    monkeypatch.setattr(compare, "permutation_p", lambda *arguments: p_values)
     arms = dict(zip("abcd", lines(13, scale=(1.0, 1.7, 1.8, 1.9)), strict=True))
     users = pd.concat([table.assign(arm=name) for name, table in arms.items()])
     table = compare_arms(users, "a", ["rmse"], seed=0)
-    assert table["p"].tolist() == given.tolist()
+    assert table["p"].tolist() == p_values.tolist()
     np.testing.assert_allclose(table["p_adjusted"], [0.06, 0.06, 0.06])
     assert (table["low"] > 0).all() and set(table["verdict"]) == {"no difference shown"}
     for level, verdict_of_one in ((0.95, "worse"), (0.99, "no difference shown")):
@@ -258,9 +258,9 @@ def test_an_interval_has_the_level_that_is_asked():
     new, old = lines(14, scale=(1.0, 1.2))
     width = {}
     for level in (0.5, 0.95):
-        found = paired(new, old, "rmse", seed=0, level=level)
-        width[level] = found.high - found.low
-        assert found.low < found.difference < found.high
+        comparison = paired(new, old, "rmse", seed=0, level=level)
+        width[level] = comparison.high - comparison.low
+        assert comparison.low < comparison.difference < comparison.high
     assert width[0.95] / width[0.5] == pytest.approx(1.96 / 0.674, rel=0.15)
 
 
@@ -274,16 +274,16 @@ def test_users_count_once_in_a_ranking():
 def test_a_tie_of_a_user_counts_half():
     old = pd.DataFrame({"user_id": range(4), "n": 1, "squared_error": [4.0, 4, 4, 4]})
     new = old.assign(squared_error=[1.0, 1.0, 4.0, 9.0])
-    found = paired(new, old, "rmse", seed=0)
-    assert (found.share_better, found.n) == (0.625, 4)
+    comparison = paired(new, old, "rmse", seed=0)
+    assert (comparison.share_better, comparison.n) == (0.625, 4)
 
 
 def test_users_without_a_ranking_have_no_part_in_it():
     new, old = lines(9, scale=(1.0, 1.7))
     for table in (new, old):
         table.loc[:19, "ndcg@10"] = np.nan
-    found = paired(new, old, "ndcg@10", seed=0)
-    assert found == paired(new[20:], old[20:], "ndcg@10", seed=0) and found.n == 60
+    comparison = paired(new, old, "ndcg@10", seed=0)
+    assert comparison == paired(new[20:], old[20:], "ndcg@10", seed=0) and comparison.n == 60
 
 
 def test_pooling_averages_seeds_and_adds_folds():
@@ -333,9 +333,9 @@ def test_unknown_names_are_refused():
 def test_interval_over_seeds_is_students():
     values = np.array([0.1, 0.3, 0.2, 0.5])
     truth = scipy.stats.ttest_1samp(values, 0)
-    found = mean_interval(values)
-    assert found.p == pytest.approx(truth.pvalue)
-    assert (found.low, found.high) == pytest.approx(tuple(truth.confidence_interval(0.95)))
+    interval = mean_interval(values)
+    assert interval.p == pytest.approx(truth.pvalue)
+    assert (interval.low, interval.high) == pytest.approx(tuple(truth.confidence_interval(0.95)))
     with pytest.raises(InputError, match="1 values"):
         mean_interval(values[:1])
 
@@ -363,8 +363,8 @@ def test_interval_covers_the_true_difference():
     truth = scale[0] - scale[1]
     covered = []
     for seed in range(tries):
-        found = paired(*lines(seed, 300, scale), "rmse", seed, resamples=1_000, level=level)
-        covered.append(found.low <= truth <= found.high)
+        comparison = paired(*lines(seed, 300, scale), "rmse", seed, resamples=1_000, level=level)
+        covered.append(comparison.low <= truth <= comparison.high)
     assert abs(np.mean(covered) - level) < 4 * np.sqrt(level * (1 - level) / tries)
 
 
@@ -377,6 +377,6 @@ def test_corrected_interval_over_folds_covers_where_students_does_not():
     common = rng.normal(0, np.sqrt(correlation), (tries, 1))
     values = common + rng.normal(0, np.sqrt(1 - correlation), (tries, folds))
     for ratio, covers in ((1 / 4, True), (0, False)):
-        found = [mean_interval(row, ratio) for row in values]
-        share = np.mean([low <= 0 <= high for _, low, high, _ in found])
+        intervals = [mean_interval(row, ratio) for row in values]
+        share = np.mean([low <= 0 <= high for _, low, high, _ in intervals])
         assert (abs(share - 0.95) < 4 * np.sqrt(0.95 * 0.05 / tries)) == covers

@@ -44,16 +44,16 @@ def test_part() -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
 def test_a_new_entry_is_a_score_of_every_kind(one_more, test_part):
     test, mean, variance = test_part
     counts = np.repeat([0, 700], 200)
-    found = evaluate(test, mean, variance, counts, counts, bootstrap=200)
+    report = evaluate(test, mean, variance, counts, counts, bootstrap=200)
     each = pinball(test["rating"].to_numpy(), metrics.Prediction(mean, variance))
-    assert found.scores[one_more] == pytest.approx(each.mean())
-    assert found.by_user_history[one_more].tolist() == pytest.approx(
+    assert report.scores[one_more] == pytest.approx(each.mean())
+    assert report.by_user_history[one_more].tolist() == pytest.approx(
         [each[:200].mean(), each[200:].mean()]
     )
-    line = found.intervals.set_index("metric").loc[one_more]
+    line = report.intervals.set_index("metric").loc[one_more]
     assert line["value"] == pytest.approx(each.mean()) and line["low"] < each.mean() < line["high"]
     sums = pd.Series(each).groupby(test["user_id"]).sum()
-    np.testing.assert_allclose(found.users[one_more], sums)
+    np.testing.assert_allclose(report.users[one_more], sums)
     assert one_more not in evaluate(test, mean, None, counts, counts).scores
 
 
@@ -97,8 +97,8 @@ def test_a_user_counts_once_in_users_rmse():
     """Of each user's own RMSE the mean, though the columns are sums."""
     old = pd.DataFrame({"user_id": [7, 8], "n": [1, 3], "squared_error": [4.0, 12.0]})
     new = pd.DataFrame({"user_id": [7, 8], "n": [1, 3], "squared_error": [1.0, 27.0]})
-    found = paired(new, old, "user_rmse", seed=0)
-    assert found.difference == pytest.approx((1 + 3) / 2 - (2 + 2) / 2)
+    comparison = paired(new, old, "user_rmse", seed=0)
+    assert comparison.difference == pytest.approx((1 + 3) / 2 - (2 + 2) / 2)
     assert paired(new, old, "rmse", seed=0).difference == pytest.approx(np.sqrt(28 / 4) - 2)
     old, new = (x.rename(columns={"squared_error": "absolute_error"}) for x in (old, new))
     assert paired(new, old, "user_mae", seed=0).difference == pytest.approx((1 + 9) / 2 - 4)

@@ -36,7 +36,7 @@ def model(frame) -> pmf.PMF:
     return pmf.PMF(2, prior=PRIOR, num_steps=20).fit(frame[:300])
 
 
-def told(call) -> list[str]:
+def warnings_of(call) -> list[str]:
     """The overlaps that a call warns of."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -45,13 +45,13 @@ def told(call) -> list[str]:
 
 
 def test_test_pairs_that_were_fitted_are_counted(model, frame):
-    assert told(lambda: pmf.report(model, frame[300:])) == []
+    assert warnings_of(lambda: pmf.report(model, frame[300:])) == []
     mixed = frame[250:].sample(frac=1, random_state=0).assign(rating=1.0)  # whatever the rating
-    (said,) = told(lambda: pmf.report(model, mixed))
-    assert "fitted to 50 of its 150 pairs" in said and "split" in said
+    (message,) = warnings_of(lambda: pmf.report(model, mixed))
+    assert "fitted to 50 of its 150 pairs" in message and "split" in message
     strange = pd.concat([mixed, pd.DataFrame({"user_id": [-1], "item_id": [-1], "rating": [3.0]})])
-    (said,) = told(lambda: pmf.report(model, strange))
-    assert "50 of its 151" in said
+    (message,) = warnings_of(lambda: pmf.report(model, strange))
+    assert "50 of its 151" in message
 
 
 def test_whoever_predicts_notices_and_who_kept_no_ratings_cannot(model, frame, tmp_path):
@@ -61,22 +61,22 @@ def test_whoever_predicts_notices_and_who_kept_no_ratings_cannot(model, frame, t
         (pmf.load(tmp_path / "m.pmf"), frame[:10]),
         (folded, frame[frame["user_id"] == 3]),
     ):
-        (said,) = told(lambda one=one, test=test: pmf.report(one, test))
-        assert f"{len(test)} of its {len(test)}" in said
+        (message,) = warnings_of(lambda one=one, test=test: pmf.report(one, test))
+        assert f"{len(test)} of its {len(test)}" in message
     forgetful = pmf.PMF(2, prior=PRIOR, num_steps=2, store_ratings=False).fit(frame[:300])
-    assert told(lambda: pmf.report(forgetful, frame[:10])) == []
+    assert warnings_of(lambda: pmf.report(forgetful, frame[:10])) == []
 
 
 def test_pairs_are_known_by_blocks_of_users(monkeypatch):
     rng = np.random.default_rng(1)
     user, item = rng.integers(0, 50, 300), rng.integers(0, 30, 300)
-    asked = rng.integers(0, 50, 400), rng.integers(0, 31, 400)
-    there = set(zip(user.tolist(), item.tolist(), strict=True))
-    truth = [pair in there for pair in zip(*map(np.ndarray.tolist, asked), strict=True)]
+    query = rng.integers(0, 50, 400), rng.integers(0, 31, 400)
+    known = set(zip(user.tolist(), item.tolist(), strict=True))
+    truth = [pair in known for pair in zip(*map(np.ndarray.tolist, query), strict=True)]
     for block in (1 << 14, 7, 1):
         monkeypatch.setattr("pmf.data.histories.USERS", block)
-        assert list(by_user(user, item, 51).have(*asked)) == truth
-    assert len(by_user(user, item, 51).have(asked[0][:0], asked[1][:0])) == 0
+        assert list(by_user(user, item, 51).have(*query)) == truth
+    assert len(by_user(user, item, 51).have(query[0][:0], query[1][:0])) == 0
 
 
 @pytest.mark.parametrize("rule", ["mean", "upper"])
@@ -110,9 +110,9 @@ def test_what_is_relevant_follows_the_scale(frame, change, threshold):
     train, test = rated[:300], rated[300:]
     model = pmf.PMF(0, prior=PRIOR, num_steps=5).fit(train)
     told_it = pmf.ranked(model, test, train, relevant=threshold)
-    found = pmf.ranked(model, test, train)
-    assert found.scores == told_it.scores
-    assert found.users["relevant"].sum() == (test["rating"] >= threshold).sum()
+    ranking = pmf.ranked(model, test, train)
+    assert ranking.scores == told_it.scores
+    assert ranking.users["relevant"].sum() == (test["rating"] >= threshold).sum()
 
 
 def test_a_scale_that_was_given_says_what_is_relevant(frame):
@@ -128,10 +128,10 @@ def test_a_scale_that_was_given_says_what_is_relevant(frame):
 
 @pytest.mark.parametrize("levels", [[0.5, 0.9], (0.9, 0.5), np.array([0.5, 0.9])])
 def test_several_intervals_at_once(model, frame, levels):
-    asked = frame[300:310]
-    table = model.predict(asked, interval=levels)
+    pairs = frame[300:310]
+    table = model.predict(pairs, interval=levels)
     for level in (0.5, 0.9):
-        alone = model.predict(asked, interval=level)
+        alone = model.predict(pairs, interval=level)
         for end in ("low", "high"):
             assert list(table[f"{end}_{100 * level:.0f}"]) == list(alone[end])
     assert not {"low", "high"} & set(table.columns)
@@ -153,8 +153,8 @@ def test_what_is_no_level_is_refused(model, frame, levels, message):
 
 
 def test_json_has_no_nan():
-    said = {"rmse": float("nan"), "n": 3, "top": [np.inf, 1.5, np.float64("nan")], "noise": "x"}
-    assert json.loads(as_json(said), parse_constant=pytest.fail) == {
+    values = {"rmse": float("nan"), "n": 3, "top": [np.inf, 1.5, np.float64("nan")], "noise": "x"}
+    assert json.loads(as_json(values), parse_constant=pytest.fail) == {
         "rmse": None,
         "n": 3,
         "top": [None, 1.5, None],
@@ -164,13 +164,13 @@ def test_json_has_no_nan():
 
 def test_the_same_warning_is_shown_once_and_says_nothing_of_zero(model, monkeypatch):
     monkeypatch.setattr("pmf.estimators.base._shown", set())
-    asked = pd.DataFrame({"user_id": [1, 1], "item_id": [101, 9]})
+    pairs = pd.DataFrame({"user_id": [1, 1], "item_id": [101, 9]})
     with warnings.catch_warnings(record=True) as caught:
         warnings.resetwarnings()
         for _ in range(3):
-            model.predict(asked)
-            model.predict(asked)
-        model.predict(asked[1:])
+            model.predict(pairs)
+            model.predict(pairs)
+        model.predict(pairs[1:])
     assert [str(one.message).split(";")[0] for one in caught] == [
         "the frame: 1 of 2 pairs have an unknown item",
         "the frame: 1 of 1 pairs have an unknown item",
@@ -179,12 +179,12 @@ def test_the_same_warning_is_shown_once_and_says_nothing_of_zero(model, monkeypa
     for action, times in (("always", 2), ("ignore", 0)):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter(action)
-            model.predict(asked)
-            model.predict(asked)
+            model.predict(pairs)
+            model.predict(pairs)
         assert len(caught) == times
     with warnings.catch_warnings(), pytest.raises(pmf.UnknownIdWarning):
         warnings.simplefilter("error")
-        model.predict(asked)
+        model.predict(pairs)
 
 
 def test_the_bootstrap_agrees_with_scipy(frame):
@@ -228,8 +228,8 @@ def test_the_bootstrap_agrees_with_scipy(frame):
     truth = bootstrap(
         (by_user,), np.mean, n_resamples=4000, method="BCa", rng=np.random.default_rng(4)
     ).confidence_interval
-    found = rows.loc["user_rmse", ["low", "high"]].to_numpy(float)
-    np.testing.assert_allclose(found, truth, atol=0.12 * (truth.high - truth.low))
+    interval = rows.loc["user_rmse", ["low", "high"]].to_numpy(float)
+    np.testing.assert_allclose(interval, truth, atol=0.12 * (truth.high - truth.low))
 
 
 def test_intervals_only_where_asked_for_and_of_what_there_is(model, frame):

@@ -28,19 +28,19 @@ def ours(case: Case) -> ranking.Ranking:
 
 
 def check(case: Case) -> None:
-    truth, found = trec(case), ours(case)
+    truth, ranking = trec(case), ours(case)
     lists, coverage = listed(case, truth.pop("list"))
     truth = truth.join(lists)
-    assert found.scores[f"coverage@{case.k}"] == coverage
-    by_user = found.users.set_index("user_id")
+    assert ranking.scores[f"coverage@{case.k}"] == coverage
+    by_user = ranking.users.set_index("user_id")
     assert sorted(by_user.index) == sorted(truth.index)
     for name in truth:
         got = by_user.loc[truth.index, name]
         np.testing.assert_allclose(got, truth[name], rtol=0, atol=1e-12, err_msg=name)
-        assert found.scores[name] == pytest.approx(truth[name].mean(), abs=1e-12, nan_ok=True)
+        assert ranking.scores[name] == pytest.approx(truth[name].mean(), abs=1e-12, nan_ok=True)
     tested = case.test["user_id"].nunique()
-    assert found.scores["ranked_users"] == len(truth)
-    assert found.scores["users_without_relevant"] == tested - len(truth)
+    assert ranking.scores["ranked_users"] == len(truth)
+    assert ranking.scores["users_without_relevant"] == tested - len(truth)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -178,9 +178,9 @@ def test_a_fitted_model_is_ranked_by_its_predictions(fitted):
     done = set(zip(train["user"], train["item"], strict=True))
     for row in users[::5].itertuples():
         left = [item for item in items if (row.user_id, item) not in done]
-        asked = pd.DataFrame({"user": [row.user_id] * len(left), "item": left})
-        asked["mean"] = model.predict(asked)["mean"].to_numpy()
-        best = set(asked.nlargest(4, "mean")["item"])
+        pairs = pd.DataFrame({"user": [row.user_id] * len(left), "item": left})
+        pairs["mean"] = model.predict(pairs)["mean"].to_numpy()
+        best = set(pairs.nlargest(4, "mean")["item"])
         liked = set(test.loc[(test["user"] == row.user_id) & (test["rating"] >= 4), "item"])
         assert row.relevant == len(liked)
         assert users.loc[row.Index, "precision@4"] == len(best & liked) / 4

@@ -19,15 +19,15 @@ PREDICTION = Prediction(np.array([2.0, 4.5, 1.0, 3.0]), np.array([1.0, 0.25, 4.0
 
 def test_by_hand():
     # errors 1, -0.5, 0, 2
-    found = all_scores(np.array([7, 7, 7, 9]), RATING, *PREDICTION)
-    assert found["rmse"] == pytest.approx(np.sqrt(5.25 / 4))
-    assert found["mae"] == pytest.approx(3.5 / 4)
+    scores = all_scores(np.array([7, 7, 7, 9]), RATING, *PREDICTION)
+    assert scores["rmse"] == pytest.approx(np.sqrt(5.25 / 4))
+    assert scores["mae"] == pytest.approx(3.5 / 4)
     # standardised errors 1, -1, 0, 2; the central 68.27 % holds those within one deviation
     assert s.inside(0.69, RATING, PREDICTION).tolist() == [True, True, True, False]
-    assert found["coverage_50"] == 0.25
+    assert scores["coverage_50"] == 0.25
     widths = 2 * 1.6448536 * np.array([1, 0.5, 2, 1])
     np.testing.assert_allclose(s.width(0.9, RATING, PREDICTION), widths)
-    assert found["sharpness_90"] == pytest.approx(widths.mean())
+    assert scores["sharpness_90"] == pytest.approx(widths.mean())
     np.testing.assert_allclose(
         s.pit(RATING, PREDICTION), [0.8413447, 0.1586553, 0.5, 0.9772499], 1e-6
     )
@@ -50,9 +50,9 @@ def test_against_scoringrules():
     np.testing.assert_allclose(s.crps(rating, prediction), truth, rtol=1e-9, atol=1e-12)
     truth = -scoringrules.logs_normal(rating, mean, np.sqrt(variance))
     np.testing.assert_allclose(s.log_density(rating, prediction), truth, rtol=1e-9)
-    found = all_scores(np.zeros(500, int), rating, *prediction)
-    assert found["crps"] == pytest.approx(s.crps(rating, prediction).mean())
-    assert found["n"] == 500
+    scores = all_scores(np.zeros(500, int), rating, *prediction)
+    assert scores["crps"] == pytest.approx(s.crps(rating, prediction).mean())
+    assert scores["n"] == 500
 
 
 def test_the_truth_is_calibrated_and_scores_best():
@@ -97,9 +97,9 @@ def test_a_stratum_begins_at_its_first_count():
 
 def test_strata_of_users_and_of_items_are_told_apart():
     test = pd.DataFrame({"user_id": list("abcd"), "item_id": [1, 2, 3, 4], "rating": RATING})
-    found = evaluate(test, *PREDICTION, np.array([0, 1, 1, 1]), np.array([9, 9, 9, 600]))
-    assert found.by_user_history.set_index("stratum")["n"].to_dict() == {"0": 1, "1-4": 3}
-    assert found.by_item_popularity.set_index("stratum")["n"].to_dict() == {"5-19": 3, "500+": 1}
+    report = evaluate(test, *PREDICTION, np.array([0, 1, 1, 1]), np.array([9, 9, 9, 600]))
+    assert report.by_user_history.set_index("stratum")["n"].to_dict() == {"0": 1, "1-4": 3}
+    assert report.by_item_popularity.set_index("stratum")["n"].to_dict() == {"5-19": 3, "500+": 1}
 
 
 def test_user_sums_by_hand():
@@ -150,7 +150,7 @@ def many() -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
 
 def test_every_score_is_what_its_name_says(many):
     test, mean, variance = many
-    found = evaluate(test, mean, variance, np.ones(600), np.ones(600)).scores
+    scores = evaluate(test, mean, variance, np.ones(600), np.ones(600)).scores
     error, sd = test["rating"].to_numpy() - mean, np.sqrt(variance)
     z, by_user = np.abs(error) / sd, pd.Series(error).groupby(test["user_id"])
     truth = {
@@ -167,9 +167,9 @@ def test_every_score_is_what_its_name_says(many):
         "unknown_users": 0,
         "unknown_items": 0,
     }
-    assert found.keys() == truth.keys()
+    assert scores.keys() == truth.keys()
     for name, value in truth.items():
-        assert found[name] == pytest.approx(value, rel=1e-9), name
+        assert scores[name] == pytest.approx(value, rel=1e-9), name
 
 
 def test_a_curve_of_calibration_is_of_every_level(many):
@@ -187,20 +187,20 @@ def test_a_report_tells_users_from_items(many):
     test, mean, variance = many
     users = test["user_id"].map(lambda user: (0, 3, 30)[user % 3]).to_numpy()
     items = test["item_id"].map(lambda item: (0, 0, 7, 600)[item % 4]).to_numpy()
-    found = evaluate(test, mean, variance, users, items)
-    assert found.scores["unknown_users"] == np.sum(users == 0)
-    assert found.scores["unknown_items"] == np.sum(items == 0)
-    for table, count in ((found.by_user_history, users), (found.by_item_popularity, items)):
+    report = evaluate(test, mean, variance, users, items)
+    assert report.scores["unknown_users"] == np.sum(users == 0)
+    assert report.scores["unknown_items"] == np.sum(items == 0)
+    for table, count in ((report.by_user_history, users), (report.by_item_popularity, items)):
         assert table["n"].tolist() == [np.sum(count == x) for x in np.unique(count)]
     sums = pd.Series((test["rating"] - mean) ** 2).groupby(test["user_id"]).sum()
-    assert found.users.set_index("user_id")["squared_error"].to_dict() == pytest.approx(
+    assert report.users.set_index("user_id")["squared_error"].to_dict() == pytest.approx(
         sums.to_dict()
     )
-    rows = found.predictions
+    rows = report.predictions
     pd.testing.assert_frame_equal(rows[list(test)], test)
     np.testing.assert_array_equal(rows["mean"], mean)
     np.testing.assert_array_equal(rows["variance"], variance)
     below = scipy.stats.norm.cdf(test["rating"], mean, np.sqrt(variance))
     np.testing.assert_allclose(rows["pit"], below)
     share = np.histogram(below, np.arange(21) / 20)[0] / 600
-    np.testing.assert_allclose(found.pit["share"], share)
+    np.testing.assert_allclose(report.pit["share"], share)

@@ -31,10 +31,10 @@ def users(arms=("a", "b", "c"), ranks=(2, 4), folds=(1, 2), seeds=(0, 1)) -> pd.
 
 
 def test_arms_are_compared_within_the_rest_of_the_grid():
-    found = comparisons(users(), RMSE).set_index(["model.rank", "arm"])["verdict"]
-    assert found[2, "b"] == "worse" and found[4, "b"] == "better"
-    assert found[2, "c"] == found[4, "c"] == "no difference shown"
-    assert len(found) == 4
+    verdicts = comparisons(users(), RMSE).set_index(["model.rank", "arm"])["verdict"]
+    assert verdicts[2, "b"] == "worse" and verdicts[4, "b"] == "better"
+    assert verdicts[2, "c"] == verdicts[4, "c"] == "no difference shown"
+    assert len(verdicts) == 4
 
 
 def test_folds_are_pooled_and_seeds_averaged():
@@ -60,39 +60,43 @@ def test_splits_of_several_seeds_are_several_splits():
 def test_an_arm_with_a_missing_run_is_left_out():
     table = users(ranks=(2,))
     broken = (table["arm"] == "b") & (table["split.fold"] == 2)
-    found = comparisons(table[~broken], RMSE).set_index("arm")
-    assert found["verdict"].to_dict() == {
+    table_of_arms = comparisons(table[~broken], RMSE).set_index("arm")
+    assert table_of_arms["verdict"].to_dict() == {
         "b": "left out: lacks 2 of 4 runs",
         "c": "no difference shown",
     }
-    assert found["n"].isna().to_dict() == found["p"].isna().to_dict() == {"b": True, "c": False}
+    assert (
+        table_of_arms["n"].isna().to_dict()
+        == table_of_arms["p"].isna().to_dict()
+        == {"b": True, "c": False}
+    )
 
 
 def test_where_the_reference_is_missing_nobody_is_left_out_in_silence():
     table = users()
     no_fold = (table["arm"] == "a") & (table["split.fold"] == 2) & (table["model.rank"] == 2)
-    found = comparisons(table[~no_fold], RMSE).set_index(["model.rank", "arm"])["verdict"]
-    assert found[2, "b"] == found[2, "c"] == "left out: a lacks 2 of 4 runs"
-    assert found[4, "b"] == "better"
+    verdicts = comparisons(table[~no_fold], RMSE).set_index(["model.rank", "arm"])["verdict"]
+    assert verdicts[2, "b"] == verdicts[2, "c"] == "left out: a lacks 2 of 4 runs"
+    assert verdicts[4, "b"] == "better"
     no_rank = (table["arm"] == "a") & (table["model.rank"] == 2)
-    found = comparisons(table[~no_rank], RMSE).set_index(["model.rank", "arm"])["verdict"]
-    assert found[2, "b"] == "left out: a has none here" and found[4, "b"] == "better"
+    verdicts = comparisons(table[~no_rank], RMSE).set_index(["model.rank", "arm"])["verdict"]
+    assert verdicts[2, "b"] == "left out: a has none here" and verdicts[4, "b"] == "better"
 
 
 def test_an_arm_without_the_metric_is_said_to_have_none():
     table = users(ranks=(2,)).assign(log_density=-1.0)
     table.loc[table["arm"] == "b", "log_density"] = np.nan
     config = ComparisonConfig(references=("a",), metrics=("log_density",))
-    found = comparisons(table, config).set_index("arm")["verdict"]
-    assert found.to_dict() == {"b": "left out: has no log_density", "c": "no difference shown"}
+    verdicts = comparisons(table, config).set_index("arm")["verdict"]
+    assert verdicts.to_dict() == {"b": "left out: has no log_density", "c": "no difference shown"}
     config = ComparisonConfig(references=("b",), metrics=("log_density",))
     assert set(comparisons(table, config)["verdict"]) == {"left out: b has no log_density"}
 
 
 def test_every_reference_has_its_lines():
     both = ComparisonConfig(references=("a", "b"), metrics=("rmse",))
-    found = comparisons(users(ranks=(2,)), both)
-    assert sorted(zip(found["reference"], found["arm"], strict=True)) == [
+    lines = comparisons(users(ranks=(2,)), both)
+    assert sorted(zip(lines["reference"], lines["arm"], strict=True)) == [
         ("a", "b"),
         ("a", "c"),
         ("b", "a"),

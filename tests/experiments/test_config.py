@@ -44,8 +44,8 @@ def test_lists_expand_to_a_grid_with_distinct_ids(config):
     assert identify(load(config, ["model.rank=3"]))[0].id not in ids
     assert len(load(config, ['model.method="map"', "model.rank=[2, 3]"]).runs) == 4
     assert load(config, ["model.scale=[1, 5]"]).runs[0].model.scale == (1, 5)
-    said = load(config, ["unit=points"])  # of axes: the same runs
-    assert said.unit == "points" and [point.id for point in identify(said)] == ids
+    experiment = load(config, ["unit=points"])  # of axes: the same runs
+    assert experiment.unit == "points" and [point.id for point in identify(experiment)] == ids
     assert [point.title for point in points][:2] == ["fold=1, method=als", "fold=1, method=gibbs"]
 
 
@@ -314,19 +314,19 @@ SPLITS = {
 
 @pytest.mark.parametrize("kind", get_args(SplitConfig.model_fields["kind"].annotation))
 def test_a_kind_of_split_is_the_function_of_that_name(kind, tmp_path):
-    given = {"fraction": 0.3, "seed": 5, "n": 2, "users": 3, "given": 4, "at": "2015-01-01"}
+    settings = {"fraction": 0.3, "seed": 5, "n": 2, "users": 3, "given": 4, "at": "2015-01-01"}
     if kind == "assigned_folds":
         folds = RATED[["user_id", "item_id"]].assign(fold=np.arange(60) % 4)
         folds.to_csv(tmp_path / "folds.csv", index=False)
-        given |= {"file": str(tmp_path / "folds.csv"), "fold": 2}
+        settings |= {"file": str(tmp_path / "folds.csv"), "fold": 2}
         truth = splits.assigned_folds(RATED, folds)[1]
     elif kind == "crossfold_records":
-        given |= {"partitions": 4, "fold": 3}
+        settings |= {"partitions": 4, "fold": 3}
         truth = splits.crossfold_records(RATED, 4, 5)[2]
     else:
         truth = getattr(splits, kind)(RATED, *SPLITS[kind])
-    found = inputs.split_data(RATED, SplitConfig(kind=kind, **given))
-    assert found.hash == truth.hash
+    split = inputs.split_data(RATED, SplitConfig(kind=kind, **settings))
+    assert split.hash == truth.hash
 
 
 def test_a_date_may_be_given_as_toml_has_it(tmp_path):

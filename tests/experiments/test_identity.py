@@ -51,7 +51,7 @@ NEEDED = {
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
 def test_tracked_tables_name_the_runs_of_their_configurations(path, monkeypatch):
-    monkeypatch.setattr(identity, "digest", lambda *asked: DIGESTS[asked[:3]])
+    monkeypatch.setattr(identity, "digest", lambda *arguments: DIGESTS[arguments[:3]])
     tracked = pd.read_csv(RESULTS / path.stem / "runs.csv", dtype={"id": str})
     assert [point.id for point in identify(load(path, []))] == list(tracked["id"])
     scores = pd.read_csv(RESULTS / path.stem / "scores.csv", dtype={"id": str})
@@ -96,8 +96,8 @@ def test_settings_that_came_later_have_the_defaults_they_came_with():
 
 def test_every_value_of_a_prior_is_named():
     prior = IsotropicPrior(1.0, 2.0, 3.0, 4.0, 5.0)
-    found = named(FlatSettings(prior=prior))["prior"]
-    assert found == vars(prior) and named(FlatSettings(prior="auto"))["prior"] == "auto"
+    names = named(FlatSettings(prior=prior))["prior"]
+    assert names == vars(prior) and named(FlatSettings(prior="auto"))["prior"] == "auto"
 
 
 def test_a_run_is_the_same_after_its_way_to_a_worker(tmp_path):

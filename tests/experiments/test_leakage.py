@@ -49,13 +49,13 @@ def test_validation_ratings_judge_and_are_not_learnt_from(heldout, monkeypatch):
     table = ratings(400)
     with pytest.raises(Captured) as caught:
         pmf.PMF(rank=2, method="map", prior=PRIOR, validation=0.25).fit(table, heldout)
-    given = caught.value.arguments
-    learnt, validation = pairs(given["data"].ratings), pairs(given["validation"])
+    arguments = caught.value.arguments
+    learnt, validation = pairs(arguments["data"].ratings), pairs(arguments["validation"])
     user, item = (pd.factorize(table[side])[0] for side in ("user_id", "item_id"))
     assert 50 < len(validation) < 150
     assert not learnt & validation
     assert learnt | validation == pairs(Ratings(user, item, user))
-    watched = given["heldout"]
+    watched = arguments["heldout"]
     assert pairs(watched) == validation if heldout is None else len(watched.value) == 50
 
 
@@ -105,22 +105,22 @@ def test_a_trial_has_the_settings_of_its_run(model, tmp_path, monkeypatch):
     toml = ARMS.replace("[model]\n", f"[model]\nuser_bias = false\n{model}")
     points = identify(load(write(tmp_path, toml, "arms"), ["split.fold=2", "model.seed=3"]))
     point = next(one for one in points if one.config.arm == "all")
-    seen = []
+    calls = []
 
     def fit(settings, split, *rest):
-        seen.append((settings, split))
+        calls.append((settings, split))
         return Outcome(np.full(len(split.test), 3.0))
 
     system = factorization.SYSTEM._replace(fit_and_predict=fit)
     monkeypatch.setitem(SYSTEMS, "pmf", system)
     tune.search(point, tmp_path, quiet)
-    asked, shorter = point.config.model, {"tau", "num_steps", "burn_in", "thin"}
-    assert len(seen) == 3
-    for settings, split in seen:
-        names = set(type(asked).model_fields) - CHANGED_FOR_TRIALS
+    run_settings, shorter = point.config.model, {"tau", "num_steps", "burn_in", "thin"}
+    assert len(calls) == 3
+    for settings, split in calls:
+        names = set(type(run_settings).model_fields) - CHANGED_FOR_TRIALS
         names -= shorter if "gibbs" in model else set()
         for name in names:
-            assert getattr(settings, name) == getattr(asked, name), name
+            assert getattr(settings, name) == getattr(run_settings, name), name
         assert settings.seed == point.config.tuning.seed
         assert (len(split.train), len(split.test)) == (360, 40)
 
@@ -137,10 +137,10 @@ def test_watched_ratings_change_no_number():
     """Not when a run stops, and not what it has learnt: the same bits whatever they are."""
     train = SPLIT.train.assign(rating=SPLIT.train["user_id"] % 5 + 1.0)  # easily learnt
     settings = {"rank": 2, "prior": PRIOR, "validation": 0.2, "patience": 2, "num_steps": 12}
-    asked = factorization.FlatSettings(method="map", learning_rate=0.05, **settings)
+    flat = factorization.FlatSettings(method="map", learning_rate=0.05, **settings)
     one, other = (
         # To the mean, which a start predicts, each step is worse; to the truth it is better.
-        factorization.fit_and_predict(asked, Split(train, test), DATASET, quiet, None)
+        factorization.fit_and_predict(flat, Split(train, test), DATASET, quiet, None)
         for test in (
             SPLIT.test.assign(rating=train["rating"].mean()),
             SPLIT.test.assign(rating=SPLIT.test["user_id"] % 5 + 1.0),
@@ -156,14 +156,20 @@ def test_a_rival_is_not_given_the_test_ratings(monkeypatch):
     capture(monkeypatch, peer, "predict_by_rival")
     with pytest.raises(Captured) as caught:
         peer.fit_and_predict(peer.PeerSettings(rival="cmfrec", seed=5), SPLIT, None, quiet, None)
-    given = caught.value.arguments
-    assert given["train"].value.tolist() == SPLIT.train["rating"].tolist()
-    assert len(given["train"].user) == 300 and len(given["user"]) == len(given["item"]) == 100
-    assert given["seed"] == 5
-    asked = pd.concat([SPLIT.train, SPLIT.test])
-    rows = np.r_[given["train"].user, given["user"]], np.r_[given["train"].item, given["item"]]
+    arguments = caught.value.arguments
+    assert arguments["train"].value.tolist() == SPLIT.train["rating"].tolist()
+    assert (
+        len(arguments["train"].user) == 300
+        and len(arguments["user"]) == len(arguments["item"]) == 100
+    )
+    assert arguments["seed"] == 5
+    ratings = pd.concat([SPLIT.train, SPLIT.test])
+    rows = (
+        np.r_[arguments["train"].user, arguments["user"]],
+        np.r_[arguments["train"].item, arguments["item"]],
+    )
     for row, side in zip(rows, ("user_id", "item_id"), strict=True):
-        assert pd.Series(row).groupby(asked[side].to_numpy()).nunique().eq(1).all()
+        assert pd.Series(row).groupby(ratings[side].to_numpy()).nunique().eq(1).all()
 
 
 @pytest.mark.parametrize("system", [featured.CONTENT, featured.HYBRID], ids=["content", "hybrid"])
@@ -171,11 +177,11 @@ def test_tags_of_test_pairs_are_no_features(system):
     """Who tagged a film has mostly rated it; the tags of training pairs stay."""
     items = pd.DataFrame({"item_id": range(30), "genres": ["A", "B"] * 15})
     (one, two), (three, four) = (part.index[:2] for part in (SPLIT.test, SPLIT.train))
-    told = [
+    tags = [
         SPLIT.test.loc[[one, two]].assign(tag="spoiler"),
         SPLIT.train.loc[[three, four]].assign(tag="classic"),
     ]
-    dataset = Dataset("", "", SPLIT.train, items, pd.concat(told).assign(timestamp=0))
+    dataset = Dataset("", "", SPLIT.train, items, pd.concat(tags).assign(timestamp=0))
 
     class Model:
         def __init__(self, **settings):
@@ -186,10 +192,10 @@ def test_tags_of_test_pairs_are_no_features(system):
 
     with pytest.raises(Captured) as caught:
         featured.fit_and_predict(Model, system.settings(), SPLIT, dataset, quiet, None)
-    given = caught.value.arguments
-    assert "tag: classic" in given["features"].names
-    assert "tag: spoiler" not in given["features"].names
-    pd.testing.assert_frame_equal(given["train"], SPLIT.train)
+    arguments = caught.value.arguments
+    assert "tag: classic" in arguments["features"].names
+    assert "tag: spoiler" not in arguments["features"].names
+    pd.testing.assert_frame_equal(arguments["train"], SPLIT.train)
 
 
 @pytest.mark.parametrize("system", [factorization.SYSTEM, featured.HYBRID], ids=["pmf", "hybrid"])
@@ -198,7 +204,7 @@ def test_a_searched_point_is_in_units_of_the_training_ratings(system, monkeypatc
     point = {"factor": 7.0, "user_bias": 2.0, "item_bias": 4.0, "user_exponent": 0.5}
     config = SimpleNamespace(model=system.settings(), system="given")
     monkeypatch.setitem(SYSTEMS, "given", system)
-    found = tune.Found(point, 0.8, 3, 0.0, 0.0)
-    chosen = execute.settings_of(SimpleNamespace(config=config), SPLIT, found)
+    search = tune.SearchResult(point, 0.8, 3, 0.0, 0.0)
+    chosen = execute.settings_of(SimpleNamespace(config=config), SPLIT, search)
     assert chosen == system.tuned(config.model, point, SPLIT.train, 0.8)
     assert chosen != system.tuned(config.model, point, SPLIT.test, 0.8)

@@ -106,11 +106,11 @@ def tree(tmp_path):
 
 def everything(folder: Path) -> dict[str, str]:
     """Each path below a folder, through no link, and what it is."""
-    found = {}
+    kinds = {}
     for path in sorted(folder.rglob("*")):
         kind = os.readlink(path) if path.is_symlink() else path.is_file() and path.read_bytes()
-        found[str(path.relative_to(folder))] = str(kind)
-    return found
+        kinds[str(path.relative_to(folder))] = str(kind)
+    return kinds
 
 
 def clean(home: Path, *more: str) -> str:
@@ -126,17 +126,17 @@ def test_only_what_this_program_made_is_removed(tree, more):
     left = ours(tree / "tiny")
     names = [*left, *finished(tree / "tiny")]
     with_runs = everything(tree)
-    said = clean(tree, *more)
+    output = clean(tree, *more)
     gone = [f"tiny/{name}" for name in (names if more else left)]
-    kept = {
+    expected = {
         name: kind
         for name, kind in with_runs.items()
         if not any(name == one or name.startswith(f"{one}/") for one in gone)
     }
-    assert everything(tree) == kept and before.items() <= kept.items()
+    assert everything(tree) == expected and before.items() <= expected.items()
     assert everything(tree.parent / "outside") == outside
-    assert all(f"removed {tree / one}\n" in said for one in gone)
-    assert f"left {tree}/tiny/.{B}.checkpoints: it is not, or not all, of this program" in said
+    assert all(f"removed {tree / one}\n" in output for one in gone)
+    assert f"left {tree}/tiny/.{B}.checkpoints: it is not, or not all, of this program" in output
 
 
 def test_without_foreign_things_nothing_is_left(tmp_path):
@@ -147,8 +147,8 @@ def test_without_foreign_things_nothing_is_left(tmp_path):
     assert everything(tmp_path) == {"tiny": "False", "tiny/studies": "False"}
     ours(home)
     finished(home)
-    said = clean(tmp_path, "--runs", "tiny", "--yes")
-    assert everything(tmp_path) == {} and "left" not in said
+    output = clean(tmp_path, "--runs", "tiny", "--yes")
+    assert everything(tmp_path) == {} and "left" not in output
 
 
 def test_a_project_of_somebody_is_no_experiment(tree):

@@ -68,8 +68,8 @@ def test_an_override_is_from_where_one_stands(folder):
 
 def test_a_list_of_data_is_located_one_by_one(folder):
     path = config(folder, '["ml-small-2016", "../data/own.txt"]')
-    found = [run.data for run in load(path, []).runs]
-    assert found == ["ml-small-2016", str(folder / "data" / "own.txt")]
+    data = [run.data for run in load(path, []).runs]
+    assert data == ["ml-small-2016", str(folder / "data" / "own.txt")]
 
 
 def test_a_file_that_is_elsewhere_is_told_of(folder):

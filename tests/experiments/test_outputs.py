@@ -69,7 +69,7 @@ def run(config, *more: str, code: int = 0, command_name: str = "run") -> str:
     return done.output
 
 
-def held(config, folder: str = "runs") -> set[str]:
+def runs_of_tables(config, folder: str = "runs") -> set[str]:
     table = pd.read_csv(config.parent / folder / "points" / "runs.csv", dtype={"id": str})
     scores = pd.read_csv(config.parent / folder / "points" / "scores.csv", dtype={"id": str})
     assert set(scores["id"]) == set(table["id"])
@@ -79,9 +79,9 @@ def held(config, folder: str = "runs") -> set[str]:
 def test_a_narrower_rerun_loses_no_line_of_the_tables(config):
     run(config, "--no-figures")
     before = {path: path.read_bytes() for path in (config.parent / "runs/points").glob("*.*")}
-    assert len(held(config)) == 6
-    said = run(config, "--no-figures", "--set", "split.fold=1")
-    assert "its tables keep 4 runs that they held before" in said
+    assert len(runs_of_tables(config)) == 6
+    output = run(config, "--no-figures", "--set", "split.fold=1")
+    assert "its tables keep 4 runs that they held before" in output
     assert {path: path.read_bytes() for path in before} == before
 
 
@@ -91,12 +91,12 @@ def test_parts_of_one_grid_come_together_in_its_order(config):
     table = pd.read_csv(config.parent / "runs/points/runs.csv", dtype={"id": str})
     assert list(table["id"]) == [point.id for point in identify(load(config, []))]
     run(config, "--no-figures")
-    assert len(held(config)) == 6
+    assert len(runs_of_tables(config)) == 6
 
 
 def test_tables_of_another_grid_are_refused_before_any_work_or_replaced(config):
     run(config, "--no-figures")
-    before, folder = held(config), config.parent / "runs/points"
+    before, folder = runs_of_tables(config), config.parent / "runs/points"
     files = sorted(folder.iterdir())
     for more in (
         ["--set", "model.rank=2"],
@@ -106,7 +106,7 @@ def test_tables_of_another_grid_are_refused_before_any_work_or_replaced(config):
         assert sorted(folder.iterdir()) == files
         assert "not of this grid" in run(config, *more, "--dry-run", code=2)
     run(config, "--no-figures", "--set", "model.rank=2", "--set", "split.fold=1", "--replace")
-    assert len(held(config)) == 2 and not held(config) & before
+    assert len(runs_of_tables(config)) == 2 and not runs_of_tables(config) & before
     assert all((folder / name).is_dir() for name in before)  # the runs themselves stay
 
 
@@ -116,7 +116,7 @@ def test_a_changed_configuration_is_refused_too(config):
     assert "hold 6 runs that are not of this grid" in run(config, code=2)
     config.write_text(config.read_text().replace("rank = 2", "rank = [0, 2]"))
     run(config, "--no-figures")  # a wider grid holds what was there
-    assert len(held(config)) == 12
+    assert len(runs_of_tables(config)) == 12
 
 
 def test_a_run_that_is_gone_is_not_dropped_from_the_tables_in_silence(config, tmp_path):
@@ -141,7 +141,7 @@ def test_collect_does_not_cut_tracked_tables(config, tmp_path, monkeypatch):
     run(config, "--no-figures")
     run(config, command_name="collect")
     assert "6 runs collected" in run(config, "--set", "split.fold=1", command_name="collect")
-    assert len(held(config, "results")) == 6
+    assert len(runs_of_tables(config, "results")) == 6
     assert "not of this grid" in run(
         config, "--set", "model.rank=1", "--set", "split.fold=[4]", command_name="collect", code=2
     )
@@ -150,11 +150,11 @@ def test_collect_does_not_cut_tracked_tables(config, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_tables_figures_and_latex_are_in_the_folder_of_the_runs(config):
     """So two --runs-dir never draw over one another's figures."""
-    said = run(config, "--set", "split.fold=1")
+    output = run(config, "--set", "split.fold=1")
     folder = config.parent / "runs" / "points"
     names = {path.name for path in folder.iterdir()}
     assert {"scores.csv", "calibration.png", "calibration.pdf", "scores.tex", "scores.md"} <= names
-    paths = [line.split(maxsplit=1)[1] for line in said.splitlines() if str(folder) in line]
+    paths = [line.split(maxsplit=1)[1] for line in output.splitlines() if str(folder) in line]
     assert len(paths) > 5 and all(path.startswith(str(folder)) for path in paths)
     run(config, "--set", "split.fold=1", "--figures-dir", str(config.parent / "figures"))
     assert (config.parent / "figures" / "points" / "calibration.png").is_file()
@@ -168,15 +168,15 @@ def test_no_figures_are_drawn_unasked(config):
 
 def test_the_printed_table_has_what_is_configured(config):
     config.write_text(config.read_text() + COMPARED)
-    said = run(config, "--no-figures", "--set", "model.rank=[0, 1]", "--set", "split.fold=1")
-    lines = said.splitlines()
+    output = run(config, "--no-figures", "--set", "model.rank=[0, 1]", "--set", "split.fold=1")
+    lines = output.splitlines()
     at = next(j for j, line in enumerate(lines) if line.startswith("against one"))
     assert lines[at + 1].split() == ["arm", "rank", "RMSE", "CRPS"]
     assert [line.split()[:2] for line in lines[at + 2 : at + 4]] == [["two", "0"], ["two", "1"]]
-    found = pd.read_csv(config.parent / "runs/points/comparisons.csv")
-    first = found[(found["metric"] == "crps") & (found["model.rank"] == 0)].iloc[0]
+    table = pd.read_csv(config.parent / "runs/points/comparisons.csv")
+    first = table[(table["metric"] == "crps") & (table["model.rank"] == 0)].iloc[0]
     assert lines[at + 2].split()[4] == f"{first['difference']:+.4f}"
-    assert set(found["metric"]) == {"rmse", "crps"}
+    assert set(table["metric"]) == {"rmse", "crps"}
 
 
 def test_crps_is_compared_as_it_is_averaged():
@@ -210,11 +210,11 @@ def test_an_arm_that_is_not_compared_is_named():
             )
         ]
     )
-    said = verdicts(rows, ["a", "c"], ["rmse", "log_density"])
-    assert "+0.1000 worse" in said and "against c: comparisons.csv" in said.splitlines()[0]
-    assert said.splitlines()[-1] == "b by log_density: left out: has no log_density"
-    said = verdicts(rows[1:], ["a"], ["log_density"])
-    assert said.splitlines()[1:] == ["b by log_density: left out: has no log_density"]
+    output = verdicts(rows, ["a", "c"], ["rmse", "log_density"])
+    assert "+0.1000 worse" in output and "against c: comparisons.csv" in output.splitlines()[0]
+    assert output.splitlines()[-1] == "b by log_density: left out: has no log_density"
+    output = verdicts(rows[1:], ["a"], ["log_density"])
+    assert output.splitlines()[1:] == ["b by log_density: left out: has no log_density"]
 
 
 def test_a_metric_newer_than_the_runs_is_made_from_their_predictions(config, monkeypatch):
@@ -224,14 +224,14 @@ def test_a_metric_newer_than_the_runs_is_made_from_their_predictions(config, mon
     monkeypatch.setitem(METRICS, "cubed", newer)
     config.write_text(config.read_text() + COMPARED.replace("crps", "cubed"))
     assert "cubed error" in run(config, "--no-figures", "--set", "split.fold=1")
-    found = pd.read_csv(config.parent / "runs/points/comparisons.csv").set_index("metric")
+    table = pd.read_csv(config.parent / "runs/points/comparisons.csv").set_index("metric")
     folders = [path.parent for path in (config.parent / "runs/points").glob("*/users.csv")]
     made = {json.loads((x / "config.json").read_text())["arm"]: x for x in folders}
     means = {}
     for arm, folder in made.items():
         rows = pd.read_parquet(folder / "predictions.parquet")
         means[arm] = np.mean(np.abs(rows["rating"] - rows["mean"]) ** 3)
-    assert found.loc["cubed", "difference"] == pytest.approx(means["two"] - means["one"])
+    assert table.loc["cubed", "difference"] == pytest.approx(means["two"] - means["one"])
 
 
 def cubed(rating, prediction) -> np.ndarray:
@@ -248,11 +248,11 @@ def test_a_run_that_predicted_nothing_is_said_in_the_table_and_on_the_terminal(c
 
     monkeypatch.setitem(SYSTEMS, "pmf", SYSTEMS["pmf"]._replace(fit_and_predict=broken))
     config.write_text(config.read_text() + COMPARED)
-    said = run(config, "--no-figures")
+    output = run(config, "--no-figures")
     why = "left out: lacks 1 of 3 runs"
-    assert f"two by rmse, crps: {why}" in said
-    found = pd.read_csv(config.parent / "runs/points/comparisons.csv")
-    assert found["verdict"].tolist() == [why, why] and found["difference"].isna().all()
+    assert f"two by rmse, crps: {why}" in output
+    table = pd.read_csv(config.parent / "runs/points/comparisons.csv")
+    assert table["verdict"].tolist() == [why, why] and table["difference"].isna().all()
 
 
 def test_ndcg_is_in_the_printed_table_where_it_was_measured():
@@ -291,9 +291,9 @@ def test_an_estimate_is_the_time_of_like_runs(tmp_path):
     seconds = [(1, 0, 0), (3, 0, 0), (10, 70, 30), (20, 70, 30), (100, 700, 300), (300, 700, 300)]
     timed(tmp_path / "tables", runs, seconds)
     costs = Costs([tmp_path / "tables", tmp_path / "none"])
-    found = costs.estimate(runs, searches)
-    assert found.seconds == pytest.approx(2 * (2 + 15 + 200) + 100 + 1000)
-    assert found.known == found.total == 8
+    estimate = costs.estimate(runs, searches)
+    assert estimate.seconds == pytest.approx(2 * (2 + 15 + 200) + 100 + 1000)
+    assert estimate.known == estimate.total == 8
     other = [
         run.model_copy(update={"model": run.model.model_copy(update={"rank": 9})}) for run in runs
     ]
@@ -303,8 +303,8 @@ def test_an_estimate_is_the_time_of_like_runs(tmp_path):
     ]
     assert costs.estimate(seeds, []).seconds == pytest.approx(2 * (2 + 15 + 200))
     elsewhere = [run.model_copy(update={"data": "ml-25m"}) for run in runs[:1]]
-    said = in_words(elsewhere, [], costs.estimate(elsewhere, []))
-    assert said == f"1 runs, about 2 s of fitting, as on {tmp_path / 'ratings.csv'}"
+    sentence = in_words(elsewhere, [], costs.estimate(elsewhere, []))
+    assert sentence == f"1 runs, about 2 s of fitting, as on {tmp_path / 'ratings.csv'}"
     assert in_words(other, [], costs.estimate(other, [])).endswith("no like one has been timed")
 
 
@@ -327,9 +327,9 @@ def test_a_plan_says_all_that_is_to_do(tmp_path):
     experiment = load(write(tmp_path, ARMS, "arms"), [])
     points = identify(experiment)
     finish(tmp_path / points[0].id)
-    said = planned(experiment, points, tasks_of(points, tmp_path), tmp_path, Costs([]))
-    assert said.splitlines()[0].startswith(f"{points[0].id}  there")
-    assert said.endswith(
+    text = planned(experiment, points, tasks_of(points, tmp_path), tmp_path, Costs([]))
+    assert text.splitlines()[0].startswith(f"{points[0].id}  there")
+    assert text.endswith(
         f"arms: 6 runs, 1 there in {tmp_path}/; to do: 5 runs after 2 searches "
         "(6 trials), no like one has been timed"
     )
@@ -337,7 +337,7 @@ def test_a_plan_says_all_that_is_to_do(tmp_path):
 
 def test_a_dry_run_of_very_many_points_answers_at_once(config):
     many = f"[{', '.join(map(str, range(5_000)))}]"
-    said = run(
+    output = run(
         config, "--dry-run", "--set", f"model.seed={many}", "--set", f"model.rank={many}", code=2
     )
-    assert "150,000,000 runs; an experiment has at most 10,000" in said
+    assert "150,000,000 runs; an experiment has at most 10,000" in output

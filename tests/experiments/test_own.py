@@ -18,7 +18,7 @@ from experiments.systems.registry import system_named
 from pmf.errors import InputError
 from tests.helpers.grids import quiet, write
 
-SILENT = Show(lambda task: None, lambda *told: None, lambda task, failure: None)
+SILENT = Show(lambda task: None, lambda *step: None, lambda task, failure: None)
 FILE = """
 from pydantic import BaseModel, ConfigDict
 from experiments.systems.base import Outcome, System
@@ -83,8 +83,10 @@ def test_tables_and_identities_know_the_file_and_not_its_folder(config, tmp_path
     (tmp_path / "elsewhere" / "mine.py").write_text(FILE)
     toml = config.read_text()
     (tmp_path / "elsewhere" / "own.toml").write_text(toml)
-    here, there = (identify(load(path, [])) for path in (config, tmp_path / "elsewhere/own.toml"))
-    assert [point.id for point in here] == [point.id for point in there]
+    here, elsewhere = (
+        identify(load(path, [])) for path in (config, tmp_path / "elsewhere/own.toml")
+    )
+    assert [point.id for point in here] == [point.id for point in elsewhere]
     assert fields_of(here[0].config)["system"] == "mine.py:SYSTEM"
     assert str(tmp_path) not in json.dumps(identify(load(config, []))[0].title)
 

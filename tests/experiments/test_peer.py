@@ -55,9 +55,9 @@ def test_a_broken_rival_has_an_error_and_no_predictions():
 def test_whole_numbers_stay_whole_and_named_options_are_not_searched():
     settings = PeerSettings(rival="mean_of_item", options={"unknown": 3.0})
     assert list(system.space(settings)) == ["rank"]
-    found = system.tuned(settings, {"rank": 12.6}, pd.DataFrame(), None)
-    assert found.options == {"unknown": 3.0, "rank": 13}
-    assert isinstance(found.options["rank"], int)
+    tuned = system.tuned(settings, {"rank": 12.6}, pd.DataFrame(), None)
+    assert tuned.options == {"unknown": 3.0, "rank": 13}
+    assert isinstance(tuned.options["rank"], int)
 
 
 @pytest.mark.parametrize(

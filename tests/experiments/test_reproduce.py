@@ -13,7 +13,7 @@ from experiments.runs.execute import metrics
 from experiments.runs.folders import find_run, only_one, write_manifest
 from experiments.runs.leftovers import leftovers, remove, whole_experiment
 from experiments.runs.reproduce import ELSEWHERE, changed, reproduce, text
-from experiments.runs.tune import Found
+from experiments.runs.tune import SearchResult
 from experiments.sweeps.sweep import sweep_here
 from experiments.sweeps.tasks import Options, Show, tasks_of
 from experiments.systems.base import Outcome
@@ -23,7 +23,7 @@ from pmf.io import sealed
 from pmf.io.locks import LOCK
 from tests.helpers.grids import ARMS, quiet, write
 
-SILENT = Show(lambda task: None, lambda *told: None, lambda task, failure: None)
+SILENT = Show(lambda task: None, lambda *step: None, lambda task, failure: None)
 
 
 @pytest.fixture(scope="module")
@@ -143,18 +143,18 @@ def test_only_what_nobody_works_on_is_removed(tmp_path):
         (home / "studies" / name).touch()
     (home / f".{a}.lock").write_text("pmf lock: process 1 on host\n")  # which was killed
     with only_one(home / b), only_one(home / "studies" / f"{f}.json"):
-        found = leftovers(tmp_path)
+        things = leftovers(tmp_path)
         with pytest.raises(InputError, match=f"a process works on {b}, {f}"):
             whole_experiment(tmp_path, "one")
-    assert found.left == [home / f".{c}.checkpoints"]
-    assert {str(thing.path.relative_to(home)) for thing in found.ours} == {
+    assert things.left == [home / f".{c}.checkpoints"]
+    assert {str(thing.path.relative_to(home)) for thing in things.ours} == {
         f".{a}.checkpoints",
         f".{a}.x1y2z3w4",
         f".{a}.lock",
         f"studies/.{e}.lock",
         f"studies/{e}.journal",
     }
-    remove(found.ours)
+    remove(things.ours)
     assert (home / c).is_dir() and (home / "studies" / f"{d}.journal").exists()
     assert not leftovers(tmp_path).ours[2:]  # b and f, now that nobody works on them
     with pytest.raises(InputError, match="no such experiment in .*there are one"):
@@ -163,14 +163,14 @@ def test_only_what_nobody_works_on_is_removed(tmp_path):
 
 # --- what is compared, without a fit --------------------------------------------------------------
 
-FOUND = Found({"factor": 3.0}, 0.9, 7, 1.5, 0.5)
+RESULT = SearchResult({"factor": 3.0}, 0.9, 7, 1.5, 0.5)
 NOW = {"git_commit": "a", "cores": 2, "versions": {"jax": "1"}}
 
 
 class Again:
     """A recorded run of numbers made here, and what comes out when it is made again."""
 
-    def __init__(self, tmp_path, monkeypatch, tuned: Found | None = FOUND):
+    def __init__(self, tmp_path, monkeypatch, tuned: SearchResult | None = RESULT):
         config = load(write(tmp_path), ["split.fold=1", "model.method=als"])
         (self.point,) = identify(config)
         self.run = tmp_path / "runs" / self.point.id
@@ -182,7 +182,7 @@ class Again:
             {"mean": rng.normal(3, 1, 50), "variance": rng.uniform(0.5, 1, 50)}
         )
         self.scores = {"rmse": 0.9, "mae": 0.7, "coverage_90": 0.88}
-        self.surroundings, self.given = dict(NOW), []
+        self.surroundings, self.calls = dict(NOW), []
         self.predictions.to_parquet(self.run / "predictions.parquet", index=False)
         metrics(Outcome(), self).to_csv(self.run / "metrics.csv", index=False)
         write_manifest(self.run, facts | {"id": self.point.id})
@@ -190,7 +190,7 @@ class Again:
             monkeypatch.setattr(f"experiments.runs.reproduce.{name}", getattr(self, f"_{name}"))
 
     def _predict(self, point, on_step, tuned):
-        self.given.append((point.id, tuned))
+        self.calls.append((point.id, tuned))
         return None, Outcome()
 
     def _scored(self, config, split, outcome):
@@ -217,17 +217,17 @@ def again(tmp_path, monkeypatch):
 
 
 def test_a_run_is_made_again_under_the_tuned_settings_that_it_recorded(again):
-    assert again.failed() == [] and again.given == [(again.point.id, FOUND)]
+    assert again.failed() == [] and again.calls == [(again.point.id, RESULT)]
 
 
 def test_a_run_that_was_not_tuned_is_made_again_without(tmp_path, monkeypatch):
     again = Again(tmp_path, monkeypatch, tuned=None)
-    assert again.failed() == [] and again.given == [(again.point.id, None)]
+    assert again.failed() == [] and again.calls == [(again.point.id, None)]
 
 
 @pytest.mark.parametrize("by", [1e-12, -1e-12, 1e-3])
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "line"),
     [
         ("mean", "predicted mean"),
         ("variance", "predicted variance"),
@@ -235,12 +235,12 @@ def test_a_run_that_was_not_tuned_is_made_again_without(tmp_path, monkeypatch):
         ("coverage_90", "coverage_90"),
     ],
 )
-def test_any_number_that_moves_is_a_difference(again, name, said, by):
+def test_any_number_that_moves_is_a_difference(again, name, line, by):
     again.moved(name, by)
-    assert again.failed() == [said]
-    (found,) = reproduce(again.run, quiet).failed
-    assert found.difference == pytest.approx(abs(by), rel=1e-3)
-    assert found.now - found.recorded == pytest.approx(by, rel=1e-3)
+    assert again.failed() == [line]
+    (difference,) = reproduce(again.run, quiet).failed
+    assert difference.difference == pytest.approx(abs(by), rel=1e-3)
+    assert difference.now - difference.recorded == pytest.approx(by, rel=1e-3)
 
 
 @pytest.mark.parametrize("name", ["mean", "variance", "rmse"])

@@ -60,10 +60,14 @@ def test_run_folders_become_tables_and_figures(experiment, tmp_path):
         predicted = pd.read_parquet(folder / point.id / "predictions.parquet")
         error = predicted["rating"] - predicted["mean"]
         assert scores["rmse"][point.id] == pytest.approx(np.sqrt(np.mean(error**2)), rel=1e-12)
-        own = users[0].query("id == @point.id")
+        user_lines = users[0].query("id == @point.id")
         by_user = (error**2).groupby(predicted["user_id"]).sum()
-        np.testing.assert_allclose(own.set_index("user_id")["squared_error"], by_user, rtol=1e-12)
-        assert own["n"].sum() == 200 and set(own["model.method"]) == {point.config.model.method}
+        np.testing.assert_allclose(
+            user_lines.set_index("user_id")["squared_error"], by_user, rtol=1e-12
+        )
+        assert user_lines["n"].sum() == 200 and set(user_lines["model.method"]) == {
+            point.config.model.method
+        }
     share = tables["pit"].groupby("id")["share"]
     np.testing.assert_allclose(share.sum(), 1.0)
     assert (share.size() == 20).all() and (tables["calibration"].groupby("id").size() == 19).all()
@@ -107,8 +111,8 @@ def opened_anyway(run) -> dict:
 
 def fake(outcome: Outcome, monkeypatch) -> None:
     """Every run's system gives this."""
-    given = SYSTEMS["pmf"]._replace(fit_and_predict=lambda *arguments: outcome)
-    monkeypatch.setitem(SYSTEMS, "pmf", given)
+    system = SYSTEMS["pmf"]._replace(fit_and_predict=lambda *arguments: outcome)
+    monkeypatch.setitem(SYSTEMS, "pmf", system)
 
 
 def test_a_system_without_a_variance_has_no_density(experiment, tmp_path, monkeypatch):
@@ -132,19 +136,19 @@ def test_a_user_without_a_relevant_item_still_has_errors():
     train = pd.DataFrame({"user_id": [1, 2], "item_id": [5, 5], "rating": 3.0})
     test = pd.DataFrame({"user_id": [1, 2, 2], "item_id": [6, 6, 7], "rating": [5.0, 1.0, 2.0]})
     ranking = Ranking({"ndcg@10": 0.5}, pd.DataFrame({"user_id": [1], "relevant": 1, "ndcg": 0.5}))
-    asked = []
+    calls = []
 
     def rank(*arguments):
-        asked.append(arguments)
+        calls.append(arguments)
         return ranking
 
     outcome = Outcome(np.full(3, 3.0), rank=rank)
     config = SimpleNamespace(ranking=RankingConfig(k=7, relevant=4.5))
-    found = runs.scored(config, Split(train, test), outcome)
-    assert found.users["user_id"].tolist() == [1, 2] and found.users["n"].tolist() == [1, 2]
-    assert found.users["squared_error"].tolist() == [4.0, 5.0]
-    assert found.users["ndcg"].tolist()[0] == 0.5 and np.isnan(found.users["ndcg"].iloc[1])
-    assert found.scores["ndcg@10"] == 0.5 and asked == [(test, train, 7, 4.5)]
+    scores = runs.scored(config, Split(train, test), outcome)
+    assert scores.users["user_id"].tolist() == [1, 2] and scores.users["n"].tolist() == [1, 2]
+    assert scores.users["squared_error"].tolist() == [4.0, 5.0]
+    assert scores.users["ndcg"].tolist()[0] == 0.5 and np.isnan(scores.users["ndcg"].iloc[1])
+    assert scores.scores["ndcg@10"] == 0.5 and calls == [(test, train, 7, 4.5)]
 
 
 def test_a_pair_counts_by_what_is_known_of_it_in_training():
@@ -152,12 +156,12 @@ def test_a_pair_counts_by_what_is_known_of_it_in_training():
     train = pd.DataFrame({"user_id": [1, 1, 2], "item_id": [5, 6, 5], "rating": 3.0})
     test = pd.DataFrame({"user_id": [1, 2, 3, 3], "item_id": [7, 5, 5, 6], "rating": 4.0})
     outcome = Outcome(np.array([1.0, 2.0, 3.0, 3.5]))
-    found = runs.scored(SimpleNamespace(ranking=None), Split(train, test), outcome)
-    history = found.by_user_history.set_index("stratum")["mae"].to_dict()
+    scores = runs.scored(SimpleNamespace(ranking=None), Split(train, test), outcome)
+    history = scores.by_user_history.set_index("stratum")["mae"].to_dict()
     assert history == {"0": 0.75, "1-4": 2.5}
-    popularity = found.by_item_popularity.set_index("stratum")["mae"].to_dict()
+    popularity = scores.by_item_popularity.set_index("stratum")["mae"].to_dict()
     assert popularity == {"0": 3.0, "1-4": pytest.approx(3.5 / 3)}
-    assert (found.scores["unknown_users"], found.scores["unknown_items"]) == (2, 1)
+    assert (scores.scores["unknown_users"], scores.scores["unknown_items"]) == (2, 1)
 
 
 def test_a_broken_system_is_a_run_with_an_error(experiment, tmp_path, monkeypatch):
@@ -168,8 +172,8 @@ def test_a_broken_system_is_a_run_with_an_error(experiment, tmp_path, monkeypatc
     tables = collect(experiment, points, tmp_path / "runs")
     assert set(tables["runs"]["error"]) == {"segmentation fault"} and tables["scores"].empty
     assert "unit" not in tables["runs"]
-    said = experiment.model_copy(update={"unit": "points"})
-    assert set(collect(said, points, tmp_path / "runs")["runs"]["unit"]) == {"points"}
+    in_points = experiment.model_copy(update={"unit": "points"})
+    assert set(collect(in_points, points, tmp_path / "runs")["runs"]["unit"]) == {"points"}
 
 
 @pytest.mark.parametrize("mean", [np.full(199, 3.0), np.r_[np.nan, np.full(199, 3.0)]])
@@ -192,10 +196,10 @@ def test_scores_count_what_each_side_had_in_training(experiment):
     train = pd.DataFrame({"user_id": ["a", "a", "b"], "item_id": [1, 2, 2], "rating": 3.0})
     test = pd.DataFrame({"user_id": ["b", "c", "c"], "item_id": [2, 1, 2], "rating": 4.0})
     config = identify(experiment)[0].config
-    found = runs.scored(config, Split(train, test), Outcome(np.full(3, 3.0)))
-    assert (found.scores["unknown_users"], found.scores["unknown_items"]) == (2, 0)
-    assert found.by_user_history["stratum"].tolist() == ["0", "1-4"]
-    assert found.by_item_popularity["stratum"].tolist() == ["1-4"]
+    scored = runs.scored(config, Split(train, test), Outcome(np.full(3, 3.0)))
+    assert (scored.scores["unknown_users"], scored.scores["unknown_items"]) == (2, 0)
+    assert scored.by_user_history["stratum"].tolist() == ["0", "1-4"]
+    assert scored.by_item_popularity["stratum"].tolist() == ["1-4"]
 
 
 @pytest.mark.slow
@@ -240,7 +244,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(experiment, tmp_path, monkey
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(runs, "write_manifest", full)
-    silent = Show(lambda task: None, lambda *told: None, lambda task, failure: None)
+    silent = Show(lambda task: None, lambda *step: None, lambda task, failure: None)
     failures = sweep_here(tasks_of(points, folder), Options(folder), silent)
     assert [failure.message for failure in failures] == [
         f"cannot write {folder / point.id}: No space left on device; free some space or mend the "
@@ -253,11 +257,11 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(experiment, tmp_path, monkey
 def test_a_trace_keeps_its_ends_is_dense_at_first_and_has_no_holes():
     steps = np.arange(1, 1001)
     trace = pd.DataFrame({"id": "a", "step": steps, "metric": "rmse", "value": 1.0})
-    kept = thinned(pd.concat([trace, trace.assign(metric="x")[:10]]))
-    rmse = kept.query("metric == 'rmse'")["step"].to_numpy()
+    thin = thinned(pd.concat([trace, trace.assign(metric="x")[:10]]))
+    rmse = thin.query("metric == 'rmse'")["step"].to_numpy()
     assert rmse[[0, 1, -1]].tolist() == [1, 2, 1000] and 20 <= len(rmse) <= 30
     assert np.sum(rmse <= 50) >= 8 and np.diff(rmse).max() <= 1000 / 14 + 1
-    assert kept.query("metric == 'x'")["step"].tolist() == list(range(1, 11))
+    assert thin.query("metric == 'x'")["step"].tolist() == list(range(1, 11))
 
 
 def test_figures_draw_what_the_table_says():

@@ -32,8 +32,8 @@ from pmf.io import sealed
 from pmf.io.sealed_json import write_json
 from tests.helpers.grids import ARMS, TOML, finish, write
 
-FOUND = tune.Found({"factor": 3.0}, 0.9, 7, 1.5, 0.5)
-SILENT = Show(lambda task: None, lambda *told: None, lambda task, failure: None)
+RESULT = tune.SearchResult({"factor": 3.0}, 0.9, 7, 1.5, 0.5)
+SILENT = Show(lambda task: None, lambda *step: None, lambda task, failure: None)
 LITTLE = ["split.fold=1", 'model.method="als"']
 
 
@@ -75,15 +75,15 @@ def test_a_run_waits_for_its_search_and_no_slot_idles(untitled):
 
 
 def test_what_waits_for_a_failed_search_fails_with_it_and_nothing_else(untitled):
-    log, told = [], []
+    log, ends = [], []
     tasks = [task("s"), task("a", "s"), task("t"), task("c", "t")]
-    show = SILENT._replace(finished=lambda one, failure: told.append((one.key, bool(failure))))
+    show = SILENT._replace(finished=lambda one, failure: ends.append((one.key, bool(failure))))
     failures = sweep_in(slots({"s"}, log), 1, tasks, show)
     assert [(x.title, x.message) for x in failures] == [
         ("s", "broken"),
         ("a", "its search s failed"),
     ]
-    assert sorted(told) == [("a", True), ("c", False), ("s", True), ("t", False)]
+    assert sorted(ends) == [("a", True), ("c", False), ("s", True), ("t", False)]
 
 
 def test_finished_runs_and_searches_are_skipped(tmp_path):
@@ -93,7 +93,7 @@ def test_finished_runs_and_searches_are_skipped(tmp_path):
     assert [x.needs for x in tasks[-3:]] == [None, points[-1].study, points[-1].study]
     place = tune.result_file(tmp_path, points[-1].study)
     place.parent.mkdir()
-    write_json(place, {"study": points[-1].study, **FOUND._asdict()})
+    write_json(place, {"study": points[-1].study, **RESULT._asdict()})
     finish(tmp_path / points[0].id)
     keys = [x.key for x in tasks_of(points, tmp_path)]
     assert keys == [points[1].id, points[2].study, *(p.id for p in points[2:])]
@@ -180,14 +180,14 @@ def command(config: Path, *more: str, **environment) -> subprocess.Popen:
 
 def steps(folder: Path) -> dict[str, int]:
     """The newest checkpoint of each unfinished run."""
-    found = sorted(folder.glob(f".*.checkpoints/0*{STATE}"))
-    return {path.parent.name: sealed.step_of(path) for path in found}
+    files = sorted(folder.glob(f".*.checkpoints/0*{STATE}"))
+    return {path.parent.name: sealed.step_of(path) for path in files}
 
 
 def children(process: subprocess.Popen) -> list[Path]:
     """Those of its processes that compute, not multiprocessing's resource tracker."""
-    found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    places = [Path("/proc") / pid for pid in found]
+    pids = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    places = [Path("/proc") / pid for pid in pids]
     return [place for place in places if b"spawn_main" in (place / "cmdline").read_bytes()]
 
 
@@ -304,7 +304,7 @@ def test_the_time_left_is_what_finished_tasks_took(monkeypatch, untitled, capsys
 
 def test_what_another_process_works_on_is_left_to_it_and_found_later(untitled, tmp_path):
     """It is not started, nor is what waits for it; the others are done meanwhile."""
-    log, told, looks = [], [], {"s": 3}
+    log, holders, looks = [], [], {"s": 3}
 
     class Held(Task):
         @property
@@ -313,7 +313,7 @@ def test_what_another_process_works_on_is_left_to_it_and_found_later(untitled, t
             return "process 7 on host" if looks[self.key] > 0 else None
 
     tasks = [Held(*task(key, needs)) for key, needs in (("s", None), ("a", "s"), ("t", None))]
-    show = SILENT._replace(held=lambda one, holder: told.append((one.key, holder)))
+    show = SILENT._replace(held=lambda one, holder: holders.append((one.key, holder)))
     at_hand = iter([[], []])  # what has ended, while nothing of ours is under way
 
     @contextmanager
@@ -323,7 +323,7 @@ def test_what_another_process_works_on_is_left_to_it_and_found_later(untitled, t
 
     assert sweep_in(polled(), 1, tasks, show) == []
     assert [x for x in log if isinstance(x, str)] == ["-t", "-s", "-a"]
-    assert told == [("s", "process 7 on host")]
+    assert holders == [("s", "process 7 on host")]
 
 
 def test_two_sweeps_at_once_share_the_runs_and_make_each_once(tmp_path, monkeypatch):
@@ -338,13 +338,13 @@ def test_two_sweeps_at_once_share_the_runs_and_make_each_once(tmp_path, monkeypa
     monkeypatch.setitem(SYSTEMS, "pmf", SYSTEMS["pmf"]._replace(fit_and_predict=predict))
     points = identify(load(write(tmp_path), [*LITTLE, "model.seed=[0, 1, 2, 3]"]))
     options = Options(tmp_path / "runs")
-    tasks, held = tasks_of(points, options.folder), []
-    show = SILENT._replace(held=lambda task, holder: held.append(holder))
+    tasks, holders = tasks_of(points, options.folder), []
+    show = SILENT._replace(held=lambda task, holder: holders.append(holder))
     options.folder.mkdir()
     with ThreadPoolExecutor(2) as threads:
         sweeps = [threads.submit(sweep_here, tasks, options, show) for _ in range(2)]
         assert [sweep.result() for sweep in sweeps] == [[], []]
-    assert sorted(made) == [0, 1, 2, 3] and f"process {os.getpid()} on " in held[0]
+    assert sorted(made) == [0, 1, 2, 3] and f"process {os.getpid()} on " in holders[0]
     assert {path.name for path in options.folder.iterdir()} == {point.id for point in points}
     assert tasks_of(points, options.folder) == []
 
@@ -379,8 +379,8 @@ def test_the_command_twice_at_once_ends_twice_with_the_same_tables(tmp_path):
     (tmp_path / "mine.py").write_text(OWN)
     config = write(tmp_path, OWN_TOML)
     both = [command(config, "--no-figures") for _ in range(2)]
-    said = [process.communicate(timeout=300) for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
-    assert said[0][0] == said[1][0] and len(said[0][0].splitlines()) > 4
+    outputs = [process.communicate(timeout=300) for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    assert outputs[0][0] == outputs[1][0] and len(outputs[0][0].splitlines()) > 4
     left = [path.name for path in (tmp_path / "runs" / "tiny").glob(".*")]
     assert left == []

@@ -114,18 +114,18 @@ def point(tmp_path):
 
 def spy(monkeypatch, after: int | None = None) -> list:
     """Count what is fitted; fail as a killed process would after so many fits."""
-    seen = []
+    calls = []
 
     def fit(settings, split, *rest):
-        if after is not None and len(seen) == after:
+        if after is not None and len(calls) == after:
             raise KeyboardInterrupt
-        seen.append((settings, split))
+        calls.append((settings, split))
         level = settings.prior.ridge.item_bias
         return Outcome(np.full(len(split.test), level), costs={"fit_seconds": 1.0})
 
     system = factorization.SYSTEM._replace(fit_and_predict=fit)
     monkeypatch.setitem(SYSTEMS, "pmf", system)
-    return seen
+    return calls
 
 
 def test_a_killed_search_goes_on_with_the_same_trials(point, tmp_path, monkeypatch):
@@ -138,28 +138,28 @@ def test_a_killed_search_goes_on_with_the_same_trials(point, tmp_path, monkeypat
             tune.search(point, tmp_path / "two", quiet)
         with journal.open("ab") as stream:  # killed in a write
             stream.write(b'{"study": "ab')
-    seen = spy(monkeypatch)
+    calls = spy(monkeypatch)
     tune.search(point, tmp_path / "two", quiet)
-    assert len(seen) == 1
-    one, two = (tune.found(tmp_path / name, point.study) for name in ("one", "two"))
+    assert len(calls) == 1
+    one, two = (tune.search_result(tmp_path / name, point.study) for name in ("one", "two"))
     assert one == two and one.trials == 3 and one.seconds == 3.0
 
 
 def test_a_search_sees_training_ratings_only(point, tmp_path, monkeypatch):
-    seen = spy(monkeypatch)
+    calls = spy(monkeypatch)
     tune.search(point, tmp_path, quiet)
     whole = split_data(dataset(point.config.data).ratings, point.config.split)
 
     def pairs(frame):
         return set(zip(frame["user_id"], frame["item_id"], strict=True))
 
-    for settings, split in seen:
+    for settings, split in calls:
         assert pairs(split.train) | pairs(split.test) == pairs(whole.train)
         assert not pairs(split.test) & pairs(whole.test)
         assert len(split.test) == 40 and settings.seed == point.config.tuning.seed
     rating = sample_records(whole.train, 0.1, 0).test["rating"]
-    best = tune.found(tmp_path, point.study)
-    losses = [np.sqrt(np.mean((rating - s.prior.ridge.item_bias) ** 2)) for s, _ in seen]
+    best = tune.search_result(tmp_path, point.study)
+    losses = [np.sqrt(np.mean((rating - s.prior.ridge.item_bias) ** 2)) for s, _ in calls]
     assert best.rmse == pytest.approx(min(losses))
     prior = settings_of(point, whole, best).prior
     assert prior.ridge.item_bias == pytest.approx(best.point["item_bias"])
@@ -167,12 +167,12 @@ def test_a_search_sees_training_ratings_only(point, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("is_error", [True, False])
 def test_candidates_that_are_not_finite_lose(is_error, point, tmp_path, monkeypatch):
-    seen = spy(monkeypatch)
+    calls = spy(monkeypatch)
     system = SYSTEMS["pmf"]
 
     def fit(settings, split, *rest):
-        if not seen:
-            seen.append(settings)
+        if not calls:
+            calls.append(settings)
             if is_error:
                 raise NotFiniteError("step 3")
             return Outcome(np.full(len(split.test), np.nan))
@@ -180,7 +180,7 @@ def test_candidates_that_are_not_finite_lose(is_error, point, tmp_path, monkeypa
 
     monkeypatch.setitem(SYSTEMS, "pmf", system._replace(fit_and_predict=fit))
     tune.search(point, tmp_path, quiet)
-    best = tune.found(tmp_path, point.study)
+    best = tune.search_result(tmp_path, point.study)
     assert np.isfinite(best.rmse) and best.point["factor"] != PRIOR_AXES["factor"].start
     assert json.loads(tune.result_file(tmp_path, point.study).read_text())["trials"] == 3
 

@@ -184,21 +184,23 @@ def states(path: Path) -> list[int]:
 
 def state(path: Path, step: int) -> Path:
     """The file of the checkpoint of a step."""
-    (found,) = path.glob(f"{step:08d}-*{STATE}")
-    return found
+    (file,) = path.glob(f"{step:08d}-*{STATE}")
+    return file
 
 
 def draws(path: Path, step: int) -> Path:
-    (found,) = path.glob(f"{step:08d}-*{DRAWS}")
-    return found
+    (file,) = path.glob(f"{step:08d}-*{DRAWS}")
+    return file
 
 
-def assert_is_checkpoint(found, step: int) -> None:
-    np.testing.assert_array_equal(found.arrays["w"], ARRAYS["w"] * step)
-    assert found.arrays["none"].shape == (4, 0) and found.arrays["count"].dtype == np.int32
-    assert found.facts["step"] == step and np.isnan(found.facts["nan"])
-    assert len(found.draws) == step
-    for number, one in enumerate(found.draws, 1):
+def assert_is_checkpoint(checkpoint, step: int) -> None:
+    np.testing.assert_array_equal(checkpoint.arrays["w"], ARRAYS["w"] * step)
+    assert (
+        checkpoint.arrays["none"].shape == (4, 0) and checkpoint.arrays["count"].dtype == np.int32
+    )
+    assert checkpoint.facts["step"] == step and np.isnan(checkpoint.facts["nan"])
+    assert len(checkpoint.draws) == step
+    for number, one in enumerate(checkpoint.draws, 1):
         np.testing.assert_array_equal(one["U"], draw(number)["U"])
 
 
@@ -270,8 +272,8 @@ def test_damage_that_stays_takes_no_whole_checkpoints_place(keep, tmp_path):
     save(folder, 4)
     save(folder, 5)
     with pytest.warns(UserWarning, match="damaged"):
-        found = folder_at(tmp_path).load("program", ARRAYS, draw(0))
-    assert found.facts["step"] == 5 and path.read_text() == "null\n"
+        checkpoint = folder_at(tmp_path).load("program", ARRAYS, draw(0))
+    assert checkpoint.facts["step"] == 5 and path.read_text() == "null\n"
 
 
 def test_nothing_whole_is_an_error_and_stays_one(tmp_path):
@@ -313,8 +315,8 @@ def test_notes_come_back_with_every_checkpoint(tmp_path):
     folder = folder_at(tmp_path, resume=False)
     folder.note({"search": [1, 2]})
     assert not holds_checkpoints(tmp_path)  # of a step: nothing is lost by starting again
-    found = folder_at(tmp_path)
-    assert found.notes == {"search": [1, 2]} and found.load("program", ARRAYS, draw(0)) is None
+    resumed = folder_at(tmp_path)
+    assert resumed.notes == {"search": [1, 2]} and resumed.load("program", ARRAYS, draw(0)) is None
     for step in range(1, 5):  # the note's own file is no more among those that are kept
         save(folder, step)
     assert states(tmp_path) == [2, 3, 4] and folder_at(tmp_path).notes == {"search": [1, 2]}
@@ -339,11 +341,11 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path):
     before = sorted(tmp_path.iterdir())
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     large = {"U": np.ones((1, 100_000))}
-    for arrays, kept in (({"w": np.ones(100_000)}, []), (ARRAYS, [large])):
+    for arrays, draws in (({"w": np.ones(100_000)}, []), (ARRAYS, [large])):
         try:
             resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
             with pytest.raises(InputError, match="cannot write .*00000004-.*: File too large; fr"):
-                folder.save(4, arrays, {}, kept)
+                folder.save(4, arrays, {}, draws)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         assert sorted(tmp_path.iterdir()) == before
@@ -457,8 +459,8 @@ def test_a_fit_on_disk_goes_on_bit_for_bit(frame, tmp_path):
     settings = {**SETTINGS, "method": "map", "on_disk": True, "batch_size": 64}
     settings["prior"] = ISOTROPIC
     fit_and_crash(path, tmp_path / "kept", **settings)
-    kept = Checkpoints(tmp_path / "kept", every_steps=2, resume=True)
-    went_on = pmf.PMF(**settings).fit(path, checkpoints=kept)
+    checkpoints = Checkpoints(tmp_path / "kept", every_steps=2, resume=True)
+    went_on = pmf.PMF(**settings).fit(path, checkpoints=checkpoints)
     straight = pmf.PMF(**settings).fit(path)
     pd.testing.assert_frame_equal(went_on.predict(frame), straight.predict(frame), check_exact=True)
     assert went_on.log_posterior() == straight.log_posterior()
@@ -530,8 +532,8 @@ def test_a_chosen_prior_is_not_searched_again(frame, tmp_path, monkeypatch):
     settings = {**SETTINGS, "method": "als"}
     prior = replace(ISOTROPIC, tau=1 / 3, user_factor=0.1 + 0.2)  # no short decimals
     trials = [Trial({"a": 1 / 7}, float("inf"), 0.0, 0.0)]
-    found = prior, Search(vars(prior), trials)
-    monkeypatch.setattr(prior_search, "choose_prior", lambda problem: found)
+    choice = prior, Search(vars(prior), trials)
+    monkeypatch.setattr(prior_search, "choose_prior", lambda problem: choice)
     train, heldout = frame[:500], frame[500:]
     undisturbed = pmf.PMF(**settings).fit(train, heldout).require_fitted().fit
     fit_and_crash(train, tmp_path, heldout, **settings)
@@ -694,15 +696,15 @@ def same_model(one: Path, two: Path) -> bool:
     ("method", "by", "code"), [("als", "SIGINT", 130), ("gibbs", "SIGTERM", 143)]
 )
 def test_the_command_survives_a_signal_and_kill_9(method, by, code, fit, tmp_path):
-    kept = "--checkpoints", tmp_path / "kept", "--checkpoint-steps", 2, "--resume"
+    options = "--checkpoints", tmp_path / "kept", "--checkpoint-steps", 2, "--resume"
     one, two = tmp_path / "one.pmf", tmp_path / "two.pmf"
-    stopped = fit(method, one, *kept, stop=f"{method} 1", by=by)
+    stopped = fit(method, one, *options, stop=f"{method} 1", by=by)
     assert stopped.returncode == code and not one.exists()
     assert stopped.stderr.strip().splitlines()[-1] == (
         f"{method}: stopped by {by} after step 1; resume from the checkpoint in {tmp_path / 'kept'}"
     )
-    assert fit(method, one, *kept, stop=f"{method} 4").returncode == -signal.SIGKILL
-    assert fit(method, one, *kept).returncode == 0
+    assert fit(method, one, *options, stop=f"{method} 4").returncode == -signal.SIGKILL
+    assert fit(method, one, *options).returncode == 0
     assert fit(method, two).returncode == 0
     assert same_model(one, two)
 

@@ -118,14 +118,14 @@ def test_caller_keeps_its_prior_although_steps_donate_their_state():
 def test_a_step_that_loops_on_the_host_is_not_traced():
     """Its parts are compiled beforehand, once; the step then sees arrays, not tracers."""
     traced = scripted([3.0, 2.0, 1.0])
-    compiled, seen = [], []
+    compiled, is_traced = [], []
 
     def step(key, state, data):
-        seen.append(isinstance(state.params.mu, jax.core.Tracer))
+        is_traced.append(isinstance(state.params.mu, jax.core.Tracer))
         return traced.step(key, state, data)
 
-    hosted = Algorithm(traced.init, HostStep(step, lambda: compiled.append(len(seen))))
+    hosted = Algorithm(traced.init, HostStep(step, lambda: compiled.append(len(is_traced))))
     result = run(hosted, 0, small_data(), Schedule(num_steps=3), heldout())
     expected = run(traced, 0, small_data(), Schedule(num_steps=3), heldout())
-    assert compiled == [0] and seen == [False] * 3
+    assert compiled == [0] and is_traced == [False] * 3
     assert [r.heldout_rmse for r in result.records] == [r.heldout_rmse for r in expected.records]

@@ -101,7 +101,7 @@ def test_the_numbers_of_rows_are_in_the_name(rows):
 def test_versions_are_in_the_name(package, monkeypatch):
     before, true = name({}), room.metadata.version
     monkeypatch.setattr(
-        room.metadata, "version", lambda asked: "9.9" if asked == package else true(asked)
+        room.metadata, "version", lambda name: "9.9" if name == package else true(name)
     )
     assert name({}) != before
 

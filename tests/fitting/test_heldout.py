@@ -14,14 +14,14 @@ from tests.helpers.planted import FEATURES, planted_frame
 PRIOR = pmf.IsotropicPrior(9.0, 1.0, 1.0, 4.0, 4.0)  # its 1/tau is no residual variance
 SCALE = (2.5, 4.5)
 FITTED = {
-    "als": lambda train, held, **more: pmf.PMF(1, prior=PRIOR, num_steps=3, **more).fit(
-        train, held
+    "als": lambda train, heldout, **more: pmf.PMF(1, prior=PRIOR, num_steps=3, **more).fit(
+        train, heldout
     ),
-    "hybrid": lambda train, held, **more: pmf.Hybrid(
+    "hybrid": lambda train, heldout, **more: pmf.Hybrid(
         rank=1, prior=PRIOR, regression=1.0, num_steps=3, **more
-    ).fit(train, FEATURES, held),
-    "content": lambda train, held, **more: pmf.Content(prior=PRIOR, **more).fit(
-        train, FEATURES, held
+    ).fit(train, FEATURES, heldout),
+    "content": lambda train, heldout, **more: pmf.Content(prior=PRIOR, **more).fit(
+        train, FEATURES, heldout
     ),
 }
 
@@ -54,55 +54,60 @@ def unclipped(model, frame: pd.DataFrame) -> np.ndarray:
 
 
 def test_means_are_those_of_predict_within_the_scale(model, frames):
-    held, mean = frames[1], unclipped(model, frames[1])
+    heldout, mean = frames[1], unclipped(model, frames[1])
     assert (mean < SCALE[0]).any() or (mean > SCALE[1]).any()  # else clipping would not show
     clipped = np.clip(mean, *SCALE)
     np.testing.assert_allclose(model.heldout_prediction.mean, clipped, atol=2e-5)
-    np.testing.assert_allclose(model.predict(held)["mean"], clipped, atol=2e-5)
-    bounds = model.predict(held, interval=0.95)
+    np.testing.assert_allclose(model.predict(heldout)["mean"], clipped, atol=2e-5)
+    bounds = model.predict(heldout, interval=0.95)
     assert bounds["low"].min() == SCALE[0] and bounds["high"].max() == SCALE[1]
 
 
 def test_variances_are_of_a_rating_about_its_mean(model, frames):
     """Of a point method that of its training residuals, of content the prior's that was given."""
-    train, held = frames
-    mean, heldout = unclipped(model, train), model.heldout_prediction.variance
+    train, heldout = frames
+    mean, variance = unclipped(model, train), model.heldout_prediction.variance
     residual = float(np.mean((train["rating"] - mean) ** 2))
     match model.noise_source:
         case "training residuals":
             assert abs(residual - 1 / PRIOR.tau) > 0.02
-            np.testing.assert_allclose(heldout, residual, rtol=1e-3)
+            np.testing.assert_allclose(variance, residual, rtol=1e-3)
         case "given":
-            assert (heldout > 1 / PRIOR.tau + 1e-4).all()  # a user's weights are uncertain too
+            assert (variance > 1 / PRIOR.tau + 1e-4).all()  # a user's weights are uncertain too
         case other:
             raise AssertionError(other)
-    std = model.predict(held)["std"]
-    np.testing.assert_allclose(std**2, heldout, rtol=1e-3)
+    std = model.predict(heldout)["std"]
+    np.testing.assert_allclose(std**2, variance, rtol=1e-3)
 
 
 def test_a_report_is_of_what_was_watched_and_counts_each_side(model, frames):
-    train, held = frames
-    found = pmf.report(model, held, heldout=True)
-    error = held["rating"] - model.heldout_prediction.mean
-    assert found.scores["rmse"] == pytest.approx(np.sqrt(np.mean(error**2)), rel=1e-6)
-    for side, table in (("user_id", found.by_user_history), ("item_id", found.by_item_popularity)):
-        count = held[side].map(train[side].value_counts()).fillna(0)
+    train, heldout = frames
+    report = pmf.report(model, heldout, heldout=True)
+    error = heldout["rating"] - model.heldout_prediction.mean
+    assert report.scores["rmse"] == pytest.approx(np.sqrt(np.mean(error**2)), rel=1e-6)
+    for side, table in (
+        ("user_id", report.by_user_history),
+        ("item_id", report.by_item_popularity),
+    ):
+        count = heldout[side].map(train[side].value_counts()).fillna(0)
         strata = np.searchsorted([1, 5, 20, 100, 500], count, side="right")
         truth = pd.Series(strata).value_counts().sort_index()
         assert table["n"].tolist() == truth.tolist()
-    users, items = (held[x].map(train[x].value_counts()).fillna(0) for x in ("user_id", "item_id"))
+    users, items = (
+        heldout[x].map(train[x].value_counts()).fillna(0) for x in ("user_id", "item_id")
+    )
     assert users.mean() != items.mean()
 
 
 def test_a_report_of_what_was_watched_is_not_of_the_stored_draws(model, frames, monkeypatch):
     """A sampler watches more draws than it may have stored."""
-    fit, held = model.require_fitted().fit, frames[1]
-    watched = fit.run.heldout._replace(mean=np.full(len(held), np.float32(3.0)))
+    fit, heldout = model.require_fitted().fit, frames[1]
+    watched = fit.run.heldout._replace(mean=np.full(len(heldout), np.float32(3.0)))
     monkeypatch.setattr(model.fitted, "fit", fit.with_run(heldout=watched))
-    found = pmf.report(model, held, heldout=True)
-    error = held["rating"].to_numpy(float) - 3.0
-    assert found.scores["mae"] == pytest.approx(np.mean(np.abs(error)), rel=1e-6)
-    assert pmf.report(model, held).scores["mae"] < 0.9 * found.scores["mae"]
+    report = pmf.report(model, heldout, heldout=True)
+    error = heldout["rating"].to_numpy(float) - 3.0
+    assert report.scores["mae"] == pytest.approx(np.mean(np.abs(error)), rel=1e-6)
+    assert pmf.report(model, heldout).scores["mae"] < 0.9 * report.scores["mae"]
 
 
 def test_a_folded_users_predictions_are_within_the_scale(frames):
@@ -115,7 +120,7 @@ def test_a_folded_users_predictions_are_within_the_scale(frames):
 
 
 def test_held_out_ratings_are_watched_where_there_is_a_validation_part_too(frames):
-    train, held = frames
-    model = FITTED["als"](train, held, validation=0.2, patience=2)
-    assert len(model.heldout_prediction.mean) == len(held)
-    np.testing.assert_allclose(model.heldout_prediction.mean, unclipped(model, held), atol=2e-5)
+    train, heldout = frames
+    model = FITTED["als"](train, heldout, validation=0.2, patience=2)
+    assert len(model.heldout_prediction.mean) == len(heldout)
+    np.testing.assert_allclose(model.heldout_prediction.mean, unclipped(model, heldout), atol=2e-5)

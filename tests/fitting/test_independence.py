@@ -84,17 +84,17 @@ def test_chains_sweeps_and_starts_are_independent():
 
 def test_steps_of_a_point_method_are_independent():
     """As an epoch's order of mini-batches is."""
-    kept = []
+    biases = []
     algorithm = pure_noise()
 
     def step(key, state, data):
         state, info = algorithm.step(key, state, data)
-        kept.append(np.asarray(state.params.user.bias[:, 0]))
+        biases.append(np.asarray(state.params.user.bias[:, 0]))
         return state, info
 
     hosted = Algorithm(algorithm.init, HostStep(step))
     run(hosted, 0, small_data(), Schedule(num_steps=3))
-    assert_independent(np.array(kept).T)
+    assert_independent(np.array(biases).T)
 
 
 def test_rows_and_columns_of_noise_are_independent():

@@ -24,11 +24,11 @@ TABLE = pd.DataFrame(
 )
 
 
-def given(module, name: str, **settings) -> dict:
+def arguments_of(module, name: str, **settings) -> dict:
     """What a fit with these settings calls a function with."""
     method = settings.get("method", "als")
-    own = {"tau": 1.5} if method == "gibbs" else {"prior": PRIOR}
-    settings = {"rank": 3, **own, **settings}
+    required = {"tau": 1.5} if method == "gibbs" else {"prior": PRIOR}
+    settings = {"rank": 3, **required, **settings}
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Captured) as caught:
         capture(patch, module, name)
         pmf.PMF(**settings).fit(TABLE)
@@ -53,8 +53,8 @@ SCHEDULES = [
 
 @pytest.mark.parametrize(("settings", "schedule"), SCHEDULES)
 def test_a_schedule_is_the_one_that_is_asked(settings, schedule):
-    found = given(fit, "run", seed=9, **settings)
-    assert found["schedule"] == schedule and found["seed"] == 9
+    arguments = arguments_of(fit, "run", seed=9, **settings)
+    assert arguments["schedule"] == schedule and arguments["seed"] == 9
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,8 @@ def test_a_schedule_is_the_one_that_is_asked(settings, schedule):
     ],
 )
 def test_separate_hyperpriors_own_factors_and_bias_and_a_joint_one_both(kind, user_bias, widths):
-    asked = {"method": "gibbs", "hyperprior": kind, "user_bias": user_bias}
-    hyperprior = given(methods, "gibbs", **asked)["hyperprior"]
+    settings = {"method": "gibbs", "hyperprior": kind, "user_bias": user_bias}
+    hyperprior = arguments_of(methods, "gibbs", **settings)["hyperprior"]
     for side, columns in zip((hyperprior.user, hyperprior.item), widths, strict=True):
         assert [len(one.mean) for one in side] == columns
         assert [one.scale_inv.shape for one in side] == [(d, d) for d in columns]
@@ -77,7 +77,7 @@ def test_separate_hyperpriors_own_factors_and_bias_and_a_joint_one_both(kind, us
 
 def test_the_default_hyperprior_is_bpmfs_own():
     """Salakhutdinov & Mnih (ICML 2008), section 4.2: mu0 = 0, beta0 = 2, W0 = I, nu0 = d."""
-    hyperprior = given(methods, "gibbs", method="gibbs")["hyperprior"]
+    hyperprior = arguments_of(methods, "gibbs", method="gibbs")["hyperprior"]
     for factors, bias in (hyperprior.user, hyperprior.item):
         for one, d in ((factors, 3), (bias, 1)):
             assert (one.strength, one.dof) == (2, d)
@@ -90,11 +90,13 @@ def test_the_default_hyperprior_is_separate():
 
 
 def test_tau_is_kept_or_learnt():
-    found = given(methods, "gibbs", method="gibbs", tau=2.5, item_bias=False)
-    assert found["tau"] == pytest.approx(2.5 * TABLE["rating"].var(ddof=0))  # standardised
-    assert found["hyperprior"].likelihood.tau is None
-    assert found["terms"] == Terms(3, True, False)
-    assert given(methods, "gibbs", method="gibbs", tau="learn")["hyperprior"].likelihood.tau == (
+    arguments = arguments_of(methods, "gibbs", method="gibbs", tau=2.5, item_bias=False)
+    assert arguments["tau"] == pytest.approx(2.5 * TABLE["rating"].var(ddof=0))  # standardised
+    assert arguments["hyperprior"].likelihood.tau is None
+    assert arguments["terms"] == Terms(3, True, False)
+    assert arguments_of(methods, "gibbs", method="gibbs", tau="learn")[
+        "hyperprior"
+    ].likelihood.tau == (
         1,
         1,
     )
@@ -105,12 +107,14 @@ def test_tau_is_kept_or_learnt():
     [("als", methods, "als"), ("map", map_module, "gradient_map")],
 )
 def test_a_prior_that_is_given_is_used(method, module, algorithm):
-    found = given(module, algorithm, method=method)
-    user, item = (np.diag(side.precision) for side in (found["prior"].user, found["prior"].item))
+    arguments = arguments_of(module, algorithm, method=method)
+    user, item = (
+        np.diag(side.precision) for side in (arguments["prior"].user, arguments["prior"].item)
+    )
     # Ratios, which have no unit: factors' precisions are 1 and 2, biases' are 3 and 5.
     np.testing.assert_allclose(item / user, [2.0, 2.0, 2.0, 5 / 3], rtol=1e-6)
     np.testing.assert_allclose(user[:3], user[0])
-    assert found["terms"] == Terms(3, True, True)
+    assert arguments["terms"] == Terms(3, True, True)
 
 
 @pytest.mark.parametrize(
@@ -126,8 +130,8 @@ def test_a_prior_that_is_given_is_used(method, module, algorithm):
 def test_batches_are_for_many_ratings_and_never_for_a_line_search(settings, few, many, monkeypatch):
     for limit, size in ((1000, few), (10, many)):
         monkeypatch.setattr(methods, "FULL_BATCH", limit)
-        found = given(map_module, "gradient_map", method="map", **settings)
-        assert found["batch_size"] == size
+        arguments = arguments_of(map_module, "gradient_map", method="map", **settings)
+        assert arguments["batch_size"] == size
 
 
 def test_a_line_search_on_mini_batches_is_refused():
@@ -139,17 +143,17 @@ def test_a_line_search_on_mini_batches_is_refused():
 def test_adam_has_the_learning_rate(rate):
     """Its first step is the rate, against the gradient's sign."""
     settings = {} if rate == 0.02 else {"learning_rate": rate}
-    adam = given(map_module, "gradient_map", method="map", **settings)["optimizer"]
+    adam = arguments_of(map_module, "gradient_map", method="map", **settings)["optimizer"]
     x, gradient = jnp.zeros(2), jnp.array([5.0, -0.1])
     step = adam.update(gradient, adam.init(x), x)[0]
     np.testing.assert_allclose(step, -rate * np.sign(gradient), rtol=1e-5)
 
 
 def test_an_optimizer_is_the_one_that_is_asked():
-    own = optax.sgd(0.1)
-    asked = {"method": "map", "optimizer": own}
-    assert given(map_module, "gradient_map", **asked)["optimizer"] is own
-    lbfgs = given(map_module, "gradient_map", method="map", optimizer="lbfgs")["optimizer"]
+    optimizer = optax.sgd(0.1)
+    settings = {"method": "map", "optimizer": optimizer}
+    assert arguments_of(map_module, "gradient_map", **settings)["optimizer"] is optimizer
+    lbfgs = arguments_of(map_module, "gradient_map", method="map", optimizer="lbfgs")["optimizer"]
     truth = jax.tree.structure(optax.lbfgs().init(jnp.zeros(2)))
     assert jax.tree.structure(lbfgs.init(jnp.zeros(2))) == truth
 

@@ -31,10 +31,10 @@ def test_pattern_search_finds_the_bottom_of_a_bowl():
         logs = [np.log(a / b) for a, b in zip(point[:3], bottom[:3], strict=True)]
         return float(np.sum(np.square(logs)) + (point[3] - bottom[3]) ** 2)
 
-    found = prior_search._pattern_search(loss, prior_search.SEARCH_START, list(Point._fields))
-    for a, b in zip(found[:3], bottom[:3], strict=True):
+    point = prior_search._pattern_search(loss, prior_search.SEARCH_START, list(Point._fields))
+    for a, b in zip(point[:3], bottom[:3], strict=True):
         assert abs(np.log(a / b)) <= np.log(1.6) / 2 + 0.01
-    assert abs(found[3] - bottom[3]) <= 0.11
+    assert abs(point[3] - bottom[3]) <= 0.11
 
 
 def test_chosen_prior_beats_the_first_guess_where_that_is_wrong():
@@ -62,5 +62,5 @@ def test_holdouts_are_disjoint_and_keep_the_shapes(monkeypatch):
     assert jax.tree.map(jnp.shape, one) == jax.tree.map(jnp.shape, two)
     assert int(one.user_count.sum()) + len(held_one.value) == 4000
     monkeypatch.setattr(prior_search, "MOST_RATINGS", 1000)
-    part, held = prior_search._holdouts(task, 1)[0]
-    assert int(part.user_count.sum()) + len(held.value) <= 1000
+    part, heldout = prior_search._holdouts(task, 1)[0]
+    assert int(part.user_count.sum()) + len(heldout.value) <= 1000

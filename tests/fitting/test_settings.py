@@ -109,8 +109,8 @@ def test_the_registry_agrees_with_its_classes():
         assert kind.model_fields["num_steps"].default == entry.default_steps
         assert kind.model_fields["num_steps"].description.lower().startswith(entry.steps.lower())
         assert kind().schedule.average == kind.averages
-        given = kind(**{kind.open_setting: PRIOR if kind.open_setting == "prior" else 2.0})
-        assert kind().given_prior is None is not given.given_prior  # what a search fills in
+        settings = kind(**{kind.open_setting: PRIOR if kind.open_setting == "prior" else 2.0})
+        assert kind().given_prior is None is not settings.given_prior  # what a search fills in
 
 
 def test_flat_settings_leave_those_of_other_methods():

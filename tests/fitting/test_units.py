@@ -56,10 +56,12 @@ def in_unit(frame: pd.DataFrame, a: float, b: float) -> pd.DataFrame:
     return frame.assign(rating=a * frame["rating"] + b)
 
 
-def agree(found: pd.DataFrame, told: pd.DataFrame, a: float, b: float) -> None:
+def agree(in_unit_ab: pd.DataFrame, in_stars_table: pd.DataFrame, a: float, b: float) -> None:
     for name in ("mean", "low", "high"):
-        np.testing.assert_allclose((found[name] - b) / a, told[name], rtol=0, atol=ROUNDING)
-    np.testing.assert_allclose(found["std"] / a, told["std"], rtol=ROUNDING)
+        np.testing.assert_allclose(
+            (in_unit_ab[name] - b) / a, in_stars_table[name], rtol=0, atol=ROUNDING
+        )
+    np.testing.assert_allclose(in_unit_ab["std"] / a, in_stars_table["std"], rtol=ROUNDING)
 
 
 @pytest.mark.parametrize(
@@ -71,8 +73,8 @@ def test_predictions_follow_the_unit(method, a, b):
     train, test = (in_unit(part, a, b) for part in stars())
     model = pmf.PMF(rank=2, **METHODS[method]).fit(train, heldout=test)
     agree(model.predict(test, interval=0.9), in_stars(method), a, b)
-    told = np.sqrt(np.mean((in_stars(method)["mean"] - stars()[1]["rating"]) ** 2))
-    assert model.records[-1].heldout_rmse / a == pytest.approx(told, rel=1e-4)
+    rmse = np.sqrt(np.mean((in_stars(method)["mean"] - stars()[1]["rating"]) ** 2))
+    assert model.records[-1].heldout_rmse / a == pytest.approx(rmse, rel=1e-4)
 
 
 @pytest.mark.parametrize(("a", "b"), UNITS)
@@ -80,17 +82,17 @@ def test_lists_and_new_users_follow_the_unit(a, b):
     train, _ = stars()
     new = pd.DataFrame({"user_id": "new", "item_id": [0, 3, 7], "rating": [5.0, 1.0, 4.5]})
 
-    def asked(model, new):
+    def answers(model, new):
         folded = pmf.fold_in(model, new)
         return pmf.recommend(model, n=5), pmf.recommend(folded, n=5), folded.explain("new", 11)
 
-    told = asked(pmf.PMF(rank=2).fit(train), new)
-    found = asked(pmf.PMF(rank=2).fit(in_unit(train, a, b)), in_unit(new, a, b))
-    for mine, theirs in zip(found[:2], told[:2], strict=True):
+    expected = answers(pmf.PMF(rank=2).fit(train), new)
+    results = answers(pmf.PMF(rank=2).fit(in_unit(train, a, b)), in_unit(new, a, b))
+    for mine, theirs in zip(results[:2], expected[:2], strict=True):
         assert mine["item_id"].tolist() == theirs["item_id"].tolist()
         np.testing.assert_allclose((mine["score"] - b) / a, theirs["score"], atol=ROUNDING)
         np.testing.assert_allclose(mine["std"] / a, theirs["std"], rtol=ROUNDING)
-    parts, theirs = (table["contribution"].to_numpy() for table in (found[2], told[2]))
+    parts, theirs = (table["contribution"].to_numpy() for table in (results[2], expected[2]))
     np.testing.assert_allclose((parts[0] - b) / a, theirs[0], atol=ROUNDING)
     np.testing.assert_allclose(parts[1:] / a, theirs[1:], atol=ROUNDING)
 
@@ -101,13 +103,16 @@ def test_lists_and_new_users_follow_the_unit(a, b):
 def test_models_with_features_follow_the_unit(kind, a, b):
     warm, later, _ = planted_frame()[:3]
     features = item_features(MOVIES)
-    told = kind().fit(warm, features)
+    reference = kind().fit(warm, features)
     model = kind().fit(in_unit(warm, a, b), features)
     agree(
-        model.predict(in_unit(later, a, b), interval=0.9), told.predict(later, interval=0.9), a, b
+        model.predict(in_unit(later, a, b), interval=0.9),
+        reference.predict(later, interval=0.9),
+        a,
+        b,
     )
-    asked = later.iloc[0][["user_id", "item_id"]]
-    parts, theirs = model.explain(*asked), told.explain(*asked)
+    pair = later.iloc[0][["user_id", "item_id"]]
+    parts, theirs = model.explain(*pair), reference.explain(*pair)
     np.testing.assert_allclose(parts["mean"] - b, a * theirs["mean"], atol=ROUNDING * a)
     np.testing.assert_allclose(parts.drop("mean"), a * theirs.drop("mean"), atol=ROUNDING * a)
 
@@ -143,8 +148,8 @@ def test_a_given_prior_is_in_the_ratings_own_unit():
     X[np.arange(len(train)), user] = X[np.arange(len(train)), USERS + item] = 1
     ridge = np.diag([0.03 / 0.01] * USERS + [0.05 / 0.01] * ITEMS)
     w = np.linalg.solve(X.T @ X + ridge, X.T @ y)
-    found = model.predict(train)["mean"] - 50.0
-    np.testing.assert_allclose(found, X @ w, rtol=1e-4, atol=1e-4)
+    mean = model.predict(train)["mean"] - 50.0
+    np.testing.assert_allclose(mean, X @ w, rtol=1e-4, atol=1e-4)
     assert model.fitted.fit.prior.user_bias == pytest.approx(0.03)
     assert model.fitted.fit.run.prior.tau[0] == pytest.approx(0.01)
 
@@ -162,11 +167,11 @@ def test_the_log_posterior_is_that_of_the_ratings_in_their_unit():
         x = np.asarray(x, np.float64)
         return 0.5 * np.sum(np.log(precision / (2 * np.pi)) - precision * x**2)
 
-    told = log_normal(error, 0.02)
-    told += log_normal(draws.user.factor, 0.3) + log_normal(draws.user.bias, 0.05)
-    told += log_normal(draws.item.factor, 0.2) + log_normal(draws.item.bias, 0.04)
-    assert model.log_posterior() == pytest.approx(told, rel=1e-5)
-    assert model.records[-1].log_posterior == pytest.approx(told, rel=1e-5)
+    expected = log_normal(error, 0.02)
+    expected += log_normal(draws.user.factor, 0.3) + log_normal(draws.user.bias, 0.05)
+    expected += log_normal(draws.item.factor, 0.2) + log_normal(draws.item.bias, 0.04)
+    assert model.log_posterior() == pytest.approx(expected, rel=1e-5)
+    assert model.records[-1].log_posterior == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("ratings", [[1e25, -1e25, 0.0], [3e-20, 5e-20, 4e-20], [1e13, 1e13, 1e13]])
@@ -205,9 +210,9 @@ def test_standardised_ratings_are_the_same_in_any_unit_and_by_any_way():
     def standardised(x, **kwargs):
         return unit_of(x).standardised(Ratings(nothing, nothing, x), **kwargs).value
 
-    told = ((value - value.mean()) / value.std()).astype(np.float32)
+    expected = ((value - value.mean()) / value.std()).astype(np.float32)
     for x in (value, value.astype(np.float32), 20 * value, 1e-6 * value, value - 1000):
-        np.testing.assert_array_equal(np.asarray(standardised(x)), told)
+        np.testing.assert_array_equal(np.asarray(standardised(x)), expected)
         assert standardised(x, coded=False).dtype == np.float32
 
 

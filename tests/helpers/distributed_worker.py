@@ -88,7 +88,7 @@ def resumed() -> dict:
             FRAME[:400], heldout=FRAME[400:], on_step=stop, checkpoints=plan
         )
     except pmf.Interrupted as stopped:
-        said = str(stopped)
+        message = str(stopped)
     begun = []
     model = pmf.PMF(rank=3, method="als", devices="all", **FITS["als"]).fit(
         FRAME[:400], FRAME[400:], lambda phase, step, total: begun.append(step), checkpoints=plan
@@ -96,7 +96,7 @@ def resumed() -> dict:
     files = sorted(os.listdir(folder))
     return {
         "mean": model.predict(FRAME[400:])["mean"].tolist(),
-        "said": said,
+        "said": message,
         "begun": begun[0],
         "heldout": model.heldout_prediction.mean.tolist(),
         "files": len(files),

@@ -57,5 +57,5 @@ def agreement(model) -> float:
     """The mean correlation of profiles with the tastes that `planted_frame` drew."""
     names = [f"genre: {genre}" for genre in GENRES]
     tastes = planted_frame().tastes.items()
-    found = [np.corrcoef(taste, model.profile(user)[names])[0, 1] for user, taste in tastes]
-    return float(np.mean(found))
+    correlations = [np.corrcoef(taste, model.profile(user)[names])[0, 1] for user, taste in tastes]
+    return float(np.mean(correlations))

@@ -54,36 +54,36 @@ class Outcome(NamedTuple):
     """What pytest said of a copy: its exit code, all that it printed, the tests that failed."""
 
     code: int
-    said: str
+    output: str
     failed: list[str]
 
 
 def mistakes() -> list[Mistake]:
     """All that are listed, by kind."""
-    found = []
+    listed = []
     for path in sorted(LISTS.glob("*.toml")):
         for name, fields in tomllib.loads(path.read_text()).items():
-            found.append(Mistake(path.stem, name, **fields))
-    return found
+            listed.append(Mistake(path.stem, name, **fields))
+    return listed
 
 
 def complaints(mistake: Mistake) -> list[str]:
     """Why an entry cannot be planted as it stands; nothing where it can."""
     source = (ROOT / mistake.file).read_text()
-    found = []
+    texts = []
     if (count := source.count(mistake.text)) != 1:
-        found.append(f"its text is {count} times in {mistake.file}: {mistake.text!r}")
+        texts.append(f"its text is {count} times in {mistake.file}: {mistake.text!r}")
     if mistake.text == mistake.instead:
-        found.append("it changes nothing")
+        texts.append("it changes nothing")
     if not mistake.tests:
-        found.append("no test is to catch it")
-    found += [f"there is no {test}" for test in mistake.tests if not _exists(test)]
-    if not found and mistake.file.endswith(".py"):
+        texts.append("no test is to catch it")
+    texts += [f"there is no {test}" for test in mistake.tests if not _exists(test)]
+    if not texts and mistake.file.endswith(".py"):
         try:
             ast.parse(source.replace(mistake.text, mistake.instead))
         except SyntaxError as error:
-            found.append(f"what it leaves is no Python: {error}")
-    return found
+            texts.append(f"what it leaves is no Python: {error}")
+    return texts
 
 
 def _exists(test: str) -> bool:

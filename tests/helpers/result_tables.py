@@ -80,7 +80,7 @@ def tables_of(lines: Iterable[Line], rmse: Callable[[Line], float], seed: int = 
 
 def _scores(run: str, value: float, width: float, method: str) -> pd.DataFrame:
     seconds = {"als": 0.4, "map": 1.1, "gibbs": 9.0}[method]
-    found = {
+    values = {
         "n": 20000,
         "rmse": value,
         "mae": 0.77 * value,
@@ -97,7 +97,7 @@ def _scores(run: str, value: float, width: float, method: str) -> pd.DataFrame:
         "ndcg@10": 0.2 - 0.1 * (value - 0.8),
         "recall@10": 0.1,
     }
-    return pd.DataFrame({"id": run, "metric": list(found), "value": list(found.values())})
+    return pd.DataFrame({"id": run, "metric": list(values), "value": list(values.values())})
 
 
 def _trace(run: Line, value: float) -> pd.DataFrame:
@@ -171,10 +171,12 @@ def comparisons(
     for method in methods or (None,):
         for name, rmse in differences.items():
             for metric, scale in (("rmse", 1.0), ("log_density", -1.5), ("ndcg@10", -0.1)):
-                found, half = scale * rmse, 0.0015 * abs(scale)
+                difference, half = scale * rmse, 0.0015 * abs(scale)
                 good = rmse < 0
                 verdict = (
-                    "no difference shown" if abs(found) < half else ("better" if good else "worse")
+                    "no difference shown"
+                    if abs(difference) < half
+                    else ("better" if good else "worse")
                 )
                 p = 0.4 if verdict.startswith("no") else 0.0001
                 setting = {} if method is None else {"model.method": method}
@@ -183,9 +185,9 @@ def comparisons(
                         "metric": metric,
                         "arm": name,
                         "reference": reference,
-                        "difference": found,
-                        "low": found - half,
-                        "high": found + half,
+                        "difference": difference,
+                        "low": difference - half,
+                        "high": difference + half,
                         "p": p,
                         "p_adjusted": p,
                         "effect": 0.1,
@@ -212,9 +214,9 @@ def ablation() -> Tables:
         for method in ("als", "gibbs")
         for fold in (1, 2, 3)
     ]
-    found = tables_of(lines, lambda run: 0.86 + loss[str(run["arm"])])
+    tables = tables_of(lines, lambda run: 0.86 + loss[str(run["arm"])])
     others = {name: value for name, value in loss.items() if value}
-    return found | {"comparisons": comparisons(others, "everything", ("als", "gibbs"))}
+    return tables | {"comparisons": comparisons(others, "everything", ("als", "gibbs"))}
 
 
 def sparsity() -> Tables:
@@ -229,9 +231,9 @@ def sparsity() -> Tables:
 
 def coldstart() -> Tables:
     lines = [
-        arm(name, split__kind="sample_users", split__given=given, split__fold=fold)
+        arm(name, split__kind="sample_users", split__given=count, split__fold=fold)
         for name in ("both biases", "ALS", "Gibbs")
-        for given in (0, 1, 5, 20)
+        for count in (0, 1, 5, 20)
         for fold in (1, 2, 3)
     ]
     return tables_of(lines, lambda run: _rmse(run) + 0.1 / (1 + float(str(run["split.given"]))))
@@ -348,25 +350,25 @@ def rivals() -> Tables:
         for trials in (0, 20)
         for fold in (1, 2, 3)
     ]
-    found = tables_of(
+    tables = tables_of(
         lines, lambda run: known[str(run["arm"])][0] + 0.004 * (run["tuning.trials"] == 0)
     )
-    named = found["scores"]["id"].map(found["runs"].set_index("id")["arm"])
-    is_time = found["scores"]["metric"] == "fit_seconds"
+    named = tables["scores"]["id"].map(tables["runs"].set_index("id")["arm"])
+    is_time = tables["scores"]["metric"] == "fit_seconds"
     seconds = named.map({name: time for name, (_, time) in known.items()})
-    found["scores"]["value"] = found["scores"]["value"].where(~is_time, seconds)
+    tables["scores"]["value"] = tables["scores"]["value"].where(~is_time, seconds)
     broken = BASE | arm("cornac_pmf", system="peer", error="segmentation fault") | {"id": "f" * 12}
-    found["runs"] = pd.concat([found["runs"], pd.DataFrame([broken])], ignore_index=True)
-    return found
+    tables["runs"] = pd.concat([tables["runs"], pd.DataFrame([broken])], ignore_index=True)
+    return tables
 
 
 def films() -> Tables:
     rng = np.random.default_rng(2)
     n, genres = 90, ["Horror", "Comedy|Romance", "Action|Sci-Fi", "Documentary", "Crime|Drama"]
-    found = quickstart()
+    tables = quickstart()
     items = pd.DataFrame(
         {
-            "id": found["runs"]["id"].iloc[-1],
+            "id": tables["runs"]["id"].iloc[-1],
             "item_id": np.arange(n).astype(str),
             "title": [f"Film of Some Length {j}, The ({1950 + j % 60})" for j in range(n)],
             "genres": [genres[j % 5] for j in range(n)],
@@ -375,7 +377,7 @@ def films() -> Tables:
             "popularity": rng.integers(1, 300, n),
         }
     )
-    return found | {"items": items}
+    return tables | {"items": items}
 
 
 EXPERIMENTS: dict[str, Callable[[], Tables]] = {

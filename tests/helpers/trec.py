@@ -62,8 +62,8 @@ def evaluated(run: dict, relevant: pd.DataFrame, gain: str, measures: set[str]) 
         user: {str(i): int(g) for i, g in zip(part["item_id"], part[gain], strict=True)}
         for user, part in relevant.groupby("user_id")
     }
-    found = pytrec_eval.RelevanceEvaluator(qrel, measures).evaluate({u: run[u] for u in qrel})
-    return pd.DataFrame.from_dict(found, orient="index").reindex(list(qrel), fill_value=0.0)
+    measured = pytrec_eval.RelevanceEvaluator(qrel, measures).evaluate({u: run[u] for u in qrel})
+    return pd.DataFrame.from_dict(measured, orient="index").reindex(list(qrel), fill_value=0.0)
 
 
 def trec(case: Case) -> pd.DataFrame:

@@ -59,33 +59,35 @@ def stack(terms: Terms) -> Conditioning:
     "terms", [Terms(3), Terms(3, False, True), Terms(0), Terms(2, True, False)]
 )
 def test_a_row_is_its_conditional_under_each_draw(terms):
-    given, rng = stack(terms), np.random.default_rng(1)
+    conditioning, rng = stack(terms), np.random.default_rng(1)
     item = np.concatenate([rng.permutation(ITEMS)[:n] for n in (5, 0, 1)])
     rated = rated_by_user(Ratings(np.repeat([0, 1, 2], [5, 0, 1]), item, rng.normal(3.5, 1, 6)), 3)
-    found = posterior_of(given, rated)
+    posterior = posterior_of(conditioning, rated)
     for s in range(DRAWS):
         for u, count in enumerate((5, 0, 1)):
             cells = slice(*rated.pairs.start[u : u + 2])
-            own, value = rated.pairs.item[cells], np.asarray(rated.value)[cells]
+            items, value = rated.pairs.item[cells], np.asarray(rated.value)[cells]
             x = np.concatenate(
-                [given.other.factor[s, own], np.ones((count, int(terms.user_bias)))], 1
+                [conditioning.other.factor[s, items], np.ones((count, int(terms.user_bias)))], 1
             )
-            y = value - given.mu[s] - given.other.bias[s, own].sum(-1)
-            prior = max(count, 1) ** 0.5 * given.prior.precision[s]
-            P = prior + given.tau[s] * x.T @ x
-            h = prior @ given.prior.mean[s] + given.tau[s] * x.T @ y
-            np.testing.assert_allclose(found.covariance[s, u], np.linalg.inv(P), rtol=1e-9)
-            np.testing.assert_allclose(found.mean[s, u], np.linalg.solve(P, h), rtol=1e-6)
+            y = value - conditioning.mu[s] - conditioning.other.bias[s, items].sum(-1)
+            prior = max(count, 1) ** 0.5 * conditioning.prior.precision[s]
+            P = prior + conditioning.tau[s] * x.T @ x
+            h = prior @ conditioning.prior.mean[s] + conditioning.tau[s] * x.T @ y
+            np.testing.assert_allclose(posterior.covariance[s, u], np.linalg.inv(P), rtol=1e-9)
+            np.testing.assert_allclose(posterior.mean[s, u], np.linalg.solve(P, h), rtol=1e-6)
 
 
 def test_a_batch_is_each_row_alone():
-    given, rng = stack(Terms(3)), np.random.default_rng(2)
+    conditioning, rng = stack(Terms(3)), np.random.default_rng(2)
     user = np.sort(rng.integers(0, 40, 150))
     ratings = Ratings(user, rng.integers(0, ITEMS, 150), rng.normal(3, 1, 150))
-    together = posterior_of(given, rated_by_user(ratings, 40))
+    together = posterior_of(conditioning, rated_by_user(ratings, 40))
     for u in (0, 7, 39):
-        own = Ratings(*(x[user == u] for x in ratings))._replace(user=np.zeros(sum(user == u), int))
-        alone = posterior_of(given, rated_by_user(own, 1))
+        user_ratings = Ratings(*(x[user == u] for x in ratings))._replace(
+            user=np.zeros(sum(user == u), int)
+        )
+        alone = posterior_of(conditioning, rated_by_user(user_ratings, 1))
         np.testing.assert_allclose(alone.mean[:, 0], together.mean[:, u], rtol=1e-9)
 
 
@@ -112,10 +114,10 @@ def test_a_known_user_folded_in_is_the_fitted_one(als, frame):
 
 
 def test_an_interval_narrows_with_each_rating(als, gibbs, frame):
-    own = frame[frame["user_id"] == "u1"].assign(user_id="new")
+    user_ratings = frame[frame["user_id"] == "u1"].assign(user_id="new")
     pair = pd.DataFrame({"user_id": ["new"], "item_id": ["m3"]})
     for model in (als, gibbs):
-        fewer = [pmf.fold_in(model, own[:n], users=["new"]) for n in (0, 2, 5, 10)]
+        fewer = [pmf.fold_in(model, user_ratings[:n], users=["new"]) for n in (0, 2, 5, 10)]
         widths = [float(folded.predict(pair)["std"].iloc[0]) for folded in fewer]
         assert widths == sorted(widths, reverse=True) and widths[-1] < 0.9 * widths[0]
 
@@ -130,15 +132,18 @@ def test_a_folded_user_of_a_sampler_is_predicted_like_the_same_fitted(gibbs, fra
 @pytest.mark.parametrize("name", ["als", "gibbs"])
 def test_an_explanation_adds_up_and_blames_the_right_rating(name, request, frame):
     model = request.getfixturevalue(name)
-    own = frame[frame["user_id"] == "u4"]
-    folded, pair = pmf.fold_in(model, own), pd.DataFrame({"user_id": ["u4"], "item_id": ["m11"]})
+    user_ratings = frame[frame["user_id"] == "u4"]
+    folded, pair = (
+        pmf.fold_in(model, user_ratings),
+        pd.DataFrame({"user_id": ["u4"], "item_id": ["m11"]}),
+    )
     parts = folded.explain("u4", "m11")
     predicted = folded.predict(pair)["mean"].iloc[0]
     assert parts["contribution"].sum() == pytest.approx(predicted, abs=1e-5)
-    assert set(parts["item_id"].dropna()) == set(own["item_id"])
+    assert set(parts["item_id"].dropna()) == set(user_ratings["item_id"])
     # A rating's part is what the factors' part changes by, a star up.
     j = int(parts[parts["part"] == "rating"].index[0])
-    raised = own.copy()
+    raised = user_ratings.copy()
     raised.loc[raised["item_id"] == parts["item_id"][j], "rating"] += 1
     again = pmf.fold_in(model, raised).explain("u4", "m11").set_index("item_id")["contribution"]
     if name == "als":  # then the part is a slope times the rating less what is expected of all
@@ -152,10 +157,10 @@ def test_an_explanation_adds_up_and_blames_the_right_rating(name, request, frame
 
 
 def test_the_next_question_lowers_the_variance_most(als, frame):
-    own = frame[frame["user_id"] == "u2"].assign(user_id="x")
-    folded = pmf.fold_in(als, own[:4])
-    asked = folded.ask_next("x", n=30)
-    assert not set(asked["item_id"]) & set(own["item_id"][:4]) and len(asked) == 16
+    user_ratings = frame[frame["user_id"] == "u2"].assign(user_id="x")
+    folded = pmf.fold_in(als, user_ratings[:4])
+    questions = folded.ask_next("x", n=30)
+    assert not set(questions["item_id"]) & set(user_ratings["item_id"][:4]) and len(questions) == 16
     everything = pd.DataFrame({"user_id": "x", "item_id": als.fitted.items.values})
     share = als.fitted.item_count[:20] / als.fitted.item_count[:20].sum()
 
@@ -165,27 +170,31 @@ def test_the_next_question_lowers_the_variance_most(als, frame):
 
     prior = pmf.IsotropicPrior(**(vars(PRIOR) | {"user_exponent": 0.0}))
     fixed = pmf.PMF(2, prior=prior, num_steps=50).fit(frame)
-    asked = pmf.fold_in(fixed, own[:4]).ask_next("x", n=30).set_index("item_id")["variance_drop"]
-    before = variance(own[:4])
-    for item in (asked.index[0], asked.index[7], asked.index[-1]):
+    questions = (
+        pmf.fold_in(fixed, user_ratings[:4])
+        .ask_next("x", n=30)
+        .set_index("item_id")["variance_drop"]
+    )
+    before = variance(user_ratings[:4])
+    for item in (questions.index[0], questions.index[7], questions.index[-1]):
         more = pd.concat(
-            [own[:4], pd.DataFrame({"user_id": ["x"], "item_id": item, "rating": 3.0})]
+            [user_ratings[:4], pd.DataFrame({"user_id": ["x"], "item_id": item, "rating": 3.0})]
         )
-        assert before - variance(more) == pytest.approx(asked[item], rel=1e-3, abs=1e-6)
+        assert before - variance(more) == pytest.approx(questions[item], rel=1e-3, abs=1e-6)
 
 
 def test_variance_drop_is_the_mean_over_draws():
-    given = stack(Terms(2))
+    conditioning = stack(Terms(2))
     nobody = rated_by_user(Ratings(*(np.zeros(0, int),) * 3), 1)
-    covariance = posterior_of(given, nobody).covariance[:, 0]
+    covariance = posterior_of(conditioning, nobody).covariance[:, 0]
     share, rows = np.full(ITEMS, 1 / ITEMS), np.arange(ITEMS)
-    drop = variance_drop(given, covariance, rows, share)
+    drop = variance_drop(conditioning, covariance, rows, share)
     one = np.zeros(ITEMS)
     for s in range(DRAWS):
-        x = given.features(rows)[s]
+        x = conditioning.features(rows)[s]
         for j in rows:
             after = np.linalg.inv(
-                np.linalg.inv(covariance[s]) + given.tau[s] * np.outer(x[j], x[j])
+                np.linalg.inv(covariance[s]) + conditioning.tau[s] * np.outer(x[j], x[j])
             )
             one[j] += share @ np.einsum("nd,de,ne->n", x, covariance[s] - after, x) / DRAWS
     np.testing.assert_allclose(drop, one, rtol=1e-9)
@@ -195,18 +204,18 @@ def test_variance_drop_is_the_mean_over_draws():
 @pytest.mark.parametrize("which", ["user", "item"])
 def test_added_rows_leave_the_rest_alone(name, which, request, frame):
     model = request.getfixturevalue(name)
-    own = frame[frame[f"{which}_id"] == ("u5" if which == "user" else "m5")]
-    new = pd.concat([own, own.assign(**{f"{which}_id": "fresh"})])
+    row_ratings = frame[frame[f"{which}_id"] == ("u5" if which == "user" else "m5")]
+    new = pd.concat([row_ratings, row_ratings.assign(**{f"{which}_id": "fresh"})])
     grown = getattr(model, f"partial_fit_{which}s")(new)
-    rest = frame[frame[f"{which}_id"] != own[f"{which}_id"].iloc[0]]
+    rest = frame[frame[f"{which}_id"] != row_ratings[f"{which}_id"].iloc[0]]
     pd.testing.assert_frame_equal(grown.predict(rest), model.predict(rest))
     tolerance = 1e-5 if name == "als" else 0.5
-    known, twin = grown.predict(own)["mean"], grown.predict(new[len(own) :])["mean"]
-    np.testing.assert_allclose(known, model.predict(own)["mean"], atol=tolerance)
+    known, twin = grown.predict(row_ratings)["mean"], grown.predict(new[len(row_ratings) :])["mean"]
+    np.testing.assert_allclose(known, model.predict(row_ratings)["mean"], atol=tolerance)
     np.testing.assert_allclose(twin, known, atol=tolerance)
-    assert grown.fitted.rated.pairs.start[-1] == len(frame) + len(own)
+    assert grown.fitted.rated.pairs.start[-1] == len(frame) + len(row_ratings)
     counts = getattr(grown.fitted, f"{which}_count")
-    assert counts[-2] == len(own) and counts[-1] == 0
+    assert counts[-2] == len(row_ratings) and counts[-1] == 0
     stranger = pd.DataFrame({"user_id": ["?"], "item_id": ["!"]})
     with pytest.warns(pmf.UnknownIdWarning):
         before, after = (x.predict(stranger)["mean"] for x in (model, grown))

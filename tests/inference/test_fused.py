@@ -105,10 +105,10 @@ def test_codes_are_bytes_and_exact(dtype):
 def test_one_row_of_noise_serves_all(fused):
     ratings, prior, user, item = problem(np.float64, 3, 1)
     data = by_rows(ratings, USERS + 1, ITEMS + 1, 3, fused=fused)
-    given = prior.user, prior.tau, jnp.asarray(3.4), user, item, data.by_user
+    arguments = prior.user, prior.tau, jnp.asarray(3.4), user, item, data.by_user
     one = jax.random.normal(jax.random.key(0), (1, 4))
     every = jnp.broadcast_to(one, (USERS + 1, 4))
-    for a, b in zip(half_sweep(one, *given), half_sweep(every, *given), strict=True):
+    for a, b in zip(half_sweep(one, *arguments), half_sweep(every, *arguments), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
@@ -118,10 +118,10 @@ def test_same_input_same_bits():
     data = by_rows(ratings, USERS + 1, ITEMS + 1, 16, fused=True)
     update = jax.jit(half_sweep)
     noise, mu = jnp.zeros((USERS + 1, 17), jnp.float32), jnp.float32(3)
-    given = noise, prior.user, prior.tau, mu, user, item, data.by_user
-    first = update(*given)
+    arguments = noise, prior.user, prior.tau, mu, user, item, data.by_user
+    first = update(*arguments)
     for _ in range(20):
-        for a, b in zip(first, update(*given), strict=True):
+        for a, b in zip(first, update(*arguments), strict=True):
             np.testing.assert_array_equal(a, b)
 
 
@@ -131,8 +131,8 @@ def test_chains_are_batched():
     noise = jax.random.normal(jax.random.key(0), (3, USERS + 1, 5))
 
     def update(noise):
-        given = prior.user, prior.tau, jnp.asarray(3.0), user, item, data.by_user
-        return half_sweep(noise, *given)
+        arguments = prior.user, prior.tau, jnp.asarray(3.0), user, item, data.by_user
+        return half_sweep(noise, *arguments)
 
     together = jax.vmap(update)(noise)
     for j in range(3):

@@ -13,16 +13,16 @@ from pmf.types import Ratings
 
 
 def cells(blocks, num_rows: int, num_cols: int) -> list[tuple]:
-    found, seen = [], []
+    triples, rows_met = [], []
     for rows in blocks.blocks:
         row, col, value = (np.asarray(x) for x in rows[:3])
-        seen += row[row < num_rows].tolist()
-        held = (col < num_cols) & (row < num_rows)[..., None]
-        assert np.all(value[~held] == 0)
-        owner = np.broadcast_to(row[..., None], col.shape)[held]
-        found += zip(owner.tolist(), col[held].tolist(), value[held].tolist(), strict=True)
-    assert sorted(seen) == list(range(num_rows))
-    return sorted(found)
+        rows_met += row[row < num_rows].tolist()
+        is_cell = (col < num_cols) & (row < num_rows)[..., None]
+        assert np.all(value[~is_cell] == 0)
+        owner = np.broadcast_to(row[..., None], col.shape)[is_cell]
+        triples += zip(owner.tolist(), col[is_cell].tolist(), value[is_cell].tolist(), strict=True)
+    assert sorted(rows_met) == list(range(num_rows))
+    return sorted(triples)
 
 
 @pytest.mark.parametrize("growth", [1.1, 1.3, 2.0, None])
@@ -41,8 +41,8 @@ def test_observed_subset_keeps_shapes_and_drops_the_rest():
     whole = by_rows(ratings, 60, 200, 4, fused=False)
     part = by_rows(ratings, 60, 200, 4, observed, fused=False)
     assert [r.col.shape for r in whole.by_user.blocks] == [r.col.shape for r in part.by_user.blocks]
-    kept = [x[observed].tolist() for x in ratings]
-    assert cells(part.by_user, 60, 200) == sorted(zip(*kept, strict=True))
+    expected = [x[observed].tolist() for x in ratings]
+    assert cells(part.by_user, 60, 200) == sorted(zip(*expected, strict=True))
     assert part.user_count.sum() == observed.sum()
 
 
@@ -67,8 +67,8 @@ def test_compressed_rows_are_scipys(shuffled, coded):
         order = np.random.default_rng(0).permutation(5000)
         ratings = Ratings(*(x[order] for x in ratings))
     user, item, value = ratings
-    given = ratings._replace(value=compressed(value)) if coded else ratings
-    data = by_rows(given, 91, 305, rank=4, fused=True)
+    inputs = ratings._replace(value=compressed(value)) if coded else ratings
+    data = by_rows(inputs, 91, 305, rank=4, fused=True)
     for rows, truth in (
         (data.by_user, csr_array((value, (user, item)), (91, 305))),
         (data.by_item, csr_array((value, (item, user)), (305, 91))),
@@ -84,13 +84,13 @@ def test_compressed_rows_are_scipys(shuffled, coded):
 def test_compressed_subset_keeps_shapes_and_pads_the_rest():
     ratings = movielens_shaped(0, n=2000, users=60, items=200)
     observed = np.random.default_rng(0).random(2000) < 0.8
-    given = ratings._replace(value=compressed(ratings.value))
-    rows = by_rows(given, 60, 200, 4, observed, fused=True).by_item
+    inputs = ratings._replace(value=compressed(ratings.value))
+    rows = by_rows(inputs, 60, 200, 4, observed, fused=True).by_item
     owner = np.repeat(np.arange(200), np.diff(rows.start))
-    held = np.asarray(rows.col) < 60
-    found = zip(np.asarray(rows.col)[held], owner[held], stars(rows)[held], strict=True)
-    assert sorted(found) == sorted(zip(*(x[observed] for x in ratings), strict=True))
-    assert len(rows.col) == 2000 and np.all(np.asarray(rows.value)[~held] == 0)
+    is_cell = np.asarray(rows.col) < 60
+    triples = zip(np.asarray(rows.col)[is_cell], owner[is_cell], stars(rows)[is_cell], strict=True)
+    assert sorted(triples) == sorted(zip(*(x[observed] for x in ratings), strict=True))
+    assert len(rows.col) == 2000 and np.all(np.asarray(rows.value)[~is_cell] == 0)
 
 
 def test_widths_waste_little():

@@ -55,12 +55,12 @@ NEEDED = {
 def updates(optimizer: optax.GradientTransformation, steps: int = 4) -> list:
     """What it adds to parameters at 1, for the same gradient again and again."""
     params = jax.tree.map(jnp.ones_like, GRADIENT)
-    state, found = optimizer.init(params), []
+    state, states = optimizer.init(params), []
     for _ in range(steps):
         change, state = optimizer.update(GRADIENT, state, params)
         params = optax.apply_updates(params, change)
-        found.append(jax.tree.map(np.asarray, params))
-    return found
+        states.append(jax.tree.map(np.asarray, params))
+    return states
 
 
 def same(one: list, other: list) -> bool:

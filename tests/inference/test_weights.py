@@ -42,8 +42,8 @@ def updated(layout: str, side: str, weight, observed=None, noise=None):
             row = getattr(where, name).row
             rows, gaussian = getattr(params, name), getattr(prior, name)
             params = params._replace(**{name: jax.tree.map(lambda x, row=row: x[row], rows)})
-            own = gaussian._replace(weight=gaussian.weight[row])
-            prior = prior._replace(**{name: own})
+            row_gaussian = gaussian._replace(weight=gaussian.weight[row])
+            prior = prior._replace(**{name: row_gaussian})
         order = getattr(where, side).place
     else:
         shape = USERS, ITEMS, TERMS.rank, observed
@@ -57,12 +57,12 @@ def updated(layout: str, side: str, weight, observed=None, noise=None):
 
 def truth(side: str, ratings: Ratings, weight: np.ndarray):
     """The modes and weighted squared errors of all rows, a row at a time by NumPy."""
-    own, other = getattr(ratings, side), getattr(ratings, SIDES[side])
+    side_rows, other = getattr(ratings, side), getattr(ratings, SIDES[side])
     gaussian, table = getattr(PRIOR, side), getattr(PARAMS, SIDES[side])
     mean, precision, tau = (np.asarray(x) for x in (gaussian.mean, gaussian.precision, PRIOR.tau))
     modes, errors = [], []
     for j, row_weight in enumerate(np.asarray(gaussian.weight)):
-        cells = np.flatnonzero(own == j)
+        cells = np.flatnonzero(side_rows == j)
         x = np.column_stack([np.asarray(table.factor)[other[cells]], np.ones(len(cells))])
         y = ratings.value[cells] - float(PARAMS.mu) - np.asarray(table.bias)[other[cells], 0]
         W = np.diag(weight[cells])
@@ -130,8 +130,10 @@ def test_a_sweep_reports_the_density_of_weighted_ratings(fused):
         for side in SIDES:
             w, gaussian = joined(getattr(state.params, side)), getattr(state.prior, side)
             weight = np.broadcast_to(gaussian.weight, len(w))
-            for row, own in zip(np.asarray(w) - np.asarray(gaussian.mean), weight, strict=True):
-                P = own * np.asarray(gaussian.precision)
+            for row, row_weight in zip(
+                np.asarray(w) - np.asarray(gaussian.mean), weight, strict=True
+            ):
+                P = row_weight * np.asarray(gaussian.precision)
                 density += 0.5 * (np.linalg.slogdet(P / (2 * np.pi))[1] - row @ P @ row)
         np.testing.assert_allclose(info.log_posterior, density, rtol=1e-10)
 

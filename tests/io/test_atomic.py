@@ -57,11 +57,11 @@ def test_a_file_of_a_folder_that_is_read_is_not_written(tmp_path):
     check_target(tmp_path / "new.pmf", reads=[tmp_path / "parts", "a" * 300, "no-such-file"])
 
 
-@pytest.mark.parametrize("there", [True, False])
-def test_a_symbolic_link_is_followed_and_stays(there, tmp_path):
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_symbolic_link_is_followed_and_stays(exists, tmp_path):
     (tmp_path / "far").mkdir()
     target, link = tmp_path / "far" / "m.pmf", tmp_path / "m.pmf"
-    if there:
+    if exists:
         target.write_text("old")
     link.symlink_to(Path("far") / "m.pmf")
     check_target(link)

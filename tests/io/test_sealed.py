@@ -84,8 +84,8 @@ def test_the_newest_comes_first(tmp_path):
         sealed.write(tmp_path, step, KIND, {}, {})
     sealed.write(tmp_path, 11, ".pmf-draws", {}, {})
     (tmp_path / f"12{KIND}").touch()
-    found = sealed.named(tmp_path, KIND)
-    assert [sealed.step_of(path) for path in found] == [123_456_789, 10, 9]
+    paths = sealed.named(tmp_path, KIND)
+    assert [sealed.step_of(path) for path in paths] == [123_456_789, 10, 9]
 
 
 def test_only_what_is_ours_by_name_and_content_is_removed(tmp_path):

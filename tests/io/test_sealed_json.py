@@ -22,10 +22,10 @@ FACTS = {"a": 1 / 3, "b": float("inf"), "c": [None, "ü"], "d": {"10": 1, "9": 2
 
 
 def test_what_is_sealed_comes_back_bit_for_bit():
-    found = sealed_json.unsealed(sealed_json.sealed(FACTS))
-    assert {name: found[name] for name in FACTS} == FACTS and len(found[sealed_json.SEAL]) == 64
+    facts = sealed_json.unsealed(sealed_json.sealed(FACTS))
+    assert {name: facts[name] for name in FACTS} == FACTS and len(facts[sealed_json.SEAL]) == 64
     again = sealed_json.unsealed(
-        sealed_json.sealed(found | {"nan": float("nan"), "numbers": {10: 1, 9: 2}})
+        sealed_json.sealed(facts | {"nan": float("nan"), "numbers": {10: 1, 9: 2}})
     )
     assert np.isnan(again["nan"]) and again["numbers"] == {"10": 1, "9": 2}
 
@@ -101,9 +101,9 @@ def test_a_spoilt_run_is_one_line_that_names_the_file_and_the_remedy(run, how):
     path = spoil(run, how)
     with pytest.raises(InputError) as raised:
         opened(run)
-    said = str(raised.value)
-    assert said.startswith(f"{path}: ") and said.endswith(f"remove {run} and run tiny again")
-    assert "\n" not in said
+    message = str(raised.value)
+    assert message.startswith(f"{path}: ") and message.endswith(f"remove {run} and run tiny again")
+    assert "\n" not in message
 
 
 def test_a_run_of_another_version_is_refused(run):
@@ -155,8 +155,8 @@ def test_tracked_tables_are_what_was_collected(folder):
     """Those that were collected before runs had seals know their runs, and not their manifests."""
     sources = read_sources(folder)
     assert {path.name for path in tables_in(folder)} == {path.name for path in folder.glob("*.csv")}
-    held = pd.read_csv(folder / "runs.csv", usecols=["id"], dtype=str)["id"]
-    assert list(sources["runs"]) == held.tolist()
+    ids = pd.read_csv(folder / "runs.csv", usecols=["id"], dtype=str)["id"]
+    assert list(sources["runs"]) == ids.tolist()
     assert {seal is None or len(seal) == 64 for seal in sources["runs"].values()} == {True}
 
 

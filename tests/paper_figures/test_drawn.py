@@ -70,8 +70,8 @@ def t_interval(folds) -> tuple[float, float, float]:
 def by_fold(rows: pd.DataFrame, keys: list[str], value: str = "value") -> pd.DataFrame:
     """`mean, low, high` at each key: seeds are averaged, then folds."""
     each = rows.groupby([*keys, "split.fold"])[value].mean().groupby(keys)
-    found = pd.DataFrame(each.apply(t_interval).to_dict(), ["mean", "low", "high"]).T
-    return found.sort_index()
+    intervals = pd.DataFrame(each.apply(t_interval).to_dict(), ["mean", "low", "high"]).T
+    return intervals.sort_index()
 
 
 # --- what is on an axes ---------------------------------------------------------------------------
@@ -83,25 +83,25 @@ def named_lines(axes: Axes) -> dict[str, Line2D]:
 
 def band(axes: Axes, colour: str) -> pd.DataFrame:
     """`low, high` at each x of the one band of a colour."""
-    (found,) = [
+    (collection,) = [
         x
         for x in axes.collections
         if isinstance(x, PolyCollection) and to_hex(x.get_facecolor()[0]) == colour.lower()
     ]
-    points = pd.DataFrame(found.get_paths()[0].vertices, columns=["x", "y"])
+    points = pd.DataFrame(collection.get_paths()[0].vertices, columns=["x", "y"])
     return points.groupby("x")["y"].agg(["min", "max"])
 
 
 def bars(axes: Axes) -> dict[str, tuple[Line2D, np.ndarray, np.ndarray]]:
     """Of each series with error bars its marks, and the ends of its bars."""
-    found = {}
+    by_label = {}
     for one in axes.containers:
         if isinstance(one, ErrorbarContainer):
             marks, _, (ends,) = one.lines
             none = np.full((2, 2), np.nan)
             segments = np.array([x if len(x) else none for x in ends.get_segments()])
-            found[str(one.get_label())] = marks, segments[:, 0], segments[:, 1]
-    return found
+            by_label[str(one.get_label())] = marks, segments[:, 0], segments[:, 1]
+    return by_label
 
 
 def at(artist: Line2D) -> tuple[np.ndarray, np.ndarray]:
@@ -142,8 +142,8 @@ METRIC_WORDS = {"rmse": "RMSE", "log_density": "density", "ndcg@10": "NDCG"}
 
 def metric_of(label: str) -> str:
     """The metric that an axis names."""
-    (found,) = [metric for metric, word in METRIC_WORDS.items() if word in label]
-    return found
+    (metric_found,) = [metric for metric, word in METRIC_WORDS.items() if word in label]
+    return metric_found
 
 
 # --- lines ----------------------------------------------------------------------------------------
@@ -211,8 +211,8 @@ def test_a_panel_a_kind_of_split():
     folds = pd.DataFrame(
         {"split.kind": ["crossfold_records"], "split.fraction": [0.3], "split.partitions": [5]}
     )
-    (found,) = temporal.held_out(folds).itertuples()
-    assert (found.kind, found.held_out) == ("Held out at random", 0.2)
+    (fold,) = temporal.held_out(folds).itertuples()
+    assert (fold.kind, fold.held_out) == ("Held out at random", 0.2)
 
 
 def test_calibration_is_what_was_held_against_what_was_promised():
@@ -400,10 +400,10 @@ def test_shares_of_variance_are_under_their_names():
             "item bias alone": biases - user,
             "either bias": user + item - biases,
         }
-        found = np.array([t_interval(truth[name]) for name in names])
-        np.testing.assert_allclose(at(marks)[0], found[:, 0])
-        np.testing.assert_allclose(low[:, 0], found[:, 1])
-        np.testing.assert_allclose(high[:, 0], found[:, 2])
+        intervals = np.array([t_interval(truth[name]) for name in names])
+        np.testing.assert_allclose(at(marks)[0], intervals[:, 0])
+        np.testing.assert_allclose(low[:, 0], intervals[:, 1])
+        np.testing.assert_allclose(high[:, 0], intervals[:, 2])
         looks_of(name, marks)
 
 
@@ -502,13 +502,13 @@ def test_films_stand_where_their_factors_are_and_have_their_own_titles():
     drawn = {str(x.get_label()): x for x in axes.collections if isinstance(x, PathCollection)}
     assert set(drawn) == set(genres)
     for name, one in drawn.items():
-        own = table[table["genres"] == genres[name]]
-        own = own.sort_values("popularity", ascending=False, kind="stable")
-        own = own.reset_index(drop=True)
-        np.testing.assert_allclose(one.get_offsets(), own[["x", "y"]])
+        films = table[table["genres"] == genres[name]]
+        films = films.sort_values("popularity", ascending=False, kind="stable")
+        films = films.reset_index(drop=True)
+        np.testing.assert_allclose(one.get_offsets(), films[["x", "y"]])
         area = np.asarray(one.get_sizes())
-        slope = np.polyfit(own["popularity"], area, 1)[0]
-        assert slope > 0 and np.ptp(area - slope * own["popularity"]) < 1e-9
+        slope = np.polyfit(films["popularity"], area, 1)[0]
+        assert slope > 0 and np.ptp(area - slope * films["popularity"]) < 1e-9
     assert len(axes.texts) > 30
     for note in axes.texts:
         name = note.get_text().removeprefix("The ")
@@ -531,8 +531,8 @@ def test_titles_that_begin_alike_keep_what_tells_them_apart():
         "Star Wars: Episode IV - A New Hope (1977)",
         "Cash $5 (2000)",
     ]
-    found = factor_map.shortened(titles)
-    assert found == [
+    names = factor_map.shortened(titles)
+    assert names == [
         "…The Fellowship of the Ring",
         "…The Two Towers",
         "…The Return of the King",
@@ -544,7 +544,7 @@ def test_titles_that_begin_alike_keep_what_tells_them_apart():
         "Star Wars: Episode IV - A N…",
         r"Cash \$5",
     ]
-    assert all(len(name) <= 28 for name in found)
+    assert all(len(name) <= 28 for name in names)
 
 
 def test_growth_is_in_its_panel_and_its_units():
@@ -552,19 +552,26 @@ def test_growth_is_in_its_panel_and_its_units():
     panels = scaling.plot(table).axes
     words = {"Ratings": "model.ratings", "Rank (factors)": "model.rank", "Threads": "model.threads"}
     units = {"Time of a sweep (s)": ("sweep_seconds", 1), "Peak memory (GB)": ("peak_bytes", 1e9)}
-    seen = set()
+    panels_seen = set()
     for axes in panels:
         if not axes.get_visible():
             continue
         x, (metric, size) = words[axes.get_xlabel()], units[axes.get_ylabel()]
-        seen.add((x, metric))
+        panels_seen.add((x, metric))
         rows = of_metric(table, metric)
         for label, (marks, low, high) in bars(axes).items():
             name = label.split(":")[0].split(" ")[0]
-            own = rows[(rows["model.method"] == KEYS[name])]
-            for other, held in (("model.ratings", 1e6), ("model.rank", 16), ("model.threads", 2)):
-                own = own if other == x else own[own[other] == held]
-            points = own.groupby([x, "model.repeat"])["value"].mean().groupby(x).apply(t_interval)
+            system_rows = rows[(rows["model.method"] == KEYS[name])]
+            for other, level in (("model.ratings", 1e6), ("model.rank", 16), ("model.threads", 2)):
+                system_rows = (
+                    system_rows if other == x else system_rows[system_rows[other] == level]
+                )
+            points = (
+                system_rows.groupby([x, "model.repeat"])["value"]
+                .mean()
+                .groupby(x)
+                .apply(t_interval)
+            )
             truth = np.array(points.to_list()) / size
             np.testing.assert_allclose(at(marks)[0], points.index)
             np.testing.assert_allclose(at(marks)[1], truth[:, 0])
@@ -582,7 +589,7 @@ def test_growth_is_in_its_panel_and_its_units():
                 ideal = [z.get_ydata() for z in axes.get_lines() if z.get_linestyle() == ":"]
                 half = truth[0, 0] / np.asarray(points.index)
                 assert any(np.allclose(z, half) for z in ideal)
-    assert len(seen) == 5
+    assert len(panels_seen) == 5
 
 
 def test_growth_is_shown_at_the_largest_of_equal_slices():
@@ -592,8 +599,8 @@ def test_growth_is_shown_at_the_largest_of_equal_slices():
     table = pd.DataFrame(at, columns=["model.ratings", "model.rank"])
     table = table.assign(**{"metric": "sweep_seconds", "model.method": "als", "model.threads": 2})
     table["value"] = table["model.ratings"] + table["model.rank"]
-    found = scaling.slices(table, "sweep_seconds", "model.rank")["ALS"]
-    assert found["mean"].tolist() == [1e7 + k for k in (8, 16, 32, 64)]
+    slices = scaling.slices(table, "sweep_seconds", "model.rank")["ALS"]
+    assert slices["mean"].tolist() == [1e7 + k for k in (8, 16, 32, 64)]
 
 
 # --- units ----------------------------------------------------------------------------------------
@@ -606,8 +613,8 @@ def test_axes_are_in_the_units_of_the_ratings():
     assert rank.plot(table).axes[0].get_ylabel() == "Held-out RMSE (rating)"
     mixed = table.assign(unit=np.where(table["split.fold"] == 1, "stars", "points"))
     assert rank.plot(mixed).axes[0].get_ylabel() == "Held-out RMSE (rating)"
-    found = ablation.plot(table_of("ablation", "comparisons").assign(unit="points")).axes[0]
-    assert found.get_xlabel() == "Difference of RMSE (points)"
+    axes = ablation.plot(table_of("ablation", "comparisons").assign(unit="points")).axes[0]
+    assert axes.get_xlabel() == "Difference of RMSE (points)"
     strata_axes = strata.plot(table_of("compare", "strata").assign(unit="points")).axes
     assert strata_axes[0].get_ylabel() == "Held-out RMSE (points)"
 
@@ -616,7 +623,7 @@ def test_the_unit_is_the_configurations_or_the_data_sets(tmp_path):
     from paper_figures.figures.build import read
 
     tables = result_tables.EXPERIMENTS["compare"]()
-    found = {}
+    units = {}
     for name, change in {
         "films": {},
         "file": {"data": "mine.csv"},
@@ -626,7 +633,7 @@ def test_the_unit_is_the_configurations_or_the_data_sets(tmp_path):
             tmp_path / name, tables | {"runs": tables["runs"].assign(**change)}
         )
         back = read(folder)
-        found[name] = {key: set(back[key]["unit"]) for key in ("runs", "scores", "comparisons")}
-    assert set(map(str, found["films"].values())) == {"{'stars'}"}
-    assert set(map(str, found["file"].values())) == {"{'rating'}"}
-    assert set(map(str, found["said"].values())) == {"{'points'}"}
+        units[name] = {key: set(back[key]["unit"]) for key in ("runs", "scores", "comparisons")}
+    assert set(map(str, units["films"].values())) == {"{'stars'}"}
+    assert set(map(str, units["file"].values())) == {"{'rating'}"}
+    assert set(map(str, units["said"].values())) == {"{'points'}"}

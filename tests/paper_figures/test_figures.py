@@ -102,12 +102,12 @@ def assert_legible(figure: Figure) -> None:
 
 def texts(axes: Axes, renderer):
     """Tick labels, axis labels and the title, with their boxes a little smaller."""
-    found = [axes.title, axes._left_title, axes.xaxis.label, axes.yaxis.label]
+    artists = [axes.title, axes._left_title, axes.xaxis.label, axes.yaxis.label]
     for axis, low, high in ((axes.xaxis, *axes.get_xlim()), (axes.yaxis, *axes.get_ylim())):
         low, high = min(low, high), max(low, high)
         ticks = [tick for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
-        found += [tick.label1 for tick in ticks if tick.label1.get_visible()]
-    shown = [text for text in found if text.get_text().strip() and text.get_visible()]
+        artists += [tick.label1 for tick in ticks if tick.label1.get_visible()]
+    shown = [text for text in artists if text.get_text().strip() and text.get_visible()]
     return [(x.get_text(), x.get_window_extent(renderer).padded(-0.5)) for x in shown]
 
 
@@ -142,8 +142,8 @@ def test_a_figure_says_what_its_table_says(experiments):
         segments = np.concatenate([bar.get_segments() for bar in axes.collections])
         assert np.isclose(segments[:, :, 0], [line.low, line.high]).all(axis=1).any()
 
-    given = coldstart.plot(experiments["coldstart"]["scores"]).axes[0]
-    assert [tick.get_text() for tick in given.get_xticklabels()] == ["0", "1", "5", "20"]
+    cold_axes = coldstart.plot(experiments["coldstart"]["scores"]).axes[0]
+    assert [tick.get_text() for tick in cold_axes.get_xticklabels()] == ["0", "1", "5", "20"]
 
 
 def test_explained_variance_adds_up_and_is_that_of_its_table(experiments):
@@ -157,12 +157,12 @@ def test_explained_variance_adds_up_and_is_that_of_its_table(experiments):
     np.testing.assert_allclose(biases, shares["both biases"])
     gibbs = scores[(scores["model.method"] == "gibbs") & (scores["split.fold"] == 2)]
     error = gibbs[gibbs["metric"] == "rmse"].set_index("arm")["value"] ** 2
-    found = shares.loc["Gibbs", 2]
-    np.testing.assert_allclose(found["all terms"], 1 - error["everything"] / error["mean"])
-    own = (error["both biases"] - error["everything"]) / error["mean"]
-    np.testing.assert_allclose(found["factors alone"], own)
-    own = (error["item bias"] - error["both biases"]) / error["mean"]
-    np.testing.assert_allclose(found["user bias alone"], own)
+    column = shares.loc["Gibbs", 2]
+    np.testing.assert_allclose(column["all terms"], 1 - error["everything"] / error["mean"])
+    share = (error["both biases"] - error["everything"]) / error["mean"]
+    np.testing.assert_allclose(column["factors alone"], share)
+    share = (error["item bias"] - error["both biases"]) / error["mean"]
+    np.testing.assert_allclose(column["user bias alone"], share)
 
 
 def test_seeds_are_averaged_before_the_interval_over_folds():
@@ -174,10 +174,10 @@ def test_seeds_are_averaged_before_the_interval_over_folds():
             "value": [1.0, 3.0, 2.0, 4.0, 3.0, 5.0],
         }
     )
-    (found,) = over_folds(table, ["a"]).itertuples()
+    (line,) = over_folds(table, ["a"]).itertuples()
     half = 4.302652729911275 * 1 / np.sqrt(3)  # t with 2 degrees of freedom; the means are 2, 3, 4
-    assert (found.mean, found.n) == (3.0, 3)
-    np.testing.assert_allclose([found.low, found.high], [3 - half, 3 + half])
+    assert (line.mean, line.n) == (3.0, 3)
+    np.testing.assert_allclose([line.low, line.high], [3 - half, 3 + half])
     assert not interval(np.array([1.0])).known
     shifted = table.assign(value=table["value"] + 0.5 + 0.01 * table["split.fold"])
     gap = paired(shifted, table)
@@ -194,22 +194,22 @@ def test_several_splits_are_several_draws_whatever_the_seeds_of_the_fit():
             "value": [1.0, 3.0, 2.0, 8.0, 7.0, 9.0],
         }
     )
-    (found,) = over_folds(table, ["a"]).itertuples()
+    (line,) = over_folds(table, ["a"]).itertuples()
     half = 4.302652729911275 * 3 / 3**0.5  # t with 2 degrees of freedom; the means are 2, 5 and 8
-    assert (found.mean, found.n) == (5.0, 3)
-    np.testing.assert_allclose([found.low, found.high], [5 - half, 5 + half])
-    (found,) = over_folds(table[table["split.seed"] == 0], ["a"]).itertuples()
-    assert (found.mean, found.n) == (2.0, 2)
+    assert (line.mean, line.n) == (5.0, 3)
+    np.testing.assert_allclose([line.low, line.high], [5 - half, 5 + half])
+    (line,) = over_folds(table[table["split.seed"] == 0], ["a"]).itertuples()
+    assert (line.mean, line.n) == (2.0, 2)
 
 
 def test_laws_of_growth_are_those_that_were_put_in(experiments):
     x = np.array([1e3, 1e4, 1e5])
-    found = power_law(x, 3 * x**1.25)
-    assert found.exponent == pytest.approx(1.25) and found.scale == pytest.approx(3)
+    power = power_law(x, 3 * x**1.25)
+    assert power.exponent == pytest.approx(1.25) and power.scale == pytest.approx(3)
     assert power_law(np.array([5.0, 5.0]), np.ones(2)) is None
     line = straight_line(x, 2e8 + 44 * x)
     assert line.start == pytest.approx(2e8) and line.slope == pytest.approx(44)
-    assert line.at(x) == pytest.approx(2e8 + 44 * x) and found.at(x) == pytest.approx(3 * x**1.25)
+    assert line.at(x) == pytest.approx(2e8 + 44 * x) and power.at(x) == pytest.approx(3 * x**1.25)
     noisy = straight_line(np.arange(4.0), np.array([1.0, 0.0, 1.0, 0.0]))
     assert noisy.error == pytest.approx(4.302652729911275 * np.sqrt(0.8 / 2 / 5))  # t, 2 degrees
     scores = experiments["scaling"]["scores"]
@@ -240,14 +240,14 @@ def test_titles_on_the_map_do_not_overlap(experiments):
 
 
 def test_systems_look_different_and_always_the_same():
-    own = ["ALS", "MAP, Adam", "MAP, L-BFGS", "MAP, mini-batches", "Gibbs", "both biases", "mean"]
-    colours = [look.colour for look in looks(own).values()]
-    assert len(set(colours)) == len(own)
+    names = ["ALS", "MAP, Adam", "MAP, L-BFGS", "MAP, mini-batches", "Gibbs", "both biases", "mean"]
+    colours = [look.colour for look in looks(names).values()]
+    assert len(set(colours)) == len(names)
     for key in ("marker", "dash"):
-        assert len({getattr(look, key) for look in looks(own).values()}) == len(own)
+        assert len({getattr(look, key) for look in looks(names).values()}) == len(names)
     assert len({(look.colour, look.marker, look.hollow) for look in LOOKS.values()}) == len(LOOKS)
-    assert looks(["Gibbs"])["Gibbs"] == looks(own)["Gibbs"] == looks(["gibbs", "x"])["gibbs"]
-    unforeseen = looks([f"system {j}" for j in range(15)] + own)
+    assert looks(["Gibbs"])["Gibbs"] == looks(names)["Gibbs"] == looks(["gibbs", "x"])["gibbs"]
+    unforeseen = looks([f"system {j}" for j in range(15)] + names)
     assert len(set(unforeseen.values())) == 22
     for a, b in itertools.combinations(colours, 2):
         assert max(abs(contrast(a) - contrast(b)), distance(a, b)) > 0.15
@@ -263,8 +263,8 @@ def contrast(colour: str) -> float:
 
 def distance(a: str, b: str) -> float:
     """In what a deuteranope sees (Viénot, Brettel & Mollon 1999, linearised)."""
-    seen = np.array([[0.293, 0.707, 0.0], [0.293, 0.707, 0.0], [-0.022, 0.022, 1.0]])
-    return float(np.linalg.norm(seen @ (rgb(a) ** 2.2 - rgb(b) ** 2.2)))
+    matrix = np.array([[0.293, 0.707, 0.0], [0.293, 0.707, 0.0], [-0.022, 0.022, 1.0]])
+    return float(np.linalg.norm(matrix @ (rgb(a) ** 2.2 - rgb(b) ** 2.2)))
 
 
 def test_names_are_arms_or_methods_or_both():

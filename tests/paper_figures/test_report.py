@@ -86,8 +86,8 @@ def test_each_column_is_its_own_metric_and_has_its_own_best(experiments):
         truth = means[metric]
         shown = {(row[0].text, int(row[1].text)): row[j] for row in grid.rows}
         for key, cell in shown.items():
-            said = re.split(" [±↓↑=]", cell.text)[0]
-            value = float(said.rstrip("%")) / (100 if said.endswith("%") else 1)
+            number = re.split(" [±↓↑=]", cell.text)[0]
+            value = float(number.rstrip("%")) / (100 if number.endswith("%") else 1)
             assert value == pytest.approx(truth[key], abs=rounding.get(metric, 5.1e-5))
         best = {key for key, cell in shown.items() if cell.best}
         if metric.endswith("seconds"):
@@ -118,8 +118,8 @@ def test_a_comparison_is_told_whole(experiments):
         )
     )
     grid = comparisons_grid(tables | {"comparisons": rows})
-    told = [[cell.text for cell in row][3:] for row in grid.rows]
-    assert told == [
+    texts = [[cell.text for cell in row][3:] for row in grid.rows]
+    assert texts == [
         ["−0.3000", "−0.5000 to −0.1000", "0.004", "0.70", "11", "▲ better"],
         ["+0.2000", "+0.1000 to +0.4000", "0.006", "0.80", "12", "▼ worse"],
         ["+0.1000", "−0.2000 to +0.3000", "0.600", "0.90", "13", "= no difference shown"],
@@ -129,8 +129,8 @@ def test_a_comparison_is_told_whole(experiments):
 def test_runs_are_named_beside_their_own_system(experiments):
     runs = experiments["compare"]["runs"]
     for row in run_ids(experiments["compare"]).rows:
-        own = runs[(runs["arm"] == row[0].text) & (runs["model.rank"] == int(row[1].text))]
-        assert row[-1].text == ", ".join(own["id"])
+        system_runs = runs[(runs["arm"] == row[0].text) & (runs["model.rank"] == int(row[1].text))]
+        assert row[-1].text == ", ".join(system_runs["id"])
 
 
 def test_comparisons_within_a_method_stay_there(experiments):
@@ -139,9 +139,9 @@ def test_comparisons_within_a_method_stay_there(experiments):
     of_gibbs = (rows["model.method"] == "gibbs") & (rows["arm"] == "factors")
     rows.loc[of_gibbs & (rows["metric"] == "rmse"), ["difference", "verdict"]] = [-0.03, "better"]
     grid = comparisons_grid(tables | {"comparisons": rows}, every=False)
-    found = cells(grid)
-    assert found["RMSE", "factors", "everything", "Gibbs"]["difference"] == "−0.0300"
-    assert found["RMSE", "factors", "everything", "ALS"]["difference"] == "+0.0010"
+    lines = cells(grid)
+    assert lines["RMSE", "factors", "everything", "Gibbs"]["difference"] == "−0.0300"
+    assert lines["RMSE", "factors", "everything", "ALS"]["difference"] == "+0.0010"
     assert grid.header[3] == "method"
     assert comparisons_grid(experiments["sparsity"]) is None
 
@@ -213,28 +213,28 @@ def test_a_line_says_how_far_it_is_above_the_least_and_whether_that_is_shown(exp
         ).standard_normal((scores["metric"] == "rmse").sum())
         return scores
 
-    found = cells(scores_grid(with_values(tables, equal)))
-    gaps = [line["RMSE above the least"] for line in found.values()]
+    lines = cells(scores_grid(with_values(tables, equal)))
+    gaps = [line["RMSE above the least"] for line in lines.values()]
     assert min(filter(None, gaps)).endswith(" =")
     alone = tables | {"scores": tables["scores"].query("arm == 'ALS' and `model.rank` == 16")}
     assert "above the least" not in scores_grid(alone).note
 
 
 def test_the_least_is_that_of_its_own_split(experiments):
-    found = cells(scores_grid(experiments["sparsity"]))
-    least = [key for key, line in found.items() if line["RMSE above the least"] == ""]
+    lines = cells(scores_grid(experiments["sparsity"]))
+    least = [key for key, line in lines.items() if line["RMSE above the least"] == ""]
     assert sorted(key[2] for key in least) == ["0.1", "0.4", "1"]
     assert {key[0] for key in least} == {"Gibbs"}
 
 
 def test_coverage_is_judged_against_what_was_stated(experiments):
-    found = cells(scores_grid(experiments["compare"]))
-    assert found["ALS", "16"]["90 % coverage"] == "76.5% ↓"
-    assert found["Gibbs", "16"]["90 % coverage"] == "91.8% ↑"
+    lines = cells(scores_grid(experiments["compare"]))
+    assert lines["ALS", "16"]["90 % coverage"] == "76.5% ↓"
+    assert lines["Gibbs", "16"]["90 % coverage"] == "91.8% ↑"
 
     def honest(scores: pd.DataFrame) -> pd.DataFrame:
-        held = scores["metric"] == "coverage_90"
-        scores.loc[held, "value"] = 0.9 + 0.001 * np.sin(np.arange(held.sum()))
+        is_coverage = scores["metric"] == "coverage_90"
+        scores.loc[is_coverage, "value"] = 0.9 + 0.001 * np.sin(np.arange(is_coverage.sum()))
         return scores
 
     grid = scores_grid(with_values(experiments["compare"], honest))
@@ -284,8 +284,8 @@ def test_coverage_is_judged_against_what_was_stated(experiments):
 def test_the_numbers_beside_a_figure_are_those_of_its_tables(
     name, figure, line, column, expected, experiments
 ):
-    found = cells(frame_grid(numbers(experiments[name])[figure]))
-    assert re.match(expected, found[tuple(line)][column]), found
+    lines = cells(frame_grid(numbers(experiments[name])[figure]))
+    assert re.match(expected, lines[tuple(line)][column]), lines
 
 
 def test_the_best_of_all_is_named_with_its_settings(experiments):
@@ -401,7 +401,7 @@ def with_runs(seeds: int, folds: int = 1, spread: float = 0.01):
 
 
 @pytest.mark.parametrize(
-    ("seeds", "folds", "spread", "said"),
+    ("seeds", "folds", "spread", "note"),
     [
         (2, 1, 0.01, ""),  # two draws: an interval of 12.7 standard errors says nothing
         (1, 1, 0.01, ""),
@@ -417,17 +417,17 @@ def with_runs(seeds: int, folds: int = 1, spread: float = 0.01):
     ],
 )
 def test_a_table_says_what_its_intervals_are_over_and_has_none_that_say_nothing(
-    seeds, folds, spread, said
+    seeds, folds, spread, note
 ):
     grid = scores_grid(with_runs(seeds, folds, spread))
     shown = " ".join(cell.text for row in grid.rows for cell in row)
-    assert (grid.note.startswith(said) if said else "±" not in grid.note) and (
+    assert (grid.note.startswith(note) if note else "±" not in grid.note) and (
         "±" in shown
-    ) == bool(said)
+    ) == bool(note)
     assert "± 0.0000" not in shown
-    if said:
-        assert markdown(grid).endswith(f"|\n\n{grid.note}\n") and f"% {said}" in latex(grid)
-        assert f'<p class="note">{said}' in html(grid)
+    if note:
+        assert markdown(grid).endswith(f"|\n\n{grid.note}\n") and f"% {note}" in latex(grid)
+        assert f'<p class="note">{note}' in html(grid)
 
 
 def test_a_latex_table_says_which_packages_its_commands_are_of():

@@ -36,9 +36,9 @@ NEVER = -1
 
 
 def free_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return held.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
 
 
 def run_job(
@@ -47,8 +47,8 @@ def run_job(
     """(exit code, standard output, standard error) of each of two processes."""
     port = free_port()
     # A machine's own flags, such as a number of devices, are not for the job.
-    kept = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
-    environment = kept | more | {"PYTHONPATH": str(HELPERS.parents[1])}
+    inherited = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    environment = inherited | more | {"PYTHONPATH": str(HELPERS.parents[1])}
     processes = [
         subprocess.Popen(
             [
@@ -69,12 +69,14 @@ def run_job(
         for process in range(2)
     ]
     try:
-        said = [process.communicate(timeout=GUARD_SECONDS) for process in processes]
+        texts_of_processes = [process.communicate(timeout=GUARD_SECONDS) for process in processes]
     finally:
         for process in processes:
             process.kill()
             process.wait()
-    return [(one.returncode, *texts) for one, texts in zip(processes, said, strict=True)]
+    return [
+        (one.returncode, *texts) for one, texts in zip(processes, texts_of_processes, strict=True)
+    ]
 
 
 def results(job: list[tuple[int, str, str]]) -> list[dict]:
@@ -83,7 +85,7 @@ def results(job: list[tuple[int, str, str]]) -> list[dict]:
     return [json.loads(output.splitlines()[-1]) for _, output, _ in job]
 
 
-def assert_state_equals_one_process(found: dict, method: str) -> None:
+def assert_state_equals_one_process(facts: dict, method: str) -> None:
     """Within 1e-9 of the largest number, in float64, after 3 steps."""
     shape = tailed_ratings(), USERS, ITEMS
     if method == "map":  # the parts one after the other: another order of the same ratings
@@ -93,17 +95,17 @@ def assert_state_equals_one_process(found: dict, method: str) -> None:
     algorithm = BUILDS[method](TERMS)(data)
     start, program = compiled(algorithm, data)
     state, values = steps(algorithm, program, data, start, 3)
-    for a, b in zip(found["state"], jax.tree.leaves(state), strict=True):
+    for a, b in zip(facts["state"], jax.tree.leaves(state), strict=True):
         b = np.ravel(b)
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-9 * np.abs(b).max(initial=1.0))
-    np.testing.assert_allclose(found["log_posterior"], values, rtol=1e-9)
+    np.testing.assert_allclose(facts["log_posterior"], values, rtol=1e-9)
 
 
 @pytest.mark.slow
 def test_two_processes_equal_one(tmp_path):
     """Stopped and resumed, too: both stop after the same step, one writes, and both go on."""
-    kept = str(tmp_path / "kept")
-    one, other = results(run_job("gibbs,map,fit,resumed", 3, (NEVER, NEVER), KEPT=kept))
+    folder = str(tmp_path / "kept")
+    one, other = results(run_job("gibbs,map,fit,resumed", 3, (NEVER, NEVER), KEPT=folder))
     assert one == other
     assert_state_equals_one_process(one["gibbs"], "gibbs")
     assert_state_equals_one_process(one["map"], "map")
@@ -146,6 +148,6 @@ def test_parts_of_a_folder_are_its_ratings(num_processes, tmp_path, monkeypatch)
 
 def test_exchange_alone_keeps_every_rating():
     ratings = tailed_ratings()
-    found = exchange(ratings, np.zeros(len(ratings.value), int))
-    for a, b in zip(found, ratings, strict=True):
+    exchanged = exchange(ratings, np.zeros(len(ratings.value), int))
+    for a, b in zip(exchanged, ratings, strict=True):
         np.testing.assert_array_equal(a, b)

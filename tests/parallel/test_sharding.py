@@ -92,8 +92,8 @@ def make_job(method: str, terms: Terms, devices: int | None, chains: int = 0) ->
 job = cache(make_job)
 
 
-def assert_same(found, expected) -> None:
-    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+def assert_same(tree, expected) -> None:
+    for a, b in zip(jax.tree.leaves(tree), jax.tree.leaves(expected), strict=True):
         assert np.shape(a) == np.shape(b)
         largest = np.abs(b).max(initial=1.0)
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-9 * largest)
@@ -132,9 +132,9 @@ def test_optimizer_state_is_sharded_too(method):
 
 @pytest.mark.slow
 def test_chains_equal_one_device():
-    found = make_job("gibbs", TERMS, 4, chains=2).after(3)
-    assert np.shape(found[1]) == (3, 2)
-    assert_same(found, make_job("gibbs", TERMS, None, chains=2).after(3))
+    state = make_job("gibbs", TERMS, 4, chains=2).after(3)
+    assert np.shape(state[1]) == (3, 2)
+    assert_same(state, make_job("gibbs", TERMS, None, chains=2).after(3))
 
 
 @pytest.mark.parametrize("method", ["als", "gibbs", "map"])
@@ -181,15 +181,15 @@ def test_each_rating_is_with_the_owners_of_its_user_and_of_its_item(devices):
         (data.by_user, where.user, where.item, placed.user, placed.item),
         (data.by_item, where.item, where.user, placed.item, placed.user),
     ):
-        found = []
+        triples = []
         for block in layout.local.blocks:
             for shards in zip(*(x.addressable_shards for x in block[:3]), strict=True):
                 local, columns, value = (np.asarray(shard.data) for shard in shards)
-                held = (columns < devices * cols.share) & (local < rows.share)[..., None]
+                is_cell = (columns < devices * cols.share) & (local < rows.share)[..., None]
                 device = list(where.mesh.devices).index(shards[0].device)
                 owner = np.broadcast_to(local[..., None] + device * rows.share, columns.shape)
-                found += zip(owner[held], columns[held], value[held], strict=True)
-        assert sorted(found) == sorted(zip(row, col, placed.value, strict=True))
+                triples += zip(owner[is_cell], columns[is_cell], value[is_cell], strict=True)
+        assert sorted(triples) == sorted(zip(row, col, placed.value, strict=True))
 
 
 @pytest.mark.parametrize("method", ["als", "gibbs"])
@@ -234,19 +234,19 @@ def test_a_stopped_fit_goes_on_over_other_numbers_of_devices(tmp_path):
     class Stop(Exception):
         pass
 
-    def fit(devices: int, stop: int | None = None, **kept) -> PMF:
+    def fit(devices: int, stop: int | None = None, **options) -> PMF:
         def on_step(phase: str, step: int, total: int) -> None:
             if phase == "gibbs" and step == stop:
                 raise Stop
 
         model = PMF(rank=3, method="gibbs", devices=devices, **FITS["gibbs"])
-        return model.fit(FRAME[:400], FRAME[400:], on_step, **kept)
+        return model.fit(FRAME[:400], FRAME[400:], on_step, **options)
 
-    kept = Checkpoints(tmp_path, every_steps=1, resume=True)
+    checkpoints = Checkpoints(tmp_path, every_steps=1, resume=True)
     for devices, stop in ((4, 4), (2, 6)):
         with pytest.raises(Stop):
-            fit(devices, stop, checkpoints=kept)
-    went_on, straight = fit(1, checkpoints=kept), fit(1)
+            fit(devices, stop, checkpoints=checkpoints)
+    went_on, straight = fit(1, checkpoints=checkpoints), fit(1)
     assert len(went_on.records) == len(straight.records) > 6
     for a, b in zip(
         [went_on.predict(FRAME)["mean"], [r.heldout_rmse for r in went_on.records]],
@@ -329,8 +329,14 @@ def test_states_declare_where_their_rows_are():
     priors = [None, None, None, RowAxis("user", -1), None, None, RowAxis("item", -1)]
     params = [*sides, None]
     assert axes(als(prior(terms, data), terms, MU)) == params + priors
-    found = axes(hybrid(prior(terms, data), terms, MU, features, 2.0))
-    assert found == [*params, *priors[:4], item, *priors[5:], None]  # B has no row of either side
+    state_axes = axes(hybrid(prior(terms, data), terms, MU, features, 2.0))
+    assert state_axes == [
+        *params,
+        *priors[:4],
+        item,
+        *priors[5:],
+        None,
+    ]  # B has no row of either side
     adam = axes(gradient_map(prior(terms, data), terms, MU, ADAM))
     assert adam == [*params, *priors, None, *sides, *sides]
     lbfgs = axes(gradient_map(prior(terms, data), terms, MU, LBFGS))

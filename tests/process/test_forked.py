@@ -24,16 +24,16 @@ def in_child(call) -> str:
         child = os.fork()
     if child == 0:
         try:
-            said = str(call())
+            answer = str(call())
         except BaseException as error:
-            said = f"{type(error).__name__}: {error}"
-        os.write(writer, said.encode())
+            answer = f"{type(error).__name__}: {error}"
+        os.write(writer, answer.encode())
         os._exit(0)
     os.close(writer)
-    with os.fdopen(reader) as answer:
-        said = answer.read()
+    with os.fdopen(reader) as stream:
+        answer = stream.read()
     assert os.waitpid(child, 0)[1] == 0
-    return said
+    return answer
 
 
 @needs_fork
@@ -50,8 +50,8 @@ def in_child(call) -> str:
 def test_a_forked_child_is_told_to_spawn(call):
     model = made(1)
     model.predict(RATINGS.assign(user_id=0))  # the parent computes
-    said = in_child(lambda: call(model))
-    assert said.startswith("InputError: this process was forked") and "'spawn'" in said, said
+    answer = in_child(lambda: call(model))
+    assert answer.startswith("InputError: this process was forked") and "'spawn'" in answer, answer
 
 
 @needs_fork

@@ -37,20 +37,20 @@ def test_no_limit_and_a_high_one_let_everything_through(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message"),
     [
         (RuntimeError("RESOURCE_EXHAUSTED: Out of memory\nallocating 9 bytes"), "allocating 9"),
         (MemoryError("Unable to allocate 9 GiB"), "Unable to allocate 9 GiB"),
         (OSError(28, "No space left on device", "m.pmf"), "No space left on device: 'm.pmf'"),
     ],
 )
-def test_what_the_system_refuses_is_one_line(error, said, capfd):
+def test_what_the_system_refuses_is_one_line(error, message, capfd):
     def fails(**named):
         raise error
 
     assert console._run(fails) in (1, 2)
     written = capfd.readouterr().err
-    assert written.startswith("error: ") and said in written and written.count("\n") == 1
+    assert written.startswith("error: ") and message in written and written.count("\n") == 1
 
 
 def test_a_mistake_of_ours_is_no_line_about_memory():

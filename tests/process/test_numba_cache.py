@@ -12,7 +12,7 @@ from pmf.data import encoding
 from pmf.inference import fused
 from pmf.process import compiler
 
-kept = pytest.importorskip("pmf.process.numba_cache", reason="needs the extra fast")
+numba_cache = pytest.importorskip("pmf.process.numba_cache", reason="needs the extra fast")
 LOOP = """
 from pmf.process.numba_cache import callback, compiled
 from numba import types
@@ -78,17 +78,17 @@ def test_a_damaged_file_is_written_again(kind, how, loop):
 
 
 def test_without_a_folder_that_can_be_written_each_process_compiles(tmp_path, monkeypatch):
-    monkeypatch.setattr(kept._Places, "_locator_classes", [])
+    monkeypatch.setattr(numba_cache._Places, "_locator_classes", [])
     (tmp_path / "loop.py").write_text(LOOP)
     imported(tmp_path / "loop.py")
-    assert kept.folder() is None and not sealed(tmp_path / "loop.py")
+    assert numba_cache.folder() is None and not sealed(tmp_path / "loop.py")
 
 
 def test_a_full_disk_keeps_nothing_and_says_nothing(tmp_path, monkeypatch):
     def write(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(kept._Files, "_write", write)
+    monkeypatch.setattr(numba_cache._Files, "_write", write)
     (tmp_path / "loop.py").write_text(LOOP)
     imported(tmp_path / "loop.py")
     assert not sealed(tmp_path / "loop.py")
@@ -102,8 +102,8 @@ def test_a_numba_that_is_broken_is_as_good_as_none(monkeypatch):
     for answer in (fused.fault, fused.available):
         answer.cache_clear()
     try:
-        said = "numba cannot be used: AttributeError: pmf.process.numba_cache has no such thing"
-        assert fused.fault() == fused.why_not() == said
+        message = "numba cannot be used: AttributeError: pmf.process.numba_cache has no such thing"
+        assert fused.fault() == fused.why_not() == message
         assert not fused.available() and not encoding.is_worthwhile(encoding.LARGE)
     finally:
         for answer in (fused.fault, fused.available):
@@ -120,8 +120,8 @@ def test_a_cut_program_is_dropped_and_nothing_else(tmp_path, monkeypatch, capsys
     (tmp_path / "mine.txt").write_text("mine")
     console._show_warning(UserWarning("another warning"))
     assert len(list(tmp_path.iterdir())) == 3
-    said = "Error reading persistent compilation cache entry for 'jit__call': zlib.error: cut"
-    console._show_warning(UserWarning(said))
+    message = "Error reading persistent compilation cache entry for 'jit__call': zlib.error: cut"
+    console._show_warning(UserWarning(message))
     assert {path.name for path in tmp_path.iterdir()} == {"a-cache", "mine.txt"}
     assert capsys.readouterr().err == "warning: another warning\n"
 

@@ -35,11 +35,11 @@ def people(rng, number: int) -> pd.DataFrame:
 
 def requests(model, users: int, n: int, items: int, rng) -> None:
     """One of each kind, of these sizes."""
-    asked, some = rng.permutation(USERS)[:users], rng.permutation(ITEMS)[:items]
-    pmf.recommend(model, asked, n=n)
-    pmf.recommend(model, asked, n=n, candidates=some, filter_seen=False)
-    pmf.recommend(model, asked, n=n, rule="upper", filter_seen=False)
-    pmf.recommend(model, asked[:20], n=n, p_top_n=True, filter_seen=False)
+    users_of_request, some = rng.permutation(USERS)[:users], rng.permutation(ITEMS)[:items]
+    pmf.recommend(model, users_of_request, n=n)
+    pmf.recommend(model, users_of_request, n=n, candidates=some, filter_seen=False)
+    pmf.recommend(model, users_of_request, n=n, rule="upper", filter_seen=False)
+    pmf.recommend(model, users_of_request[:20], n=n, p_top_n=True, filter_seen=False)
     folded = pmf.fold_in(model, people(rng, users))
     pmf.recommend(folded, n=n, filter_seen=False)
     folded.predict(people(rng, users))
@@ -62,12 +62,12 @@ def test_sizes_that_were_not_met_before_compile_nothing(model):
 def test_padding_changes_no_list(model, n, monkeypatch):
     """Scores to rounding, as XLA's product of matrices is another for each shape, padded or not."""
     rng = np.random.default_rng(n)
-    asked, some = rng.permutation(USERS)[: 5 * n], rng.permutation(ITEMS)[:99]
+    users, some = rng.permutation(USERS)[: 5 * n], rng.permutation(ITEMS)[:99]
     calls = [{}, {"candidates": some}, {"rule": "lower"}, {"p_top_n": True, "candidates": some}]
-    padded = [pmf.recommend(model, asked, n=n, **call) for call in calls]
+    padded = [pmf.recommend(model, users, n=n, **call) for call in calls]
     for name in ("pmf.recommendation.lists.rung", "pmf.recommendation.lists.piece"):
         monkeypatch.setattr(name, lambda size, *rest: max(size, 1))
-    exact = [pmf.recommend(model, asked, n=n, **call) for call in calls]
+    exact = [pmf.recommend(model, users, n=n, **call) for call in calls]
     for a, b in zip(padded, exact, strict=True):
         pd.testing.assert_frame_equal(a, b, rtol=1e-6)
 
@@ -77,8 +77,8 @@ def test_padded_candidates_are_never_listed(model):
     assert lists.groupby("user_id")["item_id"].apply(set).map({5, 9}.__eq__).all()
     scores = jnp.asarray([[1.0, 2.0, 9.0, 9.0]])
 
-    def nothing(asked):
-        return asked[:0], asked[:0]
+    def nothing(users):
+        return users[:0], users[:0]
 
     (block,) = candidates.blocks(lambda users: scores, np.array([0]), 2, nothing, 1)
     assert np.asarray(block.scores).tolist() == [[1.0, 2.0, -np.inf, -np.inf]]
@@ -99,7 +99,7 @@ def test_new_users_are_folded_in_to_the_bit_whoever_is_with_them(model, monkeypa
 @pytest.mark.parametrize("method", ["als", "map"])
 def test_programs_do_not_grow_with_the_number_of_fits(method, monkeypatch):
     monkeypatch.setattr(programs, "_ours", [(made, 2) for made, _ in programs._ours])
-    counts = [held.programs for held in fits(method, 8)]
+    counts = [state.programs for state in fits(method, 8)]
     assert max(counts[4:]) <= 1.5 * max(counts[:4])  # each fit makes some thirty
 
 

@@ -140,6 +140,6 @@ def test_what_the_encoding_has_not_is_written_as_an_escape(tmp_path):
 
 @pytest.mark.slow
 def test_a_signal_at_any_moment_ends_a_command_with_a_word():
-    found = signals.torment("pmf doctor", 6, 1.5, seed=1)
-    assert not found["went on"] + found["otherwise"], found
-    assert found["interrupted"], found
+    counts = signals.torment("pmf doctor", 6, 1.5, seed=1)
+    assert not counts["went on"] + counts["otherwise"], counts
+    assert counts["interrupted"], counts

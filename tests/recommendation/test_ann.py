@@ -35,28 +35,28 @@ def model(request, frame) -> pmf.PMF:
     return pmf.PMF(4, "gibbs", tau=1.0, burn_in=2, num_steps=3, num_chains=2, thin=1).fit(frame)
 
 
-def recall(found: pd.DataFrame, truth: pd.DataFrame) -> float:
+def recall(lists: pd.DataFrame, truth: pd.DataFrame) -> float:
     pair = ["user_id", "item_id"]
-    return len(found[pair].merge(truth[pair])) / len(truth)
+    return len(lists[pair].merge(truth[pair])) / len(truth)
 
 
 def test_lists_are_nearly_the_exact_ones(model, monkeypatch):
     monkeypatch.setattr(lists, "SEARCHED", 64)  # several blocks of users
     exact = pmf.recommend(model, n=10)
-    found = pmf.recommend(model, n=10, index=pmf.index_items(model, effort=256))
-    assert found.groupby("user_id").size().eq(10).all()
-    assert recall(found, exact) > 0.97
-    both = found.merge(exact, on=["user_id", "item_id"], suffixes=("", "_exact"))
+    nearly = pmf.recommend(model, n=10, index=pmf.index_items(model, effort=256))
+    assert nearly.groupby("user_id").size().eq(10).all()
+    assert recall(nearly, exact) > 0.97
+    both = nearly.merge(exact, on=["user_id", "item_id"], suffixes=("", "_exact"))
     np.testing.assert_allclose(both["score"], both["score_exact"], rtol=1e-5)
-    assert (found.groupby("user_id")["score"].diff().dropna() <= 0).all()
+    assert (nearly.groupby("user_id")["score"].diff().dropna() <= 0).all()
 
 
 def test_nothing_that_was_rated_is_found_and_heavy_users_are_served_exactly(model, frame):
-    found = pmf.recommend(model, n=10, index=pmf.index_items(model))
+    lists = pmf.recommend(model, n=10, index=pmf.index_items(model))
     pair = ["user_id", "item_id"]
-    assert found[pair].merge(frame[pair]).empty
+    assert lists[pair].merge(frame[pair]).empty
     heavy = pmf.recommend(model, [0], n=10)
-    assert list(found.loc[found["user_id"] == 0, "item_id"]) == list(heavy["item_id"])
+    assert list(lists.loc[lists["user_id"] == 0, "item_id"]) == list(heavy["item_id"])
 
 
 def test_less_effort_finds_less(model):
@@ -72,8 +72,8 @@ def test_folded_in_users_are_served_by_their_models_index(model):
     index = pmf.index_items(model, effort=512)
     ratings = pd.DataFrame({"user_id": "new", "item_id": [5, 6, 7], "rating": [5.0, 1.0, 4.0]})
     folded = pmf.fold_in(model, ratings)
-    found, exact = pmf.recommend(folded, index=index), pmf.recommend(folded)
-    assert recall(found, exact) > 0.8 and not set(found["item_id"]) & {5, 6, 7}
+    lists, exact = pmf.recommend(folded, index=index), pmf.recommend(folded)
+    assert recall(lists, exact) > 0.8 and not set(lists["item_id"]) & {5, 6, 7}
 
 
 def test_what_an_index_cannot_do_is_refused(model, frame):

@@ -72,9 +72,9 @@ def test_lists_are_the_best_unrated_items(name, request, frame):
 def test_a_list_does_not_depend_on_who_else_is_asked_for(als, monkeypatch):
     everyone = pmf.recommend(als, n=5)
     monkeypatch.setattr(candidates, "CELLS", 3 * ITEMS)  # blocks of three users
-    for asked in ([17], [3, 29, 0, 8]):
-        alone = pmf.recommend(als, asked, n=5)
-        expected = pd.concat([everyone[everyone["user_id"] == user] for user in asked])
+    for users in ([17], [3, 29, 0, 8]):
+        alone = pmf.recommend(als, users, n=5)
+        expected = pd.concat([everyone[everyone["user_id"] == user] for user in users])
         pd.testing.assert_frame_equal(alone, expected.reset_index(drop=True), rtol=1e-5)
     assert len(pmf.recommend(als, [])) == 0
 
@@ -148,12 +148,12 @@ def test_diversity_costs_likeness_its_price(als):
 
 
 def test_folded_in_users_get_lists_without_what_they_rated(als, frame):
-    own = frame[frame["user_id"] == 6]
-    lists = pmf.recommend(pmf.fold_in(als, own), [6], n=5)
+    ratings = frame[frame["user_id"] == 6]
+    lists = pmf.recommend(pmf.fold_in(als, ratings), [6], n=5)
     refit = pmf.recommend(als, [6], n=5)
-    assert not set(lists["item_id"]) & set(own["item_id"])
+    assert not set(lists["item_id"]) & set(ratings["item_id"])
     assert len(set(lists["item_id"]) & set(refit["item_id"])) >= 4
-    risky = pmf.recommend(pmf.fold_in(als, own), [6], n=5, rule="upper")
+    risky = pmf.recommend(pmf.fold_in(als, ratings), [6], n=5, rule="upper")
     assert (risky["score"] > lists["score"]).all()
 
 
@@ -171,9 +171,9 @@ def test_similar_items_by_the_cosine_of_their_factors(gibbs):
     items = gibbs.fitted.items.values
     cosine = np.mean([v @ v[4] for v in V], 0)
     cosine[4] = -np.inf
-    found = pmf.similar_items(gibbs, items[4], n=6)
-    assert list(found["item_id"]) == list(items[np.argsort(-cosine)[:6]])
-    np.testing.assert_allclose(found["similarity"], np.sort(cosine)[::-1][:6], rtol=1e-6)
+    neighbours = pmf.similar_items(gibbs, items[4], n=6)
+    assert list(neighbours["item_id"]) == list(items[np.argsort(-cosine)[:6]])
+    np.testing.assert_allclose(neighbours["similarity"], np.sort(cosine)[::-1][:6], rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -211,12 +211,14 @@ def test_a_samplers_stranger_gets_the_list_of_somebody_who_has_rated_nothing(gib
         lists = pmf.recommend(gibbs, [999, 4], n=ITEMS)
     nothing = pd.DataFrame({"user_id": [], "item_id": [], "rating": []})
     newcomer = pmf.recommend(pmf.fold_in(gibbs, nothing, users=[999]), n=ITEMS)
-    own = lists[lists["user_id"] == 999]
-    assert list(own["item_id"]) == list(newcomer["item_id"]) and len(own) == ITEMS
-    np.testing.assert_allclose(own["score"], newcomer["score"], atol=1e-5)
+    stranger_list = lists[lists["user_id"] == 999]
+    assert (
+        list(stranger_list["item_id"]) == list(newcomer["item_id"]) and len(stranger_list) == ITEMS
+    )
+    np.testing.assert_allclose(stranger_list["score"], newcomer["score"], atol=1e-5)
     draws, prior = gibbs.fitted.fit.run.draws, gibbs.fitted.fit.run.prior.user.mean
     score = np.einsum("sk,sik->si", prior[:, :2], draws.item.factor) + prior[:, 2:]
     score = (score + draws.item.bias.sum(-1) + draws.mu[:, None]).mean(0)[:-1]
-    np.testing.assert_allclose(own["score"], np.sort(score)[::-1], atol=1e-5)
+    np.testing.assert_allclose(stranger_list["score"], np.sort(score)[::-1], atol=1e-5)
     alone = pmf.recommend(gibbs, [4], n=ITEMS)
     assert list(alone["item_id"]) == list(lists.loc[lists["user_id"] == 4, "item_id"])

@@ -21,8 +21,8 @@ def test_scores_are_the_mean_over_draws(terms):
     pairs = (jnp.asarray(x.ravel(), jnp.int32) for x in np.meshgrid(users, items, indexing="ij"))
     pair = tuple(pairs)
     truth = np.mean([predict(params, *pair) - params.mu for params in draws], 0).reshape(4, 3)
-    found = candidates.scorer(stack, items)(users)
-    np.testing.assert_allclose(found, truth, rtol=1e-12)
+    scores = candidates.scorer(stack, items)(users)
+    np.testing.assert_allclose(scores, truth, rtol=1e-12)
 
 
 def test_equal_items_have_equal_scores():
@@ -35,10 +35,10 @@ def test_equal_items_have_equal_scores():
     assert all(len(np.unique(scores[j, items == i])) == 1 for j in range(9) for i in range(8))
 
 
-def ranks_and_list(table: np.ndarray, seen: Pairs) -> tuple[np.ndarray, np.ndarray]:
+def ranks_and_list(table: np.ndarray, rated: Pairs) -> tuple[np.ndarray, np.ndarray]:
     """The rank of every item of the first user, and that user's list of all items."""
     n = table.shape[1]
-    (block,) = candidates.blocks(lambda users: table[users], np.array([0]), n, seen.of)
+    (block,) = candidates.blocks(lambda users: table[users], np.array([0]), n, rated.of)
     ranks = candidates.ranks(block.scores, np.zeros(n, int), np.arange(n))
     return ranks, np.asarray(candidates.top(block.scores, n)[0])[0]
 
@@ -51,8 +51,8 @@ def test_lists_and_ranks_are_a_stable_sort(levels):
     """More items than pairs are compared abreast, and some seen."""
     rng = np.random.default_rng(1)
     table = -rng.integers(0, levels, (2, 301)) / 4.0  # zeros are negative
-    seen = by_user(np.array([1, 0, 0]), np.array([4, 7, 0]), 2)
-    ranks, best = ranks_and_list(table, seen)
+    rated = by_user(np.array([1, 0, 0]), np.array([4, 7, 0]), 2)
+    ranks, best = ranks_and_list(table, rated)
     left = np.setdiff1d(np.arange(301), [0, 7])
     order = left[np.argsort(-table[0, left], kind="stable")]
     assert best.tolist() == [*order, -1, -1]
@@ -69,11 +69,11 @@ def test_the_best_of_many_are_those_of_a_stable_sort(levels, m):
     scores[rng.random(scores.shape) < 0.5] *= -1.0  # some zeros are negative
     scores[rng.random(scores.shape) < np.linspace(0, 1, 60)[:, None]] = -np.inf
     scores[:5, : m - 4] = -np.inf
-    best, found = candidates.top(jnp.asarray(scores), 10)
+    best, items = candidates.top(jnp.asarray(scores), 10)
     order = np.argsort(-scores, axis=1, kind="stable")[:, :10]
     truth = np.take_along_axis(scores, order, 1)
     np.testing.assert_array_equal(best, np.where(np.isfinite(truth), order, -1))
-    np.testing.assert_array_equal(found, truth)
+    np.testing.assert_array_equal(items, truth)
 
 
 def zeros_with_signs(patch):
@@ -94,6 +94,6 @@ def test_signed_zeros_are_equal(monkeypatch):
 
 def test_pairs_of_some_users():
     user, item = np.array([3, 0, 3, 1, 3]), np.array([9, 8, 7, 6, 5])
-    place, found = by_user(user, item, 5).of(np.array([3, 4, 1, 3]))
+    place, items = by_user(user, item, 5).of(np.array([3, 4, 1, 3]))
     assert place.tolist() == [0, 0, 0, 2, 3, 3, 3]
-    assert found.tolist() == [9, 7, 5, 6, 9, 7, 5]
+    assert items.tolist() == [9, 7, 5, 6, 9, 7, 5]

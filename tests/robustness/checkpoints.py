@@ -63,7 +63,7 @@ class Outcome(NamedTuple):
     """What came of a folder: one of `OUTCOMES`, and what there is to say."""
 
     name: str
-    said: str
+    message: str
 
 
 @cache
@@ -232,14 +232,14 @@ def judge(folder: Path) -> Outcome:
                 return Outcome("failed", f"other bits, from step {steps[0]}")
             name = OUTCOMES[0 if steps[0] == STOP + 1 else 2 if steps[0] == 1 else 1]
             outcome = Outcome(name, f"from step {steps[0]}")
-    said = [outcome.said, *(str(warning.message) for warning in caught)]
-    if many := [line for line in said if "\n" in line or len(line) > 1000]:
+    lines = [outcome.message, *(str(warning.message) for warning in caught)]
+    if many := [line for line in lines if "\n" in line or len(line) > 1000]:
         return Outcome("failed", f"more than one line: {many[0]!r:.500}")
     after = foreign_in(folder)
     if lost := [name for name, what in before.items() if after.get(name) != what]:
         return Outcome("failed", f"lost or altered: {', '.join(lost)}")
     if outcome.name == "from an older step" and not caught:
-        outcome = outcome._replace(said=outcome.said + ", without a word")
+        outcome = outcome._replace(message=outcome.message + ", without a word")
     return outcome
 
 
@@ -264,7 +264,7 @@ def run(numbers: range, seed: int) -> tuple[Counter[str], list[str]]:
             done, outcome = attack(number, seed, good, home)
             total[outcome.name] += 1
             if outcome.name == "failed":
-                failures.append(f"{number}: {'; '.join(done)}: {outcome.said}")
+                failures.append(f"{number}: {'; '.join(done)}: {outcome.message}")
     return total, failures
 
 

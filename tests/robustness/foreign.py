@@ -185,18 +185,18 @@ def _is_there(path: Path) -> bool:
 
 def tree(root: Path) -> dict[str, str]:
     """Every path below, with what is there; links are not followed."""
-    found = {}
+    entries = {}
     for path in _all(root):
         kind = "link" if path.is_symlink() else "folder" if path.is_dir() else "file"
         match kind:
             case "link":
-                said = os.readlink(path)
+                content = os.readlink(path)
             case "file":
-                said = sha256(path.read_bytes()).hexdigest()
+                content = sha256(path.read_bytes()).hexdigest()
             case _:
-                said = ""
-        found[str(path.relative_to(root))] = f"{kind} {said}"
-    return found
+                content = ""
+        entries[str(path.relative_to(root))] = f"{kind} {content}"
+    return entries
 
 
 def _all(root: Path) -> Iterator[Path]:

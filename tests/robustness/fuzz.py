@@ -65,13 +65,15 @@ def judge(reader: Reader, files: Files, folder: Path) -> str:
     inputs.mkdir(exist_ok=True)
     temporary.mkdir(exist_ok=True)
     _write(files, inputs)
-    kept, tempfile.tempdir = tempfile.tempdir, str(temporary)
+    usual, tempfile.tempdir = tempfile.tempdir, str(temporary)
     try:
         verdict = _verdict(reader, inputs)
-        there = {str(path.relative_to(inputs)) for path in inputs.rglob("*") if path.is_file()}
-        left = sorted(there ^ set(files)) + os.listdir(temporary)
+        files_present = {
+            str(path.relative_to(inputs)) for path in inputs.rglob("*") if path.is_file()
+        }
+        left = sorted(files_present ^ set(files)) + os.listdir(temporary)
     finally:
-        tempfile.tempdir = kept
+        tempfile.tempdir = usual
         for path in (*inputs.iterdir(), *temporary.iterdir()):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     return f"left behind, or taken away: {left}" if left else verdict

@@ -12,12 +12,12 @@ from tests.robustness import hostile_zips
 from tests.robustness.hostile_parquet import ROWS
 from tests.robustness.mutations import BINARY, TEXT, spoil
 
-Said = dict[str, Any]  # of a `pmf.Reading`
+Options = dict[str, Any]  # of a `pmf.Reading`
 
 
 @cache
-def texts() -> dict[str, tuple[bytes, Said]]:
-    """Good files by their names, and what is to be said of them."""
+def texts() -> dict[str, tuple[bytes, Options]]:
+    """Good files by their names, and the options that read them."""
     pairs = [(f"u{user}", item, rating, time) for user, item, rating, time in ROWS]
 
     def joined(mark: str, head: str = "", rows: list = pairs) -> bytes:
@@ -74,8 +74,8 @@ def make(rng: Random) -> dict[str, bytes]:
     return {name + suffix: spoil(rng, packed, BINARY) if rng.random() < 0.5 else packed}
 
 
-def said_of(name: str) -> Said:
-    """What is to be said of a file that `make` made."""
+def options_of(name: str) -> Options:
+    """The options that read a file that `make` made."""
     for suffix in PACKERS:
         name = name.removesuffix(suffix)
     return texts()[name][1]

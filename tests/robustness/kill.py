@@ -34,7 +34,7 @@ COLUMNS = "fits", "kills", "in_a_write", "damaged", "steps_lost", "different"
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
-def work(method: str, folder: Path, kept: bool) -> None:
+def work(method: str, folder: Path, with_checkpoints: bool) -> None:
     """What the processes do: a fit that says `step` and its number, or `damaged`, line by line."""
     import pandas as pd
 
@@ -48,7 +48,7 @@ def work(method: str, folder: Path, kept: bool) -> None:
     ratings = movielens_shaped(0, n=2_000, users=80, items=200)
     frame = pd.DataFrame(dict(zip(("user", "item", "rating"), ratings, strict=True)))
     model = PMF(4, method, prior=IsotropicPrior(*PRIOR), **METHODS[method])  # type: ignore[arg-type]
-    plan = Checkpoints(folder / "kept", every_steps=1, resume=True) if kept else None
+    plan = Checkpoints(folder / "kept", every_steps=1, resume=True) if with_checkpoints else None
     model.fit(
         frame[:1_800],
         frame[1_800:],
@@ -69,7 +69,7 @@ class Life(NamedTuple):
 
 
 def live(
-    method: str, folder: Path, cache: Path, fate: float | None = None, kept: bool = True
+    method: str, folder: Path, cache: Path, fate: float | None = None, with_checkpoints: bool = True
 ) -> Life:
     """Run a process; kill it `fate` seconds after its first step, or let it finish."""
     environment = os.environ | {
@@ -80,16 +80,16 @@ def live(
     }
     command = [sys.executable, "-m", "tests.robustness.kill", "--worker", method]
     process = subprocess.Popen(
-        [*command, "--folder", folder, *([] if kept else ["--without"])],
+        [*command, "--folder", folder, *([] if with_checkpoints else ["--without"])],
         bufsize=0,  # or lines that `readline` took too many of would be lost
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment,
     )
     assert process.stdout is not None
-    said = process.stdout.readline()
-    while said and not said.splitlines()[-1].startswith(b"step"):
-        said += process.stdout.readline()
+    output = process.stdout.readline()
+    while output and not output.splitlines()[-1].startswith(b"step"):
+        output += process.stdout.readline()
     begin = time.perf_counter()
     try:
         more, errors = process.communicate(timeout=fate)
@@ -99,8 +99,8 @@ def live(
     seconds = time.perf_counter() - begin
     if process.returncode not in (0, -9):
         raise RuntimeError(f"{method}: a process failed: {errors.decode().strip()[-2000:]}")
-    told = (said + more).decode()  # its last line, where it was killed, may be half a line
-    lines = [line.split() for line in told[: told.rfind("\n") + 1].splitlines()]
+    text = (output + more).decode()  # its last line, where it was killed, may be half a line
+    lines = [line.split() for line in text[: text.rfind("\n") + 1].splitlines()]
     steps = [int(line[1]) for line in lines if line[0] == "step"] or [0]
     damaged = sum(line[0] == "damaged" for line in lines)
     return Life(process.returncode == -9, steps[0], steps[-1], damaged, seconds)
@@ -162,7 +162,7 @@ def main(
 ) -> int:
     """Kill fits at random moments, resume them, and compare what comes out."""
     if worker is not None:
-        work(worker, folder, kept=not without)
+        work(worker, folder, with_checkpoints=not without)
         return 0
     rng = np.random.default_rng(seed)
     totals = {method: dict.fromkeys(COLUMNS, 0) for method in METHODS}
@@ -194,7 +194,7 @@ def main(
 def _measure(method: str, truth: Path, cache: Path) -> None:
     """The undisturbed model, without checkpoints; and how long a process with them lives."""
     truth.mkdir()
-    live(method, truth, cache, kept=False)
+    live(method, truth, cache, with_checkpoints=False)
     with tempfile.TemporaryDirectory(dir=truth) as folder:
         life = live(method, Path(folder), cache)
     whole = {"steps": life.last, "seconds": life.seconds}

@@ -164,10 +164,11 @@ def main(
         while done < kills:
             most = min(KILLS_A_SWEEP, kills - done)
             runs = home / f"killed-{done}"
-            killed, found = torment(sweep, home / "truth", runs, life, rng, most)
-            done, different = done + killed, different + bool(found)
+            killed, differences_found = torment(sweep, home / "truth", runs, life, rng, most)
+            done, different = done + killed, different + bool(differences_found)
             print(
-                f"{done} of {kills} kills; different: {', '.join(found) or 'nothing'}", flush=True
+                f"{done} of {kills} kills; different: {', '.join(differences_found) or 'nothing'}",
+                flush=True,
             )
         again = differences(home / "truth" / "sweep", home / "first" / "sweep")
     print(f"two undisturbed sweeps differ in: {', '.join(again) or 'nothing'}")

@@ -98,9 +98,9 @@ def main(
             model = home / MODEL
             fit(model)
         saved = load(model)
-        found = torment(place, lambda path: save(saved, path), kills, seed)
-    print(json.dumps(found) if as_json else "\n".join(f"{n:<18} {c}" for n, c in found.items()))
-    return int(found["broken"] + found["left after a save"] + found["lost"] > 0)
+        counts = torment(place, lambda path: save(saved, path), kills, seed)
+    print(json.dumps(counts) if as_json else "\n".join(f"{n:<18} {c}" for n, c in counts.items()))
+    return int(counts["broken"] + counts["left after a save"] + counts["lost"] > 0)
 
 
 if __name__ == "__main__":

@@ -78,11 +78,11 @@ def read_csv(folder: Path) -> None:
 
 
 def read_text(folder: Path) -> None:
-    """As a table, with what is to be said of the file."""
+    """As a table, with the options that read it."""
     from pmf.data.readers.reading import Reading
 
     (path,) = folder.iterdir()
-    read_table(path, Reading(**hostile_texts.said_of(path.name)))
+    read_table(path, Reading(**hostile_texts.options_of(path.name)))
 
 
 def read_table(path: Path, reading: Any = None) -> None:
@@ -94,10 +94,12 @@ def read_table(path: Path, reading: Any = None) -> None:
     from pmf.data.sources.base import load_data as load
 
     reading = reading or AS_IT_IS
-    asked = pairs(read_ratings(path, required=("user_id", "item_id"), reading=reading), str(path))
+    pairs_read = pairs(
+        read_ratings(path, required=("user_id", "item_id"), reading=reading), str(path)
+    )
     for known in (np.arange(9), np.array(["1", "u2"], dtype=object)):
         for name in ("user_id", "item_id"):
-            outcome(lambda name=name, known=known: Ids(known).codes(asked[name], str(path)))
+            outcome(lambda name=name, known=known: Ids(known).codes(pairs_read[name], str(path)))
     load(path, reading)
 
 
@@ -107,23 +109,23 @@ def compiled() -> Iterator[None]:
     from pmf.data import encoding
     from pmf.data.readers import numeric
 
-    kept = encoding.LARGE, numeric.BLOCK, numeric.LONGEST
+    usual = encoding.LARGE, numeric.BLOCK, numeric.LONGEST
     encoding.LARGE, numeric.BLOCK, numeric.LONGEST = 0, 400, 100
     try:
         yield
     finally:
-        encoding.LARGE, numeric.BLOCK, numeric.LONGEST = kept
+        encoding.LARGE, numeric.BLOCK, numeric.LONGEST = usual
 
 
 def outcome(read: Callable[[], Any]) -> str:
     """What comes of a call, in words: its values or its error."""
     try:
-        found = read()
+        result = read()
     except InputError as error:
         return str(error)
-    if not isinstance(found, Encoded):
-        return repr(found)
-    (user, item, value), *sides = found
+    if not isinstance(result, Encoded):
+        return repr(result)
+    (user, item, value), *sides = result
     ids = [(ids.values.dtype.kind, ids.values.tolist()) for ids in sides]
     return f"arrays {[np.asarray(x).tolist() for x in (user, item, value)]} {ids}"
 

@@ -65,10 +65,10 @@ def main(
 ) -> None:
     """Print programs and memory as fits go on."""
     most = 0.0
-    for k, held in enumerate(fits(method, count, seed), 1):
-        most = max(most, held.memory)
+    for k, state in enumerate(fits(method, count, seed), 1):
+        most = max(most, state.memory)
         if k % EVERY == 0 or k == count:
-            typer.echo(f"{k} fits: {held.programs} programs, {held.memory:.0f} MB")
+            typer.echo(f"{k} fits: {state.programs} programs, {state.memory:.0f} MB")
     typer.echo(f"{method}: at most {most:.0f} MB in {count} fits")
 
 

@@ -48,7 +48,7 @@ class End(NamedTuple):
 
     pid: int
     how: str
-    said: str
+    message: str
 
 
 def fit(folder: Path) -> None:
@@ -71,10 +71,10 @@ def sweep(folder: Path) -> None:
     """All runs of a small experiment in one folder for both; what is in their tables, beside it."""
     from tests.robustness.run_folders import described, predicting, run
 
-    own = folder / str(os.getpid())
-    own.mkdir()
+    home = folder / str(os.getpid())
+    home.mkdir()
     with predicting():
-        text = run(described(own), folder / "runs" / "tiny")
+        text = run(described(home), folder / "runs" / "tiny")
     (folder / f"{os.getpid()}.txt").write_text(text)
 
 
@@ -128,33 +128,33 @@ def races(kind: str, home: Path, count: int) -> list[list[End]]:
     processes = [context.Process(target=_live, args=arguments) for _ in range(2)]
     for process in processes:
         process.start()
-    found: list[list[End]] = [[] for _ in range(count)]
+    by_folder: list[list[End]] = [[] for _ in range(count)]
     try:
         for _ in range(2 * count):
             number, end = ends.get(timeout=SECONDS)
-            found[number].append(end)
+            by_folder[number].append(end)
     finally:
         for process in processes:
             process.kill()
             process.join()
-    return found
+    return by_folder
 
 
 def verdict(kind: str, folder: Path, ends: list[End]) -> tuple[str, str]:
     """One of `OUTCOMES`, and what is wrong where it is "failed"."""
     finished = [end.pid for end in ends if end.how == "finished"]
-    told = [end for end in ends if end.how == "told"]
-    if len(finished) + len(told) < 2 or not finished:
-        return "failed", "; ".join(f"{end.how}: {end.said}" for end in ends)
+    refused = [end for end in ends if end.how == "told"]
+    if len(finished) + len(refused) < 2 or not finished:
+        return "failed", "; ".join(f"{end.how}: {end.message}" for end in ends)
     if not KINDS[kind].are_right(folder, finished):
         return "failed", "other bits"
     if KINDS[kind].is_shared:
-        return ("failed", told[0].said) if told else ("shared", "")
-    if not told:
+        return ("failed", refused[0].message) if refused else ("shared", "")
+    if not refused:
         return "one after the other", ""
     holder = f"process {finished[0]} on {socket.gethostname()} ("
-    if not re.fullmatch(rf".*{re.escape(holder)}.*", told[0].said):  # one line
-        return "failed", f"told otherwise: {told[0].said}"
+    if not re.fullmatch(rf".*{re.escape(holder)}.*", refused[0].message):  # one line
+        return "failed", f"told otherwise: {refused[0].message}"
     return "one told", ""
 
 

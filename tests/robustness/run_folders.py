@@ -41,7 +41,7 @@ from pmf.errors import InputError
 from tests.robustness.mutations import cut_out, flip_bits, insert_odd_bytes, repeat, truncate
 
 MEMORY_DISK = "/dev/shm"
-SILENT = Show(lambda task: None, lambda *told: None, lambda task, failure: None)
+SILENT = Show(lambda task: None, lambda *step: None, lambda task, failure: None)
 CONFIG = """
 data = "{data}"
 [split]
@@ -245,14 +245,16 @@ def attack(rng: Random, folder: Path) -> Attack:
 def judge(reader: Callable[[Made, Path], str], made: Made, folder: Path, truth: str) -> str:
     """What came of reading: "same", "refused", or what is wrong with it."""
     try:
-        found = reader(made, folder)
+        result = reader(made, folder)
     except InputError as error:
-        said = str(error)
-        is_named = str(folder.parent) in said or any(point.id in said for point in made.points)
-        return "refused" if is_named and "\n" not in said else f"unclear: {said}"
+        message = str(error)
+        is_named = str(folder.parent) in message or any(
+            point.id in message for point in made.points
+        )
+        return "refused" if is_named and "\n" not in message else f"unclear: {message}"
     except Exception as error:
         return f"traceback: {type(error).__name__}: {error}"
-    return "same" if found == truth else "other in silence"
+    return "same" if result == truth else "other in silence"
 
 
 def torment(

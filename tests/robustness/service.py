@@ -37,7 +37,7 @@ def models(folder: Path, number: int = 3) -> list[bytes]:
     """Model files of a few shapes."""
     import pmf
 
-    found = []
+    files = []
     for seed in range(number):
         rng = np.random.default_rng(seed)
         users, items = 80 + 10 * seed, 300 + 20 * seed
@@ -46,8 +46,8 @@ def models(folder: Path, number: int = 3) -> list[bytes]:
         frame["rating"] = rng.integers(1, 6, len(pair)).astype(float)
         model = pmf.PMF(3, prior=pmf.IsotropicPrior(1.0, 2.0, 2.0, 4.0, 4.0), num_steps=2)
         model.fit(frame).save(folder / "made.pmf")
-        found.append((folder / "made.pmf").read_bytes())
-    return found
+        files.append((folder / "made.pmf").read_bytes())
+    return files
 
 
 def requests(path: Path, files: list[bytes], rng: np.random.Generator) -> Iterator[None]:
@@ -109,13 +109,13 @@ def served(seed: int = 0) -> Iterator[Count]:
 @app.command()
 def main(minutes: Annotated[float, typer.Option(help="How long.")] = 60.0, seed: int = 0) -> None:
     """Print requests, programs and memory every tenth of the time."""
-    first, told, begin = None, 0, time.monotonic()
+    first, tenths, begin = None, 0, time.monotonic()
     for count in served(seed):
         if count.requests == WARM:
             first = count
         share = (time.monotonic() - begin) / (60 * minutes)
-        if share >= (told + 1) / 10:
-            told += 1
+        if share >= (tenths + 1) / 10:
+            tenths += 1
             typer.echo(
                 f"{count.requests} requests: {count.programs} programs, {count.memory:.0f} MB"
             )

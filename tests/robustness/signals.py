@@ -62,17 +62,21 @@ def life(command: str, folder: Path, moment: float, times: int) -> str:
         process.send_signal(signal.SIGINT)
         time.sleep(0.001)
     try:
-        _, said = process.communicate(timeout=PATIENCE)
+        _, output = process.communicate(timeout=PATIENCE)
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
         return "went on"
-    if process.returncode == 0 and not said:
+    if process.returncode == 0 and not output:
         return "finished"
-    if process.returncode == 130 and said == "interrupted\n":
+    if process.returncode == 130 and output == "interrupted\n":
         return "interrupted"
-    ours = any(f"/{name}/" in said for name in ("pmf", "experiments", "paper_figures"))
-    return "early" if not ours and "KeyboardInterrupt" in said or not said else f"otherwise {said}"
+    ours = any(f"/{name}/" in output for name in ("pmf", "experiments", "paper_figures"))
+    return (
+        "early"
+        if not ours and "KeyboardInterrupt" in output or not output
+        else f"otherwise {output}"
+    )
 
 
 def torment(command: str, tries: int, longest: float, seed: int) -> dict[str, int]:
@@ -100,12 +104,12 @@ def main(
 ) -> int:
     """Interrupt commands at random moments, and count how they end."""
     chosen = [command for command in COMMANDS if command.startswith(only)]
-    found = {command: torment(command, tries, longest, seed) for command in chosen}
+    by_command = {command: torment(command, tries, longest, seed) for command in chosen}
     if as_json:
-        print(json.dumps(found))
-    for command, counts in () if as_json else found.items():
+        print(json.dumps(by_command))
+    for command, counts in () if as_json else by_command.items():
         print(f"{command[:40]:<40} " + ", ".join(f"{n} {name}" for name, n in counts.items()))
-    return int(any(counts["went on"] + counts["otherwise"] for counts in found.values()))
+    return int(any(counts["went on"] + counts["otherwise"] for counts in by_command.values()))
 
 
 if __name__ == "__main__":

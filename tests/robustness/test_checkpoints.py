@@ -37,18 +37,18 @@ def test_the_judge_sees_other_bits(good, tmp_path):
     newest.unlink()
     sealed.write(tmp_path / "a", STOP, STATE, facts, arrays)
     outcome = judge(tmp_path / "a")
-    assert (outcome.name, outcome.said) == ("failed", f"other bits, from step {STOP + 1}")
+    assert (outcome.name, outcome.message) == ("failed", f"other bits, from step {STOP + 1}")
 
 
 def test_the_judge_sees_a_traceback(good, tmp_path, monkeypatch):
     shutil.copytree(good, tmp_path / "a")
     monkeypatch.setattr(sealed, "read", lambda path: 1 / 0)
     outcome = judge(tmp_path / "a")
-    assert outcome.name == "failed" and "ZeroDivisionError" in outcome.said
+    assert outcome.name == "failed" and "ZeroDivisionError" in outcome.message
 
 
 def test_the_judge_sees_a_lost_file(good, tmp_path, monkeypatch):
     shutil.copytree(good, tmp_path / "a")
     monkeypatch.setattr(sealed, "remove", lambda paths: (tmp_path / "a" / "mine.csv").unlink(True))
     outcome = judge(tmp_path / "a")
-    assert (outcome.name, outcome.said) == ("failed", "lost or altered: mine.csv")
+    assert (outcome.name, outcome.message) == ("failed", "lost or altered: mine.csv")

@@ -49,8 +49,8 @@ def test_what_is_removed_replaced_or_new_is_seen(root, monkeypatch):
             return error
 
     monkeypatch.setattr(foreign, "run", run)
-    told = foreign.attack(root, steps, set(foreign.tree(root)), works=True)
-    assert [line.split(":")[:2] for line in told] == [
+    lines = foreign.attack(root, steps, set(foreign.tree(root)), works=True)
+    assert [line.split(":")[:2] for line in lines] == [
         ["removes", " models/.env"],
         ["writes", " b"],
         ["fails", " KeyError"],

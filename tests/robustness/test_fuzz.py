@@ -94,8 +94,8 @@ def deletes(path):
     ],
 )
 def test_planted_bugs_are_failures(failure, verdict, tmp_path):
-    found = judge(spoilt(failure), {"x.csv": b"x"}, tmp_path)
-    assert pd.Series([found]).str.contains(verdict).all(), found
+    failures = judge(spoilt(failure), {"x.csv": b"x"}, tmp_path)
+    assert pd.Series([failures]).str.contains(verdict).all(), failures
     assert judge(spoilt(lambda path: None), {"x.csv": b"x"}, tmp_path) == "accepted"
 
 
@@ -109,11 +109,11 @@ def read(folder):
         case 3: raise KeyError("planted")
         case 5: os.abort()
         case 7: time.sleep(15)
-        case 9: kept.append(b"x" * (300 << 20))
+        case 9: ballast.append(b"x" * (300 << 20))
         case 11: bytearray(8 << 30)
         case 0 | 12: os.abort()
 
-kept = []
+ballast = []
 READERS["planted"] = Reader(lambda rng: {}, read)
 fuzz.make_input = lambda name, reader, seed, number: {"number": str(number).encode()}
 fuzz.SECONDS = 10.0
@@ -129,12 +129,12 @@ def test_the_fuzzer_survives_crashes_hangs_and_floods(tmp_path):
     assert done.returncode == 1, done.stderr
     lines = done.stdout.splitlines()
     assert lines[1].split()[:5] == ["planted", "13", "6", "0", "7"]
-    told = [line.split("--replay ")[1] for line in lines if "--replay" in line]
-    told = [line.split(":") for line in told]
-    assert [int(number) for number, *_ in told] == [0, 3, 5, 7, 9, 11, 12]
+    replays = [line.split("--replay ")[1] for line in lines if "--replay" in line]
+    replays = [line.split(":") for line in replays]
+    assert [int(number) for number, *_ in replays] == [0, 3, 5, 7, 9, 11, 12]
     crash = "crash (SIGABRT)"
     causes = crash, "KeyError", crash, "hangs", "memory grew by", "MemoryError", crash
-    for (_, *words), cause in zip(told, causes, strict=True):
+    for (_, *words), cause in zip(replays, causes, strict=True):
         assert cause in ":".join(words)
 
 
@@ -230,8 +230,8 @@ def test_lines_that_appear_while_a_file_is_read_are_not_written(tmp_path):
     text = np.frombuffer(b"1,2,3\n4,5,6\n7,8,9\n", np.uint8)
     integers, decimals = np.zeros((2, 2), np.int64), np.zeros(2, np.float32)
     kinds = np.array([kernels.INTEGER, kernels.INTEGER, kernels.DECIMAL])
-    found = kernels.parse_lines(text, len(text), ord(","), kinds, integers, decimals, kernels.TENS)
-    assert found == kernels.NOT_PLAIN
+    count = kernels.parse_lines(text, len(text), ord(","), kinds, integers, decimals, kernels.TENS)
+    assert count == kernels.NOT_PLAIN
 
 
 @pytest.mark.parametrize(
@@ -305,12 +305,15 @@ def test_numbers_of_rows_are_not_believed(tmp_path):
     pa.parquet.write_table(
         pa.table({"user": rows, "item": rows, "rating": rows / 200}), path, use_dictionary=False
     )
-    whole, said, false = path.read_bytes(), b"\x16\xd0\x0f", b"\x16\xd2\x0f"  # 64-bit, zigzag
+    whole, count, false = path.read_bytes(), b"\x16\xd0\x0f", b"\x16\xd2\x0f"  # 64-bit, zigzag
     truth = encoded(path).ratings.value.tolist()
-    places = [j for j in range(len(whole)) if whole.startswith(said, j)]
+    places = [j for j in range(len(whole)) if whole.startswith(count, j)]
     assert len(places) >= 2  # of the file, of its row group
     messages = []
-    for data in (*(whole[:j] + false + whole[j + 3 :] for j in places), whole.replace(said, false)):
+    for data in (
+        *(whole[:j] + false + whole[j + 3 :] for j in places),
+        whole.replace(count, false),
+    ):
         path.write_bytes(data)
         for where in (path, tmp_path):
             try:

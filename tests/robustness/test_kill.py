@@ -42,9 +42,9 @@ def test_only_times_may_differ(change, is_same, model, tmp_path):
     fit = fitted.fit.with_run(heldout=None)
     changes = change(fit)
     noise = {name: changes.pop(name) for name in ("noise_variance",) if name in changes}
-    for name, kept in (("one", fit), ("two", replace(fit.with_run(**changes), **noise))):
+    for name, fit_kept in (("one", fit), ("two", replace(fit.with_run(**changes), **noise))):
         (tmp_path / name).mkdir()
-        changed = type(fitted)(kept, *list(vars(fitted).values())[1:])
+        changed = type(fitted)(fit_kept, *list(vars(fitted).values())[1:])
         saved = model_file.Saved("PMF", model.settings, changed, {})
         model_file.save(saved, tmp_path / name / "model.pmf")
     assert same(tmp_path / "one", tmp_path / "two") is is_same

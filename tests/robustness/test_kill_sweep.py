@@ -37,8 +37,8 @@ def test_a_missing_table_or_run_is_a_difference(tmp_path):
         tables(tmp_path / name)
     (tmp_path / "two" / "trace.csv").unlink()
     (tmp_path / "two" / "abc" / "predictions.parquet").unlink()
-    found = differences(tmp_path / "one", tmp_path / "two")
-    assert found == ["trace.csv", "abc/predictions.parquet"]
+    names = differences(tmp_path / "one", tmp_path / "two")
+    assert names == ["trace.csv", "abc/predictions.parquet"]
 
 
 @pytest.mark.slow

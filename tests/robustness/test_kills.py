@@ -21,11 +21,11 @@ def test_one_save_after_many_kills_leaves_nothing(tmp_path):
     command = [sys.executable, "-m", "tests.robustness.kills", "--kills", "25", "--json"]
     done = subprocess.run([*command, "--model", tmp_path / "m.pmf"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["left"], found  # else nothing was tried
-    assert found == {
+    counts = json.loads(done.stdout)
+    assert counts["left"], counts  # else nothing was tried
+    assert counts == {
         "kills": 25,
-        "left": found["left"],
+        "left": counts["left"],
         "broken": 0,
         "left after a save": 0,
         "lost": 0,

@@ -35,7 +35,7 @@ def test_a_sweep_that_is_told_has_failed(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("ends", "right", "said"),
+    ("ends", "right", "pattern"),
     [
         ([End(7, "finished", ""), End(8, "told", HELD)], True, "one told"),
         ([End(8, "told", HELD), End(7, "finished", "")], True, "one told"),
@@ -47,7 +47,7 @@ def test_a_sweep_that_is_told_has_failed(tmp_path, monkeypatch):
         ([End(7, "finished", ""), End(8, "failed", "Traceback")], True, ".*failed: Traceback"),
     ],
 )
-def test_the_verdict(ends, right, said, tmp_path, monkeypatch):
+def test_the_verdict(ends, right, pattern, tmp_path, monkeypatch):
     monkeypatch.setitem(pairs.KINDS, "fit", pairs.Kind(lambda folder: None, lambda *x: right))
     outcome, wrong = verdict("fit", tmp_path, ends)
-    assert re.match(said, wrong if outcome == "failed" else outcome, re.DOTALL)
+    assert re.match(pattern, wrong if outcome == "failed" else outcome, re.DOTALL)

@@ -235,18 +235,18 @@ def _run(python: str, folder: Path, timeout: float) -> str:
                 process.wait()
     if (folder / "outcome.json").is_file():
         return ""
-    said = (folder / "stderr").read_text(errors="replace")[-400:]
+    last_words = (folder / "stderr").read_text(errors="replace")[-400:]
     how = "signal" if process.returncode < 0 else "exit code"
-    return f"died by {how} {abs(process.returncode)}: {said}"
+    return f"died by {how} {abs(process.returncode)}: {last_words}"
 
 
 def _read(folder: Path, arrays: dict[str, np.ndarray]) -> Outcome:
-    told = json.loads((folder / "outcome.json").read_text())
-    if told["error"]:
-        return failed(told["error"], told["seconds"], told["version"])
-    with np.load(folder / "predictions.npz") as found:
-        predictions = {key: np.asarray(x, np.float64) for key, x in found.items()}
-    return _checked(predictions, arrays, told["seconds"], told["version"])
+    outcome = json.loads((folder / "outcome.json").read_text())
+    if outcome["error"]:
+        return failed(outcome["error"], outcome["seconds"], outcome["version"])
+    with np.load(folder / "predictions.npz") as columns:
+        predictions = {key: np.asarray(x, np.float64) for key, x in columns.items()}
+    return _checked(predictions, arrays, outcome["seconds"], outcome["version"])
 
 
 def _checked(

@@ -58,18 +58,18 @@ def fit_and_predict(
     python = os.environ.get(PYTHON, sys.executable)
     train = Ratings(user[:n], item[:n], value)
     call = dict(settings.options), settings.seed, python, settings.timeout
-    told = predict_by_rival(settings.rival, train, user[n:], item[n:], *call)
+    outcome = predict_by_rival(settings.rival, train, user[n:], item[n:], *call)
     on_step(settings.rival, 1, 1)
     facts: dict[str, Any] = {
         "options": resolved_options(settings.rival, dict(settings.options)),
-        "rival_version": told.version,
-        "cold_pairs": told.cold,
-        "replaced_by_the_mean": told.replaced,
+        "rival_version": outcome.version,
+        "cold_pairs": outcome.cold,
+        "replaced_by_the_mean": outcome.replaced,
     }
-    noise = "the rival's own" if told.variance is not None else ""
-    costs = {} if told.error else {"fit_seconds": told.seconds}
+    noise = "the rival's own" if outcome.variance is not None else ""
+    costs = {} if outcome.error else {"fit_seconds": outcome.seconds}
     return Outcome(
-        told.mean, told.variance, costs=costs, noise=noise, facts=facts, error=told.error
+        outcome.mean, outcome.variance, costs=costs, noise=noise, facts=facts, error=outcome.error
     )
 
 

@@ -48,15 +48,15 @@ def cmfrec(task: Task) -> tuple[np.ndarray, None]:
     import pandas as pd
     from cmfrec import CMF
 
-    given = dict(task.options)
-    of_bias, of_factor = given.pop("lambda_bias"), given.pop("lambda_")
+    options = dict(task.options)
+    of_bias, of_factor = options.pop("lambda_bias"), options.pop("lambda_")
     model = CMF(
-        k=given.pop("rank"),
+        k=options.pop("rank"),
         lambda_=[of_bias, of_bias, of_factor, of_factor, 0.0, 0.0],
         random_state=task.seed,
         nthreads=THREADS,
         verbose=False,
-        **given,
+        **options,
     )
     ratings = {"UserId": task.user, "ItemId": task.item, "Rating": task.value}
     model.fit(pd.DataFrame(ratings))
@@ -72,25 +72,25 @@ def smurff(task: Task) -> tuple[np.ndarray, np.ndarray]:
     import smurff as library
     from scipy.sparse import coo_matrix
 
-    given, shape = task.options, (task.users, task.items)
+    options, shape = task.options, (task.users, task.items)
     mean = task.value.mean()
     train = coo_matrix((task.value - mean, (task.user, task.item)), shape=shape).tocsr()
     ones = np.ones(len(task.test_user))
-    asked = coo_matrix((ones, (task.test_user, task.test_item)), shape=shape).tocsr()
+    test_matrix = coo_matrix((ones, (task.test_user, task.test_item)), shape=shape).tocsr()
     session = library.TrainSession(
         priors=["normal", "normal"],
-        num_latent=given["rank"],
-        burnin=given["burnin"],
-        nsamples=given["nsamples"],
+        num_latent=options["rank"],
+        burnin=options["burnin"],
+        nsamples=options["nsamples"],
         seed=task.seed,
         num_threads=THREADS,
         verbose=0,
     )
-    session.addTrainAndTest(train, asked, noise=library.FixedNoise(given["precision"]))
-    found = {tuple(x.coords): (x.pred_avg, x.var) for x in session.run()}
+    session.addTrainAndTest(train, test_matrix, noise=library.FixedNoise(options["precision"]))
+    predictions = {tuple(x.coords): (x.pred_avg, x.var) for x in session.run()}
     pairs = zip(task.test_user.tolist(), task.test_item.tolist(), strict=True)
-    average, squares = np.array([found[pair] for pair in pairs]).T
-    return average + mean, squares / (given["nsamples"] - 1) + 1 / given["precision"]
+    average, squares = np.array([predictions[pair] for pair in pairs]).T
+    return average + mean, squares / (options["nsamples"] - 1) + 1 / options["precision"]
 
 
 def myfm(task: Task) -> tuple[np.ndarray, np.ndarray]:
@@ -102,11 +102,11 @@ def myfm(task: Task) -> tuple[np.ndarray, np.ndarray]:
     import myfm as library
     from scipy.sparse import csr_matrix
 
-    given, n = dict(task.options), len(task.value)
-    fitting = {name: given.pop(name) for name in ("n_iter", "n_kept_samples")}
+    options, n = dict(task.options), len(task.value)
+    fitting = {name: options.pop(name) for name in ("n_iter", "n_kept_samples")}
     columns = np.column_stack([task.user, task.users + task.item])
     cells = (np.ones(2 * n), columns.ravel(), np.arange(0, 2 * n + 1, 2))
-    model = library.MyFMRegressor(random_seed=task.seed, **given)
+    model = library.MyFMRegressor(random_seed=task.seed, **options)
     shapes = [task.users, task.items]
     model.fit(csr_matrix(cells, (n, sum(shapes))), task.value, group_shapes=shapes, **fitting)
     user, item = task.test_user, task.users + task.test_item
@@ -125,8 +125,10 @@ def surprise_svd(task: Task) -> tuple[np.ndarray, None]:
     """Biases and factors by stochastic gradient descent."""
     from surprise import SVD
 
-    given = dict(task.options)
-    return _surprise(SVD(n_factors=given.pop("rank"), random_state=task.seed, **given), task), None
+    options = dict(task.options)
+    return _surprise(
+        SVD(n_factors=options.pop("rank"), random_state=task.seed, **options), task
+    ), None
 
 
 def surprise_baseline(task: Task) -> tuple[np.ndarray, None]:
@@ -157,9 +159,13 @@ def implicit_als(task: Task) -> tuple[np.ndarray, None]:
     that of a constant, and says how far its task is from this one.
     """
     score = _implicit_scores
-    held = np.random.default_rng(task.seed).random(len(task.value)) < 0.1
-    seen = task._replace(user=task.user[~held], item=task.item[~held], value=task.value[~held])
-    slope, start = np.polyfit(score(seen, task.user[held], task.item[held]), task.value[held], 1)
+    is_heldout = np.random.default_rng(task.seed).random(len(task.value)) < 0.1
+    fitted = task._replace(
+        user=task.user[~is_heldout], item=task.item[~is_heldout], value=task.value[~is_heldout]
+    )
+    slope, start = np.polyfit(
+        score(fitted, task.user[is_heldout], task.item[is_heldout]), task.value[is_heldout], 1
+    )
     if slope <= 0:
         raise ValueError("its scores do not rise with held-out training ratings")
     return start + slope * score(task, task.test_user, task.test_item), None
@@ -169,9 +175,9 @@ def _implicit_scores(task: Task, user: np.ndarray, item: np.ndarray) -> np.ndarr
     from implicit.cpu.als import AlternatingLeastSquares
     from scipy.sparse import coo_matrix
 
-    given = dict(task.options)
+    options = dict(task.options)
     model = AlternatingLeastSquares(
-        factors=given.pop("rank"), random_state=task.seed, num_threads=THREADS, **given
+        factors=options.pop("rank"), random_state=task.seed, num_threads=THREADS, **options
     )
     liked = coo_matrix((task.value, (task.user, task.item)), shape=(task.users, task.items))
     model.fit(liked.tocsr().astype(np.float32), show_progress=False)
@@ -195,10 +201,10 @@ def cornac_pmf(task: Task) -> tuple[np.ndarray, None]:
 def _cornac(model_class: Any, task: Task) -> np.ndarray:
     from cornac.data import Dataset
 
-    given = dict(task.options)
+    options = dict(task.options)
     arrays = (x.tolist() for x in (task.user, task.item, task.value))
     train = Dataset.from_uir(list(zip(*arrays, strict=True)), seed=task.seed)
-    model = model_class(k=given.pop("rank"), seed=task.seed, **given).fit(train)
+    model = model_class(k=options.pop("rank"), seed=task.seed, **options).fit(train)
     users = [train.uid_map.get(user, -1) for user in task.test_user.tolist()]
     items = [train.iid_map.get(item, -1) for item in task.test_item.tolist()]
     pairs = zip(users, items, strict=True)

@@ -116,11 +116,11 @@ def fetch(name: str, from_zip: Path | None = None) -> Path:
         with replacing(target) as temporary:
             shutil.copyfile(from_zip, temporary)
         return target
-    found = find(name)
-    if found is not None:
-        if found.is_file():
-            _check(found, archive)
-        return found
+    path = find(name)
+    if path is not None:
+        if path.is_file():
+            _check(path, archive)
+        return path
     _make_folder(target.parent)
     url = f"{URL}{name}.zip"
     pooch.get_logger().setLevel("WARNING")
@@ -212,11 +212,11 @@ def _with_year(movies: pd.DataFrame) -> pd.DataFrame:
 def _csv_files(root) -> Readers:
     def table(file: str, names: dict[str, str]) -> pd.DataFrame:
         with (root / file).open("rb") as stream:
-            found = read_csv(stream, f"{root}/{file}").rename(columns=names)
-        twice = found.columns[found.columns.duplicated()]
+            frame = read_csv(stream, f"{root}/{file}").rename(columns=names)
+        twice = frame.columns[frame.columns.duplicated()]
         if len(twice):
             raise InputError(f"{root}/{file}: the column {twice[0]!r} is there twice; keep one")
-        return found
+        return frame
 
     ids = {"userId": "user_id", "movieId": "item_id"}
     return {

@@ -67,9 +67,9 @@ def _count_repeats(threads, start, col, num_cols):
     rows = len(start) - 1
     repeats = 0
     for t in prange(threads):
-        seen = np.full(num_cols, -1, np.int32)  # the last row with this column
+        last_row = np.full(num_cols, -1, np.int32)  # the last row with this column
         for j in range(rows * t // threads, rows * (t + 1) // threads):
             for k in range(start[j], start[j + 1]):
-                repeats += seen[col[k]] == j
-                seen[col[k]] = j
+                repeats += last_row[col[k]] == j
+                last_row[col[k]] = j
     return repeats

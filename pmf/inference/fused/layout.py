@@ -30,11 +30,13 @@ class CSR(NamedTuple):
     levels: Float[Array, " l"]
     weight: Float[Array, " m"] | None = None  # of each cell, 1 of a padded one; None: all are 1
 
-    def update(self, given: Update) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
+    def update(self, inputs: Update) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
         """One call of the fused kernel, which is tested equal to the blocks."""
         from pmf.inference.fused.xla_call import update_rows  # loads numba, an optional dependency
 
-        return update_rows(self, given.table, given.weight, given.noise, given.prior, given.tau)
+        return update_rows(
+            self, inputs.table, inputs.weight, inputs.noise, inputs.prior, inputs.tau
+        )
 
     def log_weight(self) -> Float[Array, ""] | None:
         return None if self.weight is None else jnp.sum(jnp.log(self.weight))
@@ -73,10 +75,12 @@ def csr_rows(
         values = carried if is_plain else value[carried]
         weights = None if weight is None else weight[carried]
         if observed is not None:
-            held = observed[carried]
-            col = np.where(held, col, np.int32(num_cols))
-            values = np.where(held, values, value.dtype.type(0))
-            weights = None if weights is None else np.where(held, weights, weights.dtype.type(1))
+            is_observed = observed[carried]
+            col = np.where(is_observed, col, np.int32(num_cols))
+            values = np.where(is_observed, values, value.dtype.type(0))
+            weights = (
+                None if weights is None else np.where(is_observed, weights, weights.dtype.type(1))
+            )
         arrays = start, col, values, _shares(start), levels
         return CSR(*map(jnp.asarray, arrays), weights if weights is None else jnp.asarray(weights))
 

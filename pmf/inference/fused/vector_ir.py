@@ -51,10 +51,10 @@ class _Emitter:
 
     def rows(self, address, stride) -> list[ir.Value]:
         """The addresses of a tile's rows."""
-        found = [address]
+        addresses = [address]
         for _ in range(TILE - 1):
-            found.append(self.builder.add(found[-1], stride))
-        return found
+            addresses.append(self.builder.add(addresses[-1], stride))
+        return addresses
 
     def after(self, address, numbers: int) -> ir.Value:
         return self.builder.add(address, _INT(numbers * self.itemsize))

@@ -91,21 +91,21 @@ def _handler(dtype, value_type, is_weighted: bool):
     @callback(types.int64(types.int64))
     def handler(frame):
         if not _is_query(frame):
-            given, results = _words(frame)[FRAME_ARGUMENTS], _words(frame)[FRAME_RESULTS]
+            arguments, results = _words(frame)[FRAME_ARGUMENTS], _words(frame)[FRAME_RESULTS]
             sweep(
-                _vector(given, 0, np.int32)[0],
-                _vector(given, 1, np.int32),
-                _vector(given, 2, np.int32),
-                _vector(given, 3, value_type),
-                _vector(given, 4, np.int32),
-                _optional(given, 5, level_type),
-                _optional(given, 12, weight_type),
-                _matrix(given, 6, dtype),
-                _matrix(given, 7, dtype),
-                _matrix(given, 8, dtype),
-                _vector(given, 9, dtype),
-                _matrix(given, 10, dtype),
-                _vector(given, 11, dtype)[0],
+                _vector(arguments, 0, np.int32)[0],
+                _vector(arguments, 1, np.int32),
+                _vector(arguments, 2, np.int32),
+                _vector(arguments, 3, value_type),
+                _vector(arguments, 4, np.int32),
+                _optional(arguments, 5, level_type),
+                _optional(arguments, 12, weight_type),
+                _matrix(arguments, 6, dtype),
+                _matrix(arguments, 7, dtype),
+                _matrix(arguments, 8, dtype),
+                _vector(arguments, 9, dtype),
+                _matrix(arguments, 10, dtype),
+                _vector(arguments, 11, dtype)[0],
                 _matrix(results, 0, dtype),
                 _vector(results, 1, dtype),
             )
