@@ -81,7 +81,7 @@ def tau_of(text: str) -> float | str:
 def further_of(texts: list[str], reserved: Container[str]) -> dict[str, Any]:
     """`NAME=VALUE` as settings. A value is TOML's, or a bare word.
 
-    Raises `InputError` for text that is no pair, and for a setting with its own option (`reserved`).
+    Raises `InputError` for text that is no pair, and for a setting in `reserved`: it has an option.
     """
     settings: dict[str, Any] = {}
     for text in texts:

@@ -49,7 +49,7 @@ class Folded(Model):
     """
 
     fitted: Fitted
-    given: Conditioning
+    conditioning: Conditioning
     posterior: RowPosterior
 
     def __init__(self, settings: Any, fitted: Fitted, posterior: RowPosterior):

@@ -188,13 +188,13 @@ def _relevant(
 
 
 def _positions(
-    score: Score, users: np.ndarray, num_items: int, seen: Seen, judged: Judged, k: int
+    score: Score, users: np.ndarray, num_items: int, excluded: Seen, judged: Judged, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The rank of each judged pair, infinite for an unknown item, and each user's k best."""
     known = judged.column < num_items
     targets = by_user(judged.user[known], judged.column[known], len(users))
     rank, best = [], []
-    for begin, end, scores in blocks(score, users, num_items, seen):
+    for begin, end, scores in blocks(score, users, num_items, excluded):
         rank.append(ranks(scores, *targets.of(np.arange(begin, end))))
         best.append(np.asarray(top(scores, min(k, num_items))[0])[: end - begin])
     every = np.full(len(known), np.inf)

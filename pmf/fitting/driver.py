@@ -173,8 +173,8 @@ def _keep(
             "stopped": progress.stopped,
             "best": [best.rmse, best.step] if best else None,
         }
-        folder.save(progress.step, _arrays(progress, form), facts, progress.kept[progress.saved :])
-        progress.saved = len(progress.kept)
+        folder.save(progress.step, _arrays(progress, form), facts, progress.draws[progress.saved :])
+        progress.saved = len(progress.draws)
     if signum:
         raise Interrupted(
             f"{name}: stopped by {signal.Signals(signum).name} after step {progress.step}; resume "
@@ -235,7 +235,7 @@ def _result(
     if schedule.average:  # without stored draws, a stack of none
         last = jax.tree.map(lambda x: x[:0], last)
         estimates = [record for record in records if schedule.keeps(record.step)]
-    draws, prior = jax.tree.map(lambda *x: np.concatenate(x), last, *progress.kept)
+    draws, prior = jax.tree.map(lambda *x: np.concatenate(x), last, *progress.draws)
     return Run(
         draws,
         prior,

@@ -75,10 +75,10 @@ class Progress:
     moments: Moments | None  # of the held-out pairs over kept draws; None without such pairs
     best: Best | None  # None without patience
     records: list[Record] = field(default_factory=list)
-    kept: list[Draws] = field(default_factory=list)
+    draws: list[Draws] = field(default_factory=list)
     calm: int = 0  # steps in a row that changed little
     stopped: str = ""
-    saved: int = 0  # how many of `kept` are in the checkpoint folder
+    saved: int = 0  # how many of `draws` are in the checkpoint folder
 
     @property
     def step(self) -> int:
@@ -113,7 +113,7 @@ class Monitor(NamedTuple):
         draws, prior = as_draws(progress.state)
         keep = self.schedule.average and self.schedule.keeps(step)
         if keep and self.schedule.store_draws:
-            progress.kept.append(as_draws(self.form.to_host(progress.state)))
+            progress.draws.append(as_draws(self.form.to_host(progress.state)))
         noise = self.likelihood.variance(prior.tau)
         rmse = self._heldout_rmse(progress, draws, noise, averaged=keep)
         previous = progress.records[-1].log_posterior if progress.records else np.inf

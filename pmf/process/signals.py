@@ -34,7 +34,7 @@ class _Hearing:
     inside: bool = False  # the command is at work
     raises: bool = False  # the next signal is raised; else it ends the process at once
     came: int | None = None
-    said: bool = False  # the last word
+    has_spoken: bool = False  # the last word
 
 
 _hearing = _Hearing()
@@ -90,7 +90,7 @@ def say_last(line: str) -> None:
     """One line on standard error, which no signal says once more."""
     with suppress(OSError):
         os.write(2, f"{line}\n".encode(errors="backslashreplace"))
-    _hearing.said = True
+    _hearing.has_spoken = True
 
 
 def _heard(signum: int, frame: FrameType | None) -> None:
@@ -101,7 +101,7 @@ def _heard(signum: int, frame: FrameType | None) -> None:
         _hearing.raises = False
         raise _interrupted(signum)
     _remove_passing()
-    if not _hearing.said:
+    if not _hearing.has_spoken:
         say_last(WORDS[signal.Signals(signum)])
     os._exit(128 + signum)
 
