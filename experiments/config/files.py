@@ -209,8 +209,8 @@ def _arms(tree: Tree, path: Path) -> list[Tree]:
     trees = []
     for name, content in arms.items():
         shared = {key: value for key, value in tree["model"].items() if key in fields[name]}
-        own = {key: value for key, value in content.items() if key != "system"}
-        point = {**tree, "system": used[name], "model": shared | own}
+        settings = {key: value for key, value in content.items() if key != "system"}
+        point = {**tree, "system": used[name], "model": shared | settings}
         trees.append({"arm": name, **point} if name else point)
     return trees
 
@@ -227,17 +227,19 @@ def _as_filed(tree: Tree) -> dict[str, Tree]:
 
 
 def _check_taken(
-    arms: list[Tree], filed: dict[str, Tree], tree: Tree, said: list[str], path: Path
+    arms: list[Tree], filed: dict[str, Tree], tree: Tree, overrides: list[str], path: Path
 ) -> None:
     """Raise `InputError` for a setting that no method of the grid has.
 
     Of a grid over methods those that have it take it, and every identity names it. A file may say
-    more than is left of its methods after the overrides `said`; what these say must be of use.
+    more than is left of its methods after the `overrides`; what these say must be of use.
     """
     points = {arm.get("arm", ""): {"system": arm["system"], **arm["model"]} for arm in arms}
-    overridden = {text.partition("=")[0].strip() for text in said}
-    own = {f"arm.{name}.": (name, content) for name, content in (tree.get("arm") or {}).items()}
-    for where, (arm, section) in {"model.": (None, tree.get("model", {})), **own}.items():
+    overridden = {text.partition("=")[0].strip() for text in overrides}
+    sections = {
+        f"arm.{name}.": (name, content) for name, content in (tree.get("arm") or {}).items()
+    }
+    for where, (arm, section) in {"model.": (None, tree.get("model", {})), **sections}.items():
         for name in section:
             grids = [points] if where + name in overridden else [points, filed]
             alike = [grid[one] for grid in grids for one in grid if arm in (None, one)]

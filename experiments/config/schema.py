@@ -119,14 +119,14 @@ def _reading(content: Any, source: str) -> Reading | None:
         raise InputError(f"{source}: reading: {error}") from error
 
 
-def resolve(tree: Tree, source: str, own: tuple[str, ...] = ()) -> RunConfig:
+def resolve(tree: Tree, source: str, arm_settings: tuple[str, ...] = ()) -> RunConfig:
     """One point of a grid, or the content of a `config.json`, checked by its system's settings.
 
     `own` are the settings that its arm names itself. Raises `InputError` naming `source` and the
     key.
     """
     system = system_of(tree.get("system", "pmf"), source)
-    places = dict.fromkeys(own, f"arm.{tree.get('arm')}.")
+    places = dict.fromkeys(arm_settings, f"arm.{tree.get('arm')}.")
     parts = dict(tree)
     if system.tables and not tree.get("data"):
         raise InputError(f"{source}: data: which? A data set's name, or a file of ratings")
@@ -157,8 +157,8 @@ def checked(
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        found = describe(error, model).items()
-        lines = [(places or {}).get(key, where) + sentence for key, sentence in found]
+        faults = describe(error, model).items()
+        lines = [(places or {}).get(key, where) + sentence for key, sentence in faults]
         raise InputError(f"{source}: {'; '.join(lines)}") from error
 
 

@@ -79,10 +79,10 @@ def _lines(name: str, tasks: list[Task], slots: int) -> Show:
         line = ", ".join(filter(None, (what, left)))
         print(f"{name} {count}/{total}: {task.title}: {line}", file=sys.stderr, flush=True)
 
-    def held(task: Task, holder: str) -> None:
+    def busy(task: Task, holder: str) -> None:
         print(f"{name}: {_left_to(task, holder)}", file=sys.stderr, flush=True)
 
-    return Show(clock.start, lambda key, phase, step, total: None, finished, held)
+    return Show(clock.start, lambda key, phase, step, total: None, finished, busy)
 
 
 def _left_to(task: Task, holder: str) -> str:
@@ -118,9 +118,9 @@ def _bars(name: str, tasks: list[Task], slots: int, console: Console) -> Iterato
                 console.print(f"{task.title} FAILED: {failure.message}", markup=False)
             progress.update(whole, advance=1, note=in_words(clock.seconds_left()))
 
-        def held(task: Task, holder: str) -> None:
+        def busy(task: Task, holder: str) -> None:
             if task.key in bars:
                 progress.remove_task(bars.pop(task.key))
             console.print(_left_to(task, holder), markup=False)
 
-        yield Show(started, stepped, finished, held)
+        yield Show(started, stepped, finished, busy)

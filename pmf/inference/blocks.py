@@ -46,20 +46,20 @@ class Blocks(NamedTuple):
 
     blocks: tuple[Block, ...] = ()
 
-    def update(self, given: Update) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
+    def update(self, inputs: Update) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
         """A scan over each block's chunks."""
-        side, prior, d = given.side, given.prior, given.noise.shape[-1]
+        side, prior, d = inputs.side, inputs.prior, inputs.noise.shape[-1]
         n = side.factor.shape[0]
-        table, weight = given.table, given.weight
-        noise = jnp.broadcast_to(given.noise, (n, d))
+        table, weight = inputs.table, inputs.weight
+        noise = jnp.broadcast_to(inputs.noise, (n, d))
 
         def update_chunk(carry, chunk: Block):
             w, error = carry
             panel = table.at[chunk.col].get(mode="promise_in_bounds")
             x, y = panel[..., :d], chunk.value - panel[..., d]
             row = jnp.minimum(chunk.row, n - 1)  # a padding row computes something and is dropped
-            own = prior if prior.mean.ndim == 1 else prior._replace(mean=prior.mean[row])
-            P, h = potentials(x, y, own, weight[row], given.tau, chunk.weight)
+            row_prior = prior if prior.mean.ndim == 1 else prior._replace(mean=prior.mean[row])
+            P, h = potentials(x, y, row_prior, weight[row], inputs.tau, chunk.weight)
             new = solve_rows(P, h, noise[row])
             residual = y - jnp.einsum("bwk,bk->bw", x, new, precision="highest")
             w = w.at[chunk.row].set(new, mode="drop")
@@ -123,14 +123,16 @@ def blocks(
     if order.nnz != len(row):
         raise repeated(len(row) - order.nnz)
     degree, start = np.diff(order.indptr), order.indptr[:-1]
-    given = order.data - 1
-    col, cells = order.indices, [value[given]]
+    cell = order.data - 1
+    col, cells = order.indices, [value[cell]]
     if weight is not None:
-        cells.append(weight[given].astype(value.dtype))
+        cells.append(weight[cell].astype(value.dtype))
     if observed is not None:
-        held = observed[given]
-        col = np.where(held, col, num_cols)
-        cells = [np.where(held, x, x.dtype.type(p)) for x, p in zip(cells, PADDING, strict=False)]
+        is_observed = observed[cell]
+        col = np.where(is_observed, col, num_cols)
+        cells = [
+            np.where(is_observed, x, x.dtype.type(p)) for x, p in zip(cells, PADDING, strict=False)
+        ]
     most_rows = rows_by_width or capacity(degree, len(row), growth)
     level = np.searchsorted(list(most_rows), degree)
     return Blocks(
@@ -154,11 +156,11 @@ def _block(rows, width, most, degree, start, col, cells, num_cols, rank) -> Bloc
     chunks = -(-most // size)
     row = np.full(chunks * size, len(degree), np.int32)
     row[: len(rows)] = rows
-    held = cells_held(degree[rows], len(row), width)
-    source = (start[rows, None] + np.arange(width))[held[: len(rows)]]
+    is_cell = cells_held(degree[rows], len(row), width)
+    source = (start[rows, None] + np.arange(width))[is_cell[: len(rows)]]
 
     def laid_out(x: np.ndarray, padding) -> jax.Array:
-        return jnp.asarray(padded(x[source], held, padding).reshape(chunks, size, width))
+        return jnp.asarray(padded(x[source], is_cell, padding).reshape(chunks, size, width))
 
     cols = laid_out(col.astype(np.int32), num_cols)
     numbers = (laid_out(x, padding) for x, padding in zip(cells, PADDING, strict=False))
@@ -170,8 +172,8 @@ def cells_held(count: np.ndarray, height: int, width: int) -> Bool[np.ndarray, "
     return np.arange(width) < np.pad(count, (0, height - len(count)))[:, None]
 
 
-def padded(x: np.ndarray, held: Bool[np.ndarray, "h w"], padding: float) -> np.ndarray:
+def padded(x: np.ndarray, is_cell: Bool[np.ndarray, "h w"], padding: float) -> np.ndarray:
     """A panel of numbers that stand row by row in `x`."""
-    panel = np.full(held.shape, padding, x.dtype)
-    panel[held] = x
+    panel = np.full(is_cell.shape, padding, x.dtype)
+    panel[is_cell] = x
     return panel

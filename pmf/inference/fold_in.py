@@ -62,41 +62,41 @@ class Conditioning(NamedTuple):
         return weight.astype(self.tau.dtype)
 
 
-def posterior_of(given: Conditioning, rated: Rated) -> RowPosterior:
+def posterior_of(conditioning: Conditioning, rated: Rated) -> RowPosterior:
     """The posterior of a row for each of `rated`, perhaps without any rating: then its prior."""
     forget()
     num_rows = len(rated.pairs.start) - 1
-    num_draws, d = len(given.tau), given.prior.mean.shape[-1]
-    mean = np.empty((num_draws, num_rows, d), given.tau.dtype)
-    covariance = np.empty((num_draws, num_rows, d, d), given.tau.dtype)
-    for rows, x, y, weight in _panels(given, rated):
-        part = _condition(x, y, given.prior, weight, given.tau)
+    num_draws, d = len(conditioning.tau), conditioning.prior.mean.shape[-1]
+    mean = np.empty((num_draws, num_rows, d), conditioning.tau.dtype)
+    covariance = np.empty((num_draws, num_rows, d, d), conditioning.tau.dtype)
+    for rows, x, y, weight in _panels(conditioning, rated):
+        part = _condition(x, y, conditioning.prior, weight, conditioning.tau)
         mean[:, rows], covariance[:, rows] = (np.asarray(z)[:, : len(rows)] for z in part)
     return RowPosterior(mean, covariance)
 
 
-def _panels(given: Conditioning, rated: Rated) -> Iterator[tuple]:
+def _panels(conditioning: Conditioning, rated: Rated) -> Iterator[tuple]:
     """Rows of like many ratings with their padded features and residuals.
 
     Widths are powers of two and heights powers of four: few programs serve requests of any size.
     """
     count = np.diff(rated.pairs.start)
     width = np.maximum(LEAST_WIDTH, 1 << np.ceil(np.log2(np.maximum(count, 1))).astype(int))
-    d, num_draws = given.prior.mean.shape[-1], len(given.tau)
+    d, num_draws = conditioning.prior.mean.shape[-1], len(conditioning.tau)
     for w in np.unique(width):
         alike = np.flatnonzero(width == w)
         n = piece(max(1, min(CELLS // (w * (d + 1) * num_draws), len(alike))))
         for begin in range(0, len(alike), n):
             rows = alike[begin : begin + n]
             ratings = rated.of(rows)
-            held = cells_held(count[rows], n, w)
-            col = padded(ratings.item, held, 0)
-            value = padded(ratings.value.astype(float), held, 0)
-            x = given.features(col) * held[..., None]
-            y = (value - given.offsets(col)) * held
-            weight = np.ones(n, given.tau.dtype)
-            weight[: len(rows)] = given.weights(count[rows])
-            yield rows, x.astype(given.tau.dtype), y.astype(given.tau.dtype), weight
+            is_cell = cells_held(count[rows], n, w)
+            col = padded(ratings.item, is_cell, 0)
+            value = padded(ratings.value.astype(float), is_cell, 0)
+            x = conditioning.features(col) * is_cell[..., None]
+            y = (value - conditioning.offsets(col)) * is_cell
+            weight = np.ones(n, conditioning.tau.dtype)
+            weight[: len(rows)] = conditioning.weights(count[rows])
+            yield rows, x.astype(conditioning.tau.dtype), y.astype(conditioning.tau.dtype), weight
 
 
 @program
@@ -131,7 +131,7 @@ def variances(
 
 
 def contributions(
-    given: Conditioning, rated: Rated, row: int, posterior: RowPosterior, asked: int
+    conditioning: Conditioning, rated: Rated, row: int, posterior: RowPosterior, item: int
 ) -> tuple[np.ndarray, float]:
     """What each of a row's ratings, and its prior, add to its factors' part of a prediction.
 
@@ -140,18 +140,21 @@ def contributions(
     averaged over draws; the numbers add up to it.
     """
     (ratings, C) = rated.of(np.array([row])), posterior.covariance[:, row]
-    rank = given.other.factor.shape[-1]
-    v = np.asarray(given.other.factor)[:, asked]  # (s, k)
+    rank = conditioning.other.factor.shape[-1]
+    v = np.asarray(conditioning.other.factor)[:, item]  # (s, k)
     reach = np.einsum("sk,skd->sd", v, C[:, :rank])
-    x, y = given.features(ratings.item), ratings.value - given.offsets(ratings.item)
-    each = np.einsum("sd,snd,sn,s->n", reach, x, y, given.tau, optimize=True) / len(v)
-    weight = given.weights(np.array([len(ratings.value)]))[0]
-    shift = np.einsum("sde,se->sd", given.prior.precision, given.prior.mean) * weight
+    x, y = conditioning.features(ratings.item), ratings.value - conditioning.offsets(ratings.item)
+    each = np.einsum("sd,snd,sn,s->n", reach, x, y, conditioning.tau, optimize=True) / len(v)
+    weight = conditioning.weights(np.array([len(ratings.value)]))[0]
+    shift = np.einsum("sde,se->sd", conditioning.prior.precision, conditioning.prior.mean) * weight
     return each, float(np.einsum("sd,sd->", reach, shift) / len(v))
 
 
 def variance_drop(
-    given: Conditioning, covariance: Float[np.ndarray, "s d d"], rows: np.ndarray, share: np.ndarray
+    conditioning: Conditioning,
+    covariance: Float[np.ndarray, "s d d"],
+    rows: np.ndarray,
+    share: np.ndarray,
 ) -> Float[np.ndarray, " m"]:
     """How much a rating of each of `rows` lowers the mean variance of a prediction of theirs.
 
@@ -160,10 +163,10 @@ def variance_drop(
     Exact, and known before the rating is: a Gaussian's variance does not depend on it (the
     rank-one update of inv(P + tau x x^T); Sherman & Morrison 1950). Averaged over draws.
     """
-    x = given.features(rows)
+    x = conditioning.features(rows)
     A = np.einsum("smd,sme,m->sde", x, x, share, optimize=True)
     reach = np.einsum("sde,sme->smd", covariance, x)
     gained = np.einsum("smd,sde,sme->sm", reach, A, reach, optimize=True)
-    own = np.einsum("smd,smd->sm", x, reach)
-    tau = np.asarray(given.tau)[:, None]
-    return np.mean(tau * gained / (1 + tau * own), 0)
+    variance = np.einsum("smd,smd->sm", x, reach)
+    tau = np.asarray(conditioning.tau)[:, None]
+    return np.mean(tau * gained / (1 + tau * variance), 0)

@@ -90,20 +90,20 @@ def build(spec: Spec, learning_rate: float) -> "optax.GradientTransformation":
 
 @lru_cache(maxsize=32)
 def _built(words: str, learning_rate: float) -> "optax.GradientTransformation":
-    name, given = _checked(json.loads(words), OPTIMIZERS, "optimizer")
-    rate = given.pop("learning_rate", None)
+    name, options = _checked(json.loads(words), OPTIMIZERS, "optimizer")
+    rate = options.pop("learning_rate", None)
     if isinstance(rate, dict):
         rate = _made(*_checked(rate, SCHEDULES, "optimizer.learning_rate"))
     elif rate is None and name != "lbfgs":  # whose line search finds its own
         rate = learning_rate
-    return _made(name, given if rate is None else {"learning_rate": rate, **given})
+    return _made(name, options if rate is None else {"learning_rate": rate, **options})
 
 
-def _made(name: str, given: dict[str, Any]) -> Any:
+def _made(name: str, options: dict[str, Any]) -> Any:
     import optax
 
     try:
-        return getattr(optax, name)(**given)
+        return getattr(optax, name)(**options)
     except (ArithmeticError, TypeError, ValueError) as error:
         raise InputError(f"optimizer: {name}: {error}") from error
 
@@ -141,14 +141,14 @@ def _is_plain(key: str, default: Any) -> bool:
 
 
 def _check_value(key: str, value: Any, default: Any, where: str) -> None:
-    said = f"{where}: {key}={value!r}"
+    setting = f"{where}: {key}={value!r}"
     if isinstance(default, bool) != isinstance(value, bool):
         raise InputError(
-            f"{said}: {'true or false' if isinstance(default, bool) else 'a number'} is needed"
+            f"{setting}: {'true or false' if isinstance(default, bool) else 'a number'} is needed"
         )
     if not isinstance(value, int | float) or not math.isfinite(value):
-        raise InputError(f"{said}: a finite number is needed")
+        raise InputError(f"{setting}: a finite number is needed")
     if type(default) is int and not isinstance(value, int):
-        raise InputError(f"{said}: a whole number is needed")
+        raise InputError(f"{setting}: a whole number is needed")
     if key == "learning_rate" and value <= 0:
-        raise InputError(f"{said}: a number above 0 is needed")
+        raise InputError(f"{setting}: a number above 0 is needed")

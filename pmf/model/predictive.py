@@ -50,9 +50,9 @@ def no_moments(n: int, dtype) -> Moments:
 
 def with_draw(moments: tuple[Array, Array, Array], draw: Array) -> tuple[Array, Array, Array]:
     """The number, mean and squared deviations of draws with one more (Welford 1962)."""
-    seen, mean, deviation = moments
-    seen, delta = seen + 1, draw - mean
-    return seen, mean + delta / seen, deviation + delta * delta * (seen - 1) / seen
+    count, mean, deviation = moments
+    count, delta = count + 1, draw - mean
+    return count, mean + delta / count, deviation + delta * delta * (count - 1) / count
 
 
 @program
@@ -85,15 +85,15 @@ def observe(
 
     pairs = (cut(x) for x in (moments.mean, moments.deviation, user, item))
     mean, deviation = (x.ravel()[:n] for x in jax.lax.map(observe_block, tuple(pairs)))
-    seen = moments.seen + len(noise_variance)
-    noise = moments.noise + jnp.sum(noise_variance - moments.noise) / seen
-    return Moments(seen, mean, deviation, noise)
+    count = moments.seen + len(noise_variance)
+    noise = moments.noise + jnp.sum(noise_variance - moments.noise) / count
+    return Moments(count, mean, deviation, noise)
 
 
 def summarise(moments: Moments) -> Prediction:
     """The predictive distribution of the pairs observed. One draw has no variance of its own."""
-    seen, mean, deviation, noise = (np.asarray(x) for x in moments)
-    return Prediction(mean, deviation / np.maximum(seen - 1, 1) + noise)
+    count, mean, deviation, noise = (np.asarray(x) for x in moments)
+    return Prediction(mean, deviation / np.maximum(count - 1, 1) + noise)
 
 
 def predict_pairs(

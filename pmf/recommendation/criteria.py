@@ -94,8 +94,8 @@ def _bound(
 
     zero = jnp.zeros((U.shape[1], V.shape[1]), U.dtype)
     start = jnp.zeros((), U.dtype), zero, zero
-    (seen, mean, deviation), _ = jax.lax.scan(add, start, (U, b, V, c))
-    return mean + z * jnp.sqrt(deviation / (seen - 1))
+    (count, mean, deviation), _ = jax.lax.scan(add, start, (U, b, V, c))
+    return mean + z * jnp.sqrt(deviation / (count - 1))
 
 
 def _one_draw_each(
@@ -105,8 +105,8 @@ def _one_draw_each(
     for s in np.unique(chosen):
         some = rows[chosen == s]
         padded = np.resize(some, rung(len(some), 1, 4))
-        found = np.asarray(scorer(one_draw(draws, s), items)(padded))
-        scores[chosen == s] = found[: len(some)]
+        values = np.asarray(scorer(one_draw(draws, s), items)(padded))
+        scores[chosen == s] = values[: len(some)]
     return scores
 
 
