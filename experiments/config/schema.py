@@ -122,8 +122,8 @@ def _reading(content: Any, source: str) -> Reading | None:
 def resolve(tree: Tree, source: str, arm_settings: tuple[str, ...] = ()) -> RunConfig:
     """One point of a grid, or the content of a `config.json`, checked by its system's settings.
 
-    `own` are the settings that its arm names itself. Raises `InputError` naming `source` and the
-    key.
+    `arm_settings` are the settings that its arm names itself. Raises `InputError` naming `source`
+    and the key.
     """
     system = system_of(tree.get("system", "pmf"), source)
     places = dict.fromkeys(arm_settings, f"arm.{tree.get('arm')}.")
