@@ -64,12 +64,12 @@ def list_configs() -> None:
 
     Times are those of the fits of like runs in experiments/results/, one after another.
     """
-    from experiments.config.files import CONFIGS, load
+    from experiments.config.files import CONFIGS, load_experiment
     from experiments.sweeps.estimate import Costs
     from experiments.sweeps.plan import listed
 
     for path in sorted(CONFIGS.glob("*.toml")):
-        print(listed(load(path, []), Costs([RESULTS / path.stem])))
+        print(listed(load_experiment(path, []), Costs([RESULTS / path.stem])))
 
 
 @app.command(short_help="Run a grid; print its table.", epilog=EXAMPLES)
@@ -152,9 +152,9 @@ def run(
 
 
 def _loaded(config: Path, override: list[str] | None) -> "Experiment":
-    from experiments.config.files import find, load
+    from experiments.config.files import find, load_experiment
 
-    return load(find(config), override or [])
+    return load_experiment(find(config), override or [])
 
 
 def _members(

@@ -91,7 +91,7 @@ class Grid(NamedTuple):
                 yield resolve(point, str(self.path), self.own.get(arm, ()))
 
 
-def load(path: Path, overrides: list[str]) -> Experiment:
+def load_experiment(path: Path, overrides: list[str]) -> Experiment:
     """Read a TOML, apply `a.b=value` overrides, and expand every list into a grid.
 
     Raises `InputError` naming the file and the key: an unknown key, a wrong type, an empty grid.

@@ -50,7 +50,7 @@ def sha256(name: str) -> str:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def load(name: str) -> System:
+def load_system(name: str) -> System:
     """The system, from the file as it is now.
 
     Raises `InputError` naming the file: where it cannot be run, or has no such `System`.

@@ -17,7 +17,7 @@ SYSTEMS: dict[str, System] = {
 def system_named(name: str) -> System:
     """A system of the registry, or of a file. Raises `InputError` where there is none."""
     if own.is_own(name):
-        return own.load(name)
+        return own.load_system(name)
     if name in SYSTEMS:
         return SYSTEMS[name]
     raise InputError(f"system={name!r}: {hint(name, [*SYSTEMS, 'FILE.py:NAME'])}")

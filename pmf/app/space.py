@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from pmf.estimators.base import stored
+from pmf.estimators.base import fit_with_draws
 from pmf.fitting.fit import Fitted
 
 
@@ -14,7 +14,7 @@ def directions(fitted: Fitted, most: int = 600, number: int = 6) -> pd.DataFrame
     the second moments of the users' factors: the same whatever rotation and scale the factors of a
     draw came in, so draws can be averaged. The coordinates are K's principal components.
     """
-    draws, count = stored(fitted).run.draws, fitted.item_count[: len(fitted.items)]
+    draws, count = fit_with_draws(fitted).run.draws, fitted.item_count[: len(fitted.items)]
     rows = np.argsort(-count, kind="stable")[:most]
     parts = []
     for U, V in zip(np.asarray(draws.user.factor), np.asarray(draws.item.factor), strict=True):
@@ -37,7 +37,7 @@ def average_effect(fitted: Fitted, side: str) -> np.ndarray:
     Its bias and what its factors add for everybody; a sampler, whose factors' prior means are
     learnt, puts most of it into the factors.
     """
-    draws = stored(fitted).run.draws
+    draws = fit_with_draws(fitted).run.draws
     side_draws, other = (draws.user, draws.item) if side == "user" else (draws.item, draws.user)
     everybody = np.asarray(other.factor)[:, :-1].mean(1)
     effect = np.einsum("snk,sk->sn", np.asarray(side_draws.factor)[:, :-1], everybody)

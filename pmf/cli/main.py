@@ -10,11 +10,11 @@ from pmf.cli.console import SetOrFile, as_json, plain_app, run_app
 from pmf.cli.data import data_app
 from pmf.cli.doctor import doctor
 from pmf.cli.reading import with_reading
-from pmf.cli.recommend import Model, add_lists
+from pmf.cli.recommend import ModelFile, add_lists
 from pmf.cli.settings import (
     Clip,
     Further,
-    Method,
+    MethodOption,
     PriorWords,
     Scale,
     Steps,
@@ -65,7 +65,7 @@ app.command()(doctor)
 def fit(
     train: Annotated[str, typer.Argument(help=SetOrFile[:-1] + ", or a folder of Parquet files.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="The model file to write.")],
-    method: Method = DEFAULT,
+    method: MethodOption = DEFAULT,
     rank: Annotated[
         int, typer.Option(metavar="N", help="Width of the factors; 0 for biases only.")
     ] = 16,
@@ -164,7 +164,7 @@ def fit(
 @app.command()
 @with_reading
 def evaluate(
-    model: Model,
+    model: ModelFile,
     test: Annotated[str, typer.Argument(help="Ratings that it was not fitted to. " + SetOrFile)],
     train: Annotated[
         str | None,
@@ -227,7 +227,7 @@ def evaluate(
 @app.command()
 @with_reading
 def predict(
-    model: Model,
+    model: ModelFile,
     pairs: Annotated[
         Path,
         typer.Argument(help="A file of (user, item) pairs, such as a CSV, TSV or Parquet file."),

@@ -17,7 +17,7 @@ from pmf.recommendation.rules import Rule
 if TYPE_CHECKING:
     import pandas as pd
 
-Model = Annotated[Path, typer.Argument(help="A model file, as pmf fit writes.")]
+ModelFile = Annotated[Path, typer.Argument(help="A model file, as pmf fit writes.")]
 Count = Annotated[
     int, typer.Option("-n", "--count", metavar="N", min=1, help="The length of a list.")
 ]
@@ -57,7 +57,7 @@ def add_lists(app: typer.Typer) -> None:
 
 
 def recommend(
-    model: Model,
+    model: ModelFile,
     user: Annotated[
         list[str] | None,
         typer.Option(metavar="ID", help="A user's id; may be given several times."),
@@ -96,7 +96,7 @@ def recommend(
 
 
 def similar(
-    model: Model,
+    model: ModelFile,
     item: Annotated[str, typer.Option(metavar="ID", help="An item's id.")],
     count: Count = 10,
     titles: Titles = None,
@@ -110,7 +110,7 @@ def similar(
 
 
 def fold_in(
-    model: Model,
+    model: ModelFile,
     ratings: Annotated[str, typer.Argument(help="The new users' ratings. " + SetOrFile)],
     count: Count = 10,
     rule: RuleName = "mean",
@@ -130,7 +130,7 @@ def fold_in(
 
 
 def explain(
-    model: Model,
+    model: ModelFile,
     user: Annotated[str, typer.Option(metavar="ID", help="A user's id.")],
     item: Annotated[str, typer.Option(metavar="ID", help="An item's id.")],
     count: Annotated[

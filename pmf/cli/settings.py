@@ -30,7 +30,7 @@ PriorWords = Annotated[
         "item_exponent.",
     ),
 ]
-Method = Annotated[
+MethodOption = Annotated[
     str,
     typer.Option(
         metavar="|".join(INFERENCES),

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from pmf.data.values import Stored, compressed, decoded
+from pmf.data.values import Stored, coded_values, decoded
 from pmf.types import Ratings
 
 USERS = 1 << 14  # whose pairs are looked at together
@@ -67,7 +67,7 @@ def rated_by_user(ratings: Ratings, num_users: int) -> Rated:
     order = _order(ratings.user)
     start = np.searchsorted(ratings.user[order], np.arange(num_users + 1))
     pairs = Pairs(start, np.asarray(ratings.item[order], np.int32))
-    return Rated(pairs, compressed(decoded(ratings.value[order])))
+    return Rated(pairs, coded_values(decoded(ratings.value[order])))
 
 
 def _order(user: np.ndarray) -> np.ndarray | slice:

@@ -88,7 +88,7 @@ def _blocks(values: Values) -> Iterator[np.ndarray]:
     return (values[begin : begin + BLOCK] for begin in range(0, len(values), BLOCK))
 
 
-def stored(values: Stored) -> tuple[np.ndarray, ...]:
+def arrays_of(values: Stored) -> tuple[np.ndarray, ...]:
     """The arrays that the values are kept in."""
     return (values.code, values.table) if isinstance(values, Coded) else (np.asarray(values),)
 
@@ -150,7 +150,7 @@ def put(values: Stored, rows: slice, new: np.ndarray) -> bool:
     return np.array_equal(_bits(stored), _bits(new))
 
 
-def compressed(values: np.ndarray) -> Stored:
+def coded_values(values: np.ndarray) -> Stored:
     """Numbers in the fewest bytes that hold each exactly: a code, float16, or themselves."""
     palette = Palette()
     palette.see(values)

@@ -16,7 +16,7 @@ from pmf.data.tables import Table, as_frame
 from pmf.data.values import Coded, Values
 from pmf.errors import InputError
 from pmf.estimators import frames, model_file
-from pmf.estimators.frames import stored
+from pmf.estimators.frames import fit_with_draws
 from pmf.fitting.fit import Fitted, state_of
 from pmf.fitting.schedule import Record
 from pmf.fitting.settings import settings_in_words
@@ -83,7 +83,7 @@ class Model:
     @property
     def draws(self) -> Params:
         """The kept draws, stacked; a point method's one draw is its estimate."""
-        return stored(self.require_fitted()).run.draws
+        return fit_with_draws(self.require_fitted()).run.draws
 
     @property
     def noise_source(self) -> str:
@@ -109,7 +109,7 @@ class Model:
 
     def predict_rows(self, user: np.ndarray, item: np.ndarray) -> Prediction:
         """The predictive distribution by row numbers; a count of ids stands for an unknown one."""
-        fit = stored(self.require_fitted())
+        fit = fit_with_draws(self.require_fitted())
         mean, variance = predict_pairs(self._filled_draws(), fit.noise_variance, user, item)
         variance = self._with_own(variance, user, item)
         return Prediction(clipped(mean, self.settings), variance)

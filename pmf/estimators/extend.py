@@ -11,7 +11,7 @@ import pandas as pd
 from pmf.data.encoding import count_rows
 from pmf.data.histories import Rated, rated_by_user
 from pmf.data.ids import Ids, factorize, joined
-from pmf.estimators.base import known_alone, rated_of, stored
+from pmf.estimators.base import fit_with_draws, known_alone, rated_of
 from pmf.estimators.new_users import conditioning_of
 from pmf.fitting.fit import Fitted
 from pmf.inference.fold_in import posterior_of, sampled
@@ -31,7 +31,7 @@ def extended(fitted: Fitted, table: pd.DataFrame, which: Which, seed: int) -> Fi
     """
     rated = rated_of(fitted)
     ids = {"user": fitted.users, "item": fitted.items}
-    source, fit = f"the new {which}s' ratings", stored(fitted)
+    source, fit = f"the new {which}s' ratings", fit_with_draws(fitted)
     row, names = factorize(table[f"{which}_id"], source)
     other = ids[OTHER[which]].codes(table[f"{OTHER[which]}_id"], source)
     known = known_alone(ids[OTHER[which]], other, source, OTHER[which])

@@ -18,7 +18,7 @@ from pmf.fitting.fit import Fit, Fitted
 Which = Literal["user", "item"]
 
 
-def stored(fitted: Fitted) -> Fit:
+def fit_with_draws(fitted: Fitted) -> Fit:
     """The fit with its draws. Raises `InputError` where it was told not to keep them."""
     if not len(fitted.fit.noise_variance):
         raise InputError("the draws were not stored (store_draws=False); fit with them")
@@ -27,7 +27,7 @@ def stored(fitted: Fitted) -> Fit:
 
 def factors(fitted: Fitted, which: Which) -> pd.DataFrame:
     """A row an id (the index), a column a factor: U, or V. Raises `InputError` without draws."""
-    factor = np.asarray(getattr(stored(fitted).run.draws, which).factor)
+    factor = np.asarray(getattr(fit_with_draws(fitted).run.draws, which).factor)
     return pd.DataFrame(factor.mean(0)[:-1], index=_index(fitted, which))
 
 
@@ -36,7 +36,7 @@ def biases(fitted: Fitted, which: Which) -> pd.DataFrame:
 
     Raises `InputError` without draws.
     """
-    bias = np.asarray(getattr(stored(fitted).run.draws, which).bias).sum(-1)
+    bias = np.asarray(getattr(fit_with_draws(fitted).run.draws, which).bias).sum(-1)
     return pd.DataFrame({"bias": bias.mean(0)[:-1]}, index=_index(fitted, which))
 
 

@@ -171,7 +171,7 @@ def _run(
         schedule,
         task.heldout,
         name="hybrid",
-        on_step=lambda record, total: on_step("hybrid", record.step, total),
+        after_step=lambda record, total: on_step("hybrid", record.step, total),
     )
     # A step ends with B's update, so B is a function of the rated items' rows.
     item = joined(Side(*(jnp.asarray(x[0]) for x in result.draws.item)))

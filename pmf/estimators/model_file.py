@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 
 from pmf.data.histories import Pairs, Rated
 from pmf.data.ids import Ids
-from pmf.data.values import Coded, stored
+from pmf.data.values import Coded, arrays_of
 from pmf.errors import InputError, one_line
 from pmf.estimators.plausible import check_fitted
 from pmf.fitting.driver import Run
@@ -209,7 +209,7 @@ def unpack_ids(tensors: Mapping[str, np.ndarray], name: str) -> Ids:
 
 def _pack_rated(rated: Rated) -> dict[str, np.ndarray]:
     """Training ratings as tensors: values as the bytes, and perhaps the table, that hold them."""
-    values = dict(zip(("value", "values"), stored(rated.value), strict=False))
+    values = dict(zip(("value", "values"), arrays_of(rated.value), strict=False))
     return {f"rated.{name}": x for name, x in (rated.pairs._asdict() | values).items()}
 
 

@@ -14,9 +14,9 @@ from pmf.data.tables import Table, as_frame
 from pmf.errors import InputError
 from pmf.estimators.base import (
     Model,
+    fit_with_draws,
     known_alone,
     rated_of,
-    stored,
 )
 from pmf.estimators.model_file import Saved
 from pmf.estimators.plausible import check_floats
@@ -200,7 +200,7 @@ def fold_in(model: Model, ratings: Table, users: Any = None) -> Folded:
     Raises `InputError` for a bad frame, and where a user rates an item twice.
     """
     fitted = model.require_fitted()
-    fit, items = stored(fitted), fitted.items
+    fit, items = fit_with_draws(fitted), fitted.items
     ids, new = _encoded(model, as_frame(ratings, SOURCE), users, items)
     rated = rated_by_user(new, ids.num_rows)  # the last: an unknown user's, who is at the prior
     conditioning = conditioning_of(fit, "user")

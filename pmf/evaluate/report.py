@@ -10,7 +10,14 @@ import pandas as pd
 from pmf.data.frames import checked
 from pmf.data.tables import Table, as_frame
 from pmf.errors import InputError
-from pmf.estimators.base import Model, OverlapWarning, known_range, rating_range, stored, warn
+from pmf.estimators.base import (
+    Model,
+    OverlapWarning,
+    fit_with_draws,
+    known_range,
+    rating_range,
+    warn,
+)
 from pmf.evaluate.bootstrap import score_intervals
 from pmf.evaluate.metrics import all_scores, user_sums
 from pmf.evaluate.ranking import TEST, TRAIN, Ranking, listed, ranked_by, upper_quarter
@@ -170,7 +177,7 @@ def ranked(
         )
     if relevant is None:
         relevant = upper_quarter(checked(test, TEST, times=False)["rating"], *_scale(model, train))
-    score = partial(scorer, stored(fitted).run.draws)
+    score = partial(scorer, fit_with_draws(fitted).run.draws)
     return ranked_by(score, fitted.users, fitted.items, train, test, k, relevant)
 
 

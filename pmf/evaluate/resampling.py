@@ -103,16 +103,16 @@ def permutation_p(difference: np.ndarray, seed: int, resamples: int) -> np.ndarr
 
 def resampled_sums(columns: np.ndarray, seed: int, resamples: int) -> np.ndarray:
     """Sums `(resamples, columns)` over users drawn with replacement, the same for all columns."""
-    users = len(columns)
+    num_users = len(columns)
     rng, sums = np.random.default_rng(seed), []
-    for rows in _blocks(resamples, users):
-        drawn = rng.integers(0, users, (rows, users)) + users * np.arange(rows)[:, None]
-        times = np.bincount(drawn.ravel(), minlength=rows * users).reshape(rows, users)
+    for rows in _blocks(resamples, num_users):
+        drawn = rng.integers(0, num_users, (rows, num_users)) + num_users * np.arange(rows)[:, None]
+        times = np.bincount(drawn.ravel(), minlength=rows * num_users).reshape(rows, num_users)
         sums.append(times.astype(np.float64) @ columns)
     return np.concatenate(sums)
 
 
-def _blocks(resamples: int, users: int) -> Iterator[int]:
-    size = max(1, CELLS // users)
+def _blocks(resamples: int, num_users: int) -> Iterator[int]:
+    size = max(1, CELLS // num_users)
     for start in range(0, resamples, size):
         yield min(size, resamples - start)

@@ -122,7 +122,7 @@ class CheckpointFolder:
     """
 
     def __init__(self, checkpoints: Checkpoints, fingerprint: Facts):
-        self.plan, self.fingerprint = checkpoints, {"checkpoint format": FORMAT, **fingerprint}
+        self.settings, self.fingerprint = checkpoints, {"checkpoint format": FORMAT, **fingerprint}
         self.path = Path(checkpoints.folder)
         self.last_time = time.monotonic()
         self.found = self._newest_whole() if checkpoints.resume else None
@@ -138,7 +138,7 @@ class CheckpointFolder:
 
     def due(self, step: int) -> bool:
         """Whether a checkpoint is to be written after `step`."""
-        steps, minutes = self.plan.every_steps, self.plan.every_minutes
+        steps, minutes = self.settings.every_steps, self.settings.every_minutes
         passed = time.monotonic() - self.last_time
         return bool((steps and step % steps == 0) or (minutes and passed >= 60 * minutes))
 
@@ -165,7 +165,7 @@ class CheckpointFolder:
         self._write(step, STATE, content, arrays)
         if _is_first():
             states = filter(sealed.is_ours, sealed.named(self.path, STATE))
-            sealed.remove(list(states)[self.plan.keep :])
+            sealed.remove(list(states)[self.settings.keep :])
 
     def _write(self, step: int, kind: str, content: Facts, arrays: Named) -> None:
         if not _is_first():

@@ -107,14 +107,14 @@ def run(
     validation: Ratings | None = None,
     name: str = "inference",
     folder: CheckpointFolder | None = None,
-    on_step: Callable[[Record, int], None] = lambda record, total: None,
+    after_step: Callable[[Record, int], None] = lambda record, total: None,
     form: HostForm = ON_ONE_DEVICE,
 ) -> Run:
     """Run an algorithm to the end of its schedule.
 
     `heldout` ratings are watched only; `validation` ratings judge when patience is at its end.
     With a checkpoint `folder` the run goes on from what it finds there, bit for bit as if it had
-    never stopped. `on_step(record, total)` is told of every step, before its checkpoint. `form` is
+    never stopped. `after_step(record, total)` is called before each step's checkpoint. `form` is
     how a state comes to the host, and what leaves the run. Raises `NotFiniteError` naming the step,
     the seed and the quantity that is NaN or infinite, and with a `folder`, in the main thread,
     `Interrupted` after SIGINT or SIGTERM and a checkpoint.
@@ -145,7 +145,7 @@ def run(
             seconds = progress.seconds + time.perf_counter() - begin
             _check_finite(info, name, step, seed)
             monitor.see(progress, seconds, float(np.mean(info.log_posterior)))
-            on_step(progress.records[-1], total)
+            after_step(progress.records[-1], total)
             if folder is not None:
                 _keep(progress, folder, caught, name, form)
     return _result(schedule, progress, compile_seconds, form, algorithm.likelihood)

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 from pydantic_core import to_jsonable_python
 
-from pmf.data.values import stored
+from pmf.data.values import arrays_of
 from pmf.fitting.settings import Settings
 from pmf.inference.optimizers import is_spec
 from pmf.io.pytrees import digest
@@ -33,7 +33,7 @@ def fingerprint(
     return {
         **{f"setting {name}": to_jsonable_python(value) for name, value in values.items()},
         "rows": [num_users, num_items],
-        "training ratings": digest(ratings.user, ratings.item, *stored(ratings.value)),
+        "training ratings": digest(ratings.user, ratings.item, *arrays_of(ratings.value)),
         "held-out ratings": digest(*heldout) if heldout is not None else "none",
         **{f"{package} version": metadata.version(package) for package in PACKAGES},
         "platform": sorted({f"{device.platform} {device.device_kind}" for device in jax.devices()}),

@@ -115,7 +115,7 @@ class Monitored(NamedTuple):
     validation: Ratings | None
     name: str
     folder: CheckpointFolder | None
-    on_step: Callable[[Record, int], None]
+    after_step: Callable[[Record, int], None]
 
 
 def no_progress(phase: str, step: int, total: int) -> None:

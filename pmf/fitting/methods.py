@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 FULL_BATCH = 2_000_000  # ratings up to which "auto" takes the full batch; its gathers must fit
 MINI_BATCH = 1 << 16
 
-Prior = IsotropicPrior | Literal["auto"]  # auto: chosen on held-out training ratings
+PriorSetting = IsotropicPrior | Literal["auto"]  # auto: chosen on held-out training ratings
 
 
 class Inference(BaseModel):
@@ -116,7 +116,7 @@ class Inference(BaseModel):
 class _Mode(Inference):
     """What ALS and MAP share: one estimate, under an isotropic prior."""
 
-    prior: Prior = "auto"
+    prior: PriorSetting = "auto"
     """Precisions; "auto": chosen on held-out training ratings."""
     tolerance: Annotated[float, Field(ge=0)]
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.0

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, FiniteFloat, SerializeAsAny, create_model
 
 from pmf.data.frames import Duplicates
 from pmf.errors import InputError
-from pmf.fitting.methods import ALS, Inference, Prior, check_is_of
+from pmf.fitting.methods import ALS, Inference, PriorSetting, check_is_of
 from pmf.fitting.registry import DEFAULT, INFERENCES, LABELS, inference_named
 from pmf.fitting.schedule import Schedule
 from pmf.fitting.settings_base import CONFIG, in_words, settings_of
@@ -167,7 +167,7 @@ class ContentSettings(RatingSettings):
     """Of the choice of held-out ratings."""
     fused: bool | None = None
     """The CPU kernel; None: where it is available."""
-    prior: Prior = "auto"
+    prior: PriorSetting = "auto"
     """`user_factor` is the precision of the weights, the items' have no part; "auto": chosen on
     held-out training ratings."""
 
@@ -188,7 +188,7 @@ class HybridSettings(RatingSettings, TermSettings):
     """Of every random choice."""
     fused: bool | None = None
     """The CPU kernel; None: where it is available."""
-    prior: Prior = "auto"
+    prior: PriorSetting = "auto"
     """Precisions; "auto": chosen on held-out training ratings, with `regression`."""
     regression: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
     """How strongly the weights on features are held to 0: see `pmf.inference.hybrid`."""

@@ -12,7 +12,7 @@ from pmf.errors import InputError, hint
 CONFIG = ConfigDict(
     frozen=True, extra="forbid", arbitrary_types_allowed=True, use_attribute_docstrings=True
 )
-Model = TypeVar("Model", bound=BaseModel)
+SettingsModel = TypeVar("SettingsModel", bound=BaseModel)
 Documented = TypeVar("Documented", bound=type[Any])
 
 
@@ -63,7 +63,7 @@ def _in_words(value: Any) -> str:
     )
 
 
-def settings_of(model: type[Model], values: dict[str, Any]) -> Model:
+def settings_of(model: type[SettingsModel], values: dict[str, Any]) -> SettingsModel:
     """Settings of a kind from keyword arguments; `InputError` with a sentence for each mistake."""
     try:
         return model(**values)

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from pmf.inference.layout import NO_ROWS, Data
-from pmf.inference.row_update import half_sweep, no_noise
-from pmf.model.density import joined, row_noise, split_row
+from pmf.inference.row_update import half_sweep, zero_epsilon
+from pmf.model.density import joined, row_epsilon, split_row
 from pmf.model.likelihood import GAUSSIAN, Likelihood
 from pmf.process.programs import FEW, program
 from pmf.types import Gaussian, Params, Prior, Side, Terms
@@ -102,18 +102,18 @@ def update_side(
     params: Params,
     prior: Prior,
     data: Data,
-    noise: Float[Array, "#n d"] | None = None,
+    epsilon: Float[Array, "#n d"] | None = None,
 ) -> tuple[Params, Float[Array, " n"]]:
     """`params` with the rows of one side, "user" or "item", updated given the other's.
 
-    Without `noise` each row goes to its mode. Also returns each row's squared error.
+    Without `epsilon` each row goes to its mode. Also returns each row's squared error.
     """
     mine, other, rows = params.user, params.item, data.by_user
     if side == "item":
         mine, other, rows = params.item, params.user, data.by_item
     gaussian = getattr(prior, side)
-    noise = no_noise(gaussian) if noise is None else noise
-    w, error = half_sweep(noise, gaussian, prior.tau, params.mu, mine, other, rows)
+    epsilon = zero_epsilon(gaussian) if epsilon is None else epsilon
+    w, error = half_sweep(epsilon, gaussian, prior.tau, params.mu, mine, other, rows)
     return params._replace(**{side: split_row(w, mine.factor.shape[-1])}), error
 
 
@@ -142,9 +142,9 @@ def _initial(
 
     def side(key, gaussian: Gaussian, bias: bool, count, row) -> Side:
         n = count.shape[0]
-        noise = row_noise(key, row, (n, terms.rank), dtype)
+        epsilon = row_epsilon(key, row, (n, terms.rank), dtype)
         # As a value of its own, or `scale` would be multiplied into its constants and round anew.
-        factor = scale * jax.lax.optimization_barrier(noise)
+        factor = scale * jax.lax.optimization_barrier(epsilon)
         w = joined(Side(factor, jnp.zeros((n, int(bias)), dtype)))
         return split_row(jnp.where(count[:, None] > 0, w, gaussian.mean), terms.rank)
 

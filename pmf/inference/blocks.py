@@ -48,10 +48,10 @@ class Blocks(NamedTuple):
 
     def update(self, inputs: Update) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
         """A scan over each block's chunks."""
-        side, prior, d = inputs.side, inputs.prior, inputs.noise.shape[-1]
+        side, prior, d = inputs.side, inputs.prior, inputs.epsilon.shape[-1]
         n = side.factor.shape[0]
         table, weight = inputs.table, inputs.weight
-        noise = jnp.broadcast_to(inputs.noise, (n, d))
+        epsilon = jnp.broadcast_to(inputs.epsilon, (n, d))
 
         def update_chunk(carry, chunk: Block):
             w, error = carry
@@ -60,14 +60,14 @@ class Blocks(NamedTuple):
             row = jnp.minimum(chunk.row, n - 1)  # a padding row computes something and is dropped
             row_prior = prior if prior.mean.ndim == 1 else prior._replace(mean=prior.mean[row])
             P, h = potentials(x, y, row_prior, weight[row], inputs.tau, chunk.weight)
-            new = solve_rows(P, h, noise[row])
+            new = solve_rows(P, h, epsilon[row])
             residual = y - jnp.einsum("bwk,bk->bw", x, new, precision="highest")
             w = w.at[chunk.row].set(new, mode="drop")
             squares = residual**2 if chunk.weight is None else chunk.weight * residual**2
             error = error.at[chunk.row].set(jnp.sum(squares, -1), mode="drop")
             return (w, error), None
 
-        carry = joined(side), jnp.zeros(n, noise.dtype)
+        carry = joined(side), jnp.zeros(n, epsilon.dtype)
         for block in self.blocks:
             carry, _ = jax.lax.scan(update_chunk, carry, block)
         return carry
@@ -99,7 +99,7 @@ def capacity(degree: np.ndarray, num_ratings: int, growth: float | None = None) 
     return dict(zip(ladder.tolist(), count.tolist(), strict=True))
 
 
-def blocks(
+def padded_blocks(
     row: np.ndarray,
     col: np.ndarray,
     value: np.ndarray,

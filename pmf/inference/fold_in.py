@@ -119,8 +119,8 @@ def _condition(
 def sampled(posterior: RowPosterior, seed: int) -> Float[Array, "s n d"]:
     """One draw of each row under each draw of the rest."""
     mean, covariance = posterior
-    noise = np.random.default_rng(seed).standard_normal(mean.shape).astype(mean.dtype)
-    return mean + np.einsum("snde,sne->snd", np.linalg.cholesky(covariance), noise)
+    epsilon = np.random.default_rng(seed).standard_normal(mean.shape).astype(mean.dtype)
+    return mean + np.einsum("snde,sne->snd", np.linalg.cholesky(covariance), epsilon)
 
 
 def variances(

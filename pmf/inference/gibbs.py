@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from pmf.inference.base import Algorithm, State, initial_params, update_side
 from pmf.inference.layout import Data
-from pmf.model.density import joined, log_prior, row_noise
+from pmf.model.density import joined, log_prior, row_epsilon
 from pmf.model.hyperpriors import NormalWishart, sample_row_prior
 from pmf.model.likelihood import GAUSSIAN, Likelihood
 from pmf.types import Gaussian, Prior, Terms
@@ -66,13 +66,13 @@ def _step(hyperprior: Hyperprior, key, state: State, data: Data) -> tuple[State,
 
     w = joined(params.user)
     prior = prior._replace(user=sample_row_prior(key_user_prior, hyperprior.user, w))
-    noise = row_noise(key_user, data.user_row, w.shape, w.dtype)
-    params, _ = update_side("user", params, prior, data, noise)
+    epsilon = row_epsilon(key_user, data.user_row, w.shape, w.dtype)
+    params, _ = update_side("user", params, prior, data, epsilon)
 
     w = joined(params.item)
     prior = prior._replace(item=sample_row_prior(key_item_prior, hyperprior.item, w))
-    noise = row_noise(key_item, data.item_row, w.shape, w.dtype)
-    params, error = update_side("item", params, prior, data, noise)
+    epsilon = row_epsilon(key_item, data.item_row, w.shape, w.dtype)
+    params, error = update_side("item", params, prior, data, epsilon)
 
     likelihood, residuals = hyperprior.likelihood, data.residuals(error)
     prior = prior._replace(tau=likelihood.augment(key_tau, residuals, prior.tau))

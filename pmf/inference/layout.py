@@ -10,7 +10,7 @@ from pmf.data.row_numbers import RowNumbers
 from pmf.data.values import decoded
 from pmf.errors import InputError
 from pmf.inference import fused as kernel
-from pmf.inference.blocks import Blocks, blocks
+from pmf.inference.blocks import Blocks, padded_blocks
 from pmf.inference.fused.layout import CSR, csr_rows
 from pmf.inference.row_update import Layout
 from pmf.model.likelihood import Residuals
@@ -75,8 +75,8 @@ def by_rows(
         by_user, by_item = csr_rows(whole, num_users, num_items, observed, weight)
     else:
         shape, value = (rank, observed, growth), decoded(ratings.value)
-        by_user = blocks(user, item, value, num_users, num_items, *shape, weight=weight)
-        by_item = blocks(item, user, value, num_items, num_users, *shape, weight=weight)
+        by_user = padded_blocks(user, item, value, num_users, num_items, *shape, weight=weight)
+        by_item = padded_blocks(item, user, value, num_items, num_users, *shape, weight=weight)
     chosen = slice(None) if observed is None else observed
     if observed is None and isinstance(by_user, CSR) and isinstance(by_item, CSR):
         counts = [np.diff(rows.start) for rows in (by_user, by_item)]

@@ -8,10 +8,10 @@ Given the other side, with x_i = (V_i, 1) and y_ui = r_ui - mu - c_i, row u's co
 with w_ui = 1 where ratings carry no weights (Salakhutdinov & Mnih, "Bayesian PMF using MCMC", ICML
 2008, eq. 11-13). With P = L L^T,
 
-    w = inv(L)^T (inv(L) h + noise)
+    w = inv(L)^T (inv(L) h + epsilon)
 
-is its mode for noise = 0 (ALS) and a draw from it for noise ~ N(0, I) (Gibbs). Factor and bias of
-a row are updated jointly.
+is its mode for epsilon = 0 (ALS) and a draw from it for epsilon ~ N(0, I) (Gibbs). Factor and bias
+of a row are updated jointly.
 """
 
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -62,25 +62,25 @@ def shift(prior: Gaussian) -> Float[Array, "*n d"]:
     return jnp.einsum("de,...e->...d", prior.precision, prior.mean, precision="highest")
 
 
-def no_noise(prior: Gaussian) -> Float[Array, "1 d"]:
-    """The noise of a half-sweep that takes every row to its mode: one row serves all."""
+def zero_epsilon(prior: Gaussian) -> Float[Array, "1 d"]:
+    """The epsilon of a half-sweep that takes every row to its mode: one row serves all."""
     return jnp.zeros((1, prior.mean.shape[-1]), prior.precision.dtype)
 
 
 def solve_rows(
-    P: Float[Array, "b d d"], h: Float[Array, "b d"], noise: Float[Array, "b d"]
+    P: Float[Array, "b d d"], h: Float[Array, "b d"], epsilon: Float[Array, "b d"]
 ) -> Float[Array, "b d"]:
-    """w = inv(L)^T (inv(L) h + noise) of each row, P = L L^T: a draw from N(inv(P) h, inv(P))."""
+    """w = inv(L)^T (inv(L) h + epsilon) of each row, P = L L^T: a draw from N(inv(P) h, inv(P))."""
     L = cholesky(P, symmetrize_input=False)
-    # As row vectors, z L^T = h and w L = z + noise: 15 % faster on a CPU than columns.
+    # As row vectors, z L^T = h and w L = z + epsilon: 15 % faster on a CPU than columns.
     z = triangular_solve(L, h[:, None], left_side=False, lower=True, transpose_a=True)
-    return triangular_solve(L, z + noise[:, None], left_side=False, lower=True)[:, 0]
+    return triangular_solve(L, z + epsilon[:, None], left_side=False, lower=True)[:, 0]
 
 
 class Update(NamedTuple):
     """What all rows of a side are updated by, but their ratings."""
 
-    noise: Float[Array, "#n d"]  # one row serves all
+    epsilon: Float[Array, "#n d"]  # one row serves all
     prior: Gaussian
     tau: Float[Array, ""]
     mu: Float[Array, ""]
@@ -110,7 +110,7 @@ class Layout(Protocol):
 
 
 def half_sweep(
-    noise: Float[Array, "#n d"],
+    epsilon: Float[Array, "#n d"],
     prior: Gaussian,
     tau: Float[Array, ""],
     mu: Float[Array, ""],
@@ -118,9 +118,9 @@ def half_sweep(
     other: Side,
     rows: Layout,
 ) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
-    """Update every row of `side` given `other`; one row of `noise` serves all.
+    """Update every row of `side` given `other`; one row of `epsilon` serves all.
 
     Returns the new rows w and each row's squared error at them. The error costs one product with
     the panel already in cache; from it come the log posterior and the draw of tau for nothing.
     """
-    return rows.update(Update(noise, prior, tau, mu, side, other))
+    return rows.update(Update(epsilon, prior, tau, mu, side, other))

@@ -77,25 +77,30 @@ def log_posterior(
 def sample_gaussian(key: Key[Array, ""], gaussian: Gaussian, n: int) -> Float[Array, "n d"]:
     """n rows from N(mean, inv(weight_j precision))."""
     d = gaussian.mean.shape[-1]
-    noise = jax.random.normal(key, (n, d), gaussian.mean.dtype)
+    epsilon = jax.random.normal(key, (n, d), gaussian.mean.dtype)
     L = jnp.linalg.cholesky(gaussian.precision)
-    w = jax.scipy.linalg.solve_triangular(L, noise.T, lower=True, trans=1).T
+    w = jax.scipy.linalg.solve_triangular(L, epsilon.T, lower=True, trans=1).T
     return gaussian.mean + w / jnp.sqrt(jnp.broadcast_to(gaussian.weight, (n,)))[:, None]
 
 
 def sample_params(
-    key: Key[Array, ""], prior: Prior, terms: Terms, mu: Float[Array, ""], users: int, items: int
+    key: Key[Array, ""],
+    prior: Prior,
+    terms: Terms,
+    mu: Float[Array, ""],
+    num_users: int,
+    num_items: int,
 ) -> Params:
     """theta from the prior, for `users` and `items` rows."""
     key_user, key_item = jax.random.split(key)
     return Params(
-        split_row(sample_gaussian(key_user, prior.user, users), terms.rank),
-        split_row(sample_gaussian(key_item, prior.item, items), terms.rank),
+        split_row(sample_gaussian(key_user, prior.user, num_users), terms.rank),
+        split_row(sample_gaussian(key_item, prior.item, num_items), terms.rank),
         mu,
     )
 
 
-def row_noise(
+def row_epsilon(
     key: Key[Array, ""], row: Int[Array, " n"] | None, shape: tuple[int, ...], dtype
 ) -> Float[Array, "n d"]:
     """N(0, 1) numbers of `shape` (n, d), each row's drawn by its number (default: its position).

@@ -69,8 +69,8 @@ def sample_normal_wishart(key: Key[Array, ""], hyper: NormalWishart) -> Gaussian
     key_precision, key_mean = jax.random.split(key)
     precision = wishart(key_precision, hyper.scale_inv, hyper.dof)
     L = jnp.linalg.cholesky(hyper.strength * precision)
-    noise = jax.random.normal(key_mean, hyper.mean.shape, hyper.mean.dtype)
-    mean = hyper.mean + solve_triangular(L, noise, lower=True, trans=1)
+    epsilon = jax.random.normal(key_mean, hyper.mean.shape, hyper.mean.dtype)
+    mean = hyper.mean + solve_triangular(L, epsilon, lower=True, trans=1)
     return Gaussian(mean, precision, jnp.ones((), precision.dtype))
 
 

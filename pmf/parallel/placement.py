@@ -15,7 +15,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from pmf.data.row_numbers import RowNumbers
 from pmf.errors import InputError
-from pmf.inference.blocks import blocks, capacity
+from pmf.inference.blocks import capacity, padded_blocks
 from pmf.inference.layout import NO_ROWS, Data
 from pmf.parallel.sharded_rows import Sharded
 from pmf.types import Ratings
@@ -188,7 +188,7 @@ def _sharded(
         weights = None if weight is None else weight[cells]
         with jax.default_device(mesh.devices[k]):
             shape = rows.share, num_cols, rank
-            parts.append(blocks(*local, *shape, rows_by_width=most_rows, weight=weights))
+            parts.append(padded_blocks(*local, *shape, rows_by_width=most_rows, weight=weights))
     sharding = NamedSharding(mesh, PartitionSpec(AXIS))
 
     def join(*arrays: jax.Array) -> jax.Array:

@@ -33,11 +33,11 @@ class Sharded:
         mesh, prior, (n, rank) = self.mesh, inputs.prior, inputs.side.factor.shape
         (axis,) = mesh.axis_names
 
-        def own_rows(noise, mean, weight, w, other, precision, tau, mu, local: Layout):
+        def own_rows(epsilon, mean, weight, w, other, precision, tau, mu, local: Layout):
             everyones = jax.lax.all_gather(other, axis, tiled=True)
             prior = Gaussian(mean, precision, weight)
             sides = split_row(w, rank), split_row(everyones, rank)
-            return local.update(Update(noise, prior, tau, mu, *sides))
+            return local.update(Update(epsilon, prior, tau, mu, *sides))
 
         def filled(x, value=0.0):  # up to equal shares; the added rows are cut off again below
             fill = [(0, -len(x) % mesh.size)] + [(0, 0)] * (x.ndim - 1)
@@ -49,10 +49,10 @@ class Sharded:
         # An update does not annotate which of its values differ between devices: no check of it.
         mapped = jax.shard_map(own_rows, mesh=mesh, in_specs=specs, out_specs=rows, check_vma=False)
         weight = filled(inputs.weight, 1.0)
-        noise = jnp.broadcast_to(inputs.noise, (n, inputs.noise.shape[-1]))
+        epsilon = jnp.broadcast_to(inputs.epsilon, (n, inputs.epsilon.shape[-1]))
         mean = prior.mean if prior.mean.ndim == 1 else filled(prior.mean)
         tables = (
-            filled(noise),
+            filled(epsilon),
             mean,
             weight,
             filled(joined(inputs.side)),

@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from pmf.data.histories import Pairs
 from pmf.errors import InputError
-from pmf.estimators.base import Model, stored
+from pmf.estimators.base import Model, fit_with_draws
 from pmf.recommendation.scores import item_table
 from pmf.types import Side
 
@@ -40,35 +40,35 @@ class ItemIndex:
         return f"ItemIndex({len(self.table):,} items, effort={self.effort})"
 
     def search(
-        self, users: Float[np.ndarray, "b d"], rated: Pairs, n: int
+        self, user_rows: Float[np.ndarray, "b d"], rated: Pairs, n: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """About the n best unseen items of each row, best first, -1 behind them, and their scores.
 
         Rows that want too much of an approximate search have no item at all.
         """
-        best, scores = np.full((len(users), n), -1), np.full((len(users), n), -np.inf)
+        best, scores = np.full((len(user_rows), n), -1), np.full((len(user_rows), n), -np.inf)
         wanted = n + np.diff(rated.start)
         served = np.flatnonzero(wanted <= MOST_SHARE * len(self.table))
         size = 1 << np.ceil(np.log2(wanted[served])).astype(int)
         for k in np.unique(size):
             rows = served[size == k]
-            near = self._near(users[rows], int(k))
+            near = self._near(user_rows[rows], int(k))
             first = np.argsort(self._unwanted(near, rows, rated), axis=1, kind="stable")[:, :n]
             near = np.take_along_axis(near, first, 1)
             unwanted = self._unwanted(near, rows, rated)
-            exact = np.einsum("bnd,bd->bn", self.table[near], users[rows])
+            exact = np.einsum("bnd,bd->bn", self.table[near], user_rows[rows])
             exact[unwanted], near[unwanted] = -np.inf, -1
             order = np.lexsort((near, -exact))
             best[rows] = np.take_along_axis(near, order, 1)
             scores[rows] = np.take_along_axis(exact, order, 1)
         return best, scores
 
-    def _near(self, users: np.ndarray, k: int) -> np.ndarray:
+    def _near(self, user_rows: np.ndarray, k: int) -> np.ndarray:
         """About the k best items of each row, best first, -1 behind them."""
         import faiss
 
         effort = faiss.SearchParametersHNSW(efSearch=max(self.effort, k))
-        return self.graph.search(users.astype(np.float32), k, params=effort)[1]
+        return self.graph.search(user_rows.astype(np.float32), k, params=effort)[1]
 
     def _unwanted(self, near: np.ndarray, rows: np.ndarray, rated: Pairs) -> np.ndarray:
         """Which of the items that were found are none, or were seen."""
@@ -102,7 +102,7 @@ def index_items(model: Model, effort: int = 128) -> ItemIndex:
     if effort < 1:
         raise InputError(f"effort={effort}: at least 1")
     fitted = model.require_fitted()
-    columns = item_table(stored(fitted).run.draws.item, np.arange(len(fitted.items)))
+    columns = item_table(fit_with_draws(fitted).run.draws.item, np.arange(len(fitted.items)))
     table = np.ascontiguousarray(columns.T)
     graph = faiss.IndexHNSWFlat(table.shape[1], LINKS, faiss.METRIC_INNER_PRODUCT)
     graph.hnsw.efConstruction = BUILD_EFFORT

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from pmf.errors import InputError
-from pmf.estimators.base import Model, stored
+from pmf.estimators.base import Model, fit_with_draws
 from pmf.estimators.new_users import Folded
 from pmf.fitting.fit import Fitted
 from pmf.model.density import split_row
@@ -41,7 +41,7 @@ def expected_users(fitted: Fitted, rows: np.ndarray) -> np.ndarray:
     A sampler's own draws of that row average to the same, but for noise that would reorder the list
     of somebody of whom nothing is known.
     """
-    draws, prior = stored(fitted).run.draws, fitted.fit.run.prior.user
+    draws, prior = fit_with_draws(fitted).run.draws, fitted.fit.run.prior.user
     table = user_table(draws.user, rows)
     strangers = rows == len(fitted.users)
     if strangers.any():
@@ -51,7 +51,7 @@ def expected_users(fitted: Fitted, rows: np.ndarray) -> np.ndarray:
 
 
 def _mean_scorer(fitted: Fitted, items: np.ndarray) -> Score:
-    table = jnp.asarray(item_table(stored(fitted).run.draws.item, items))
+    table = jnp.asarray(item_table(fit_with_draws(fitted).run.draws.item, items))
     return lambda rows: products(expected_users(fitted, rows), table)
 
 
@@ -59,7 +59,7 @@ def posterior_draws(model: Model, rule: str, seed: int) -> Params:
     """Draws of the users' and items' rows."""
     if isinstance(model, Folded):
         return model.sampled(seed)
-    draws = stored(model.require_fitted()).run.draws
+    draws = fit_with_draws(model.require_fitted()).run.draws
     if len(draws.mu) < 2:
         raise InputError(
             f"{rule}: a point estimate has no posterior; fit with method='gibbs', or fold users in"

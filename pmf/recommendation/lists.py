@@ -15,7 +15,7 @@ from pmf.data.checks import shown
 from pmf.data.histories import by_user
 from pmf.data.ids import collected
 from pmf.errors import InputError
-from pmf.estimators.base import Model, UnknownIdWarning, clipped, rated_of, stored, warn
+from pmf.estimators.base import Model, UnknownIdWarning, clipped, fit_with_draws, rated_of, warn
 from pmf.fitting.fit import Fitted
 from pmf.process.programs import piece, rung
 from pmf.recommendation.ann import ItemIndex
@@ -76,7 +76,9 @@ def recommend(
         positions = np.arange(len(rows))
         lists, scores = _best(lambda j: score(rows[j], j), positions, len(items), excluded, wanted)
     if diversity:
-        lists, scores = _diverse(stored(fitted).run.draws, items, lists, scores, n, diversity)
+        lists, scores = _diverse(
+            fit_with_draws(fitted).run.draws, items, lists, scores, n, diversity
+        )
     table = _frame(model, names, rows, items, lists, scores)
     if p_top_n:
         table["p_top_n"] = _p_top_n(model, rows, items, excluded, lists, seed)[lists >= 0]
@@ -93,7 +95,7 @@ def similar_items(model: Model, item_id: Any, n: int = 10) -> pd.DataFrame:
     row = fitted.items.row(item_id, "item_id")
     if row == len(fitted.items):
         raise InputError(f"item {item_id!r}: the model knows nothing of it")
-    factor = stored(fitted).run.draws.item.factor
+    factor = fit_with_draws(fitted).run.draws.item.factor
     if not factor.shape[-1]:
         raise InputError("a model without factors (rank 0) has no similar items")
     everyone = np.arange(len(fitted.items))
@@ -115,7 +117,7 @@ def _check(n: int, rule: str, diversity: float) -> None:
 def _check_index(index: ItemIndex, fitted: Fitted, rule: str, candidates: Any) -> None:
     if rule != "mean" or candidates is not None:
         raise InputError("an index finds lists by rule='mean' among all items; leave it out here")
-    if not index.is_of(stored(fitted).run.draws.item):
+    if not index.is_of(fit_with_draws(fitted).run.draws.item):
         raise InputError("the index is another model's; make one by index_items(model)")
 
 
@@ -259,7 +261,7 @@ def _frame(model: Model, names: np.ndarray, rows, items, lists, scores) -> pd.Da
     fitted = model.require_fitted()
     place, rank = np.nonzero(lists >= 0)
     user, item = rows[place], items[lists[place, rank]]
-    score = scores[place, rank] + np.mean(stored(fitted).run.draws.mu, dtype=np.float64)
+    score = scores[place, rank] + np.mean(fit_with_draws(fitted).run.draws.mu, dtype=np.float64)
     return pd.DataFrame(
         {
             "user_id": names[place],

@@ -57,10 +57,10 @@ def item_table(side: Side, rows: np.ndarray) -> np.ndarray:
 
 
 @program
-def products(users: Float[Array, "b d"], items: Float[Array, "d m"]) -> Float[Array, "b m"]:
+def products(user_rows: Float[Array, "b d"], items: Float[Array, "d m"]) -> Float[Array, "b m"]:
     """Of all rows with all columns: the scores."""
     # Rounding to fewer bits, as accelerators may, would tie what is not tied.
-    return jnp.matmul(users, items, precision="highest")
+    return jnp.matmul(user_rows, items, precision="highest")
 
 
 class Block(NamedTuple):

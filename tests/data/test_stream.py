@@ -14,7 +14,7 @@ from pmf.data.frames import learnable
 from pmf.data.readers import parquet_stream
 from pmf.data.sources.base import encoded
 from pmf.data.synthetic import movielens_shaped
-from pmf.data.values import Coded, compressed
+from pmf.data.values import Coded, coded_values
 from pmf.errors import InputError
 
 NAMES = ["userId", "movieId", "rating"]
@@ -233,7 +233,7 @@ def test_ratings_are_coded_exactly_or_not_at_all(values, kind, size, dtype):
     if np.isnan(values).any() or kind == np.float64:  # as exact as they were given
         kind = dtype
     values = np.random.default_rng(0).permutation(np.tile(values, 3)).astype(dtype)
-    coded = compressed(values)
+    coded = coded_values(values)
     np.testing.assert_array_equal(np.asarray(coded), values)
     assert np.array_equal(np.signbit(coded), np.signbit(values))
     if isinstance(coded, Coded):

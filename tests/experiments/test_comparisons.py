@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from experiments.config.comparison import ComparisonConfig
-from experiments.config.files import load
+from experiments.config.files import load_experiment
 from experiments.tables.comparisons import comparisons
 from pmf.errors import InputError
 from pmf.evaluate.compare import compare_arms, pooled
@@ -121,7 +121,7 @@ def test_a_wrong_comparison_names_the_file_and_the_key(tmp_path, section, messag
     head = 'data = "ml-small-2016"\n[split]\nkind = "last_n"\n'
     path.write_text(f'{head}[comparison]\n{section}\n[arm.ALS]\nmethod = "als"\n')
     with pytest.raises(InputError, match=message) as error:
-        load(path, [])
+        load_experiment(path, [])
     assert str(path) in str(error.value)
 
 
@@ -153,10 +153,10 @@ def test_a_reference_that_would_lack_the_metric_is_refused_before_the_runs(
     path = tmp_path / "arms.toml"
     path.write_text(f"{HELD}references = {references}\nmetrics = {metrics}\n")
     if message is None:
-        assert len(load(path, []).runs) == 2
+        assert len(load_experiment(path, []).runs) == 2
         return
     with pytest.raises(InputError, match=message):
-        load(path, [])
+        load_experiment(path, [])
 
 
 def test_a_ranking_that_no_system_makes_is_refused(tmp_path):
@@ -164,6 +164,6 @@ def test_a_ranking_that_no_system_makes_is_refused(tmp_path):
     head = HELD.split("[arm.ours]")[0] + '[model]\nmethod = "gibbs"\nstore_draws = '
     path.write_text(f"{head}false\n")
     with pytest.raises(InputError, match="ranking: none of the systems ranks items"):
-        load(path, [])
+        load_experiment(path, [])
     path.write_text(f"{head}[true, false]\n")
-    assert len(load(path, []).runs) == 2
+    assert len(load_experiment(path, []).runs) == 2

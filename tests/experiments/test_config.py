@@ -10,7 +10,7 @@ import pytest
 
 import pmf
 from experiments.config import inputs
-from experiments.config.files import CONFIGS, expand, find, load, read
+from experiments.config.files import CONFIGS, expand, find, load_experiment, read
 from experiments.config.grid import axes_of, flattened, points_of
 from experiments.config.identity import fields_of, identify
 from experiments.config.schema import SplitConfig, resolve
@@ -32,7 +32,7 @@ def arms(tmp_path):
 
 
 def test_lists_expand_to_a_grid_with_distinct_ids(config):
-    points = identify(load(config, []))
+    points = identify(load_experiment(config, []))
     assert [(p.config.split.fold, p.config.model.method) for p in points] == [
         (1, "als"),
         (1, "gibbs"),
@@ -40,11 +40,13 @@ def test_lists_expand_to_a_grid_with_distinct_ids(config):
         (2, "gibbs"),
     ]
     ids = [point.id for point in points]
-    assert len(set(ids)) == 4 and [point.id for point in identify(load(config, []))] == ids
-    assert identify(load(config, ["model.rank=3"]))[0].id not in ids
-    assert len(load(config, ['model.method="map"', "model.rank=[2, 3]"]).runs) == 4
-    assert load(config, ["model.scale=[1, 5]"]).runs[0].model.scale == (1, 5)
-    experiment = load(config, ["unit=points"])  # of axes: the same runs
+    assert (
+        len(set(ids)) == 4 and [point.id for point in identify(load_experiment(config, []))] == ids
+    )
+    assert identify(load_experiment(config, ["model.rank=3"]))[0].id not in ids
+    assert len(load_experiment(config, ['model.method="map"', "model.rank=[2, 3]"]).runs) == 4
+    assert load_experiment(config, ["model.scale=[1, 5]"]).runs[0].model.scale == (1, 5)
+    experiment = load_experiment(config, ["unit=points"])  # of axes: the same runs
     assert experiment.unit == "points" and [point.id for point in identify(experiment)] == ids
     assert [point.title for point in points][:2] == ["fold=1, method=als", "fold=1, method=gibbs"]
 
@@ -57,30 +59,30 @@ def test_lists_expand_inside_tables():
 
 
 def test_arms_are_merged_over_the_model_and_run_over_the_grid(arms):
-    runs = load(arms, []).runs
+    runs = load_experiment(arms, []).runs
     assert [(run.arm, run.model.rank, run.model.seed) for run in runs] == [
         (arm, rank, seed)
         for arm, rank in (("mean", 0), ("biases", 0), ("all", 2))
         for seed in (0, 1)
     ]
     assert [run.model.user_bias for run in runs] == [False, False, True, True, True, True]
-    assert load(arms, ["arm.all.rank=[4, 8]"]).runs[-1].model.rank == 8
-    assert len(load(arms, ["arm.all.rank=[4, 8]"]).runs) == 8
+    assert load_experiment(arms, ["arm.all.rank=[4, 8]"]).runs[-1].model.rank == 8
+    assert len(load_experiment(arms, ["arm.all.rank=[4, 8]"]).runs) == 8
     assert fields_of(runs[0])["arm"] == "mean" and fields_of(runs[0])["tuning.trials"] == 3
 
 
 def test_a_search_is_shared_by_seeds_and_by_nothing_else(arms):
-    points = {(p.config.arm, p.config.model.seed): p for p in identify(load(arms, []))}
+    points = {(p.config.arm, p.config.model.seed): p for p in identify(load_experiment(arms, []))}
     assert points["mean", 0].study is None  # nothing to tune
     assert points["all", 0].study == points["all", 1].study
     studies = {points[key].study for key in (("all", 0), ("biases", 0))}
     for override in ("split.fold=2", "tuning.trials=4", "split.keep=0.5", "model.num_steps=5"):
-        studies |= {point.study for point in identify(load(arms, [override]))} - {None}
+        studies |= {point.study for point in identify(load_experiment(arms, [override]))} - {None}
     assert len(studies) == 10
     assert all(
         point.study is None
         for point in identify(
-            load(
+            load_experiment(
                 arms,
                 [
                     "arm.all.prior.tau=1.0",
@@ -96,18 +98,18 @@ def test_a_search_is_shared_by_seeds_and_by_nothing_else(arms):
 
 
 def test_another_content_of_the_data_is_another_run(config, tmp_path):
-    before = identify(load(config, []))[0].id
+    before = identify(load_experiment(config, []))[0].id
     file = tmp_path / "ratings.csv"
     table = pd.read_csv(file)
     for changed in (table.assign(rating=[*table["rating"][:-1], 9]), table[::-1]):
         changed.to_csv(file, index=False)
         inputs.dataset.cache_clear()
         inputs.digest.cache_clear()
-        assert identify(load(config, []))[0].id != before
+        assert identify(load_experiment(config, []))[0].id != before
 
 
 def test_what_a_run_folder_says_is_the_configuration(arms):
-    for run in load(arms, ["arm.all.prior=auto", "model.seed=1"]).runs:
+    for run in load_experiment(arms, ["arm.all.prior=auto", "model.seed=1"]).runs:
         assert resolve(run.model_dump(mode="json"), "config.json") == run
 
 
@@ -135,7 +137,7 @@ def test_what_a_run_folder_says_is_the_configuration(arms):
 )
 def test_mistakes_name_the_file_and_the_key(arms, override, message):
     with pytest.raises(InputError) as raised:
-        load(arms, [override])
+        load_experiment(arms, [override])
     assert message in str(raised.value)
 
 
@@ -147,10 +149,15 @@ ONLY_ALS = "[arm.one]\nmethod = 'als'\n[arm.two]\nmethod = 'map'\n"
 def test_in_a_grid_over_methods_those_that_have_a_setting_take_it(tmp_path):
     path = tmp_path / "grid.toml"
     path.write_text(f"{HEAD}[split]\nkind = 'last_n'\n{GRID}")
-    als, gibbs = (model_settings(run.model).inference for run in load(path, []).runs)
+    als, gibbs = (model_settings(run.model).inference for run in load_experiment(path, []).runs)
     assert (als, gibbs) == (pmf.ALS(), pmf.Gibbs(tau="learn"))
-    assert [run.model.tau for run in load(path, []).runs] == ["learn", "learn"]  # as was said
-    alone = load(path, ["model.method=als"]).runs  # what the file says beyond that is no mistake
+    assert [run.model.tau for run in load_experiment(path, []).runs] == [
+        "learn",
+        "learn",
+    ]  # as was said
+    alone = load_experiment(
+        path, ["model.method=als"]
+    ).runs  # what the file says beyond that is no mistake
     assert [model_settings(run.model).inference for run in alone] == [pmf.ALS()]
 
 
@@ -168,7 +175,7 @@ def test_a_setting_that_no_method_has_is_refused(toml, overrides, message, tmp_p
     path = tmp_path / "grid.toml"
     path.write_text(HEAD + toml)
     with pytest.raises(InputError) as raised:
-        load(path, overrides)
+        load_experiment(path, overrides)
     assert message in str(raised.value) and "\n" not in str(raised.value)
 
 
@@ -204,7 +211,7 @@ def test_hostile_files_are_refused_in_one_line_that_names_them(toml, message, tm
     path = tmp_path / "hostile.toml"
     path.write_text(toml)
     with pytest.raises(InputError) as raised:
-        load(path, [])
+        load_experiment(path, [])
     assert message in str(raised.value) and str(raised.value).startswith(str(path))
     assert "\n" not in str(raised.value) and len(str(raised.value)) < 400 + len(str(path))
 
@@ -214,13 +221,13 @@ def test_a_configuration_has_a_name_that_a_folder_can_have(name, tmp_path):
     path = tmp_path / name
     path.write_text('data = "x.csv"')
     with pytest.raises(InputError, match="the name '"):
-        load(path, [])
+        load_experiment(path, [])
 
 
 @pytest.mark.parametrize("value", ["9" * 5000, "[" * 10_000, "[" * 40 + "]" * 40])
 def test_hostile_overrides_are_refused_in_one_line(arms, value):
     with pytest.raises(InputError) as raised:
-        load(arms, [f"model.rank={value}"])
+        load_experiment(arms, [f"model.rank={value}"])
     assert "model.rank" in str(raised.value) and len(str(raised.value)) < 300
 
 
@@ -234,7 +241,7 @@ def test_a_grid_is_counted_without_being_made(arms):
     with pytest.raises(InputError, match=r"runs; an experiment has at most 10,000"):
         expand(grid)
     with pytest.raises(InputError, match="model.rank: Input should be a valid integer"):
-        load(arms, [*many[1:], f"model.rank={thousand[:-1]}, 'deep']"])
+        load_experiment(arms, [*many[1:], f"model.rank={thousand[:-1]}, 'deep']"])
 
 
 @pytest.mark.parametrize(
@@ -257,10 +264,10 @@ def test_a_metric_that_no_run_would_have_is_refused(ranking, metric, message, tm
     arm, split = "\n[arm.a]\n[arm.b]\nrank = 3\n", 'split = {kind = "last_n"}\n'
     path.write_text(f'{HEAD}{ranking}\n{about}["{metric}"]{arm}')
     with pytest.raises(InputError) as raised:
-        load(path, [])
+        load_experiment(path, [])
     assert message in str(raised.value)
     path.write_text(f'{HEAD}{split}[ranking]\nk = [5, 10]\n{about}["ndcg@10", "map", "crps"]{arm}')
-    assert len(load(path, []).runs) == 4
+    assert len(load_experiment(path, []).runs) == 4
 
 
 def test_a_configuration_is_found_by_its_name():
@@ -271,7 +278,7 @@ def test_a_configuration_is_found_by_its_name():
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
 def test_every_configuration_is_whole(path):
-    experiment = load(path, [])
+    experiment = load_experiment(path, [])
     assert len(experiment.runs) == len({run.model_dump_json() for run in experiment.runs})
 
 
@@ -333,7 +340,7 @@ def test_a_date_may_be_given_as_toml_has_it(tmp_path):
     path = tmp_path / "dates.toml"
     dates = '["2015-01-01", 2016-01-01, 1420070400]'
     path.write_text(f'data = "x.csv"\nsplit = {{kind = "split_at_time", at = {dates}}}\n')
-    assert [run.split.at for run in load(path, []).runs] == [
+    assert [run.split.at for run in load_experiment(path, []).runs] == [
         "2015-01-01",
         "2016-01-01",
         "1420070400",
@@ -341,4 +348,4 @@ def test_a_date_may_be_given_as_toml_has_it(tmp_path):
     for at, shown in (('"1/1/2015"', "1/1/2015"), ('""', ""), ("true", "True")):
         path.write_text(f'data = "x.csv"\nsplit = {{kind = "split_at_time", at = {at}}}\n')
         with pytest.raises(InputError, match=f"at='{shown}': no time; say 2004-12-31"):
-            load(path, [])
+            load_experiment(path, [])

@@ -8,7 +8,7 @@ import pytest
 from pydantic import create_model
 
 from experiments.config import identity, naming
-from experiments.config.files import CONFIGS, load
+from experiments.config.files import CONFIGS, load_experiment
 from experiments.config.identity import identify
 from experiments.config.naming import named
 from experiments.config.schema import RunConfig, SplitConfig
@@ -53,7 +53,7 @@ NEEDED = {
 def test_tracked_tables_name_the_runs_of_their_configurations(path, monkeypatch):
     monkeypatch.setattr(identity, "digest", lambda *arguments: DIGESTS[arguments[:3]])
     tracked = pd.read_csv(RESULTS / path.stem / "runs.csv", dtype={"id": str})
-    assert [point.id for point in identify(load(path, []))] == list(tracked["id"])
+    assert [point.id for point in identify(load_experiment(path, []))] == list(tracked["id"])
     scores = pd.read_csv(RESULTS / path.stem / "scores.csv", dtype={"id": str})
     assert set(scores["id"]) <= set(tracked["id"])
 
@@ -101,7 +101,7 @@ def test_every_value_of_a_prior_is_named():
 
 
 def test_a_run_is_the_same_after_its_way_to_a_worker(tmp_path):
-    for point in identify(load(write(tmp_path, ARMS, "arms"), [])):
+    for point in identify(load_experiment(write(tmp_path, ARMS, "arms"), [])):
         assert pickle.loads(pickle.dumps(point)) == point
 
 
@@ -120,8 +120,8 @@ def test_an_identity_knows_no_folder(tmp_path, monkeypatch):
         path.write_text(toml)
         for here in (tmp_path, folder):
             monkeypatch.chdir(here)
-            ids.append(identify(load(path, []))[0].id)
+            ids.append(identify(load_experiment(path, []))[0].id)
     assert len(set(ids)) == 1
     path.write_text(toml.replace('"ratings.csv"', '["ratings.csv", "../a/ratings.csv"]'))
     with pytest.raises(InputError, match="own: .* are the same data; leave one out"):
-        identify(load(path, []))
+        identify(load_experiment(path, []))

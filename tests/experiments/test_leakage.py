@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import pmf
-from experiments.config.files import load
+from experiments.config.files import load_experiment
 from experiments.config.identity import identify
 from experiments.runs import execute, tune
 from experiments.systems import factorization, featured
@@ -103,7 +103,9 @@ CHANGED_FOR_TRIALS = {"prior", "seed", "store_draws"}  # what is searched, the s
 )
 def test_a_trial_has_the_settings_of_its_run(model, tmp_path, monkeypatch):
     toml = ARMS.replace("[model]\n", f"[model]\nuser_bias = false\n{model}")
-    points = identify(load(write(tmp_path, toml, "arms"), ["split.fold=2", "model.seed=3"]))
+    points = identify(
+        load_experiment(write(tmp_path, toml, "arms"), ["split.fold=2", "model.seed=3"])
+    )
     point = next(one for one in points if one.config.arm == "all")
     calls = []
 

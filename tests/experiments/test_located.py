@@ -8,7 +8,7 @@ import pytest
 
 import pmf
 from experiments.config import inputs
-from experiments.config.files import load
+from experiments.config.files import load_experiment
 from experiments.config.identity import fields_of, identify
 from experiments.config.schema import resolve
 from pmf.errors import InputError
@@ -51,34 +51,34 @@ def config(folder, data: str, more: str = ""):
 
 def test_a_path_is_from_the_configurations_folder(folder, monkeypatch):
     path = config(folder, '"../data/own.txt"', SAID)
-    (whole,) = load(path, []).runs
+    (whole,) = load_experiment(path, []).runs
     assert whole.data == str(folder / "data" / "own.txt")
     monkeypatch.chdir(folder)
-    assert load(path, []).runs[0].data == "data/own.txt"
-    assert load(path.relative_to(folder), []).runs[0].data == "data/own.txt"
+    assert load_experiment(path, []).runs[0].data == "data/own.txt"
+    assert load_experiment(path.relative_to(folder), []).runs[0].data == "data/own.txt"
     monkeypatch.chdir(folder / "mine")
-    assert load(path, []).runs[0].data == str(folder / "data" / "own.txt")
+    assert load_experiment(path, []).runs[0].data == str(folder / "data" / "own.txt")
 
 
 def test_an_override_is_from_where_one_stands(folder):
     path = config(folder, '"ml-small-2016"')
-    assert load(path, []).runs[0].data == "ml-small-2016"
-    assert load(path, ["data=../data/own.txt"]).runs[0].data == "../data/own.txt"
+    assert load_experiment(path, []).runs[0].data == "ml-small-2016"
+    assert load_experiment(path, ["data=../data/own.txt"]).runs[0].data == "../data/own.txt"
 
 
 def test_a_list_of_data_is_located_one_by_one(folder):
     path = config(folder, '["ml-small-2016", "../data/own.txt"]')
-    data = [run.data for run in load(path, []).runs]
+    data = [run.data for run in load_experiment(path, []).runs]
     assert data == ["ml-small-2016", str(folder / "data" / "own.txt")]
 
 
 def test_a_file_that_is_elsewhere_is_told_of(folder):
     (folder / "elsewhere" / "here.csv").write_text("user,item,rating\n1,2,3\n")
     with pytest.raises(InputError, match="own.toml: data: no here.csv in .* --set data=here.csv"):
-        load(config(folder, '"here.csv"'), [])
-    missing = load(config(folder, '"absent.csv"'), []).runs[0].data
+        load_experiment(config(folder, '"here.csv"'), [])
+    missing = load_experiment(config(folder, '"absent.csv"'), []).runs[0].data
     assert missing == str(folder / "mine" / "absent.csv")
-    assert load(config(folder, '"ml-smal-2016"'), []).runs[0].data == "ml-smal-2016"
+    assert load_experiment(config(folder, '"ml-smal-2016"'), []).runs[0].data == "ml-smal-2016"
 
 
 def test_folds_are_found_beside_the_configuration(folder):
@@ -89,13 +89,15 @@ def test_folds_are_found_beside_the_configuration(folder):
         .replace("fraction = 0.2", 'file = "folds.csv"')
     )
     path.write_text(assigned)
-    assert load(path, []).runs[0].split.file == "folds.csv"  # in the data folder, perhaps
+    assert (
+        load_experiment(path, []).runs[0].split.file == "folds.csv"
+    )  # in the data folder, perhaps
     (folder / "mine" / "folds.csv").write_text("user,item,fold\n")
-    assert load(path, []).runs[0].split.file == str(folder / "mine" / "folds.csv")
+    assert load_experiment(path, []).runs[0].split.file == str(folder / "mine" / "folds.csv")
 
 
 def test_sections_say_how_a_file_is_read(folder):
-    (run,) = load(config(folder, '"../data/own.txt"', SAID), []).runs
+    (run,) = load_experiment(config(folder, '"../data/own.txt"', SAID), []).runs
     names = {"user": "who", "item": "Was", "rating": "stars"}
     assert run.reading == pmf.Reading(separator=";", header=True, columns=names)
     table = inputs.dataset(run.data, run.reading).ratings
@@ -113,8 +115,8 @@ def test_a_reading_names_a_run_and_its_absence_does_not(folder):
     plain = folder / "data" / "plain.csv"
     pd.DataFrame({"user": [1, 2, 3] * 9, "item": range(27), "rating": 3.0}).to_csv(plain)
     path = config(folder, '"../data/plain.csv"')
-    (without,) = identify(load(path, []))
-    (same,) = identify(load(path, ["reading.encoding=utf8", "reading.separator=,"]))
+    (without,) = identify(load_experiment(path, []))
+    (same,) = identify(load_experiment(path, ["reading.encoding=utf8", "reading.separator=,"]))
     assert without.id != same.id and without.data == same.data
     assert not any(name.startswith("reading") for name in fields_of(without.config))
 
@@ -133,10 +135,10 @@ def test_a_reading_names_a_run_and_its_absence_does_not(folder):
 )
 def test_mistakes_name_the_file_and_the_key(folder, override, message):
     with pytest.raises(InputError, match=message):
-        load(config(folder, '"../data/own.txt"'), [override])
+        load_experiment(config(folder, '"../data/own.txt"'), [override])
 
 
 def test_a_named_data_set_is_read_as_it_is(folder):
-    (run,) = load(config(folder, '"ml-small-2016"', SAID), []).runs
+    (run,) = load_experiment(config(folder, '"ml-small-2016"', SAID), []).runs
     with pytest.raises(InputError, match="ml-small-2016: separator, header, columns: what it is"):
         inputs.dataset(run.data, run.reading)

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from experiments import __main__ as command
 from experiments.config.comparison import ComparisonConfig
-from experiments.config.files import CONFIGS, load
+from experiments.config.files import CONFIGS, load_experiment
 from experiments.config.identity import fields_of, identify, searches_of
 from experiments.sweeps.estimate import Costs
 from experiments.sweeps.plan import in_words, listed, planned
@@ -89,7 +89,7 @@ def test_parts_of_one_grid_come_together_in_its_order(config):
     run(config, "--no-figures", "--set", "split.fold=[2, 3]")
     run(config, "--no-figures", "--set", "split.fold=1")
     table = pd.read_csv(config.parent / "runs/points/runs.csv", dtype={"id": str})
-    assert list(table["id"]) == [point.id for point in identify(load(config, []))]
+    assert list(table["id"]) == [point.id for point in identify(load_experiment(config, []))]
     run(config, "--no-figures")
     assert len(runs_of_tables(config)) == 6
 
@@ -120,7 +120,7 @@ def test_a_changed_configuration_is_refused_too(config):
 
 
 def test_a_run_that_is_gone_is_not_dropped_from_the_tables_in_silence(config, tmp_path):
-    points = identify(load(config, []))
+    points = identify(load_experiment(config, []))
     out = tmp_path / "out"
     out.mkdir()
     pd.DataFrame({"id": [point.id for point in points]}).to_csv(out / "runs.csv", index=False)
@@ -285,7 +285,7 @@ def timed(folder, configs, seconds) -> None:
 
 def test_an_estimate_is_the_time_of_like_runs(tmp_path):
     config = write(tmp_path, ARMS, "arms")
-    runs = list(load(config, []).runs)  # mean, biases, all; two seeds each
+    runs = list(load_experiment(config, []).runs)  # mean, biases, all; two seeds each
     searches = searches_of(runs)
     assert [run.arm for run in searches] == ["biases", "all"]
     seconds = [(1, 0, 0), (3, 0, 0), (10, 70, 30), (20, 70, 30), (100, 700, 300), (300, 700, 300)]
@@ -309,14 +309,14 @@ def test_an_estimate_is_the_time_of_like_runs(tmp_path):
 
 
 def test_an_untuned_run_pays_for_its_own_search(tmp_path):
-    runs = list(load(write(tmp_path), []).runs)
+    runs = list(load_experiment(write(tmp_path), []).runs)
     timed(tmp_path / "tables", runs, [(1, 2, 3)] * 4)
     assert Costs([tmp_path / "tables"]).estimate(runs, []).seconds == pytest.approx(24)
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
 def test_every_configuration_says_what_it_asks_and_about_how_long_it_takes(path):
-    experiment = load(path, [])
+    experiment = load_experiment(path, [])
     work, asks = listed(experiment, Costs([command.RESULTS / path.stem])).splitlines()
     assert asks.strip() == experiment.about and len(experiment.about) > 30
     assert f"{len(experiment.runs):,} runs" in work
@@ -324,7 +324,7 @@ def test_every_configuration_says_what_it_asks_and_about_how_long_it_takes(path)
 
 
 def test_a_plan_says_all_that_is_to_do(tmp_path):
-    experiment = load(write(tmp_path, ARMS, "arms"), [])
+    experiment = load_experiment(write(tmp_path, ARMS, "arms"), [])
     points = identify(experiment)
     finish(tmp_path / points[0].id)
     text = planned(experiment, points, tasks_of(points, tmp_path), tmp_path, Costs([]))

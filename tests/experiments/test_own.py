@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
-from experiments.config.files import load
+from experiments.config.files import load_experiment
 from experiments.config.identity import fields_of, identify
 from experiments.runs.folders import opened
 from experiments.runs.reproduce import reproduce
@@ -50,7 +50,7 @@ def config(tmp_path):
 
 @pytest.fixture
 def made(config, tmp_path):
-    points = identify(load(config, []))
+    points = identify(load_experiment(config, []))
     options = Options(tmp_path / "runs")
     assert sweep_here(tasks_of(points, options.folder), options, SILENT) == []
     return [options.folder / point.id for point in points]
@@ -66,9 +66,9 @@ def test_a_system_in_a_file_makes_runs_that_are_reproduced(made, tmp_path):
 
 def test_a_changed_file_is_another_run_and_reproduces_none(made, config, tmp_path):
     file = tmp_path / "mine.py"
-    before = identify(load(config, []))
+    before = identify(load_experiment(config, []))
     file.write_text(f"{FILE}# changed\n")
-    after = identify(load(config, []))
+    after = identify(load_experiment(config, []))
     assert not {point.id for point in before} & {point.id for point in after}
     file.write_text("raise SystemExit('run without being asked')")
     with pytest.raises(InputError, match="sha256 of its file is .* a run is of one system only"):
@@ -84,15 +84,15 @@ def test_tables_and_identities_know_the_file_and_not_its_folder(config, tmp_path
     toml = config.read_text()
     (tmp_path / "elsewhere" / "own.toml").write_text(toml)
     here, elsewhere = (
-        identify(load(path, [])) for path in (config, tmp_path / "elsewhere/own.toml")
+        identify(load_experiment(path, [])) for path in (config, tmp_path / "elsewhere/own.toml")
     )
     assert [point.id for point in here] == [point.id for point in elsewhere]
     assert fields_of(here[0].config)["system"] == "mine.py:SYSTEM"
-    assert str(tmp_path) not in json.dumps(identify(load(config, []))[0].title)
+    assert str(tmp_path) not in json.dumps(identify(load_experiment(config, []))[0].title)
 
 
 def test_a_worker_finds_the_settings(config):
-    point = identify(load(config, []))[0]
+    point = identify(load_experiment(config, []))[0]
     pickled = pickle.dumps(point)
     own._module.cache_clear()
     again = pickle.loads(pickled)
@@ -114,13 +114,13 @@ def test_a_worker_finds_the_settings(config):
 def test_mistakes_name_the_file(file, system, message, config, tmp_path):
     (tmp_path / "mine.py").write_text(file)
     with pytest.raises(InputError) as raised:
-        load(config, [f"system={system}"])
+        load_experiment(config, [f"system={system}"])
     assert message in str(raised.value) and "own.toml" in str(raised.value)
 
 
 def test_a_mistaken_setting_of_it_names_the_nearest(config):
     with pytest.raises(InputError, match="model.levle: unknown setting; did you mean level?"):
-        load(config, ["model.levle=3"])
+        load_experiment(config, ["model.levle=3"])
 
 
 def test_its_predictions_are_scored_as_all_others(made):

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.config.files import load
+from experiments.config.files import load_experiment
 from experiments.config.inputs import dataset
 from experiments.systems.rivals import client, system
 from experiments.systems.rivals.client import RIVALS, Range, Rival
@@ -73,5 +73,5 @@ def test_wrong_settings_name_the_file_and_the_option(tmp_path, arm, message):
         f'data = "ml-small-2016"\n[split]\nkind = "last_n"\n[arm.a]\nsystem = "peer"\n{arm}'
     )
     with pytest.raises(InputError, match=message) as error:
-        load(path, [])
+        load_experiment(path, [])
     assert str(path) in str(error.value)

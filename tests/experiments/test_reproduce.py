@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.config.files import load
+from experiments.config.files import load_experiment
 from experiments.config.identity import identify
 from experiments.config.inputs import dataset, digest
 from experiments.runs.execute import metrics
@@ -31,7 +31,7 @@ def made(tmp_path_factory):
     """One tuned run, in runs/arms."""
     folder = tmp_path_factory.mktemp("made")
     config = write(folder, ARMS, "arms")
-    points = identify(load(config, ["model.seed=0"]))[-1:]
+    points = identify(load_experiment(config, ["model.seed=0"]))[-1:]
     options = Options(folder / "runs" / "arms")
     assert sweep_here(tasks_of(points, options.folder), options, SILENT) == []
     return options.folder / points[0].id
@@ -171,7 +171,7 @@ class Again:
     """A recorded run of numbers made here, and what comes out when it is made again."""
 
     def __init__(self, tmp_path, monkeypatch, tuned: SearchResult | None = RESULT):
-        config = load(write(tmp_path), ["split.fold=1", "model.method=als"])
+        config = load_experiment(write(tmp_path), ["split.fold=1", "model.method=als"])
         (self.point,) = identify(config)
         self.run = tmp_path / "runs" / self.point.id
         self.run.mkdir(parents=True)

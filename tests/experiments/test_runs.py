@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from experiments.config.files import load
+from experiments.config.files import load_experiment
 from experiments.config.identity import identify
 from experiments.config.schema import RankingConfig
 from experiments.runs import execute as runs
@@ -35,7 +35,7 @@ TABLES = ["calibration.csv", "metrics.csv", "pit.csv", "strata.csv", "users.csv"
 
 @pytest.fixture
 def experiment(tmp_path):
-    return load(write(tmp_path), [])
+    return load_experiment(write(tmp_path), [])
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.config.files import load
+from experiments.config.files import load_experiment
 from experiments.config.identity import identify
 from experiments.runs import tune
 from experiments.runs.cores import available, narrowed, share
@@ -87,7 +87,7 @@ def test_what_waits_for_a_failed_search_fails_with_it_and_nothing_else(untitled)
 
 
 def test_finished_runs_and_searches_are_skipped(tmp_path):
-    points = identify(load(write(tmp_path, ARMS, "arms"), []))
+    points = identify(load_experiment(write(tmp_path, ARMS, "arms"), []))
     tasks = tasks_of(points, tmp_path)
     assert [x.is_search for x in tasks] == [False, False, True, False, False, True, False, False]
     assert [x.needs for x in tasks[-3:]] == [None, points[-1].study, points[-1].study]
@@ -106,7 +106,7 @@ def test_finished_runs_and_searches_are_skipped(tmp_path):
 
 
 def test_interrupted_runs_are_named_before_any_work(tmp_path):
-    tasks = tasks_of(identify(load(write(tmp_path), [])), tmp_path)
+    tasks = tasks_of(identify(load_experiment(write(tmp_path), [])), tmp_path)
     working = tmp_path / f".{tasks[1].key}.checkpoints"
     working.mkdir()
     sealed.write(working, 1, STATE, {}, {})
@@ -119,7 +119,7 @@ def test_interrupted_runs_are_named_before_any_work(tmp_path):
 
 def test_one_failing_run_does_not_lose_the_others(tmp_path):
     """A rank that the data cannot support fails, and the run after it is made."""
-    points = identify(load(write(tmp_path), [*LITTLE, "model.rank=[500, 2]"]))
+    points = identify(load_experiment(write(tmp_path), [*LITTLE, "model.rank=[500, 2]"]))
     failures = sweep_here(tasks_of(points, tmp_path / "runs"), Options(tmp_path / "runs"), SILENT)
     assert len(failures) == 1 and "rank 500 is more than" in failures[0].message
     assert [path.name for path in (tmp_path / "runs").iterdir()] == [points[1].id]
@@ -130,7 +130,7 @@ def test_workers_do_the_work_and_one_that_dies_is_replaced(tmp_path):
     from experiments.sweeps.pool import pool
 
     points = identify(
-        load(write(tmp_path), [*LITTLE, "model.seed=[0, 1, 2]", "model.rank=[500, 2]"])
+        load_experiment(write(tmp_path), [*LITTLE, "model.seed=[0, 1, 2]", "model.rank=[500, 2]"])
     )
     options, killed = Options(tmp_path / "runs"), []
 
@@ -154,7 +154,9 @@ def test_a_worker_ends_after_its_share_of_tasks(tmp_path, monkeypatch):
     from experiments.sweeps import pool
 
     monkeypatch.setattr(pool, "MOST_TASKS", 2)
-    points = identify(load(write(tmp_path), [*LITTLE, "model.seed=[0, 1, 2, 3]", "model.rank=500"]))
+    points = identify(
+        load_experiment(write(tmp_path), [*LITTLE, "model.seed=[0, 1, 2, 3]", "model.rank=500"])
+    )
     pids = []
     with pool.pool(1, Options(tmp_path / "runs"), SILENT) as (start, finished):
         for task in tasks_of(points, tmp_path / "runs"):
@@ -255,7 +257,7 @@ def test_jobs_of_a_cluster(tmp_path):
     pytest.importorskip("submitit", reason="the extra `cluster` is not installed")
     from experiments.sweeps.cluster import cluster
 
-    points = identify(load(write(tmp_path, TOML), [*LITTLE, "model.rank=[500, 2]"]))
+    points = identify(load_experiment(write(tmp_path, TOML), [*LITTLE, "model.rank=[500, 2]"]))
     options = Options(tmp_path / "runs")
     tasks = tasks_of(points, options.folder)
     failures = sweep_in(cluster("local", ["timeout_min=5"], options), 2, tasks, SILENT)
@@ -336,7 +338,7 @@ def test_two_sweeps_at_once_share_the_runs_and_make_each_once(tmp_path, monkeypa
         return Outcome(np.full(len(split.test), 3.0))
 
     monkeypatch.setitem(SYSTEMS, "pmf", SYSTEMS["pmf"]._replace(fit_and_predict=predict))
-    points = identify(load(write(tmp_path), [*LITTLE, "model.seed=[0, 1, 2, 3]"]))
+    points = identify(load_experiment(write(tmp_path), [*LITTLE, "model.seed=[0, 1, 2, 3]"]))
     options = Options(tmp_path / "runs")
     tasks, holders = tasks_of(points, options.folder), []
     show = SILENT._replace(held=lambda task, holder: holders.append(holder))

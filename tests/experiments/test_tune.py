@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.config.files import load
+from experiments.config.files import load_experiment
 from experiments.config.identity import identify
 from experiments.config.inputs import dataset, split_data
 from experiments.runs import tune
@@ -108,7 +108,9 @@ def test_a_tuned_point_is_the_prior_that_the_package_would_choose():
 
 @pytest.fixture
 def point(tmp_path):
-    (chosen,) = identify(load(write(tmp_path, ARMS, "arms"), ["model.seed=0", "split.fold=2"]))[-1:]
+    (chosen,) = identify(
+        load_experiment(write(tmp_path, ARMS, "arms"), ["model.seed=0", "split.fold=2"])
+    )[-1:]
     return chosen
 
 

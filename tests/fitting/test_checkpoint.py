@@ -89,20 +89,28 @@ def part(n: int) -> Ratings:
     return Ratings(*(x[:n] for x in small_ratings()))
 
 
-def whole(case: str, folder: CheckpointFolder | None = None, on_step=lambda record, total: None):
+def whole(case: str, folder: CheckpointFolder | None = None, after_step=lambda record, total: None):
     algorithm, schedule = CASES[case]
     validation = part(20) if schedule.patience else None
     return run(
-        algorithm, 4, DATA, schedule, part(30), validation, case, folder=folder, on_step=on_step
+        algorithm,
+        4,
+        DATA,
+        schedule,
+        part(30),
+        validation,
+        case,
+        folder=folder,
+        after_step=after_step,
     )
 
 
 def crash_at(stop: int):
-    def on_step(record: Record, total: int) -> None:
+    def after_step(record: Record, total: int) -> None:
         if record.step == stop:
             raise Crash
 
-    return on_step
+    return after_step
 
 
 def assert_same_bits(one: Run, two: Run) -> None:
@@ -120,16 +128,20 @@ def assert_same_bits(one: Run, two: Run) -> None:
 def test_a_run_that_died_often_ends_bit_for_bit_like_one_that_never_did(case, every, tmp_path):
     undisturbed = whole(case)
     last = len(undisturbed.records)
-    plan = Checkpoints(tmp_path, every_steps=every, resume=True)
+    checkpoints = Checkpoints(tmp_path, every_steps=every, resume=True)
     begun = []
     for stop in (1, 2, 3, last):
         with pytest.raises(Crash):
-            whole(case, CheckpointFolder(plan, {}), crash_at(stop))
-    ended = whole(case, CheckpointFolder(plan, {}), lambda record, total: begun.append(record.step))
+            whole(case, CheckpointFolder(checkpoints, {}), crash_at(stop))
+    ended = whole(
+        case, CheckpointFolder(checkpoints, {}), lambda record, total: begun.append(record.step)
+    )
     assert_same_bits(undisturbed, ended)
     assert begun[0] == (last - 1) // every * every + 1  # it went on, and did not start again
     if last % every == 0:  # and once more from the end
-        assert_same_bits(undisturbed, whole(case, CheckpointFolder(plan, {}), crash_at(last)))
+        assert_same_bits(
+            undisturbed, whole(case, CheckpointFolder(checkpoints, {}), crash_at(last))
+        )
 
 
 def test_the_cases_stop_for_the_reasons_they_are_named_for():
@@ -139,10 +151,10 @@ def test_the_cases_stop_for_the_reasons_they_are_named_for():
 
 
 def test_seconds_go_on_from_the_checkpoint(tmp_path):
-    plan = Checkpoints(tmp_path, every_steps=1, resume=True)
+    checkpoints = Checkpoints(tmp_path, every_steps=1, resume=True)
     with pytest.raises(Crash):
-        whole("als", CheckpointFolder(plan, {}), crash_at(4))
-    seconds = [record.seconds for record in whole("als", CheckpointFolder(plan, {})).records]
+        whole("als", CheckpointFolder(checkpoints, {}), crash_at(4))
+    seconds = [record.seconds for record in whole("als", CheckpointFolder(checkpoints, {})).records]
     assert len(seconds) == STEPS and np.all(np.diff(seconds) > 0)
 
 
@@ -296,9 +308,9 @@ def test_draws_after_the_last_checkpoint_are_removed(tmp_path):
     later = write(tmp_path, 9, DRAWS, {}, {})
     begun = killed_parts(tmp_path)
     before = set(tmp_path.iterdir())
-    plan = Checkpoints(tmp_path, resume=True)
-    with claimed(plan):
-        assert_is_checkpoint(CheckpointFolder(plan, {}).load("program", ARRAYS, draw(0)), 3)
+    checkpoints = Checkpoints(tmp_path, resume=True)
+    with claimed(checkpoints):
+        assert_is_checkpoint(CheckpointFolder(checkpoints, {}).load("program", ARRAYS, draw(0)), 3)
     assert set(tmp_path.iterdir()) == before - {later, begun}
     remove_checkpoints(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(foreign)
@@ -355,10 +367,10 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path):
 # What is seen before the work.
 
 
-def fit_at(path: Path, **plan):
+def fit_at(path: Path, **checkpoints):
     """A fit that fails the test where it reads its ratings."""
     with pytest.raises(InputError) as caught:
-        pmf.PMF().fit(path / "none.csv", checkpoints=Checkpoints(path, **plan))
+        pmf.PMF().fit(path / "none.csv", checkpoints=Checkpoints(path, **checkpoints))
     assert "none.csv" not in str(caught.value).removeprefix(str(path))
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -388,9 +400,12 @@ def test_a_path_that_leaves_no_room_for_names(tmp_path):
 
 
 def test_two_fits_do_not_share_a_folder(frame, tmp_path):
-    plan = Checkpoints(tmp_path, resume=True)
-    with claimed(plan), pytest.raises(Busy, match=f"{tmp_path}: process {os.getpid()} on .*fit"):
-        pmf.PMF(**SETTINGS).fit(frame, checkpoints=plan)
+    checkpoints = Checkpoints(tmp_path, resume=True)
+    with (
+        claimed(checkpoints),
+        pytest.raises(Busy, match=f"{tmp_path}: process {os.getpid()} on .*fit"),
+    ):
+        pmf.PMF(**SETTINGS).fit(frame, checkpoints=checkpoints)
 
 
 def test_checkpoints_of_an_earlier_kind_are_not_overlooked(tmp_path):
@@ -502,18 +517,18 @@ def test_another_run_is_refused(changed, message, frame, stopped, monkeypatch):
             settings |= changed
     before = sorted(stopped.rglob("*"))
     with pytest.raises(InputError, match=f"of another run: {message}.* Resume with what it was"):
-        plan = Checkpoints(stopped, resume=True)
-        pmf.PMF(**settings).fit(frame, heldout, checkpoints=plan)
+        checkpoints = Checkpoints(stopped, resume=True)
+        pmf.PMF(**settings).fit(frame, heldout, checkpoints=checkpoints)
     assert sorted(stopped.rglob("*")) == before
 
 
 def test_another_optax_object_is_refused(tmp_path):
     """It is code, and known by the program that it compiles to."""
-    plan = Checkpoints(tmp_path, every_steps=1, resume=True)
+    checkpoints = Checkpoints(tmp_path, every_steps=1, resume=True)
     with pytest.raises(Crash):
-        whole("adam", CheckpointFolder(plan, {}), crash_at(3))
+        whole("adam", CheckpointFolder(checkpoints, {}), crash_at(3))
     with pytest.raises(InputError, match="the programs that steps compile to differ"):
-        run(by_gradient(optax.adam(2.9)), 4, DATA, POINT, folder=CheckpointFolder(plan, {}))
+        run(by_gradient(optax.adam(2.9)), 4, DATA, POINT, folder=CheckpointFolder(checkpoints, {}))
 
 
 def test_checkpoints_are_not_overwritten_unasked(frame, stopped):
@@ -524,8 +539,8 @@ def test_checkpoints_are_not_overwritten_unasked(frame, stopped):
 def test_settings_that_change_no_number_do_not_matter(frame, stopped, tmp_path):
     shutil.copytree(stopped, tmp_path / "copy")
     settings = {**SETTINGS, "method": "map", "prior": ISOTROPIC, "duplicates": "last"}
-    plan = Checkpoints(tmp_path / "copy", resume=True)
-    pmf.PMF(**settings, scale=(0.5, 5), clip=True).fit(frame, checkpoints=plan)
+    checkpoints = Checkpoints(tmp_path / "copy", resume=True)
+    pmf.PMF(**settings, scale=(0.5, 5), clip=True).fit(frame, checkpoints=checkpoints)
 
 
 def test_a_chosen_prior_is_not_searched_again(frame, tmp_path, monkeypatch):
@@ -538,8 +553,8 @@ def test_a_chosen_prior_is_not_searched_again(frame, tmp_path, monkeypatch):
     undisturbed = pmf.PMF(**settings).fit(train, heldout).require_fitted().fit
     fit_and_crash(train, tmp_path, heldout, **settings)
     monkeypatch.delattr(prior_search, "choose_prior")
-    plan = Checkpoints(tmp_path, resume=True)
-    resumed = pmf.PMF(**settings).fit(train, heldout, checkpoints=plan).require_fitted().fit
+    checkpoints = Checkpoints(tmp_path, resume=True)
+    resumed = pmf.PMF(**settings).fit(train, heldout, checkpoints=checkpoints).require_fitted().fit
     assert resumed.search == undisturbed.search and resumed.search.trials == trials
     assert resumed.prior == undisturbed.prior and resumed.prior.tau > 0
     one, other = resumed.run, undisturbed.run
@@ -563,23 +578,23 @@ def interruptible():
 @pytest.mark.parametrize("at", [1, 4, STEPS])
 def test_a_signal_lets_the_step_finish_and_writes_a_checkpoint(signum, at, tmp_path):
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    plan = Checkpoints(tmp_path, resume=True)
+    checkpoints = Checkpoints(tmp_path, resume=True)
     message = f"als: stopped by {signum.name} after step {at}; resume from"
     with pytest.raises(Interrupted, match=message) as caught:
-        whole("als", CheckpointFolder(plan, {}), signal_at(at, signum))
+        whole("als", CheckpointFolder(checkpoints, {}), signal_at(at, signum))
     assert caught.value.signum == signum
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
     assert states(tmp_path) == [at]
-    assert_same_bits(whole("als"), whole("als", CheckpointFolder(plan, {}), crash_at(at)))
+    assert_same_bits(whole("als"), whole("als", CheckpointFolder(checkpoints, {}), crash_at(at)))
 
 
 def signal_at(at: int, *signums: signal.Signals):
-    def on_step(record: Record, total: int) -> None:
+    def after_step(record: Record, total: int) -> None:
         if record.step == at:
             for signum in signums:
                 os.kill(os.getpid(), signum)
 
-    return on_step
+    return after_step
 
 
 def test_a_signal_just_before_the_checkpoint_waits_for_the_next(tmp_path, monkeypatch):

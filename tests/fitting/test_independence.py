@@ -19,7 +19,7 @@ from pmf.inference import gibbs
 from pmf.inference.base import Algorithm
 from pmf.inference.layout import by_rows
 from pmf.model import hyperpriors, likelihood
-from pmf.model.density import row_noise, sample_params
+from pmf.model.density import row_epsilon, sample_params
 from pmf.model.hyperpriors import Gamma, NormalWishart
 from pmf.model.likelihood import GaussianLikelihood
 from pmf.types import Gaussian, Params, Prior, Ratings, Side, Terms
@@ -53,17 +53,17 @@ def pure_noise() -> Algorithm:
 
     def init(key, data) -> State:
         flat = Gaussian(jnp.zeros(1), jnp.eye(1), jnp.ones(()))
-        sides = (Side(jnp.zeros((N, 0)), x) for x in (jnp.zeros((N, 1)), noise(key)))
+        sides = (Side(jnp.zeros((N, 0)), x) for x in (jnp.zeros((N, 1)), normals(key)))
         return State(Params(*sides, jnp.zeros(())), Prior(jnp.ones(()), flat, flat))
 
     def step(key, state: State, data):
-        user = state.params.user._replace(bias=noise(key))
+        user = state.params.user._replace(bias=normals(key))
         return state._replace(params=state.params._replace(user=user)), Info(jnp.zeros(()))
 
     return Algorithm(init, Partial(step))
 
 
-def noise(key) -> jax.Array:
+def normals(key) -> jax.Array:
     return jax.random.normal(key, (N, 1))
 
 
@@ -98,7 +98,7 @@ def test_steps_of_a_point_method_are_independent():
 
 
 def test_rows_and_columns_of_noise_are_independent():
-    assert_independent(np.asarray(row_noise(jax.random.key(0), None, (N, 5), jnp.float64)))
+    assert_independent(np.asarray(row_epsilon(jax.random.key(0), None, (N, 5), jnp.float64)))
 
 
 def unit_hyperprior() -> gibbs.Hyperprior:
@@ -135,7 +135,7 @@ def test_rows_of_one_sweep_are_independent():
 def test_no_two_draws_of_a_sweep_have_the_same_key(monkeypatch):
     """Each side's prior, each side's rows, tau."""
     keys = []
-    draws = (gibbs, "sample_row_prior"), (gibbs, "row_noise"), (likelihood, "sample_tau")
+    draws = (gibbs, "sample_row_prior"), (gibbs, "row_epsilon"), (likelihood, "sample_tau")
     for module, name in draws:
         true = getattr(module, name)
 

@@ -57,7 +57,7 @@ def outcome(method: str, part: Ratings, num_steps: int, die_at: int) -> dict:
         if step == die_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    state, values = steps(algorithm, program, data, start, num_steps, on_step=die)
+    state, values = steps(algorithm, program, data, start, num_steps, after_step=die)
     leaves = [
         np.asarray(x).ravel().tolist() for x in jax.tree.leaves(to_host(state, spec, placement))
     ]
@@ -77,7 +77,7 @@ def fitted() -> dict:
 def resumed() -> dict:
     """The same after a stop, which a signal asks the first process for: both stop and go on."""
     folder = os.environ["KEPT"]
-    plan = pmf.Checkpoints(folder, every_minutes=None, resume=True)
+    checkpoints = pmf.Checkpoints(folder, every_minutes=None, resume=True)
 
     def stop(phase: str, step: int, total: int) -> None:
         if (phase, step, jax.process_index()) == ("als", 2, 0):
@@ -85,13 +85,16 @@ def resumed() -> dict:
 
     try:
         pmf.PMF(rank=3, method="als", devices="all", **FITS["als"]).fit(
-            FRAME[:400], heldout=FRAME[400:], on_step=stop, checkpoints=plan
+            FRAME[:400], heldout=FRAME[400:], on_step=stop, checkpoints=checkpoints
         )
     except pmf.Interrupted as stopped:
         message = str(stopped)
     begun = []
     model = pmf.PMF(rank=3, method="als", devices="all", **FITS["als"]).fit(
-        FRAME[:400], FRAME[400:], lambda phase, step, total: begun.append(step), checkpoints=plan
+        FRAME[:400],
+        FRAME[400:],
+        lambda phase, step, total: begun.append(step),
+        checkpoints=checkpoints,
     )
     files = sorted(os.listdir(folder))
     return {

@@ -79,14 +79,14 @@ def compiled(algorithm: Algorithm, data: Data):
     return state, lowered.compile({"xla_backend_optimization_level": 0})
 
 
-def steps(algorithm, program, data, state, num: int, first: int = 0, on_step=lambda step: None):
+def steps(algorithm, program, data, state, num: int, first: int = 0, after_step=lambda step: None):
     """`num` steps from a state; keys depend on the step's number only."""
     values = []
     for step in range(first, first + num):
         key = jax.random.fold_in(jax.random.key(8), step)
         state, info = program(algorithm.step, key, state, data)
         values.append(np.asarray(info.log_posterior).tolist())
-        on_step(step)
+        after_step(step)
     return state, values
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pmf.data.synthetic import movielens_shaped
-from pmf.data.values import compressed
+from pmf.data.values import coded_values
 from pmf.errors import InputError
 from pmf.inference import fused as kernel
 from pmf.inference.blocks import Blocks
@@ -46,14 +46,14 @@ def both(dtype, rank: int, bias: int = 1, observed=None):
     results = []
     for fused in (False, True):
         data = by_rows(ratings, USERS + 1, ITEMS + 1, rank, observed, growth=8.0, fused=fused)
-        noise = [
+        epsilon = [
             jnp.asarray(np.random.default_rng(1).normal(size=(n + 1, rank + bias)), dtype)
             for n in (USERS, ITEMS)
         ]
         mu = jnp.asarray(3.4, dtype)
         results.append(
-            half_sweep(noise[0], prior.user, prior.tau, mu, user, item, data.by_user)
-            + half_sweep(noise[1], prior.item, prior.tau, mu, item, user, data.by_item)
+            half_sweep(epsilon[0], prior.user, prior.tau, mu, user, item, data.by_user)
+            + half_sweep(epsilon[1], prior.item, prior.tau, mu, item, user, data.by_item)
         )
     return results
 
@@ -88,13 +88,13 @@ def test_ratings_not_observed_do_not_count():
 def test_codes_are_bytes_and_exact(dtype):
     """Values kept as codes give the very bits that the values themselves give."""
     ratings, prior, user, item = problem(dtype, 7, 1)
-    coded = ratings._replace(value=compressed(np.asarray(ratings.value, np.float32)))
+    coded = ratings._replace(value=coded_values(np.asarray(ratings.value, np.float32)))
     data = by_rows(coded, USERS + 1, ITEMS + 1, 7, fused=True)
     assert data.by_user.value.dtype == data.by_item.value.dtype == np.uint8
-    noise, mu = jnp.zeros((1, 8), dtype), jnp.asarray(3.4, dtype)
+    epsilon, mu = jnp.zeros((1, 8), dtype), jnp.asarray(3.4, dtype)
 
     def update(rows):
-        return half_sweep(noise, prior.user, prior.tau, mu, user, item, rows)
+        return half_sweep(epsilon, prior.user, prior.tau, mu, user, item, rows)
 
     whole = by_rows(ratings, USERS + 1, ITEMS + 1, 7, fused=True).by_user
     for a, b in zip(update(data.by_user), update(whole), strict=True):
@@ -117,8 +117,8 @@ def test_same_input_same_bits():
     ratings, prior, user, item = problem(np.float32, 16, 1)
     data = by_rows(ratings, USERS + 1, ITEMS + 1, 16, fused=True)
     update = jax.jit(half_sweep)
-    noise, mu = jnp.zeros((USERS + 1, 17), jnp.float32), jnp.float32(3)
-    arguments = noise, prior.user, prior.tau, mu, user, item, data.by_user
+    epsilon, mu = jnp.zeros((USERS + 1, 17), jnp.float32), jnp.float32(3)
+    arguments = epsilon, prior.user, prior.tau, mu, user, item, data.by_user
     first = update(*arguments)
     for _ in range(20):
         for a, b in zip(first, update(*arguments), strict=True):
@@ -128,15 +128,15 @@ def test_same_input_same_bits():
 def test_chains_are_batched():
     ratings, prior, user, item = problem(np.float64, 4, 1)
     data = by_rows(ratings, USERS + 1, ITEMS + 1, 4, fused=True)
-    noise = jax.random.normal(jax.random.key(0), (3, USERS + 1, 5))
+    epsilon = jax.random.normal(jax.random.key(0), (3, USERS + 1, 5))
 
-    def update(noise):
+    def update(epsilon):
         arguments = prior.user, prior.tau, jnp.asarray(3.0), user, item, data.by_user
-        return half_sweep(noise, *arguments)
+        return half_sweep(epsilon, *arguments)
 
-    together = jax.vmap(update)(noise)
+    together = jax.vmap(update)(epsilon)
     for j in range(3):
-        for a, b in zip(together, update(noise[j]), strict=True):
+        for a, b in zip(together, update(epsilon[j]), strict=True):
             np.testing.assert_array_equal(a[j], b)
 
 
@@ -145,8 +145,8 @@ def test_improper_precision_gives_nan():
     ratings, prior, user, item = problem(np.float64, 3, 1)
     data = by_rows(ratings, USERS + 1, ITEMS + 1, 3, fused=True)
     broken = prior.user._replace(precision=-1e6 * prior.user.precision)
-    noise = jnp.zeros((USERS + 1, 4))
-    w, _ = half_sweep(noise, broken, prior.tau, jnp.asarray(3.0), user, item, data.by_user)
+    epsilon = jnp.zeros((USERS + 1, 4))
+    w, _ = half_sweep(epsilon, broken, prior.tau, jnp.asarray(3.0), user, item, data.by_user)
     assert np.all(np.isnan(w).any(-1))
 
 

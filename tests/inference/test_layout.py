@@ -5,7 +5,7 @@ import pytest
 from scipy.sparse import csr_array
 
 from pmf.data.synthetic import movielens_shaped
-from pmf.data.values import compressed
+from pmf.data.values import coded_values
 from pmf.errors import InputError
 from pmf.inference.blocks import widths
 from pmf.inference.layout import by_rows
@@ -67,7 +67,7 @@ def test_compressed_rows_are_scipys(shuffled, coded):
         order = np.random.default_rng(0).permutation(5000)
         ratings = Ratings(*(x[order] for x in ratings))
     user, item, value = ratings
-    inputs = ratings._replace(value=compressed(value)) if coded else ratings
+    inputs = ratings._replace(value=coded_values(value)) if coded else ratings
     data = by_rows(inputs, 91, 305, rank=4, fused=True)
     for rows, truth in (
         (data.by_user, csr_array((value, (user, item)), (91, 305))),
@@ -84,7 +84,7 @@ def test_compressed_rows_are_scipys(shuffled, coded):
 def test_compressed_subset_keeps_shapes_and_pads_the_rest():
     ratings = movielens_shaped(0, n=2000, users=60, items=200)
     observed = np.random.default_rng(0).random(2000) < 0.8
-    inputs = ratings._replace(value=compressed(ratings.value))
+    inputs = ratings._replace(value=coded_values(ratings.value))
     rows = by_rows(inputs, 60, 200, 4, observed, fused=True).by_item
     owner = np.repeat(np.arange(200), np.diff(rows.start))
     is_cell = np.asarray(rows.col) < 60

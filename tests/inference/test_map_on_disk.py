@@ -9,7 +9,7 @@ import pytest
 from jax.tree_util import tree_leaves
 
 from pmf.data.synthetic import movielens_shaped
-from pmf.data.values import Coded, compressed
+from pmf.data.values import Coded, coded_values
 from pmf.errors import InputError
 from pmf.estimators.pmf import PMF
 from pmf.fitting.driver import run
@@ -92,7 +92,7 @@ def test_ratings_in_files_and_in_bytes_change_nothing(tmp_path):
     for name, x in zip(Ratings._fields, ratings, strict=True):
         np.save(tmp_path / name, x)
         mapped.append(np.load(tmp_path / f"{name}.npy", mmap_mode="r"))
-    coded = compressed(ratings.value)
+    coded = coded_values(ratings.value)
     assert isinstance(coded, Coded)
     settings = make_settings(
         {

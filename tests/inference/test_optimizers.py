@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 import pmf
-from experiments.config.files import CONFIGS, load
+from experiments.config.files import CONFIGS, load_experiment
 from experiments.config.grid import flattened
 from experiments.config.identity import fields_of
 from pmf.errors import InputError
@@ -161,7 +161,7 @@ def test_a_model_by_name_is_the_model_by_object_and_remembers_it(frame, tmp_path
 
 def test_an_optimizer_in_toml_is_a_setting_and_a_grid(tmp_path):
     path = write(tmp_path)
-    runs = load(
+    runs = load_experiment(
         path,
         ["model.method=map", "split.fold=1", 'model.optimizer={name="sgd", momentum=[0.0, 0.9]}'],
     ).runs
@@ -169,9 +169,12 @@ def test_an_optimizer_in_toml_is_a_setting_and_a_grid(tmp_path):
     assert fields_of(runs[1])["model.optimizer.momentum"] == 0.9
     assert flattened(json.loads(runs[1].model_dump_json()))["model.optimizer.name"] == "sgd"
     both = ["model.method=map", "split.fold=1", 'model.optimizer=["lbfgs", {name="adamw"}]']
-    assert [run.model.optimizer for run in load(path, both).runs] == ["lbfgs", {"name": "adamw"}]
+    assert [run.model.optimizer for run in load_experiment(path, both).runs] == [
+        "lbfgs",
+        {"name": "adamw"},
+    ]
     with pytest.raises(InputError, match=r"tiny.toml: .*sgd has no momentun; did you mean"):
-        load(path, ["model.method=map", 'model.optimizer={name="sgd", momentun=0.9}'])
+        load_experiment(path, ["model.method=map", 'model.optimizer={name="sgd", momentun=0.9}'])
 
 
 def test_the_documented_optimizers_are_three_runs(tmp_path):
@@ -179,7 +182,7 @@ def test_the_documented_optimizers_are_three_runs(tmp_path):
     (block,) = re.findall(r"```toml\n([^`]*optimizer = [^`]*)```", page)
     path = tmp_path / "documented.toml"
     path.write_text(f'data = "ml-small-2016"\n[split]\nkind = "sample_records"\n{block}')
-    runs = load(path, []).runs
+    runs = load_experiment(path, []).runs
     assert [run.model.optimizer.get("momentum") for run in runs] == [0.0, 0.9, None]
     assert runs[2].model.optimizer["learning_rate"]["decay_steps"] == 500
 

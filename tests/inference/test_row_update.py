@@ -19,12 +19,12 @@ from tests.helpers.problems import ALL_TERMS, random_params, random_prior, small
 both_paths = pytest.mark.parametrize("fused", [False, True], ids=["blocks", "fused"])
 
 
-def update(params, prior, data, side: str, noise=None):
+def update(params, prior, data, side: str, epsilon=None):
     mine, other = getattr(params, side), getattr(params, {"user": "item", "item": "user"}[side])
     rows = getattr(data, f"by_{side}")
-    noise = jnp.zeros_like(joined(mine)) if noise is None else noise
+    epsilon = jnp.zeros_like(joined(mine)) if epsilon is None else epsilon
     gaussian = getattr(prior, side)
-    return half_sweep(noise, gaussian, prior.tau, params.mu, mine, other, rows)
+    return half_sweep(epsilon, gaussian, prior.tau, params.mu, mine, other, rows)
 
 
 @both_paths
@@ -58,7 +58,7 @@ def test_rows_may_have_means_of_their_own(terms, side, fused):
 @both_paths
 @pytest.mark.parametrize("side", ["user", "item"])
 def test_noise_has_the_conditional_covariance(side, fused):
-    """w(noise) - w(0) is linear in the noise: with unit vectors it gives a root of inv(P)."""
+    """w(epsilon) - w(0) is linear in the epsilon: with unit vectors it gives a root of inv(P)."""
     terms = Terms(3)
     prior = random_prior(terms, weighted=True)
     params, data = random_params(terms, prior), small_data(fused=fused)
@@ -86,11 +86,11 @@ def test_layout_changes_nothing_but_rounding():
     terms = Terms(3)
     prior, key = random_prior(terms), jax.random.key(5)
     ratings, truth = from_model(key, prior, terms, 3.5, users=30, items=40, n=700)
-    noise = jax.random.normal(key, joined(truth.user).shape)
+    epsilon = jax.random.normal(key, joined(truth.user).shape)
     results = []
     for rank, growth in ((3, 1.3), (3, 4.0), (100_000, 1.1)):  # so large a rank: one row a chunk
         data = by_rows(ratings, 30, 40, rank, growth=growth, fused=False)
-        results.append(update(truth, prior, data, "user", noise)[0])
+        results.append(update(truth, prior, data, "user", epsilon)[0])
     for other in results[1:]:
         np.testing.assert_allclose(other, results[0], rtol=1e-11, atol=1e-12)
 
@@ -99,9 +99,9 @@ def test_float32_solve_is_close_to_float64():
     rng = np.random.default_rng(0)
     root = rng.normal(size=(50, 17, 40))
     P, h = root @ root.transpose(0, 2, 1) + np.eye(17), rng.normal(size=(50, 17))
-    noise = rng.normal(size=(50, 17))
-    exact = solve_rows(*(jnp.asarray(x) for x in (P, h, noise)))
-    single = solve_rows(*(jnp.asarray(x, jnp.float32) for x in (P, h, noise)))
+    epsilon = rng.normal(size=(50, 17))
+    exact = solve_rows(*(jnp.asarray(x) for x in (P, h, epsilon)))
+    single = solve_rows(*(jnp.asarray(x, jnp.float32) for x in (P, h, epsilon)))
     assert single.dtype == jnp.float32
     condition = np.linalg.cond(P).max()
     bound = 10 * condition * np.finfo(np.float32).eps * np.abs(exact).max()

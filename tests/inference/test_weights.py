@@ -31,7 +31,7 @@ SIDES = {"user": "item", "item": "user"}
 LAYOUTS = ["blocks", "fused", "sharded"]
 
 
-def updated(layout: str, side: str, weight, observed=None, noise=None):
+def updated(layout: str, side: str, weight, observed=None, epsilon=None):
     """The new rows of a side and their squared errors, in the original order."""
     params, prior, order = PARAMS, PRIOR, slice(None)
     if layout == "sharded":
@@ -49,9 +49,9 @@ def updated(layout: str, side: str, weight, observed=None, noise=None):
         shape = USERS, ITEMS, TERMS.rank, observed
         data = by_rows(RATINGS, *shape, fused=layout == "fused", weight=weight)
     mine, other = getattr(params, side), getattr(params, SIDES[side])
-    noise = jnp.zeros((1, 4)) if noise is None else noise
+    epsilon = jnp.zeros((1, 4)) if epsilon is None else epsilon
     rows, gaussian = getattr(data, f"by_{side}"), getattr(prior, side)
-    w, error = jax.jit(half_sweep)(noise, gaussian, prior.tau, params.mu, mine, other, rows)
+    w, error = jax.jit(half_sweep)(epsilon, gaussian, prior.tau, params.mu, mine, other, rows)
     return np.asarray(w)[order], np.asarray(error)[order], rows
 
 
@@ -106,14 +106,14 @@ def test_a_whole_weight_is_so_many_ratings(layout):
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_weight_one_is_no_weight(layout):
     ones = np.ones(len(RATINGS.value))
-    noise = jnp.asarray(np.random.default_rng(3).normal(size=(1, 4)))
-    weighted = updated(layout, "item", ones, noise=noise)[:2]
-    for a, b in zip(weighted, plain(layout, noise), strict=True):
+    epsilon = jnp.asarray(np.random.default_rng(3).normal(size=(1, 4)))
+    weighted = updated(layout, "item", ones, epsilon=epsilon)[:2]
+    for a, b in zip(weighted, plain(layout, epsilon), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-13)
 
 
-def plain(layout: str, noise):
-    return updated("fused" if layout == "fused" else "blocks", "item", None, noise=noise)[:2]
+def plain(layout: str, epsilon):
+    return updated("fused" if layout == "fused" else "blocks", "item", None, epsilon=epsilon)[:2]
 
 
 @pytest.mark.parametrize("fused", [False, True], ids=["blocks", "fused"])

@@ -272,8 +272,8 @@ def padding_rows_counted(patch):
 
 def noise_by_place(patch):
     """A row's noise depends on where it was dealt to."""
-    true = gibbs.row_noise
-    patch.setattr(gibbs, "row_noise", lambda key, row, *rest: true(key, None, *rest))
+    true = gibbs.row_epsilon
+    patch.setattr(gibbs, "row_epsilon", lambda key, row, *rest: true(key, None, *rest))
 
 
 def columns_not_placed(patch):

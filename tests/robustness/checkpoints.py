@@ -83,8 +83,8 @@ def fit(folder: Path | None, die: bool = False, seed: int = 0) -> tuple[PMF, lis
         steps.append(step)
 
     model = PMF(2, "gibbs", tau=1.5, num_steps=4, seed=seed, burn_in=3, thin=1, num_chains=1)
-    plan = folder and Checkpoints(folder, every_steps=1, resume=True)
-    model.fit(ratings()[:90], ratings()[90:], on_step, checkpoints=plan)
+    checkpoints = folder and Checkpoints(folder, every_steps=1, resume=True)
+    model.fit(ratings()[:90], ratings()[90:], on_step, checkpoints=checkpoints)
     return model, steps
 
 

@@ -48,12 +48,14 @@ def work(method: str, folder: Path, with_checkpoints: bool) -> None:
     ratings = movielens_shaped(0, n=2_000, users=80, items=200)
     frame = pd.DataFrame(dict(zip(("user", "item", "rating"), ratings, strict=True)))
     model = PMF(4, method, prior=IsotropicPrior(*PRIOR), **METHODS[method])  # type: ignore[arg-type]
-    plan = Checkpoints(folder / "kept", every_steps=1, resume=True) if with_checkpoints else None
+    checkpoints = (
+        Checkpoints(folder / "kept", every_steps=1, resume=True) if with_checkpoints else None
+    )
     model.fit(
         frame[:1_800],
         frame[1_800:],
         on_step=lambda phase, step, total: say("step", step),
-        checkpoints=plan,
+        checkpoints=checkpoints,
     )
     model.save(folder / "model.pmf")
 

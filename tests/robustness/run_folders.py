@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import typer
 
-from experiments.config.files import load
+from experiments.config.files import load_experiment
 from experiments.config.identity import Point, identify
 from experiments.config.schema import Experiment
 from experiments.runs import tune
@@ -111,7 +111,7 @@ def described(home: Path) -> Made:
     pd.DataFrame(columns).to_csv(home / "ratings.csv", index=False)
     config = home / "tiny.toml"
     config.write_text(CONFIG.format(data=home / "ratings.csv"))
-    experiment = load(config, [])
+    experiment = load_experiment(config, [])
     return Made(home, experiment, identify(experiment))
 
 

@@ -3,7 +3,7 @@
 With x_i and y_ui scaled by sqrt(tau), and by the root of the rating's weight where it has one, a
 row's ratings form an augmented panel A = (X, y). Its Gram matrix A^T A holds tau X^T X, tau X^T y
 and tau y^T y; with (Lambda, Lambda m) added, its Cholesky factor holds U = L^T and, in the column
-of y, z = inv(L) h. What is left is U w = z + noise, and the squared error is the quadratic form
+of y, z = inv(L) h. What is left is U w = z + epsilon, and the squared error is the quadratic form
 (w, -1) A^T A (w, -1). All of it stays in a core's L1 and L2 cache; the only traffic is the gather.
 """
 
@@ -129,7 +129,7 @@ def _update(
     prior,
     shift,
     weight,
-    noise,
+    epsilon,
     scale,
     w,
     error,
@@ -137,7 +137,7 @@ def _update(
 ):
     """One row's new w and its squared error times tau."""
     panel, G, P, inverse, D, a = scratch
-    d = noise.shape[1]
+    d = epsilon.shape[1]
     width = _lanes(G)
     G[:] = 0
     first, stop = start[row], start[row + 1]
@@ -152,9 +152,9 @@ def _update(
     for i in range(d):
         P[i, d] += (
             weight[row] * shift[row % len(shift), i]
-        )  # as noise: one row for all, or each its own
+        )  # as epsilon: one row for all, or each its own
     _factor(P, inverse, D, d)
-    z = noise[row % len(noise)]
+    z = epsilon[row % len(epsilon)]
     a[:] = 0
     a[d] = -1  # a = (w, -1), known from the end on; entries still unknown are 0
     squares = np.float64(G[d, d])
@@ -180,7 +180,7 @@ def sweep(
     prior,
     shift,
     weight,
-    noise,
+    epsilon,
     scale,
     w,
     error,
@@ -213,7 +213,7 @@ def sweep(
                     prior,
                     shift,
                     weight,
-                    noise,
+                    epsilon,
                     scale,
                     w,
                     error,

@@ -35,7 +35,7 @@ class CSR(NamedTuple):
         from pmf.inference.fused.xla_call import update_rows  # loads numba, an optional dependency
 
         return update_rows(
-            self, inputs.table, inputs.weight, inputs.noise, inputs.prior, inputs.tau
+            self, inputs.table, inputs.weight, inputs.epsilon, inputs.prior, inputs.tau
         )
 
     def log_weight(self) -> Float[Array, ""] | None:

@@ -137,7 +137,7 @@ def update_rows(
     rows: Any,
     table: Float[Array, "n1 d1"],
     weight: Float[Array, " n"],
-    noise: Float[Array, "#n d"],
+    epsilon: Float[Array, "#n d"],
     prior: Gaussian,
     tau: Float[Array, ""],
 ) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
@@ -146,15 +146,15 @@ def update_rows(
     `table` has (x, mu + c) in its rows and zeros in the last; `weight` is each row's of the prior.
     """
     mean_shift = shift(prior)
-    n, d = len(weight), noise.shape[-1]
+    n, d = len(weight), epsilon.shape[-1]
     scale = jnp.sqrt(tau)
     height, width = padded(d, table.dtype.itemsize)
     sign = jnp.where(jnp.arange(d + 1) < d, scale, -scale)  # y = r - (mu + c)
     signed = jnp.pad(sign * table, ((0, 0), (0, width - d - 1)))
     precision = jnp.pad(prior.precision, ((0, height - d), (0, width - d)))
-    result = jax.ShapeDtypeStruct((n, d), noise.dtype), jax.ShapeDtypeStruct((n,), noise.dtype)
-    target = _target(noise.dtype.type, rows.value.dtype.type, rows.weight is not None)
-    weights = () if rows.weight is None else (jnp.sqrt(rows.weight).astype(noise.dtype),)
+    result = jax.ShapeDtypeStruct((n, d), epsilon.dtype), jax.ShapeDtypeStruct((n,), epsilon.dtype)
+    target = _target(epsilon.dtype.type, rows.value.dtype.type, rows.weight is not None)
+    weights = () if rows.weight is None else (jnp.sqrt(rows.weight).astype(epsilon.dtype),)
     call = jax.ffi.ffi_call(target, result, vmap_method="sequential")
     threads = np.full(1, numba.get_num_threads(), np.int32)
     w, error = call(
@@ -168,7 +168,7 @@ def update_rows(
         precision,
         jnp.atleast_2d(mean_shift),
         weight,
-        noise,
+        epsilon,
         scale[None],
         *weights,
     )
