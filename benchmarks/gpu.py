@@ -195,7 +195,7 @@ def main(
         bool, typer.Option("--cpu", help="Measure on the processor, where JAX finds nothing else.")
     ] = False,
 ) -> None:
-    """Measure sweeps on the device that JAX finds; one JSON object a line."""
+    """Measure sweeps on the device that JAX finds; one JSON object per line."""
     if jax.default_backend() == "cpu" and not cpu:
         raise InputError(
             "JAX finds no accelerator here, and these sizes take hours and tens of GB on a "

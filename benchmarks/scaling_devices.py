@@ -27,7 +27,7 @@ BYTES = {"f64": 8, "f32": 4, "s64": 8, "s32": 4, "u32": 4, "pred": 1}
 KINDS = "all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter"
 
 app = plain_app("What sharding costs: measured on virtual devices, modelled for accelerators.")
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
 
 
 def collectives(text: str) -> list[tuple[str, int]]:
@@ -46,7 +46,7 @@ def received(kind: str, size: int, devices: int) -> float:
 
 
 def worker(method: str, devices: int, rank: int, sweeps: int) -> dict[str, Any]:
-    """Seconds a sweep, bytes a sweep and balance on `devices` devices, in this process."""
+    """Seconds per sweep, bytes per sweep and balance on `devices` devices, in this process."""
     import jax
 
     jax.config.update("jax_num_cpu_devices", devices)
@@ -141,7 +141,7 @@ def _line(row: dict[str, Any]) -> str:
     return (
         f"{row['method']:<5} {row['devices']} devices  {row['ratings']:>9,} ratings  "
         f"sweep {row['sweep_s']:6.3f} s  rate {row['rate_to_one_device']:.2f} of one device's  "
-        f"received {row['received_mb']:6.2f} MB a device  "
+        f"received {row['received_mb']:6.2f} MB per device  "
         f"load {row['load_max_over_mean']:.3f}  cells {row['cells_per_rating']:.2f} a rating"
     )
 
@@ -207,7 +207,7 @@ def model(as_json: AsJson = False) -> None:
     """Memory, traffic and time of one ALS or Gibbs sweep, on paper."""
     if not as_json:
         print(
-            "ratings | rows | rank | devices | ratings, gathered, own GB a device | fits | "
+            "ratings | rows | rank | devices | ratings, gathered, own GB per device | fits | "
             "received GB | compute s | network s"
         )
     for task in TASKS:

@@ -157,7 +157,7 @@ def share_of_limits(bench: Bench, path: Path, work: Work, seconds: float) -> dic
     """A sweep's arithmetic and traffic, as shares of what this machine reaches at its best.
 
     Arithmetic: the upper triangle of each rating's outer product, twice (two orientations), and a
-    Cholesky factor a row, at the rate of a large sgemm. Traffic: each rating's gathered row, its
+    Cholesky factor per row, at the rate of a large sgemm. Traffic: each rating's gathered row, its
     column and its value, at the rate of a large copy.
     """
     most = bench.measure("limits", path, 0)
@@ -215,7 +215,7 @@ def main(
     ] = None,
     rank: Annotated[int | None, typer.Option(help="Only the lines of this rank.")] = None,
     repeats: Annotated[int, typer.Option(help="Alternating runs of each side.")] = 3,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
     peers_python: Annotated[str, typer.Option(help="An interpreter with cmfrec and smurff.")] = (
         sys.executable
     ),

@@ -55,8 +55,8 @@ class Params(NamedTuple):
 class Gaussian(NamedTuple):
     """w_j ~ N(mean, inv(weight_j * precision)) for the rows w_j of one side.
 
-    `mean` is one for all rows, or one a row (the hybrid's, from each item's features). `weight` is
-    one number for all rows, or one a row (the count-weighted prior).
+    `mean` is one for all rows, or one per row (the hybrid's, from each item's features). So is
+    `weight`: one number, or one per row (the count-weighted prior).
     """
 
     mean: Float[Array, "*n d"]

@@ -1,6 +1,6 @@
 """Run folders to tidy tables, small enough to track.
 
-    runs         id, arm, system, every field of the configuration, tuned.*, error: one line a run;
+    runs         id, arm, system, every field of its configuration, tuned.*, error: one line per run;
                  with `unit`, what ratings are counted in, where the configuration says so
     scores       id, metric, value
     trace        id, step, seconds, metric, value: at most 30 steps a run

@@ -1,4 +1,4 @@
-"""Nominal against actual coverage of central prediction intervals, one line a system."""
+"""Nominal against actual coverage of central prediction intervals, one line per system."""
 
 import numpy as np
 import pandas as pd

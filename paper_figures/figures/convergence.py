@@ -1,4 +1,4 @@
-"""Held-out RMSE against wall-clock seconds, one line a system and fold."""
+"""Held-out RMSE against wall-clock seconds, one line per system and fold."""
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ TABLE = "trace"
 TITLE = "Convergence"
 CAPTION = (
     "Held-out RMSE against the seconds of inference alone, without compilation and search; one "
-    "line a fold. A thin line is a sampler's single draw during burn-in; after it, the mean over "
+    "line per fold. A thin line is a sampler's single draw during burn-in; after it, the mean over "
     "the draws kept so far."
 )
 

@@ -1,4 +1,4 @@
-"""A metric against a setting, one line a system, with intervals: what many figures share."""
+"""A metric against a setting, one line per system, with intervals: what many figures share."""
 
 from collections.abc import Callable, Sequence
 

@@ -23,7 +23,7 @@ def suits(table: pd.DataFrame) -> bool:
 
 
 def plot(table: pd.DataFrame) -> Figure:
-    """Draw the PIT table: columns id, low, high, share and the runs' settings; a panel a system."""
+    """Draw the PIT table (id, low, high, share and the runs' settings): a panel per system."""
     table = representative(having(table, "pit", "id", "low", "high", "share"))
     density = table["share"] / (table["high"] - table["low"])
     rows = table.assign(who=who(table), density=density, begin=table["low"], end=table["high"])

@@ -1,4 +1,4 @@
-"""Held-out scores against the number of factors, one line a system."""
+"""Held-out scores against the number of factors, one line per system."""
 
 import pandas as pd
 from matplotlib.figure import Figure

@@ -94,7 +94,7 @@ def _bars(value: float, low: float, high: float) -> np.ndarray:
 
 
 def accuracy_and_time(table: pd.DataFrame) -> pd.DataFrame:
-    """`who, rmse, low, high, seconds, fast, slow`: a line a system that has both."""
+    """`who, rmse, low, high, seconds, fast, slow`: a line per system that has both."""
     named = table.assign(who=who(table))
     rmse = over_folds(of_metric(named, "rmse"), ["who"])
     time = over_folds(of_metric(named, "fit_seconds"), ["who"])

@@ -167,7 +167,7 @@ def in_words(name: str, growth: Power | Line | None, x: str) -> str:
     size, unit = max((z for z in BYTES if z[0] <= max(abs(growth.slope), 1)), key=lambda z: z[0])
     digits = 0 if growth.slope >= 100 * size else 1
     each = _with_error(growth.slope / size, growth.error / size, digits)
-    return f"{name}: {growth.start / 1e9:.2f} GB and {each} {unit} a {SETTINGS[x].one}"
+    return f"{name}: {growth.start / 1e9:.2f} GB and {each} {unit} per {SETTINGS[x].one}"
 
 
 def _with_error(value: float, error: float, digits: int) -> str:
@@ -176,7 +176,7 @@ def _with_error(value: float, error: float, digits: int) -> str:
 
 
 def numbers(table: pd.DataFrame) -> pd.DataFrame:
-    """The law of each panel, a line a system."""
+    """The law of each panel, a line per system."""
     lines = {
         (METRICS[metric].label, SETTINGS[x].label, name): in_words(name, law(points, metric, x), x)
         for metric, x in PANELS

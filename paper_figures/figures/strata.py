@@ -13,7 +13,7 @@ TABLE = "strata"
 TITLE = "Known and unknown"
 CAPTION = (
     "RMSE by the training ratings of the user (left) and of the item (right), with the number of "
-    "held-out ratings a run in brackets. Bars: t interval over the folds."
+    "held-out ratings per run in brackets. Bars: t interval over the folds."
 )
 SIDES = {
     "user history": "Training ratings of the user",

@@ -52,7 +52,7 @@ def plot(table: pd.DataFrame) -> Figure:
 
 
 def parts(table: pd.DataFrame) -> pd.DataFrame:
-    """A line a method, fold and part, `value` its share of the held-out variance."""
+    """A line per method, fold and part, `value` its share of the held-out variance."""
     rows = of_metric(table, "rmse")
     rows = rows.assign(method=text(rows, "model.method").replace(LABELS))
     keys = ["method", *(name for name in UNITS if name in rows)]
@@ -68,7 +68,7 @@ def parts(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def numbers(table: pd.DataFrame) -> pd.DataFrame:
-    """Each part of the held-out variance, a column a method."""
+    """Each part of the held-out variance, a column per method."""
     shares = over_folds(parts(table), ["part", "method"])
     shares["share"] = [
         estimate_text(Interval(*row), "{:.1%}") for row in shares.iloc[:, 2:].to_numpy()

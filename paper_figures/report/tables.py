@@ -53,7 +53,7 @@ class Grid(NamedTuple):
 
 
 def scores_grid(tables: Tables) -> Grid:
-    """A line a system and setting: means over repetitions, the best of each split in bold.
+    """A line per system and setting: means over repetitions, the best of each split in bold.
 
     With ± and half the width of the interval where that says something; the note says over what.
     The last column says how far the RMSE is above the least, where there are several lines.
@@ -225,7 +225,7 @@ def frame_grid(frame: pd.DataFrame) -> Grid:
 
 
 def run_ids(tables: Tables) -> Grid:
-    """A line a system and setting: the identities of its runs."""
+    """A line per system and setting: the identities of its runs."""
     runs = tables["runs"].assign(who=who(tables["runs"]))
     keys = ["who", *varying(runs)]
     rows = []

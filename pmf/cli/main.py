@@ -149,7 +149,7 @@ def fit(
     result = fitted.fit
     print(f"{method}, rank {rank}, {fitted.user_count.sum():,} ratings: {result.run.stopped}")
     print(
-        f"{last.seconds / last.step:.4f} seconds a step, {last.step} steps; "
+        f"{last.seconds / last.step:.4f} seconds per step, {last.step} steps; "
         f"compilation {result.compile_seconds:.1f} s"
     )
     if result.search.trials:

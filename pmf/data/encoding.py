@@ -14,7 +14,7 @@ from pmf.process.compiler import fault
 
 LARGE = 1 << 25  # bytes of a file, or of a column, that repay the import of the compiler
 SORTED = 1 << 22  # pairs looked at at a time: bounds the memory to some 40 bytes each
-SPARSE = 0.25  # places a rating that a table of ids may have: bounds it to 3 bytes a rating
+SPARSE = 0.25  # places a rating that a table of ids may have: bounds it to 3 bytes per rating
 
 
 def is_worthwhile(num_bytes: int) -> bool:

@@ -44,7 +44,7 @@ class Pairs(NamedTuple):
 
 class Rated(NamedTuple):
     """The training ratings of each user, kept with a model: lists leave them out, and explanations
-    are made of them. Five bytes a rating where the values are few, as stars are.
+    are made of them. Five bytes per rating where the values are few, as stars are.
     """
 
     pairs: Pairs

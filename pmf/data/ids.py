@@ -106,7 +106,7 @@ class Ids:
 
     @property
     def num_rows(self) -> int:
-        """How many rows a table of theirs has: one each, and a last one for an unknown id."""
+        """How many rows their table has: one per id, and a last one for unknown ids."""
         return len(self.values) + 1
 
     @cached_property

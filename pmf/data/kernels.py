@@ -27,7 +27,7 @@ def count_lines(text, size):
 
 @compiled(nogil=True)
 def parse_lines(text, size, separator, kinds, integers, decimals, tens):
-    """Fill `integers` (a row a column, int64) and `decimals` (floats) from whole lines of `text`.
+    """Fill `integers` (a row per column, int64) and `decimals` (floats) from whole lines of `text`.
 
     The last of the `size` bytes is a line end: nothing else keeps the loops within `text`.
 

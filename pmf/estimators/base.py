@@ -36,7 +36,7 @@ _shown: set[tuple[type[Warning], str]] = set()
 
 
 def warn(text: str, category: type[Warning], stacklevel: int) -> None:
-    """As `warnings.warn`, but the same words once a process, not once a line of a notebook.
+    """As `warnings.warn`, but the same words once per process, not once per line of a notebook.
 
     Python's own memory of what was shown is lost whenever a library changes the filters for a
     while, as those under this one do. A filter that says "always" or "error" is obeyed.
@@ -138,7 +138,7 @@ class Model:
 
     @property
     def user_factors(self) -> pd.DataFrame:
-        """U: a row a user, by id, and a column a factor. Of Gibbs the mean over kept draws, which
+        """U: a row per user, by id, and a column per factor. Of Gibbs the mean over kept draws, which
         turn against each other: see `pmf.estimators.frames`.
         """
         return frames.factors(self.require_fitted(), "user")
@@ -150,7 +150,7 @@ class Model:
 
     @property
     def user_biases(self) -> pd.DataFrame:
-        """b: a row a user, by id, with the column `bias`."""
+        """b: a row per user, by id, with the column `bias`."""
         return frames.biases(self.require_fitted(), "user")
 
     @property

@@ -113,10 +113,10 @@ def compare_arms(
 
 
 def pooled(users: pd.DataFrame) -> pd.DataFrame:
-    """One line a user and arm, from lines with the columns `fold` and `seed` besides.
+    """One line per user and arm, from lines with the columns `fold` and `seed` besides.
 
     Seeds of a fold are averaged. Over folds, numbers of ratings and sums over ratings are added,
-    and metrics with one value a user are averaged: each fold is then a draw of the same thing.
+    and metrics with one value per user are averaged: each fold is then a draw of the same thing.
     """
     keys = ["user_id", "arm"]
     values = [c for c in users.columns if c not in (*keys, "fold", "seed")]

@@ -253,7 +253,7 @@ class Gibbs(Inference):
     open_setting: ClassVar[str] = "tau"
 
     num_steps: Annotated[int, Field(ge=1)] = 100
-    """Kept draws a chain."""
+    """Kept draws per chain."""
     tau: Annotated[float, Field(gt=0)] | Literal["auto", "learn"] = "auto"
     """The precision of a rating; "auto": chosen on held-out training ratings."""
     hyperprior: Literal["separate", "joint"] = "separate"

@@ -14,7 +14,7 @@ SECONDS = 0.1  # between two pictures in a notebook
 
 @contextmanager
 def progress_bar(name: str = "") -> Iterator[OnStep]:
-    """Gives a callback `on_step(phase, step, total)` that moves a bar, one bar a phase."""
+    """Gives a callback `on_step(phase, step, total)` that moves a bar, one bar per phase."""
     console = Console(stderr=True)
     if console.is_jupyter:
         yield _in_notebook(name)

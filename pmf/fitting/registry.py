@@ -21,7 +21,7 @@ class Entry(NamedTuple):
 INFERENCES = {
     "als": Entry("ALS", "pmf.fitting.methods:ALS", "sweeps at the most", 100),
     "map": Entry("MAP", "pmf.fitting.methods:MAP", "updates or epochs at the most", 1000),
-    "gibbs": Entry("Gibbs", "pmf.fitting.methods:Gibbs", "kept draws a chain", 100),
+    "gibbs": Entry("Gibbs", "pmf.fitting.methods:Gibbs", "kept draws per chain", 100),
 }
 LABELS = {name: entry.label for name, entry in INFERENCES.items()}
 DEFAULT = "als"

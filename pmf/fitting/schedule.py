@@ -23,7 +23,7 @@ class Schedule:
     """How long to run and what to keep.
 
     A point method takes `num_steps` steps and keeps the last. A sampler (`average`) discards
-    `burn_in` sweeps, then keeps every `thin`-th until it has `num_steps` draws a chain.
+    `burn_in` sweeps, then keeps every `thin`-th until it has `num_steps` draws per chain.
 
     `tolerance` stops a point method when the log posterior's change, relative to the larger of its
     size and the number of ratings, stays below it for three steps. `patience` stops one when the
@@ -154,7 +154,7 @@ class Monitor(NamedTuple):
 def as_draws(state: Any) -> Draws:
     """The state's parameters and prior with a leading axis: chains, or 1.
 
-    A prior's weight a row is left out: it is that of a row with one rating.
+    A prior's weight per row is left out: it is that of a row with one rating.
     """
     params, prior = state.params, state.prior
     one = np.ones(np.shape(prior.tau), prior.tau.dtype)

@@ -68,7 +68,7 @@ class RowAxis(NamedTuple):
     axis: int  # counted from the last, so that stacked chains change nothing
 
 
-# Of the fields of a `Side` and of a `Gaussian`, where they have one a row.
+# Of the fields of a `Side` and of a `Gaussian`, where they have one per row.
 ROW_AXES = {"factor": -2, "bias": -2, "mean": -2, "weight": -1}
 
 

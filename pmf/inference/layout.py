@@ -92,7 +92,7 @@ def checked_weights(weight: np.ndarray, number: int) -> np.ndarray:
     """The weights of so many ratings. Raises `InputError` where one is not finite and above 0."""
     weight = np.asarray(weight)
     if weight.shape != (number,):
-        raise InputError(f"{weight.shape} weights of {number} ratings; give one a rating")
+        raise InputError(f"{weight.shape} weights of {number} ratings; give one per rating")
     wrong = np.flatnonzero(~(np.isfinite(weight) & (weight > 0)))
     if len(wrong):
         raise InputError(

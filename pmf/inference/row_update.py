@@ -45,7 +45,7 @@ def potentials(
 ) -> tuple[Float[Array, "b d d"], Float[Array, "b d"]]:
     """P = Lambda + tau X^T W X and h = Lambda m + tau X^T W y of each row in a chunk.
 
-    The prior's mean m is one for all rows, or one a row of the chunk; its `weight` is each row's. W
+    The prior's mean m is one for all rows, or one per row of the chunk; `weight` is each row's. W
     holds the weights of the cells, None where all are 1.
     """
     weighted = x if cell_weight is None else x * cell_weight[..., None]
@@ -58,7 +58,7 @@ def potentials(
 
 
 def shift(prior: Gaussian) -> Float[Array, "*n d"]:
-    """Lambda m: one for all rows, or one a row."""
+    """Lambda m: one for all rows, or one per row."""
     return jnp.einsum("de,...e->...d", prior.precision, prior.mean, precision="highest")
 
 

@@ -99,7 +99,7 @@ def exchange(ratings: Ratings, destination: np.ndarray) -> Ratings:
     """Send each rating to process `destination`; gives what all processes sent to this one.
 
     They come in the order of their senders, each sender's in its own order. One all-to-all whose
-    buckets have the size of the largest: `num_processes` such buckets of 12 bytes a rating must fit
+    buckets have the size of the largest: `num_processes` buckets of 12 bytes per rating must fit
     in memory twice.
     """
     num, me = jax.process_count(), jax.process_index()

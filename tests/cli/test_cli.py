@@ -60,7 +60,7 @@ def test_fit_evaluate_predict(folder, method, pmf):
         model,
     )
     assert done.returncode == 0, done.stderr
-    assert "seconds a step" in done.stdout and "compilation" in done.stdout
+    assert "seconds per step" in done.stdout and "compilation" in done.stdout
     assert done.stderr == ""  # no progress bar where there is no terminal
     scored = pmf("evaluate", model, folder / "test.csv", "--json")
     scores = json.loads(scored.stdout)

