@@ -1,9 +1,9 @@
 """Run folders to tidy tables, small enough to track.
 
-    runs         id, arm, system, every field of its configuration, tuned.*, error: one line per run;
+    runs         id, arm, system, each field of the configuration, tuned.*, error: a line per run;
                  with `unit`, what ratings are counted in, where the configuration says so
     scores       id, metric, value
-    trace        id, step, seconds, metric, value: at most 30 steps a run
+    trace        id, step, seconds, metric, value: at most 30 steps per run
     calibration  id, nominal, actual, width
     pit          id, low, high, share
     strata       id, by, stratum, n, rmse, ...

@@ -138,7 +138,7 @@ class Model:
 
     @property
     def user_factors(self) -> pd.DataFrame:
-        """U: a row per user, by id, and a column per factor. Of Gibbs the mean over kept draws, which
+        """U: a row per user, a column per factor. Of Gibbs the mean over kept draws, which
         turn against each other: see `pmf.estimators.frames`.
         """
         return frames.factors(self.require_fitted(), "user")

@@ -35,7 +35,7 @@ DRAWN = {
     "films": {"factor_map", "convergence", "calibration", "pit", "strata"},
 }
 PAIRS = [(name, figure) for name, figures in DRAWN.items() for figure in sorted(figures)]
-WITHOUT_INTERVALS = {"convergence", "factor_map", "scaling"}  # a line per fold, points, a run per size
+WITHOUT_INTERVALS = {"convergence", "factor_map", "scaling"}  # fold lines, points, one run
 
 
 @pytest.fixture(scope="module")
