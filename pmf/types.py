@@ -1,4 +1,4 @@
-"""What the model is made of, as tuples. `docs/notation.md` ties each field to the papers.
+"""The parts of the model, as tuples. `docs/notation.md` ties each field to the papers.
 
 All are `NamedTuple`s of arrays, hence pytrees: they stack under `vmap`, shard, and serialise
 without registration.

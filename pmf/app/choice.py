@@ -49,7 +49,7 @@ def matching(table: pd.DataFrame, text: str) -> pd.DataFrame:
 
 
 def user(ids: np.ndarray) -> Any:
-    """The id of one of the training data's users, or None; where it is typed, perhaps of nobody."""
+    """The id of one of the training data's users, or None; a typed id may be unknown."""
     if len(ids) <= MOST_CHOICES:
         return st.selectbox("A user of the training data", list(ids), index=None)
     text = st.text_input("A user of the training data, by id", placeholder=f"such as {ids[0]}")

@@ -111,7 +111,7 @@ def listed(
 
 
 def on_scale(films: pd.DataFrame, scale: tuple[float, float]) -> pd.DataFrame:
-    """What `listed` gives as it is shown: a normal mean or bound beyond the scale is its end."""
+    """What `listed` gives, clipped to the scale for display."""
     bounds = ["stars", "low", "high", "rating_low", "rating_high"]
     return films.assign(**{name: films[name].clip(*scale) for name in bounds})
 
@@ -158,7 +158,7 @@ def reasons(person: Folded, item_id: Any, table: pd.DataFrame, most: int = 8) ->
 
 
 def taste(person: Folded, content: Model) -> pd.Series:
-    """What a person thinks of each genre, decade and tag: stars over the average film's."""
+    """A person's taste for each genre, decade and tag: stars above the average film."""
     assert isinstance(content, Content) and content.features is not None
     return content.features.profile(np.asarray(person.fitted.fit.run.draws.user.factor)[0, 0])
 

@@ -1,4 +1,4 @@
-"""The page How good is it: a model like the page's, fitted to a part and judged on the rest."""
+"""The page How good is it: a model like the page's, fitted to a part and scored on the rest."""
 
 import altair as alt
 import pandas as pd

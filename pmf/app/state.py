@@ -63,7 +63,7 @@ def dataset() -> Dataset:
 
 
 def say_what_is_learnt_from() -> None:
-    """A line under what is fitted on the page: to how many ratings."""
+    """A line below a fit on the page: the number of its ratings."""
     ratings = dataset().ratings
     users = ratings["user_id"].nunique()
     st.caption(
@@ -81,7 +81,7 @@ def _of_random_users(ratings: pd.DataFrame, most: int) -> pd.DataFrame:
 
 
 def _scale(model: Model) -> tuple[float, float]:
-    """The lowest and the highest rating: as the model was told, or as it or the data set saw."""
+    """The lowest and the highest rating: by the model's settings, its ratings or the data set."""
     if model.settings.scale is not None:
         return model.settings.scale
     return known_range(model) or rating_range(dataset().ratings["rating"])
@@ -103,7 +103,7 @@ def base() -> Shown:
 
 
 def _kept_file() -> Path:
-    """Where the default model is kept: another for other data and another version."""
+    """The file of the default model: a different one for other data or another version."""
     ratings = dataset().ratings
     key = f"{pmf.__version__} {DEFAULT} {len(ratings)} {ratings['rating'].sum()} {dataset().name}"
     name = f"{dataset().name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.pmf"
@@ -186,7 +186,7 @@ def stars() -> Stars:
 
 
 def dismissed() -> set:
-    """What this visitor is not interested in, or asked not to be asked about."""
+    """The films that this visitor dismissed."""
     return st.session_state.setdefault("dismissed", set())
 
 

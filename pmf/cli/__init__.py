@@ -1,1 +1,1 @@
-"""The command `pmf`: one module a group of commands."""
+"""The command `pmf`: one module per group of commands."""

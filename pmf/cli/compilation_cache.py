@@ -19,7 +19,7 @@ FAULTS = ("Error reading persistent compilation", "Error writing persistent comp
 
 
 def keep_compiled() -> None:
-    """Let JAX keep what it compiles where that is possible, unless the user has told it where to
+    """Let JAX cache its programs if possible, unless the user has chosen a folder
     (or "" for nowhere).
     """
     # XLA takes two of LLVM's tuning hints for missing instructions whenever it reads a program back
@@ -60,12 +60,12 @@ def is_writable(folder: Path) -> bool:
 
 
 def kept_in() -> str | None:
-    """Where `keep_compiled` has programs kept; None where they are not."""
+    """The folder that `keep_compiled` uses; None without one."""
     return os.environ.get(FOLDER) or None
 
 
 def drop_damaged() -> None:
-    """Remove the programs that a full disk has cut: JAX passes them over, and replaces none."""
+    """Remove programs that a full disk truncated: JAX ignores them, but does not replace them."""
     for path in Path(kept_in() or os.devnull).glob("*-cache"):
         if not _is_whole(path):
             with suppress(OSError):

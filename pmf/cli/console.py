@@ -73,7 +73,7 @@ def plain_app(text: str, completion: bool = False) -> typer.Typer:
 
 
 def run_app(command: typer.Typer) -> None:
-    """Run a command; turn what users can mend into one line and exit code 2.
+    """Run a command; turn user errors into one line and exit code 2.
 
     SIGINT and SIGTERM end it with one line and 128 + the signal, 130 or 143: after a checkpoint,
     where a run writes them.
@@ -87,7 +87,7 @@ def run_app(command: typer.Typer) -> None:
 
 
 def _run(command: typer.Typer) -> int:
-    """The exit code of a command that has said what there is to say."""
+    """The exit code of a command, after its messages."""
     try:
         with raising():
             code = command(standalone_mode=False)
@@ -117,7 +117,7 @@ def _run(command: typer.Typer) -> int:
 
 
 def _give_up_output() -> None:
-    """What cannot be printed is dropped, or Python says so once more at its end."""
+    """Drop unprintable output, or Python reports it again at its end."""
     try:
         sys.stdout.flush()
     except OSError:

@@ -1,4 +1,4 @@
-"""The command `pmf doctor`: what there is to compute with, and what killed processes left."""
+"""The command `pmf doctor`: the hardware and software, and the leftovers of killed processes."""
 
 import platform
 import shutil

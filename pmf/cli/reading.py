@@ -1,4 +1,4 @@
-"""The options that say how a file of ratings is read: the same of every command that reads one."""
+"""The options for reading a file of ratings, shared by every command that reads one."""
 
 import inspect
 import re

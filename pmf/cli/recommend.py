@@ -166,7 +166,7 @@ def explain(
 
 
 def _id(word: str) -> int | str:
-    """An id as it is typed: 7 is a number, 007 is none."""
+    """An id as typed: 7 is a number, 007 is text."""
     from pmf.data.canonical import whole_number
 
     number = whole_number(word)
@@ -186,7 +186,7 @@ def _titled(table: "pd.DataFrame", titles: str | None) -> "pd.DataFrame":
 
 
 def _check_out(out: Path | None, in_json: bool, *reads: Path | str | None) -> None:
-    """Before the work, of which `reads` are the model, files and data sets."""
+    """Check before the work; `reads` are its inputs: the model, files and data sets."""
     if out is None:
         return
     if in_json:

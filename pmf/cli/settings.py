@@ -51,7 +51,7 @@ OWN_OPTIONS = {"num_steps": "steps"}  # settings whose option is called otherwis
 
 
 def prior_of(text: str) -> Any:
-    """`tau=1,user_factor=2,...` as a prior. Raises `InputError` for what is none."""
+    """`tau=1,user_factor=2,...` as a prior. Raises `InputError` for other text."""
     from pmf.model.priors import IsotropicPrior
 
     numbers: dict[str, float] = {}

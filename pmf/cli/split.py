@@ -78,7 +78,7 @@ def split(
     ] = "error",
     reading: Reading = AS_IT_IS,
 ) -> None:
-    """Part ratings into a file to learn from and a file to test with.
+    """Split ratings into a training file and a test file.
 
     Both are written, or none, with all columns of the input. A rating at the moment of a cut in
     time is test; a user's latest ratings at one moment are cut in the order of the file.

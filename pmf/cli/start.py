@@ -7,7 +7,7 @@ from io import TextIOWrapper
 
 
 def start() -> None:
-    """Hear signals, and have standard streams to which everything can be written."""
+    """Handle signals, and make the standard streams accept any text."""
     _hear_at_once()
     from pmf.process.signals import hear
 

@@ -1,4 +1,4 @@
-"""What an id is: a whole number or text, whatever held it. Two ids are the same as text.
+"""Canonical ids: a whole number or text, from any container. Equal as text is equal.
 
 A column of ids has one of two forms:
 
@@ -55,7 +55,7 @@ def canonical(column: pd.Series) -> tuple[pd.Series, np.ndarray]:
 
 
 def is_text(column: pd.Series) -> bool:
-    """Whether every value is text, by type: no look at what it says."""
+    """Whether every value is text, by type; the content does not matter."""
     if column.dtype != object:
         return isinstance(column.dtype, pd.StringDtype)
     return types.infer_dtype(column, skipna=False) == "string"
@@ -139,7 +139,7 @@ def _one_by_one(column: pd.Series) -> tuple[pd.Series, np.ndarray]:
 
 
 def _id_of(value: Any) -> int | str | None:
-    """A whole number of any size, or text; None for what is no id."""
+    """A whole number of any size, or text; None for other values."""
     match value:
         case bool() | np.bool_():
             return None

@@ -116,7 +116,7 @@ NO_RATINGS = bool, np.bool_, np.timedelta64  # which Python takes for numbers
 
 
 def _hint(value: object) -> str:
-    """How ratings like this one become numbers, where that can be told."""
+    """A hint how ratings like this one become numbers, if there is one."""
     match value:
         case str() if _is_number(value.replace(",", ".")):
             return f"; write it with a point, {value.strip().replace(',', '.')}"

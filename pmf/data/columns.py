@@ -1,4 +1,4 @@
-"""Which column of a table is the user, the item, the rating, the time: by name, or as told."""
+"""Which column of a table is the user, the item, the rating, the time: by name, or as given."""
 
 import difflib
 import re

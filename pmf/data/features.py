@@ -26,7 +26,7 @@ NO_GENRE = "(no genres listed)"
 
 
 class _Kind(NamedTuple):
-    """Features of one kind; `loadings` take them to what a model is given."""
+    """Features of one kind; `loadings` map them to the model's features."""
 
     names: list[str]
     values: csr_array
@@ -54,7 +54,7 @@ class ItemFeatures(NamedTuple):
 
     @property
     def width(self) -> int:
-        """d, the numbers that a model is given of each item."""
+        """d, how many numbers describe each item."""
         return self.loadings.shape[1]
 
     def table(self, items: Ids) -> np.ndarray:

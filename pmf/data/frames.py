@@ -74,7 +74,7 @@ def tidy(
     scale: tuple[float, float] | None = None,
     duplicates: Duplicates = "error",
 ) -> pd.DataFrame:
-    """`checked`, and fit to learn from: each pair once, at least two users and two items.
+    """`checked`, and ready for a fit: each pair once, at least two users and two items.
 
     `duplicates` says what to do where a pair occurs twice: error, last (`distinct`), or mean.
     """

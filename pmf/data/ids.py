@@ -26,7 +26,7 @@ def factorize(column: pd.Series, source: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def collected(collection: object, name: str) -> pd.Series:
-    """One id, or a collection of them, in canonical form: "12" is one id, and not two.
+    """One id, or a collection of them, in canonical form: "12" is one id, not two.
 
     Raises `InputError` naming the argument where a value is no id, and for a table or a mapping.
     """
@@ -58,7 +58,7 @@ def joined(*parts: np.ndarray) -> np.ndarray:
 
 
 def among(column: pd.Series, others: pd.Series) -> np.ndarray:
-    """Which ids of a column are among others. Raises `InputError` for what is no id in either."""
+    """Which ids of a column are among others. Raises `InputError` for an invalid id in either."""
     known = Ids(factorize(others, "the ids")[1])
     return ~known.unknown(known.codes(column))
 

@@ -1,4 +1,4 @@
-"""Ratings that nobody gave: drawn from the model itself, or shaped like MovieLens 25M."""
+"""Synthetic ratings: drawn from the model itself, or shaped like MovieLens 25M."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""The one door for tables in memory: whatever holds ratings becomes a pandas frame."""
+"""The one entry for tables in memory: every container of ratings becomes a pandas frame."""
 
 from os import PathLike
 from typing import Any, Protocol, TypeAlias, TypeGuard, runtime_checkable

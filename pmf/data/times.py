@@ -1,4 +1,4 @@
-"""Times in one form: seconds since 1970 in UTC, whatever they were written as.
+"""Times in one form, from any notation: seconds since 1970 in UTC.
 
 | written as | read as |
 | --- | --- |
@@ -36,7 +36,7 @@ FORMS = "2004-12-31, 2004-12-31T23:59:59Z or seconds since 1970"
 
 
 class Times:
-    """The times of one table, whole or batch by batch: there, readable, and all of one unit."""
+    """The times of one table, whole or batch by batch: present, readable, and all in one unit."""
 
     def __init__(self) -> None:
         self.missing = Tally("timestamp", "is missing")

@@ -1,4 +1,4 @@
-"""The ratings' own unit, which inference does not see: it works on standardised ratings.
+"""The unit of ratings. Inference works on standardised ratings instead.
 
     z = (r - centre) / spread
 

@@ -1,1 +1,1 @@
-"""What a person holds: models that fit, predict, save and load, in raw ids."""
+"""The public models: they fit, predict, save and load, in raw ids."""

@@ -1,4 +1,4 @@
-"""What every fitted model is: it predicts for frames of raw ids, and tells what it learnt."""
+"""The base of every fitted model: it predicts for frames of raw ids, and shows what it learnt."""
 
 import numbers
 import warnings
@@ -25,7 +25,7 @@ from pmf.types import Params
 
 
 class UnknownIdWarning(UserWarning):
-    """Some pairs have a user or an item that the model knows nothing of."""
+    """Some pairs have a user or an item that is unknown to the model."""
 
 
 class OverlapWarning(UserWarning):

@@ -115,7 +115,7 @@ def pack_features(features: ItemFeatures) -> dict[str, np.ndarray]:
 
 
 def unpack_features(parts: Mapping[str, np.ndarray], width: int) -> ItemFeatures:
-    """The inverse, of so many numbers per item. Raises `ValueError` for what is none."""
+    """The inverse, of so many numbers per item. Raises `ValueError` for other arrays."""
     items, words = (unpack_ids(parts, f"feature.{part}") for part in ("item", "name"))
     data, column, start = (parts[f"feature.{part}"] for part in ("values", "column", "start"))
     mean, loadings = parts["feature.mean"], parts["feature.loadings"]

@@ -19,20 +19,20 @@ Which = Literal["user", "item"]
 
 
 def fit_with_draws(fitted: Fitted) -> Fit:
-    """The fit with its draws. Raises `InputError` where it was told not to keep them."""
+    """The fit with its draws. Raises `InputError` if `store_draws=False` dropped them."""
     if not len(fitted.fit.noise_variance):
         raise InputError("the draws were not stored (store_draws=False); fit with them")
     return fitted.fit
 
 
 def factors(fitted: Fitted, which: Which) -> pd.DataFrame:
-    """A row an id (the index), a column a factor: U, or V. Raises `InputError` without draws."""
+    """A row per id (the index), a column per factor: U, or V. Raises `InputError` without draws."""
     factor = np.asarray(getattr(fit_with_draws(fitted).run.draws, which).factor)
     return pd.DataFrame(factor.mean(0)[:-1], index=_index(fitted, which))
 
 
 def biases(fitted: Fitted, which: Which) -> pd.DataFrame:
-    """One row an id (the index) with its `bias`, 0 where the model has none: b, or c.
+    """One row per id (the index) with its `bias`, 0 if the model has none: b, or c.
 
     Raises `InputError` without draws.
     """

@@ -1,4 +1,4 @@
-"""`PMF`: raw ids in, raw ids out. Thin: everything it does, it asks of other modules."""
+"""`PMF`: raw ids in, raw ids out. A thin layer over the other modules."""
 
 from contextlib import nullcontext
 from pathlib import Path

@@ -220,7 +220,7 @@ def _aligned(
 
 
 def _by_user(table: pd.DataFrame, name: str, metric: Metric) -> pd.DataFrame:
-    """Lines indexed by user. A user without a value of a metric over users has no part in it."""
+    """Lines indexed by user. Users without a value of a per-user metric are left out."""
     missing = {"user_id", "n", metric.column} - set(table.columns)
     if missing:
         raise InputError(f"{name}: users' lines have no column {', '.join(sorted(missing))}")

@@ -1,4 +1,4 @@
-"""What each user's ranked list is worth.
+"""The value of each user's ranked list.
 
 With r_1 < ... < r_n the ranks of a user's relevant test items, and g(r) the gain at rank r, or 0:
 

@@ -24,7 +24,7 @@ PERCENT = "{:.1%}"
 
 
 class Metric(NamedTuple):
-    """What a metric is.
+    """One metric: name, direction, label and computation.
 
     One of ratings has `of_rating`, what each rating adds: it is the mean of that over ratings, or,
     where it is `by_user`, over users of each one's own. One of lists has `of_list`; it is named

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: a folder from which the run goes on bit for bit.
+"""Checkpoints of a run: a folder from which the run resumes bit for bit.
 
     FOLDER/00000120-0f3a90b17c55d2e8.pmf-state   a checkpoint: all that the run knew after step 120
     FOLDER/00000120-88c1e2d90a7b6f34.pmf-draws   the draws kept since the checkpoint before it
@@ -35,7 +35,7 @@ STATE, DRAWS, PROBE = ".pmf-state", ".pmf-draws", ".pmf-probe"
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """Where a run's checkpoints go, how often, how many are kept, and whether to go on from them.
+    """A run's checkpoints: their folder, how often, how many to keep, and whether to resume.
 
     One is written after every `every_steps` steps and as soon as `every_minutes` have passed since
     the last, whichever comes first (None: not by that), and at SIGINT or SIGTERM. `resume` goes on
@@ -75,7 +75,7 @@ def remove_checkpoints(folder: Path) -> None:
 
 @contextmanager
 def claimed(checkpoints: Checkpoints | None) -> Iterator[None]:
-    """Make the folder, and be the only one who writes to it: before the work.
+    """Make the folder and lock it for writing, before the work.
 
     Raises `InputError` where it cannot be written, another process writes to it, or it holds
     checkpoints that nobody asked to resume.
@@ -143,7 +143,7 @@ class CheckpointFolder:
         return bool((steps and step % steps == 0) or (minutes and passed >= 60 * minutes))
 
     def save(self, step: int, arrays: Any, facts: Facts, draws: list[Any]) -> None:
-        """Write a checkpoint: after it returns, a resumed run goes on from it.
+        """Write a checkpoint: after it returns, a run can resume from it.
 
         `draws` are those kept since the last one: pytrees alike, with a leading axis of draws.
         Raises `InputError` where the system refuses, as for a full disk; the last one is intact.
@@ -264,7 +264,7 @@ class _OtherRun(InputError):
 
 
 def on_all(number: int) -> int:
-    """The largest number that any process of a job says."""
+    """The largest number of all processes of a job."""
     if jax.process_count() == 1:
         return number
     from jax.experimental.multihost_utils import process_allgather
@@ -284,6 +284,6 @@ def _change(name: str, before: Any, now: Any) -> str:
 
 
 def _line(error: Exception) -> str:
-    """The beginning of what an error says."""
+    """The beginning of an error's message."""
     text = str(error).strip().splitlines()
     return text[0][:200] if text else type(error).__name__

@@ -1,4 +1,4 @@
-"""The one driver: runs any algorithm, keeps time, stops, and goes on from checkpoints."""
+"""The one driver: runs any algorithm, measures time, stops, and resumes from checkpoints."""
 
 import signal
 import time
@@ -25,7 +25,7 @@ from pmf.types import Params, Prior, Ratings
 
 
 class Run(NamedTuple):
-    """What a run leaves. A point method's one "draw" is its estimate."""
+    """The result of a run. A point method's one "draw" is its estimate."""
 
     draws: Params  # fields have a leading axis (s,)
     prior: Prior  # that each draw was made under: its fields have the same axis

@@ -1,4 +1,4 @@
-"""Settings and arrays to a fitted model: plan, run where it is asked to, and sum up.
+"""Settings and arrays to a fitted model: choose a prior, run on the chosen devices, and sum up.
 
 All of it happens to standardised ratings (`pmf.data.units`); what comes out is in the ratings' own
 unit.
@@ -109,7 +109,7 @@ def state_of(fitted: Fitted | None) -> str:
 
 
 class Monitored(NamedTuple):
-    """The rest of `run`'s arguments: what it watches, and who watches it."""
+    """The rest of `run`'s arguments: what it monitors, and the callbacks."""
 
     heldout: Ratings | None
     validation: Ratings | None
@@ -119,12 +119,12 @@ class Monitored(NamedTuple):
 
 
 def no_progress(phase: str, step: int, total: int) -> None:
-    """Is told of progress, and says nothing."""
+    """Ignores progress."""
 
 
 @contextmanager
 def choosing(on_step: OnStep) -> Iterator[None]:
-    """Tells of the phase in which a prior is chosen."""
+    """Reports the phase in which a prior is chosen."""
     on_step("choosing the prior", 0, 1)
     yield
     on_step("choosing the prior", 1, 1)
@@ -311,7 +311,7 @@ def _run_on_mesh(
 
 
 def _check_size(settings: Settings, num_users: int, num_items: int) -> None:
-    """Better before the work than after it."""
+    """Check the sizes before the work."""
     least = min(num_users, num_items)
     if settings.rank > least:
         raise InputError(
@@ -343,7 +343,7 @@ def _parts(problem: Problem, share: float) -> tuple[Ratings, Ratings | None]:
 
 
 def residual_variance(draws: Params, ratings: Ratings) -> float:
-    """The mean squared residual of standardised ratings: the noise that a point method is given."""
+    """The mean squared residual of standardised ratings: a point method's noise variance."""
     draws, n, total = jax.tree.map(jnp.asarray, draws), len(ratings.value), 0.0
     for rows in blocks(n):
         pair = ratings.user[rows], ratings.item[rows]

@@ -1,4 +1,4 @@
-"""The inferences: the settings of each, and everything that its name stands for.
+"""The inferences: for each its settings, prior search, algorithm and layout.
 
 A class names its settings with their defaults, its algorithm, its schedule, the layout of ratings
 that it works on, and what is chosen for it on held-out training ratings; a line of
@@ -345,7 +345,7 @@ def default_hyperprior(terms: Terms, kind: Literal["separate", "joint"] = "separ
 
 @dataclass(frozen=True, repr=False)
 class LostOptimizer:
-    """What a model file knows of an optax transformation: its name. It is code, and not kept."""
+    """The name of an optax transformation in a model file, which does not store its code."""
 
     name: str
 

@@ -57,7 +57,7 @@ def _in_notebook(name: str) -> OnStep:
 
 
 def both(one: OnStep, other: OnStep) -> OnStep:
-    """A callback that tells two."""
+    """One callback that calls two."""
 
     def on_step(phase: str, step: int, total: int) -> None:
         one(phase, step, total)

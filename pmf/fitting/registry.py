@@ -1,4 +1,4 @@
-"""The inferences by name, a line each: what the command line, tables and pages learn of them from.
+"""The inferences by name, a line each, for the command line, tables and pages.
 
 Nothing heavy is imported before one is used: `pmf --help` reads this.
 """

@@ -1,4 +1,4 @@
-"""What was learnt from standardised ratings, in the ratings' own unit, and priors the other way.
+"""Results from standardised ratings to the ratings' unit, and priors the other way.
 
 With the model of `pmf.model.density` in z = (r - centre) / spread, the one in r has
 
@@ -26,7 +26,7 @@ Kind = TypeVar("Kind", bound=AnyPrior)
 
 @dataclass(frozen=True)
 class Scales:
-    """How many of the ratings' units one of each term's standardised units is."""
+    """The standardised unit of each term, in the ratings' unit."""
 
     unit: Unit
     share: float = 0.5

@@ -1,4 +1,4 @@
-"""What a run has come to, and the reason to stop: schedule, records, draws, the best step."""
+"""The progress of a run, and the reason to stop: schedule, records, draws, the best step."""
 
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -68,7 +68,7 @@ class Best(NamedTuple):
 
 @dataclass
 class Progress:
-    """All that a run knows between two steps. A checkpoint holds all of it."""
+    """The state of a run between two steps. A checkpoint holds all of it."""
 
     key: jax.Array  # every step folds its number in
     state: Any

@@ -20,7 +20,7 @@ LARGEST = float(np.finfo(np.float32).max)
 
 
 class RatingSettings(BaseModel):
-    """What every model is told of the ratings."""
+    """The settings of every model about the ratings."""
 
     model_config = CONFIG
 

@@ -1,4 +1,4 @@
-"""Classes of settings, whatever they are of: mistakes in one line, in `help`, and in words."""
+"""The base of all settings: errors in one line, `help`, and a text form."""
 
 import inspect
 from collections.abc import Callable, Sequence

@@ -1,1 +1,1 @@
-"""What updates parameters: one module an algorithm, the row update they share, and its layouts."""
+"""What updates parameters: one module per algorithm, the row update they share, and its layouts."""

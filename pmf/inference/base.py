@@ -1,4 +1,4 @@
-"""What every algorithm is: a pair of functions, the state that travels between them, its start."""
+"""The interface of every algorithm: a pair of functions, the state between them, its start."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple

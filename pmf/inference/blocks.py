@@ -1,4 +1,4 @@
-"""Padded blocks of rows of like degree: the layout that runs anywhere. Made by host code.
+"""Padded blocks of rows with similar counts: the layout that runs anywhere. Made by host code.
 
 Ratings per row are heavy-tailed: one padded block would waste 7-15 times the work. Rows are grouped
 by degree on a ladder of widths, each about `growth` times the last, and a group is cut into chunks
@@ -28,7 +28,7 @@ WIDTH_STEP = 8  # widths are multiples of a SIMD register
 
 
 class Block(NamedTuple):
-    """Rows of like degree, padded to one width `w` and cut into `c` chunks of `b` rows.
+    """Rows with similar counts, padded to one width `w` and cut into `c` chunks of `b` rows.
 
     A padded cell's `col` is the number of columns, where the gathered table holds an all-zero
     row, so no mask travels. A padding row's `row` is the number of rows; writes to it are dropped.
@@ -111,7 +111,7 @@ def padded_blocks(
     rows_by_width: dict[int, int] | None = None,
     weight: np.ndarray | None = None,
 ) -> Blocks:
-    """One `Block` a width. Every row is in exactly one block, a row without ratings too.
+    """One `Block` per width. Every row is in exactly one block, even without ratings.
 
     Ratings not `observed` keep their cells, as padding: all subsets of a set share its shapes, and
     so one compiled program. `rows_by_width` is how many rows each width holds at the most (default:

@@ -1,4 +1,4 @@
-"""The hybrid: matrix factorization whose item rows are centred on what features say of them.
+"""The hybrid: matrix factorization whose item rows are centred on a regression on features.
 
     (V_i, c_i) ~ N(B^T z_i, inv(Lambda_item)),    row p of B ~ N(0, inv(strength Lambda_item))
 

@@ -37,7 +37,7 @@ class Data(NamedTuple):
     item_row: Int[Array, " items"] | None = None
 
     def residuals(self, error: Float[Array, " n"]) -> Residuals:
-        """What all ratings say of their noise, from the squared error of each row of a side."""
+        """The statistics of the ratings' noise, from the squared error of each row of a side."""
         squares = jnp.sum(error)
         n = jnp.sum(self.user_count, dtype=error.dtype)  # more than an int32 holds, perhaps
         return Residuals(squares, n, self.by_user.log_weight())

@@ -1,4 +1,4 @@
-"""MAP's optimizers by name: optax's own, their arguments checked, as a file can say them.
+"""MAP's optimizers by name: those of optax, with checked arguments, for configuration files.
 
 "adam"                               with the settings' learning rate
 {"name": "sgd", "momentum": 0.9}     likewise, where it has no learning rate of its own
@@ -133,7 +133,7 @@ def _checked(spec: Any, known: tuple[str, ...], where: str) -> tuple[str, dict[s
 
 
 def _is_plain(key: str, default: Any) -> bool:
-    """Whether an argument is a number or a truth: masks, types and searches are code."""
+    """Whether an argument is a number or a boolean: masks, types and searches are code."""
     if "mask" in key or "dtype" in key:
         return False
     is_needed = default is inspect.Parameter.empty

@@ -78,7 +78,7 @@ def solve_rows(
 
 
 class Update(NamedTuple):
-    """What all rows of a side are updated by, but their ratings."""
+    """The inputs of a side's update, besides its ratings."""
 
     epsilon: Float[Array, "#n d"]  # one row serves all
     prior: Gaussian

@@ -25,7 +25,7 @@ LONGEST = 150  # bytes of a name that its hidden folder repeats: file systems al
 def check_target(
     path: Path, suffixes: tuple[str, ...] = (), reads: Sequence[Path | str] = ()
 ) -> None:
-    """Raise `InputError` where `path` could not be written: better now than after the work.
+    """Raise `InputError` if `path` cannot be written, before the work.
 
     With `suffixes`, also where it ends in none of them. `reads` are the files and folders that are
     read; raises where `path` is one of them, by whatever name, or lies in one of the folders.
@@ -136,7 +136,7 @@ def _part_of(place: Path) -> Iterator[Path]:
 
 
 def sync(path: Path) -> None:
-    """Have a file, or the names in a folder, on the disk: a power cut takes neither back."""
+    """Sync a file, or the names in a folder, to the disk, so that they survive a power cut."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""One writer at a time, and the second is told who the first is.
+"""One writer at a time; the second gets an error that names the first.
 
 A lock is a small file that the system holds for a process and lets go when that ends, however it
 ends: a lock that a killed process left is free. Where the system has no such locks (Windows) nobody

@@ -1,4 +1,4 @@
-"""Sealed files: each a step's facts and arrays, which are read as they were written or not at all.
+"""Sealed files with the facts and arrays of a step: read exactly as written, or refused.
 
 A file is the mark, the sha256 of what follows, a line of JSON, and the arrays' bytes. Its name is
 the step, the beginning of that sha256, and its kind: one that was altered, renamed or put in

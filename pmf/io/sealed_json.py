@@ -1,4 +1,4 @@
-"""What was written is what is read: files by their sha256, JSON by one of its own content.
+"""Sealed results: files by their sha256, JSON by the sha256 of its own content.
 
 A run's `manifest.json` holds the sha256 of every other file of its folder; `sources.json` beside
 tables holds theirs, and which runs they are of. Both, the results of searches and the lines of

@@ -1,4 +1,4 @@
-"""The file that a model in use is mapped from, watched: another's bytes must not answer for it."""
+"""The mapped file of a model in use: changed bytes must not answer for it."""
 
 import os
 import weakref

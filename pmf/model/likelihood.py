@@ -1,4 +1,4 @@
-"""How ratings scatter about their mean: the likelihoods. Every inference asks one of them.
+"""The likelihoods: how ratings scatter about their mean. Every inference uses one.
 
     r_ui | theta, tau  ~  p(r_ui | E[r_ui | theta], tau)
 
@@ -20,7 +20,7 @@ LOG_2PI = 1.8378770664093453
 
 
 class Residuals(NamedTuple):
-    """What ratings say of their noise: sums over them, so that parts add up."""
+    """Statistics of the ratings' noise: sums over ratings, so that parts add up."""
 
     misfit: Float[Array, ""]
     number: int | float | Num[Array, ""]

@@ -45,7 +45,7 @@ def initialise(
 
 
 def read_part(path: str | Path, scale: tuple[float, float] | None = None) -> tuple[Scan, Ratings]:
-    """What a Parquet data set has as a whole, and this process's part of its ratings.
+    """The scan of a whole Parquet data set, and this process's part of its ratings.
 
     A process reads the ids of all rows, and then only its own run of rows. Raises `InputError` as
     `pmf.data.readers.parquet_stream.scan`.

@@ -1,1 +1,1 @@
-"""What a process is given and must heed: signals, forks, limits, compiled programs."""
+"""The environment of a process: signals, forks, limits, compiled programs."""

@@ -1,4 +1,4 @@
-"""A process that was forked after its parent had computed cannot compute, and is told so.
+"""A process that was forked after its parent computed cannot compute; it gets an error.
 
 The threads of JAX and of OpenMP do not survive a fork: the child would wait for them for ever, or
 be killed. One that does not call us is not disturbed.

@@ -1,4 +1,4 @@
-"""What the system lets a process have, told before the work rather than by an abort in it."""
+"""The limits of a process, checked before the work instead of an abort during it."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""What a living process holds: the system lets go of it whenever, and however, the process ends."""
+"""Locks of a living process: the system releases them whenever, and however, it ends."""
 
 import os
 import time

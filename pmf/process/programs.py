@@ -1,4 +1,4 @@
-"""The programs that JAX compiles for us: few of them, and none kept for ever.
+"""The programs that JAX compiles for us: few, and none kept without end.
 
 A program serves one shape. Requests are padded to sizes on a ladder, so that few programs serve
 requests of any size; and of each function so many are held at the most, because a process that fits
@@ -25,7 +25,7 @@ def program(function: Callable, most: int = MANY, **options: Any) -> Any:
 
 
 def forget() -> None:
-    """Before work: free the programs of each function that has more than its due; it compiles anew.
+    """Before work: free the programs of each function that exceeds its limit; it compiles again.
 
     What runs at the time, in another thread, runs on. Raises `InputError` in a forked process.
     """

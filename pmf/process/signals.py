@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: what a command does then, and a question that a loop asks between two steps.
+"""SIGINT and SIGTERM: how a command ends, and how a loop checks for them between steps.
 
 Imports nothing heavy: `hear` comes before everything that takes time.
 """
@@ -28,7 +28,7 @@ _passing: set[Path] = set()  # files and folders that do not outlive the process
 
 @dataclass
 class _Hearing:
-    """What this process does at the next signal, and what it has heard and said."""
+    """The reaction to the next signal, and the signals and messages so far."""
 
     process: int = 0  # whose signals these are: not a forked child's
     inside: bool = False  # the command is at work
@@ -158,7 +158,7 @@ class Caught:
 
 @contextmanager
 def signals_noted() -> Iterator[Caught]:
-    """Note the first SIGINT or SIGTERM instead of obeying it; afterwards all is as it was.
+    """Note the first SIGINT or SIGTERM instead of obeying it; afterwards restore the handlers.
 
     The first one puts the former handlers back, so a second one stops at once. (Python runs
     handlers between bytecodes: two of a kind within one call into XLA are one.) A signal that came

@@ -71,7 +71,7 @@ class ItemIndex:
         return self.graph.search(user_rows.astype(np.float32), k, params=effort)[1]
 
     def _unwanted(self, near: np.ndarray, rows: np.ndarray, rated: Pairs) -> np.ndarray:
-        """Which of the items that were found are none, or were seen."""
+        """Which of these positions hold no item, or a rated one."""
         place, item = rated.of(rows)
         pair = np.arange(len(rows))[:, None] * len(self.table) + near
         return (near < 0) | np.isin(pair, place * len(self.table) + item)

@@ -1,4 +1,4 @@
-"""What to recommend, to whom, and what is like what: lists from any fitted model.
+"""Recommendations and similar items: lists from any fitted model.
 
 Lists are exact: all items are scored for blocks of users, and nothing of size users x items is
 formed (`pmf.recommendation.scores`: three blocks of 16 MiB at a time).

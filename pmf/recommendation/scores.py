@@ -39,7 +39,7 @@ def scorer(draws: Params, items: np.ndarray) -> Score:
 
 
 def user_table(user: Side, rows: np.ndarray) -> np.ndarray:
-    """A row (U_u1/S .. U_uS/S, b_u, 1) a user: times an `item_table`, the means less mu."""
+    """A row (U_u1/S .. U_uS/S, b_u, 1) per user: times an `item_table`, the means less mu."""
     table = item_table(user, rows)
     table[:-2] /= len(user.factor)
     table[-2], table[-1] = table[-1], 1
@@ -47,7 +47,7 @@ def user_table(user: Side, rows: np.ndarray) -> np.ndarray:
 
 
 def item_table(side: Side, rows: np.ndarray) -> np.ndarray:
-    """A column (V_i1 .. V_iS, 1, c_i) an item; as rows they would be turned at each product."""
+    """A column (V_i1 .. V_iS, 1, c_i) per item; rows would be transposed at each product."""
     num_draws, _, rank = side.factor.shape
     table = np.empty((num_draws * rank + 2, len(rows)), side.factor.dtype)
     for s in range(num_draws):  # draw by draw: no second copy of them all

@@ -1,1 +1,1 @@
-"""Data sets by name: one module a source."""
+"""Data sets by name: one module per source."""
