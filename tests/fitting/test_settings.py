@@ -129,6 +129,6 @@ def test_new_users_have_the_exponent_of_the_fits_own_prior():
     fit = model.require_fitted().fit
     assert fit.search.chosen == {} and fit.prior.user_exponent == 0.7
     assert fit.prior.user_bias == pytest.approx(3.0)
-    assert pmf.fold_in(model, frame[:3]).given.exponent == 0.7
+    assert pmf.fold_in(model, frame[:3]).conditioning.exponent == 0.7
     assert exponent_of(NoisePrecision(None), "user") == 0.0  # learnt priors have none
     assert exponent_of(RegressedPrior(prior, 1.0), "user") == 0.7
