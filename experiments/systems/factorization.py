@@ -15,7 +15,7 @@ from pmf.estimators.pmf import PMF
 from pmf.evaluate.report import ranked
 from pmf.fitting import prior_search
 from pmf.fitting.checkpoint import Checkpoints
-from pmf.fitting.fit import Fitted
+from pmf.fitting.fitted import Fitted
 from pmf.fitting.methods import check_is_of
 from pmf.fitting.registry import DEFAULT, INFERENCES, inference_named
 from pmf.fitting.schedule import Record

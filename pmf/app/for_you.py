@@ -14,7 +14,7 @@ from pmf.data.ids import among, collected, looked_up
 from pmf.data.readers.text import Wanted, read_csv
 from pmf.errors import InputError
 from pmf.estimators.new_users import Folded, ratings_of
-from pmf.fitting.fit import Fitted
+from pmf.fitting.fitted import Fitted
 
 RULES = {"best guess": "mean", "surely good": "lower", "a gamble": "upper"}
 QUESTIONS = 200  # popular films that may be asked about

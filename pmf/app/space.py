@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from pmf.estimators.base import fit_with_draws
-from pmf.fitting.fit import Fitted
+from pmf.fitting.fitted import Fitted
 
 
 def directions(fitted: Fitted, most: int = 600, number: int = 6) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from pmf.data.values import Coded, Values
 from pmf.errors import InputError
 from pmf.estimators import frames, model_file
 from pmf.estimators.frames import fit_with_draws
-from pmf.fitting.fit import Fitted, state_of
+from pmf.fitting.fitted import Fitted, state_of
 from pmf.fitting.schedule import Record
 from pmf.fitting.settings import settings_in_words
 from pmf.model.predictive import Prediction, interval, predict_pairs

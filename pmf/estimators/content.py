@@ -22,13 +22,13 @@ from pmf.estimators.plausible import check_floats
 from pmf.fitting.driver import Run, run
 from pmf.fitting.fit import (
     LEAST_VARIANCE,
-    Fitted,
     OnStep,
     choosing,
     no_progress,
     residual_variance,
     summed_up,
 )
+from pmf.fitting.fitted import Fitted
 from pmf.fitting.prior_search import Method, Problem, Search, choose_prior
 from pmf.fitting.progress import both, progress_bar
 from pmf.fitting.schedule import Schedule

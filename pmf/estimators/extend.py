@@ -13,7 +13,7 @@ from pmf.data.histories import Rated, rated_by_user
 from pmf.data.ids import Ids, factorize, joined
 from pmf.estimators.base import fit_with_draws, known_alone, rated_of
 from pmf.estimators.new_users import conditioning_of
-from pmf.fitting.fit import Fitted
+from pmf.fitting.fitted import Fitted
 from pmf.inference.fold_in import posterior_of, sampled
 from pmf.model.density import split_row
 from pmf.types import Array, Ratings, Side

@@ -23,7 +23,7 @@ from pmf.data.units import unit_of
 from pmf.errors import InputError
 from pmf.estimators.model_file import pack_ids, unpack_ids
 from pmf.estimators.plausible import check_floats, check_ids
-from pmf.fitting.fit import Fit, Fitted
+from pmf.fitting.fitted import Fit, Fitted
 from pmf.fitting.prior_search import Problem
 from pmf.fitting.rescale import Scales
 from pmf.fitting.settings import ContentSettings, HybridSettings

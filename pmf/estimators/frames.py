@@ -13,7 +13,7 @@ import pandas as pd
 
 from pmf.data.ids import Ids
 from pmf.errors import InputError
-from pmf.fitting.fit import Fit, Fitted
+from pmf.fitting.fitted import Fit, Fitted
 
 Which = Literal["user", "item"]
 

@@ -20,8 +20,7 @@ from pmf.data.values import Coded, arrays_of
 from pmf.errors import InputError, one_line
 from pmf.estimators.plausible import check_fitted
 from pmf.fitting.driver import Run
-from pmf.fitting.fit import Fit, Fitted
-from pmf.fitting.methods import LostOptimizer
+from pmf.fitting.fitted import Fit, Fitted
 from pmf.fitting.prior_search import Search, Trial
 from pmf.fitting.schedule import Record
 from pmf.fitting.settings import (
@@ -33,7 +32,7 @@ from pmf.fitting.settings import (
     of_method,
 )
 from pmf.fitting.settings_base import settings_of
-from pmf.inference.optimizers import is_spec
+from pmf.inference.optimizers import LostOptimizer, is_spec
 from pmf.io.atomic import replacing
 from pmf.io.pytrees import digest, digest_of
 from pmf.io.source import Source
@@ -46,19 +45,8 @@ VERSION = 2
 SMALL = 1 << 26  # bytes up to which a file is read, not mapped
 SIDES = "user", "item"
 FEATURED: dict[str, Any] = {kind.__name__: kind for kind in (ContentSettings, HybridSettings)}
-TYPES = {
-    "F64": "<f8",
-    "F32": "<f4",
-    "F16": "<f2",
-    "I64": "<i8",
-    "I32": "<i4",
-    "I16": "<i2",
-    "I8": "i1",
-    "U64": "<u8",
-    "U32": "<u4",
-    "U16": "<u2",
-    "U8": "u1",
-    "BOOL": "?",
+TYPES = {"BOOL": "?"} | {
+    f"{kind.upper()}{8 * size}": f"<{kind}{size}" for kind in "fiu" for size in (1, 2, 4, 8)
 }
 
 

@@ -20,7 +20,7 @@ from pmf.estimators.base import (
 )
 from pmf.estimators.model_file import Saved
 from pmf.estimators.plausible import check_floats
-from pmf.fitting.fit import Fit, Fitted, draws_in_words
+from pmf.fitting.fitted import Fit, Fitted, draws_in_words
 from pmf.inference.fold_in import (
     Conditioning,
     RowPosterior,

@@ -5,7 +5,7 @@ import numpy as np
 from pmf.data.histories import Rated
 from pmf.data.ids import Ids
 from pmf.data.values import Coded
-from pmf.fitting.fit import Fitted
+from pmf.fitting.fitted import Fitted
 from pmf.fitting.settings import AnySettings, HybridSettings
 from pmf.types import Terms
 

@@ -15,7 +15,8 @@ from pmf.errors import InputError
 from pmf.estimators.base import Model
 from pmf.estimators.extend import Which, extended
 from pmf.fitting.checkpoint import Checkpoints, claimed
-from pmf.fitting.fit import Fitted, OnRecord, OnStep, fit_ratings, no_progress
+from pmf.fitting.fit import OnRecord, OnStep, fit_ratings, no_progress
+from pmf.fitting.fitted import Fitted
 from pmf.fitting.methods import Inference
 from pmf.fitting.progress import both, progress_bar
 from pmf.fitting.settings import Settings, make_settings, shorthand

@@ -23,7 +23,7 @@ from pmf.evaluate.metrics import all_scores, user_sums
 from pmf.evaluate.ranking import TEST, TRAIN, Ranking, listed, ranked_by, upper_quarter
 from pmf.evaluate.scores import calibration, pit, pit_histogram
 from pmf.evaluate.strata import stratified
-from pmf.fitting.fit import Fitted
+from pmf.fitting.fitted import Fitted
 from pmf.model.predictive import Prediction
 from pmf.recommendation.scores import scorer
 from pmf.types import by_identity

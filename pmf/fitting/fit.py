@@ -6,9 +6,9 @@ unit.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,6 @@ import numpy as np
 from jax.sharding import Mesh
 
 from pmf.data.encoding import blocks
-from pmf.data.histories import Rated
-from pmf.data.ids import Ids
 from pmf.data.row_numbers import RowNumbers, chances, row_numbers
 from pmf.data.units import unit_of
 from pmf.data.values import decoded, mean_and_std
@@ -25,6 +23,7 @@ from pmf.errors import InputError
 from pmf.fitting.checkpoint import CheckpointFolder, Checkpoints
 from pmf.fitting.driver import Run, run
 from pmf.fitting.fingerprint import fingerprint
+from pmf.fitting.fitted import Fit
 from pmf.fitting.methods import Inference
 from pmf.fitting.prior_search import Problem, Search, Trial
 from pmf.fitting.rescale import Scales
@@ -32,7 +31,6 @@ from pmf.fitting.schedule import Record
 from pmf.fitting.settings import Settings
 from pmf.inference.base import Algorithm
 from pmf.inference.layout import Data
-from pmf.io.source import Source
 from pmf.model.predictive import predict_pairs
 from pmf.model.priors import AnyPrior, numbers_of, prior_of
 from pmf.parallel.placement import device_mesh, flat_on_mesh, place, rows_on_mesh
@@ -46,66 +44,6 @@ STORED_GB = 4.0  # of kept draws
 
 OnStep = Callable[[str, int, int], None]  # phase, step, total
 OnRecord = Callable[[Record], None]
-
-
-@dataclass(frozen=True, eq=False, repr=False)  # arrays have no truth value: equal to itself alone
-class Fit:
-    """A fitted model as arrays, in the ratings' own unit."""
-
-    run: Run
-    prior: AnyPrior  # given, or chosen on held-out training ratings
-    noise_variance: np.ndarray  # (s,): each draw's 1/tau; a point method's residual variance
-    search: Search  # how the prior was chosen
-
-    def __repr__(self) -> str:
-        draws, run = draws_in_words(self.run.draws), self.run
-        return f"Fit({draws}; {len(run.records)} steps: {run.stopped}; {self.search!r})"
-
-    def with_run(self, **changes: Any) -> "Fit":
-        """The same fit of which the run left something else."""
-        return replace(self, run=self.run._replace(**changes))
-
-    @property
-    def compile_seconds(self) -> float:
-        return self.run.compile_seconds + self.search.compile_seconds
-
-
-def draws_in_words(draws: Params) -> str:
-    """How many draws, and of what: for a `repr`."""
-    count, _, rank = draws.user.factor.shape
-    return f"{count:,} draw{'s' * (count != 1)} of rank {rank}"
-
-
-@dataclass(eq=False, repr=False)
-class Fitted:
-    """A fit, and the raw ids that its rows stand for.
-
-    `fit.draws` has one row more than ids a side, the unknown row.
-    Nobody rated it, so its estimate is the prior mean (ALS, MAP: the global mean plus the
-    other side's bias), and Gibbs draws it from the row prior: unknown ids get honest intervals.
-    """
-
-    fit: Fit
-    users: Ids
-    items: Ids
-    user_count: np.ndarray  # training ratings of each user, 0 for the unknown row
-    item_count: np.ndarray
-    rated: Rated | None = None  # the training ratings, where they are kept
-    source: Source | None = None  # the file that holds all of it, where it is not in memory
-
-    def __repr__(self) -> str:
-        return f"Fitted({self.size_in_words}; {draws_in_words(self.fit.run.draws)})"
-
-    @property
-    def size_in_words(self) -> str:
-        """The numbers of ratings, users and items: for a `repr`."""
-        ratings, users, items = int(self.user_count.sum()), len(self.users), len(self.items)
-        return f"{ratings:,} ratings of {users:,} users and {items:,} items"
-
-
-def state_of(fitted: Fitted | None) -> str:
-    """Whether a model is fitted, and to how much: for its `repr`."""
-    return "not fitted" if fitted is None else f"fitted to {fitted.size_in_words}"
 
 
 class Monitored(NamedTuple):

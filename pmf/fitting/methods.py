@@ -6,7 +6,6 @@ that it works on, and what is chosen for it on held-out training ratings; a line
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import jax.numpy as jnp
@@ -83,7 +82,7 @@ class Inference(BaseModel):
 
     def layout(self, ratings: Ratings, num_users: int, num_items: int, rank: int) -> Data:
         """Ratings as it works on them, on one device."""
-        raise NotImplementedError
+        return by_rows(ratings, num_users, num_items, rank, fused=self.kernel)
 
     @property
     def kernel(self) -> bool | None:
@@ -159,9 +158,6 @@ class ALS(_Mode):
     ) -> Callable[[Data], Algorithm]:
         return lambda data: als(prior.build(terms, data), terms, 0.0)
 
-    def layout(self, ratings: Ratings, num_users: int, num_items: int, rank: int) -> Data:
-        return by_rows(ratings, num_users, num_items, rank, fused=self.fused)
-
     @property
     def kernel(self) -> bool | None:
         return self.fused
@@ -196,7 +192,7 @@ class MAP(_Mode):
         needs_all = is_lbfgs or self.batch_size == "full"
         if self.on_disk and (needs_all or self.validation):
             raise ValueError("on_disk: map by mini-batches only, and without validation")
-        _check_optimizer(self.optimizer)
+        optimizers.check(self.optimizer)
 
     def algorithm(
         self, prior: IsotropicPrior, terms: Terms, num_ratings: int
@@ -225,7 +221,7 @@ class MAP(_Mode):
         return self.on_disk
 
     def check_can_run(self) -> None:
-        if isinstance(self.optimizer, LostOptimizer):
+        if isinstance(self.optimizer, optimizers.LostOptimizer):
             self.optimizer.init(None)
 
     def _optimizer(self) -> "optax.GradientTransformation":
@@ -304,9 +300,6 @@ class Gibbs(Inference):
             hyperprior, tau = hyperprior._replace(likelihood=learnt), 1.0
         return lambda data: gibbs(hyperprior, terms, 0.0, tau)
 
-    def layout(self, ratings: Ratings, num_users: int, num_items: int, rank: int) -> Data:
-        return by_rows(ratings, num_users, num_items, rank, fused=self.fused)
-
     @property
     def kernel(self) -> bool | None:
         return self.fused
@@ -341,32 +334,6 @@ def default_hyperprior(terms: Terms, kind: Literal["separate", "joint"] = "separ
                 return (normal_wishart(terms.rank + has_bias),)
 
     return Hyperprior(side(terms.user_bias), side(terms.item_bias))
-
-
-@dataclass(frozen=True, repr=False)
-class LostOptimizer:
-    """The name of an optax transformation in a model file, which does not store its code."""
-
-    name: str
-
-    def __repr__(self) -> str:
-        return f"<{self.name}, not kept in the file>"
-
-    def init(self, params: Any) -> Any:
-        """Raises `InputError`."""
-        raise InputError(
-            f"this model was fitted by an optimizer of your own ({self.name}), which its file "
-            "cannot hold; make a PMF with optimizer=... to fit again"
-        )
-
-    update = init
-
-
-def _check_optimizer(optimizer: Any) -> None:
-    if optimizers.is_spec(optimizer):
-        optimizers.check(optimizer)
-    elif not all(callable(getattr(optimizer, part, None)) for part in ("init", "update")):
-        raise ValueError("optimizer: a name, a table with a name, or an optax transformation")
 
 
 def check_is_of(kind: type[Inference], name: str, also: Sequence[str] = ()) -> None:

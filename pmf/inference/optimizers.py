@@ -10,6 +10,7 @@ import inspect
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -74,10 +75,15 @@ def is_lbfgs(value: object) -> bool:
     return value == "lbfgs" or isinstance(value, Mapping) and value.get("name") == "lbfgs"
 
 
-def check(spec: Spec) -> None:
-    """Raise `InputError` naming an unknown name or argument, or a value that is no such number."""
-    if spec not in ("adam", "lbfgs"):  # these need no look into optax, which takes long to import
-        build(spec, 1.0)
+def check(optimizer: Any) -> None:
+    """Raise `InputError` naming an unknown name or argument, or a value that is no such number, and
+    for what is neither a spec nor an optax transformation.
+    """
+    if not is_spec(optimizer):
+        if not all(callable(getattr(optimizer, part, None)) for part in ("init", "update")):
+            raise InputError("optimizer: a name, a table with a name, or an optax transformation")
+    elif optimizer not in ("adam", "lbfgs"):  # these need no optax, which takes long to import
+        build(optimizer, 1.0)
 
 
 def build(spec: Spec, learning_rate: float) -> "optax.GradientTransformation":
@@ -152,3 +158,22 @@ def _check_value(key: str, value: Any, default: Any, where: str) -> None:
         raise InputError(f"{setting}: a whole number is needed")
     if key == "learning_rate" and value <= 0:
         raise InputError(f"{setting}: a number above 0 is needed")
+
+
+@dataclass(frozen=True, repr=False)
+class LostOptimizer:
+    """The name of an optax transformation in a model file, which does not store its code."""
+
+    name: str
+
+    def __repr__(self) -> str:
+        return f"<{self.name}, not kept in the file>"
+
+    def init(self, params: Any) -> Any:
+        """Raises `InputError`."""
+        raise InputError(
+            f"this model was fitted by an optimizer of your own ({self.name}), which its file "
+            "cannot hold; make a PMF with optimizer=... to fit again"
+        )
+
+    update = init

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from pmf.errors import InputError
 from pmf.estimators.base import Model, fit_with_draws
 from pmf.estimators.new_users import Folded
-from pmf.fitting.fit import Fitted
+from pmf.fitting.fitted import Fitted
 from pmf.model.density import split_row
 from pmf.model.predictive import with_draw
 from pmf.process.programs import program, rung

@@ -16,7 +16,7 @@ from pmf.data.histories import by_user
 from pmf.data.ids import collected
 from pmf.errors import InputError
 from pmf.estimators.base import Model, UnknownIdWarning, clipped, fit_with_draws, rated_of, warn
-from pmf.fitting.fit import Fitted
+from pmf.fitting.fitted import Fitted
 from pmf.process.programs import piece, rung
 from pmf.recommendation.ann import ItemIndex
 from pmf.recommendation.criteria import expected_users, one_draw, posterior_draws, rule_scorer

@@ -18,7 +18,7 @@ from pmf.data.features import item_features
 from pmf.data.ids import Ids
 from pmf.estimators.hybrid import Hybrid
 from pmf.fitting.driver import Run
-from pmf.fitting.fit import Fit, Fitted
+from pmf.fitting.fitted import Fit, Fitted
 from pmf.fitting.prior_search import Search
 from pmf.model.priors import NoisePrecision
 from pmf.types import Gaussian, Params, Prior, Side

@@ -7,7 +7,7 @@ import pmf
 from pmf.data.histories import rated_by_user
 from pmf.data.ids import Ids
 from pmf.fitting.driver import Run
-from pmf.fitting.fit import Fit, Fitted
+from pmf.fitting.fitted import Fit, Fitted
 from pmf.fitting.prior_search import Search, Trial
 from pmf.fitting.schedule import Record
 from pmf.fitting.settings import make_settings

@@ -6,7 +6,7 @@ import pandas as pd
 from experiments.systems.factorization import item_map
 from pmf.data.ids import Ids
 from pmf.fitting.driver import Run
-from pmf.fitting.fit import Fit, Fitted
+from pmf.fitting.fitted import Fit, Fitted
 from pmf.types import Params, Side
 
 USERS, ITEMS, RANK = 40, 30, 3
