@@ -15,6 +15,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -51,27 +52,15 @@ def worker(method: str, devices: int, rank: int, sweeps: int) -> dict[str, Any]:
 
     jax.config.update("jax_num_cpu_devices", devices)
     from pmf.data.synthetic import movielens_shaped
-    from pmf.fitting.methods import default_hyperprior
-    from pmf.inference.als import als
-    from pmf.inference.gibbs import gibbs
-    from pmf.model.priors import Ridge, from_ridge
     from pmf.parallel.placement import device_mesh, place, rows_on_mesh
     from pmf.parallel.sharding import on_mesh, shard_spec
-    from pmf.types import Terms
 
     users, items = USERS * devices, ITEMS * devices
     ratings = movielens_shaped(0, RATINGS * devices, users, items)
     counts = np.bincount(ratings.user, minlength=users), np.bincount(ratings.item, minlength=items)
     placement = place(*counts, device_mesh(devices))
     data = rows_on_mesh(placement, ratings, ratings, rank)
-    terms, prior = Terms(rank), from_ridge(Ridge(5.0, 5.0, 5.0, 5.0), tau=1.0)
-    hyperprior = default_hyperprior(terms)
-
-    def build(data):
-        if method == "als":
-            return als(prior.build(terms, data), terms, 3.0)
-        return gibbs(hyperprior, terms, 3.0, 1.5)
-
+    build = _builder(method, rank)
     algorithm = on_mesh(build, data, shard_spec(build, placement))
     key = jax.random.key(0)
     state = algorithm.init(key, data)
@@ -103,6 +92,20 @@ def worker(method: str, devices: int, rank: int, sweeps: int) -> dict[str, Any]:
         "load_max_over_mean": float(max(load.max() / load.mean() for load in loads)),
         "cells_per_rating": cells / 2 / len(ratings.value),
     }
+
+
+def _builder(method: str, rank: int) -> Callable[[Any], Any]:
+    """The algorithm of these data."""
+    from pmf.fitting.methods import default_hyperprior
+    from pmf.inference.als import als
+    from pmf.inference.gibbs import gibbs
+    from pmf.model.priors import Ridge, from_ridge
+    from pmf.types import Terms
+
+    terms, prior = Terms(rank), from_ridge(Ridge(5.0, 5.0, 5.0, 5.0), tau=1.0)
+    if method == "als":
+        return lambda data: als(prior.build(terms, data), terms, 3.0)
+    return lambda data: gibbs(default_hyperprior(terms), terms, 3.0, 1.5)
 
 
 @app.command()

@@ -48,7 +48,6 @@ def our_als(path: str, rank: int, fused: bool = True) -> dict[str, Any]:
     from pmf.fitting.schedule import Schedule
     from pmf.inference.als import als
     from pmf.inference.layout import by_rows
-    from pmf.model.priors import Ridge, from_ridge
     from pmf.types import Terms
 
     user, item, value, *size = _load(path)
@@ -57,7 +56,7 @@ def our_als(path: str, rank: int, fused: bool = True) -> dict[str, Any]:
     data = by_rows(ratings, *size, rank, fused=fused)
     layout, count = time.perf_counter() - begin, len(value)
     del user, item, value, ratings  # the rows are all that a sweep reads; cmfrec reads its matrix
-    prior = from_ridge(Ridge(5.0, 5.0, 5.0, 5.0), tau=1.0).build(terms, data)
+    prior = _prior().build(terms, data)
     steps = 6 if count > 3_000_000 else 40
     result = run(als(prior, terms, 0.0), 0, data, Schedule(num_steps=steps))
     seconds = np.diff([record.seconds for record in result.records]).tolist()
@@ -72,31 +71,35 @@ def our_plain_als(path: str, rank: int) -> dict[str, Any]:
 
 def cmfrec_als(path: str, rank: int, use_cg: bool = False) -> dict[str, Any]:
     """Seconds a sweep: the difference of a run of 3 iterations and one of 1, halved."""
-    from cmfrec import CMF
     from scipy.sparse import coo_matrix
 
     user, item, value, *shape = _load(path)
     matrix = coo_matrix((value, (user, item)), shape=tuple(shape))
     seconds = []
     for niter in (1, 3):
-        model = CMF(
-            k=rank,
-            lambda_=5.0,
-            method="als",
-            use_cg=use_cg,
-            finalize_chol=False,
-            niter=niter,
-            user_bias=True,
-            item_bias=True,
-            nthreads=THREADS,
-            use_float=True,
-            verbose=False,
-            precompute_for_predictions=False,
-        )
+        model = _cmfrec(rank, niter, use_cg)
         begin = time.perf_counter()
         model.fit(matrix)
         seconds.append(time.perf_counter() - begin)
     return {"seconds": [(seconds[1] - seconds[0]) / 2], "peak_gb": peak_bytes() / 1e9}
+
+
+def _cmfrec(rank: int, niter: int, use_cg: bool = False):
+    """cmfrec's model, with biases as it comes."""
+    from cmfrec import CMF
+
+    return CMF(
+        k=rank,
+        lambda_=5.0,
+        method="als",
+        use_cg=use_cg,
+        finalize_chol=False,
+        niter=niter,
+        nthreads=THREADS,
+        use_float=True,
+        verbose=False,
+        precompute_for_predictions=False,
+    )
 
 
 def cmfrec_cg(path: str, rank: int) -> dict[str, Any]:
@@ -179,9 +182,8 @@ def pandas_ingest(path: str, rank: int) -> dict[str, Any]:
 def our_fit(path: str, rank: int) -> dict[str, Any]:
     """From a CSV to a fitted model, three sweeps."""
     from pmf.estimators.pmf import PMF
-    from pmf.model.priors import Ridge, from_ridge
 
-    prior = from_ridge(Ridge(5.0, 5.0, 5.0, 5.0), tau=1.0)
+    prior = _prior()
     begin = time.perf_counter()
     PMF(rank, num_steps=3, prior=prior).fit(path)
     return {"seconds": [time.perf_counter() - begin], "peak_gb": peak_bytes() / 1e9}
@@ -190,23 +192,12 @@ def our_fit(path: str, rank: int) -> dict[str, Any]:
 def cmfrec_fit(path: str, rank: int) -> dict[str, Any]:
     """The same through a frame of the three columns that it needs, three iterations."""
     import pandas as pd
-    from cmfrec import CMF
+    from cmfrec import CMF  # noqa: F401  # before the clock starts, as pandas is
 
     begin = time.perf_counter()
     names = ["UserId", "ItemId", "Rating"]
     frame = pd.read_csv(path, usecols=[0, 1, 2], names=names, header=0)
-    CMF(
-        k=rank,
-        lambda_=5.0,
-        method="als",
-        use_cg=False,
-        finalize_chol=False,
-        niter=3,
-        nthreads=THREADS,
-        use_float=True,
-        verbose=False,
-        precompute_for_predictions=False,
-    ).fit(frame)
+    _cmfrec(rank, niter=3).fit(frame)
     return {"seconds": [time.perf_counter() - begin], "peak_gb": peak_bytes() / 1e9}
 
 
@@ -256,14 +247,22 @@ def implicit_lists(path: str, rank: int) -> dict[str, Any]:
 
 
 def _fitted(path: str, rank: int):
-    import pandas as pd
-
     from pmf.estimators.pmf import PMF
+
+    return PMF(rank, num_steps=3, prior=_prior()).fit(_frame(path))
+
+
+def _prior():
     from pmf.model.priors import Ridge, from_ridge
 
+    return from_ridge(Ridge(5.0, 5.0, 5.0, 5.0), tau=1.0)
+
+
+def _frame(path: str):
+    import pandas as pd
+
     user, item, value, *_ = _load(path)
-    ratings = pd.DataFrame({"user_id": user, "item_id": item, "rating": value})
-    return PMF(rank, num_steps=3, prior=from_ridge(Ridge(5.0, 5.0, 5.0, 5.0), tau=1.0)).fit(ratings)
+    return pd.DataFrame({"user_id": user, "item_id": item, "rating": value})
 
 
 def _forget_peak() -> int:
@@ -275,13 +274,9 @@ def _forget_peak() -> int:
 
 def our_compile(path: str, rank: int) -> dict[str, Any]:
     """Seconds that a process compiles for, each method once."""
-    import pandas as pd
-
     from pmf.estimators.pmf import PMF
 
-    user, item, value, *_ = _load(path)
-    ratings = pd.DataFrame({"user_id": user, "item_id": item, "rating": value})
-    seconds = {}
+    ratings, seconds = _frame(path), {}
     for method, options in (("als", {}), ("map", {}), ("gibbs", {"tau": 1.5, "burn_in": 0})):
         model = PMF(rank, method, num_steps=2, **options)  # type: ignore[arg-type]
         seconds[method] = model.fit(ratings).require_fitted().fit.compile_seconds
