@@ -2,11 +2,12 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from paper_figures.figures.runs import having, is_plain, of_metric, representative, unit, who
-from paper_figures.figures.style import COLUMN, legend_above, looks, marked
+from paper_figures.figures.style import COLUMN, Look, legend_above, looks, marked
 
 TABLE = "trace"
 TITLE = "Convergence"
@@ -33,34 +34,12 @@ def plot(table: pd.DataFrame) -> Figure:
     having(rmse, "trace, metric rmse")
     figure = Figure(figsize=(COLUMN, 2.7))
     axes = figure.add_subplot()
-    all_looks, labelled, ends = looks(who(rmse)), set(), []
-    for (name, _), run in rmse.assign(who=who(rmse)).groupby(["who", "id"], sort=False):
-        look = all_looks[name]
-        is_gibbs = run["model.method"].iloc[0] == "gibbs"
-        burn_in = run["model.burn_in"].fillna(0).iloc[0] if is_gibbs else 0
-        early, late = run[run["step"] <= burn_in], run[run["step"] > burn_in]
-        first = name not in labelled
-        if len(early):
-            axes.plot(
-                early["seconds"],
-                early["value"],
-                color=look.colour,
-                linewidth=0.6,
-                alpha=0.6,
-                label=f"{name}, single draws" if first else None,
-            )
-        axes.plot(
-            late["seconds"],
-            late["value"],
-            linestyle=look.dash,
-            markevery=[-1],
-            markersize=4.5,
-            label=name if first else None,
-            **marked(look),
-        )
+    all_looks, labelled = looks(who(rmse)), set()
+    runs = rmse.assign(who=who(rmse)).groupby(["who", "id"], sort=False)
+    for (name, _), run in runs:
+        _draw(axes, run, all_looks[name], "" if name in labelled else name)
         labelled.add(name)
-        ends.append(run["value"].iloc[-1])
-    axes.set_ylim(*_limits(np.array(ends), rmse["value"].max()))
+    axes.set_ylim(*_limits(runs["value"].last().to_numpy(), rmse["value"].max()))
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
@@ -68,6 +47,19 @@ def plot(table: pd.DataFrame) -> Figure:
     axes.set_ylabel(f"Held-out RMSE ({unit(table)})")
     legend_above(figure, 3)
     return figure
+
+
+def _draw(axes: Axes, run: pd.DataFrame, look: Look, name: str) -> None:
+    """One run's line, a sampler's burn-in a thin one; without a name it is not in the legend."""
+    is_gibbs = run["model.method"].iloc[0] == "gibbs"
+    burn_in = run["model.burn_in"].fillna(0).iloc[0] if is_gibbs else 0
+    early, late = run[run["step"] <= burn_in], run[run["step"] > burn_in]
+    if len(early):
+        thin = {"color": look.colour, "linewidth": 0.6, "alpha": 0.6}
+        label = f"{name}, single draws" if name else None
+        axes.plot(early["seconds"], early["value"], label=label, **thin)
+    fat = {"linestyle": look.dash, "markevery": [-1], "markersize": 4.5, **marked(look)}
+    axes.plot(late["seconds"], late["value"], label=name or None, **fat)
 
 
 def _limits(ends: np.ndarray, highest: float) -> tuple[float, float]:

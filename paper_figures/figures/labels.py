@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
+from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
 PLACES = [
@@ -50,17 +51,8 @@ def place(
     for label in labels:
         if placed == most:
             break
-        for across, up, dx, dy in PLACES:
-            note = axes.annotate(
-                label.text,
-                (label.x, label.y),
-                (dx, dy),
-                ha=across,
-                va=up,
-                size=size,
-                textcoords="offset points",
-                color=label.colour,
-            )
+        for here in PLACES:
+            note = _written(axes, label, here, size)
             box = note.get_window_extent(renderer)
             if _within(box, inside) and not any(box.overlaps(other) for other in boxes):
                 boxes.append(box)
@@ -69,20 +61,25 @@ def place(
             note.remove()
         else:
             if always:
-                across, up, dx, dy = PLACES[0]
-                axes.annotate(
-                    label.text,
-                    (label.x, label.y),
-                    (dx, dy),
-                    ha=across,
-                    va=up,
-                    size=size,
-                    textcoords="offset points",
-                    color=label.colour,
-                )
+                _written(axes, label, PLACES[0], size)
     for note in axes.texts:
         note.set_path_effects([withStroke(linewidth=1.6, foreground="white")])
     return placed
+
+
+def _written(axes: Axes, label: Label, here: tuple, size: float) -> Annotation:
+    """The name in one of `PLACES` about its point."""
+    across, up, *offset = here
+    return axes.annotate(
+        label.text,
+        (label.x, label.y),
+        offset,
+        ha=across,
+        va=up,
+        size=size,
+        textcoords="offset points",
+        color=label.colour,
+    )
 
 
 def _within(box: Bbox, outer: Bbox) -> bool:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
@@ -33,7 +34,6 @@ def plot(table: pd.DataFrame) -> Figure:
     chosen = representative(table)
     points = accuracy_and_time(chosen)
     untuned = accuracy_and_time(table.drop(chosen.index)).set_index("who")
-    broken = broken_systems(table)
     figure = Figure(figsize=(WIDE, 3.4))
     axes = figure.add_subplot()
     all_looks, top = looks(points["who"]), highest_shown(points["rmse"])
@@ -41,42 +41,32 @@ def plot(table: pd.DataFrame) -> Figure:
     axes.plot(front["seconds"], front["rmse"], color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
     names = []
     for row in points.itertuples():
-        look, name, above = all_looks[str(row.who)], str(row.who), row.rmse > top
+        name, look, above = str(row.who), marked(all_looks[str(row.who)]), row.rmse > top
         y = edge if above else row.rmse
-        if name in untuned.index and not above:
-            start = untuned.loc[name]
-            if start["rmse"] <= top:
-                axes.plot(
-                    [start["seconds"], row.seconds],
-                    [start["rmse"], y],
-                    linewidth=0.7,
-                    alpha=0.6,
-                    markersize=2.5,
-                    markevery=[0],
-                    **marked(look),
-                )
-        axes.errorbar(
-            row.seconds,
-            y,
-            xerr=_bars(row.seconds, row.fast, row.slow),
-            yerr=None if above else _bars(row.rmse, row.low, row.high),
-            linestyle="none",
-            elinewidth=0.9,
-            markersize=5.5,
-            **marked(look),
-        )
+        if name in untuned.index and not above and untuned.loc[name, "rmse"] <= top:
+            start, thin = untuned.loc[name], {"linewidth": 0.7, "alpha": 0.6, "markersize": 2.5}
+            along = [start["seconds"], row.seconds], [start["rmse"], y]
+            axes.plot(*along, markevery=[0], **thin, **look)
+        xerr = _bars(row.seconds, row.fast, row.slow)
+        yerr = None if above else _bars(row.rmse, row.low, row.high)
+        fat = {"linestyle": "none", "elinewidth": 0.9, "markersize": 5.5}
+        axes.errorbar(row.seconds, y, xerr=xerr, yerr=yerr, **fat, **look)
         says = f"{name}, at {row.rmse:.2f} ↑" if above else name
         names.append(Label(says, float(row.seconds), float(y)))
+    _finish(axes, table)
+    if broken := broken_systems(table):
+        axes.set_title(f"Broke, and is not shown: {', '.join(broken)}", fontsize=7.5, color=MUTED)
+    place(figure, axes, names, 7.5, len(names), always=True)
+    return figure
+
+
+def _finish(axes: Axes, table: pd.DataFrame) -> None:
     axes.set_xscale("log")
     axes.margins(0.08)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("Time of a fit (s)")
     axes.set_ylabel(f"Held-out RMSE ({unit(table)})")
-    if broken:
-        axes.set_title(f"Broke, and is not shown: {', '.join(broken)}", fontsize=7.5, color=MUTED)
-    place(figure, axes, names, 7.5, len(names), always=True)
-    return figure
 
 
 def highest_shown(rmse: pd.Series) -> float:

@@ -5,8 +5,9 @@ from pathlib import Path
 from PIL import Image
 
 from paper_figures.figures.build import Tables, draw, numbers, one_map, save, suiting
+from paper_figures.report.grid import markdown
 from paper_figures.report.sections import section
-from paper_figures.report.tables import comparisons_grid, frame_grid, markdown, scores_grid
+from paper_figures.report.tables import comparisons_grid, frame_grid, scores_grid
 from pmf.errors import InputError
 from pmf.io.atomic import replacing
 

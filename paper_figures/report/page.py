@@ -19,15 +19,9 @@ from paper_figures.figures.runs import of_metric, text
 from paper_figures.figures.sources import SOURCES
 from paper_figures.figures.style import COLUMN, style
 from paper_figures.report.formulas import DISPLAY, INLINE, image
+from paper_figures.report.grid import html
 from paper_figures.report.sections import SECTIONS, in_order, section
-from paper_figures.report.tables import (
-    comparisons_grid,
-    frame_grid,
-    html,
-    least,
-    run_ids,
-    scores_grid,
-)
+from paper_figures.report.tables import comparisons_grid, frame_grid, least, run_ids, scores_grid
 from pmf.errors import InputError
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"

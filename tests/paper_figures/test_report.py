@@ -13,19 +13,9 @@ from paper_figures.figures.build import numbers
 from paper_figures.report import docs
 from paper_figures.report import page as report
 from paper_figures.report.formulas import DISPLAY, INLINE
+from paper_figures.report.grid import Cell, Grid, html, latex, markdown
 from paper_figures.report.sections import SECTIONS, in_order
-from paper_figures.report.tables import (
-    Cell,
-    Grid,
-    comparisons_grid,
-    frame_grid,
-    html,
-    latex,
-    least,
-    markdown,
-    run_ids,
-    scores_grid,
-)
+from paper_figures.report.tables import comparisons_grid, frame_grid, least, run_ids, scores_grid
 from pmf.errors import InputError
 from tests.helpers import result_tables
 
