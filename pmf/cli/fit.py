@@ -9,6 +9,7 @@ from pmf.cli.console import SetOrFile
 from pmf.cli.settings import (
     Clip,
     Further,
+    MethodOption,
     PriorWords,
     Scale,
     Steps,
