@@ -192,7 +192,7 @@ def main(
     ] = None,
     shrink: Annotated[int, typer.Option(min=1, help="Divide every size by this.")] = 1,
     cpu: Annotated[
-        bool, typer.Option("--cpu", help="Measure on the processor, where JAX finds nothing else.")
+        bool, typer.Option("--cpu", help="Measure on the CPU if JAX finds no accelerator.")
     ] = False,
 ) -> None:
     """Measure sweeps on the device that JAX finds; one JSON object per line."""

@@ -170,8 +170,10 @@ def page(address: str, repeats: int) -> pd.DataFrame:
 @app.command()
 def main(
     model: Annotated[Path, typer.Argument(help="A model file (pmf fit).")],
-    repeats: Annotated[int, typer.Option(min=1, help="Of each answer.")] = 50,
-    with_page: Annotated[bool, typer.Option("--page", help="The page, in Chromium.")] = False,
+    repeats: Annotated[int, typer.Option(min=1, help="Repetitions of each answer.")] = 50,
+    with_page: Annotated[
+        bool, typer.Option("--page", help="Measure the page, in Chromium.")
+    ] = False,
     data: Annotated[str | None, typer.Option(help="The data set whose titles it shows.")] = None,
     random: Annotated[int, typer.Option("--sizes", min=0, help="Lists of random sizes.")] = 0,
 ) -> None:

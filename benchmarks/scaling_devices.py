@@ -111,7 +111,7 @@ def _builder(method: str, rank: int) -> Callable[[Any], Any]:
 @app.command()
 def measure(
     rank: Annotated[int, typer.Option(help="Width of the factors.")] = 16,
-    sweeps: Annotated[int, typer.Option(help="Of which the fastest counts.")] = 8,
+    sweeps: Annotated[int, typer.Option(help="Sweeps to time; the fastest counts.")] = 8,
     as_json: AsJson = False,
     only: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> None:

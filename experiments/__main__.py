@@ -54,8 +54,8 @@ Override = Annotated[
         "arm.Gibbs.burn_in=50. May be repeated.",
     ),
 ]
-RunsFolder = Annotated[Path, typer.Option(help="Where runs and their tables go.")]
-Replace = Annotated[bool, typer.Option("--replace", help="Tables of another grid may be replaced.")]
+RunsFolder = Annotated[Path, typer.Option(help="Folder of the runs and their tables.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Replace the tables of another grid.")]
 
 
 @app.command("list", short_help="The configurations that there are.")
@@ -80,24 +80,24 @@ def run(
         int, typer.Option(min=1, help="Worker processes, each with its share of the cores.")
     ] = 1,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on in the middle of runs that were stopped.")
+        bool, typer.Option("--resume", help="Resume interrupted runs from their checkpoints.")
     ] = False,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Say which runs are there, what is to do, and how long."),
+        typer.Option("--dry-run", help="List finished runs, runs to do, and the estimated time."),
     ] = False,
     replace: Replace = False,
-    no_figures: Annotated[bool, typer.Option("--no-figures", help="Draw none.")] = False,
+    no_figures: Annotated[bool, typer.Option("--no-figures", help="Draw no figures.")] = False,
     runs_dir: RunsFolder = Path("runs"),
     figures_dir: Annotated[
-        Path | None, typer.Option(help="Where figures go, instead of beside the tables.")
+        Path | None, typer.Option(help="Folder of the figures, instead of beside the tables.")
     ] = None,
     checkpoint_minutes: Annotated[
-        float, typer.Option(help="Write a checkpoint of a run when so many minutes have passed.")
+        float, typer.Option(help="Minutes between checkpoints of a run.")
     ] = 5.0,
     cluster: Annotated[
         str | None,
-        typer.Option(help="Do it as a cluster's jobs, --jobs at a time: slurm or local."),
+        typer.Option(help="Submit cluster jobs, --jobs at a time: slurm or local."),
     ] = None,
     cluster_set: Annotated[
         list[str] | None,

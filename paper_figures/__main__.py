@@ -29,7 +29,7 @@ Results = Annotated[
 ]
 Out = Annotated[
     Path | None,
-    typer.Option(help="Where figures, tables, report or page go; paper_figures/out without it."),
+    typer.Option(help="Folder of figures, tables, report or page; default paper_figures/out."),
 ]
 
 

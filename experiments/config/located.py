@@ -43,7 +43,7 @@ def _data(data: str, path: Path) -> str:
 
 
 def _beside(file: str, path: Path) -> str | None:
-    """A file in a configuration's folder, or below, or above; None where there is none."""
+    """A file in a configuration's folder, or below, or above; None without one."""
     neighbour = path.parent / file
     return _shown(neighbour) if neighbour.exists() else None
 

@@ -54,7 +54,7 @@ def model_settings(settings: Any) -> ModelSettings:
 
 
 def refusal(section: dict[str, Any], name: str) -> str:
-    """Why no method of a section's grid takes a setting; "" where one does, or is none."""
+    """Why no method of a section takes a setting; "" if one does, or is an unknown method."""
     methods = section.get("method", DEFAULT)
     reasons = ""
     for method in methods if isinstance(methods, list) else [methods]:

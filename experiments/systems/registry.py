@@ -15,7 +15,7 @@ SYSTEMS: dict[str, System] = {
 
 
 def system_named(name: str) -> System:
-    """A system of the registry, or of a file. Raises `InputError` where there is none."""
+    """A system of the registry, or of a file. Raises `InputError` for an unknown name."""
     if own.is_own(name):
         return own.load_system(name)
     if name in SYSTEMS:

@@ -65,5 +65,5 @@ def _draw(axes: Axes, run: pd.DataFrame, look: Look, name: str) -> None:
 def _limits(ends: np.ndarray, highest: float) -> tuple[float, float]:
     """The first steps are far off; the eye belongs where the systems differ."""
     best, worst = ends.min(), ends.max()
-    room = max(worst - best, 0.02)
-    return best - 0.3 * room, max(min(worst + 4 * room, 1.01 * highest), worst + 0.3 * room)
+    span = max(worst - best, 0.02)
+    return best - 0.3 * span, max(min(worst + 4 * span, 1.01 * highest), worst + 0.3 * span)

@@ -109,9 +109,14 @@ def legend_above(figure: Figure, columns: int = 4) -> None:
         entries |= {
             name: entries.get(name, handle) for name, handle in zip(labels, handles, strict=True)
         }
-    room = figure.get_figwidth() / COLUMN * CHARACTERS
+    most_characters = figure.get_figwidth() / COLUMN * CHARACTERS
     across = next(
-        (n for n in range(min(columns, len(entries)), 1, -1) if _width(list(entries), n) <= room), 1
+        (
+            n
+            for n in range(min(columns, len(entries)), 1, -1)
+            if _width(list(entries), n) <= most_characters
+        ),
+        1,
     )
     figure.legend(
         list(entries.values()),

@@ -54,7 +54,7 @@ def fit(
     duplicates: Annotated[
         Duplicates,
         typer.Option(
-            help="Where a user rates an item twice: refuse, or take the last or the mean."
+            help="If a user rates an item twice: refuse, or take the last or the mean."
         ),
     ] = "error",
     checkpoints: Annotated[
@@ -70,7 +70,7 @@ def fit(
     ] = 5.0,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Go on from the newest checkpoint, if there is one."),
+        typer.Option("--resume", help="Resume from the newest checkpoint, if there is one."),
     ] = False,
     reading: Reading = AS_IT_IS,
 ) -> None:

@@ -51,12 +51,12 @@ app.command()(with_reading(fit))
 @with_reading
 def evaluate(
     model: ModelFile,
-    test: Annotated[str, typer.Argument(help="Ratings that it was not fitted to. " + SetOrFile)],
+    test: Annotated[str, typer.Argument(help="Ratings outside the fit. " + SetOrFile)],
     train: Annotated[
         str | None,
         typer.Option(
             metavar="SET_OR_FILE",
-            help="All that it was fitted to: adds the ranking of all items but those.",
+            help="The training ratings: adds the ranking of all other items.",
         ),
     ] = None,
     top: Annotated[int, typer.Option(metavar="N", help="With --train: the length of a list.")] = 10,

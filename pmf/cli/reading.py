@@ -15,8 +15,8 @@ Separator = Annotated[
     str | None,
     typer.Option(
         metavar="SIGNS",
-        help="What parts the fields of a text: comma, tab, space (any run of blanks), semicolon, "
-        "pipe, or signs such as ::. By default as the file's name says.",
+        help="The separator of the fields: comma, tab, space (any run of blanks), semicolon, "
+        "pipe, or signs such as ::. By default from the file name.",
     ),
 ]
 Encoding = Annotated[

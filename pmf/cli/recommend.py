@@ -39,7 +39,7 @@ RuleName = Annotated[
 Diversity = Annotated[
     float,
     typer.Option(
-        metavar="X", min=0, help="Rating units that an item loses which is just like one above it."
+        metavar="X", min=0, help="Rating units to subtract from an item just like one above it."
     ),
 ]
 Out = Annotated[
@@ -68,7 +68,9 @@ def recommend(
     count: Count = 10,
     rule: RuleName = "mean",
     diversity: Diversity = 0.0,
-    seen: Annotated[bool, typer.Option("--seen", help="Also what the user has rated.")] = False,
+    seen: Annotated[
+        bool, typer.Option("--seen", help="Include items that the user has rated.")
+    ] = False,
     out: Out = None,
     titles: Titles = None,
     in_json: InJson = False,
@@ -136,7 +138,11 @@ def explain(
     count: Annotated[
         int,
         typer.Option(
-            "-n", "--count", metavar="N", min=1, help="Ratings to show: those that weigh most."
+            "-n",
+            "--count",
+            metavar="N",
+            min=1,
+            help="Ratings to show, the largest contributions first.",
         ),
     ] = 10,
     titles: Titles = None,

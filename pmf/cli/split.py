@@ -40,7 +40,7 @@ def split(
         float | None,
         typer.Option(
             metavar="X",
-            help="What is test, 0.2 by default: of all ratings (sample_records, "
+            help="The test fraction, 0.2 by default: of all ratings (sample_records, "
             "split_global_time), of each user's (sample_fraction, last_fraction), of the items "
             "(sample_items).",
         ),
@@ -49,7 +49,7 @@ def split(
         str | None,
         typer.Option(
             metavar="TIME",
-            help="The first moment that is test (split_at_time), as 2015-01-01; UTC if no zone.",
+            help="The first test moment (split_at_time), as 2015-01-01; UTC if no zone.",
         ),
     ] = None,
     n: Annotated[
@@ -72,9 +72,7 @@ def split(
     seed: Annotated[int | None, number("The seed of a random split, 0 by default.")] = None,
     duplicates: Annotated[
         Duplicates,
-        typer.Option(
-            help="Where a user rates an item twice: refuse, or keep the last or the mean."
-        ),
+        typer.Option(help="If a user rates an item twice: refuse, or keep the last or the mean."),
     ] = "error",
     reading: Reading = AS_IT_IS,
 ) -> None:

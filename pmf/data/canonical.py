@@ -32,7 +32,7 @@ IDS = "ids are whole numbers or text"
 
 
 def canonical(column: pd.Series) -> tuple[pd.Series, np.ndarray]:
-    """A column of ids in its form, and which of its rows are none; if there are any, the column as
+    """A column of ids in its form, and which of its rows are invalid; if any, the column as
     it is.
     """
     if len(column) == 0:

@@ -92,7 +92,7 @@ class Checks:
 def as_floats(column: pd.Series) -> pd.Series:
     """Ratings as numbers of 32 bits where these hold all exactly, else of 64.
 
-    NaN for what is none, as are times, yes and no, and complex numbers; what is too large for 32
+    NaN for other values (times, booleans, complex numbers); what is too large for 32
     bits is infinite.
     """
     if column.dtype == np.float32:

@@ -84,7 +84,7 @@ def to_seconds(column: pd.Series, place: Place) -> np.ndarray:
 def moment(at: object, name: str = "at") -> int | float:
     """One time, in any of the forms of a column's, as seconds. `name` is its name in a message.
 
-    Raises `InputError` where it is none.
+    Raises `InputError` for other values.
     """
     try:
         return to_seconds(pd.Series([at], dtype=object), lambda row: name)[0].item()

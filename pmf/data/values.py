@@ -116,10 +116,10 @@ def mapped(values: Values, of: Callable[[np.ndarray], np.ndarray]) -> Values:
         return Mapped(values, of)
     values = np.asarray(values)
     code = np.empty(len(values), np.uint8)
-    for block, room in zip(_blocks(values), _blocks(code), strict=True):
+    for block, part in zip(_blocks(values), _blocks(code), strict=True):
         with np.errstate(invalid="ignore"):
-            room[:] = np.clip(2 * block, 0, 255)
-        if not np.array_equal(room, 2 * block):
+            part[:] = np.clip(2 * block, 0, 255)
+        if not np.array_equal(part, 2 * block):
             break
     else:
         return Coded(code, of(np.arange(256) / 2))
@@ -154,6 +154,6 @@ def coded_values(values: np.ndarray) -> Stored:
     """Numbers in the fewest bytes that hold each exactly: a code, float16, or themselves."""
     palette = Palette()
     palette.see(values)
-    room = palette.empty(lambda dtype: np.empty(len(values), dtype))
-    put(room, slice(None), values)
-    return room
+    coded = palette.empty(lambda dtype: np.empty(len(values), dtype))
+    put(coded, slice(None), values)
+    return coded

@@ -182,7 +182,7 @@ class Model:
 
     @classmethod
     def of_file(cls, saved: model_file.Saved) -> Self:
-        """What a file holds. Raises `ValueError` or `KeyError` for parts that are none."""
+        """The model of a file. Raises `ValueError` or `KeyError` for invalid parts."""
         model = cls.__new__(cls)
         model.settings, model.fitted = saved.settings, saved.fitted
         return model

@@ -154,7 +154,7 @@ def _name_of(optimizer: Any) -> str:
 
 
 def _as_settings(kind: str, values: dict[str, Any]) -> AnySettings:
-    """The inverse of `_as_json`. Raises `InputError` for settings that are none."""
+    """The inverse of `_as_json`. Raises `InputError` for invalid settings."""
     if kind in FEATURED:
         return settings_of(FEATURED[kind], values)
     if kind != Settings.__name__:
@@ -175,7 +175,7 @@ def pack_ids(ids: Ids) -> dict[str, np.ndarray]:
 
 
 def unpack_ids(tensors: Mapping[str, np.ndarray], name: str) -> Ids:
-    """The inverse. Raises `ValueError` for lengths that are none, and for letters that are not, and
+    """The inverse. Raises `ValueError` for invalid lengths and letters, and
     for ids of other types.
     """
     if f"{name}.ids" in tensors:
@@ -280,7 +280,7 @@ def _tensors(data: np.ndarray) -> tuple[str, dict[str, np.ndarray]]:
 
 
 def _parsed(text: str | bytes) -> Any:
-    """What a JSON text says; None where it is none, or deeper than can be read."""
+    """The value of a JSON text; None if it is invalid or nested too deeply."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

@@ -80,7 +80,7 @@ def _check(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
 
 
 def check_floats(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
-    """Raise `ValueError` for another shape or type, and for numbers that are none."""
+    """Raise `ValueError` for another shape or type, and for NaN or infinity."""
     _check(name, array, shape)
     if array.dtype not in FLOATS or not np.all(np.abs(array) <= LARGEST):
         raise ValueError(f"{name}: not all of it finite numbers of a sane size")

@@ -59,7 +59,7 @@ SCHEDULES = (
     "warmup_cosine_decay_schedule",
     "warmup_exponential_decay_schedule",
 )
-# Arguments of theirs that are numbers though their defaults are none.
+# Arguments that are numbers, although their defaults are not.
 OPTIONAL_NUMBERS = {"learning_rate", "momentum", "weight_decay_rate", "end_value"}
 
 Spec = str | Mapping[str, Any]

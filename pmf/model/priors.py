@@ -141,7 +141,7 @@ def numbers_of(prior: AnyPrior) -> dict[str, float]:
 
 
 def prior_of(values: dict[str, Any]) -> AnyPrior:
-    """The inverse of `dataclasses.asdict`. Raises `InputError` where it is none."""
+    """The inverse of `dataclasses.asdict`. Raises `InputError` for other values."""
     try:
         if "rows" in values:
             return RegressedPrior(IsotropicPrior(**values["rows"]), values["regression"])

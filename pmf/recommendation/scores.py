@@ -125,9 +125,9 @@ _without = program(_set_without, donate_argnums=0)
 def padded_pairs(place: np.ndarray, item: np.ndarray, fill: int) -> tuple[np.ndarray, np.ndarray]:
     """Filled up with places `fill`: few programs serve all blocks."""
     size = rung(len(place), 1024, 8)
-    room = np.full(size, fill, np.int32), np.zeros(size, np.int32)
-    room[0][: len(place)], room[1][: len(item)] = place, item
-    return room
+    padded = np.full(size, fill, np.int32), np.zeros(size, np.int32)
+    padded[0][: len(place)], padded[1][: len(item)] = place, item
+    return padded
 
 
 def _top(scores: Float[Array, "b m"], n: int) -> tuple[Int[Array, "b n"], Float[Array, "b n"]]:

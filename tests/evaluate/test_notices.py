@@ -1,5 +1,5 @@
 """An evaluation that notices. Catches: scores of what was fitted taken for held-out ones, a list
-that shows more stars than there are, JSON that is none, an interval that holds nothing."""
+that shows more stars than there are, invalid JSON, an interval that holds nothing."""
 
 import json
 import warnings

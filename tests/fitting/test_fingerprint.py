@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import pmf
-from pmf.fitting import fingerprint as room
+from pmf.fitting import fingerprint as module
 from pmf.fitting.fingerprint import AFTER_THE_RUN, BEFORE_THE_RUN, ONLY_ROUNDING, fingerprint
 from pmf.fitting.registry import owners_of
 from pmf.fitting.settings import MODEL, make_settings, shorthand
@@ -99,18 +99,18 @@ def test_the_numbers_of_rows_are_in_the_name(rows):
 
 @pytest.mark.parametrize("package", ["pmf", "jax", "jaxlib"])
 def test_versions_are_in_the_name(package, monkeypatch):
-    before, true = name({}), room.metadata.version
+    before, true = name({}), module.metadata.version
     monkeypatch.setattr(
-        room.metadata, "version", lambda name: "9.9" if name == package else true(name)
+        module.metadata, "version", lambda name: "9.9" if name == package else true(name)
     )
     assert name({}) != before
 
 
 def test_precision_and_platform_are_in_the_name(monkeypatch):
     before = name({})
-    monkeypatch.setattr(room.jax.config, "read", lambda name: False)
+    monkeypatch.setattr(module.jax.config, "read", lambda name: False)
     narrow = name({})
-    monkeypatch.setattr(room.jax, "devices", list)
+    monkeypatch.setattr(module.jax, "devices", list)
     assert before != narrow != name({})
 
 

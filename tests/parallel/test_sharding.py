@@ -162,14 +162,14 @@ def test_host_form_has_original_rows_and_no_padding():
 @pytest.mark.parametrize("devices", [1, 2, 3, 8])
 def test_assignment_is_balanced_and_loses_no_row(n, devices):
     count = np.random.default_rng(n).zipf(1.6, n).clip(max=10_000)
-    dealt = assign_rows(count, devices)
-    assert sorted(dealt.place) == list(range(n)) and np.array_equal(
-        dealt.place[dealt.row], range(n)
+    assigned = assign_rows(count, devices)
+    assert sorted(assigned.place) == list(range(n)) and np.array_equal(
+        assigned.place[assigned.row], range(n)
     )
-    owner = dealt.owner(np.arange(n))
+    owner = assigned.owner(np.arange(n))
     rows = np.bincount(owner, minlength=devices)
-    load = np.bincount(owner, count, devices)[rows == dealt.share]
-    assert rows.max() <= dealt.share == -(-n // devices)
+    load = np.bincount(owner, count, devices)[rows == assigned.share]
+    assert rows.max() <= assigned.share == -(-n // devices)
     assert np.ptp(load) <= count.max()
 
 
@@ -271,7 +271,7 @@ def padding_rows_counted(patch):
 
 
 def noise_by_place(patch):
-    """A row's noise depends on where it was dealt to."""
+    """A row's noise depends on its place."""
     true = gibbs.row_epsilon
     patch.setattr(gibbs, "row_epsilon", lambda key, row, *rest: true(key, None, *rest))
 
@@ -290,11 +290,11 @@ def weights_in_original_order(patch):
     """A row's prior weight is that of the row that had its place."""
     true = placement.assign_rows
 
-    def dealt(count, devices):
+    def assign_unevenly(count, devices):
         right = true(count, devices)
         return placement.RowAssignment(right.count[right.place], right.place, right.share)
 
-    patch.setattr(placement, "assign_rows", dealt)
+    patch.setattr(placement, "assign_rows", assign_unevenly)
 
 
 @pytest.mark.parametrize(

@@ -271,8 +271,8 @@ def run(numbers: range, seed: int) -> tuple[Counter[str], list[str]]:
 @app.command()
 def main(
     count: Annotated[int, typer.Option(help="How many folders.")] = 500,
-    seed: Annotated[int, typer.Option(help="Of what is done to them.")] = 0,
-    replay: Annotated[int | None, typer.Option(help="This one folder again.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the damage.")] = 0,
+    replay: Annotated[int | None, typer.Option(help="Repeat this folder only.")] = None,
 ) -> int:
     """Spoil folders of checkpoints, resume in them, and count what comes of it."""
     begin = time.process_time()

@@ -217,11 +217,11 @@ class _Worker:
 @app.command()
 def main(
     inputs: Annotated[int, typer.Option(help="How many for each reader.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Of the inputs.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the inputs.")] = 0,
     reader: Annotated[
-        list[str] | None, typer.Option(help=f"Of {', '.join(READERS)}; all without.")
+        list[str] | None, typer.Option(help=f"Of {', '.join(READERS)}; default all.")
     ] = None,
-    processes: Annotated[int, typer.Option(help="At a time.")] = 1,
+    processes: Annotated[int, typer.Option(help="Processes at a time.")] = 1,
     replay: Annotated[
         int | None, typer.Option(help="Only this input of one reader; its files are kept.")
     ] = None,

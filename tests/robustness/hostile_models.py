@@ -1,4 +1,4 @@
-"""Model files that are none: bytes spoilt, or wrong content under a right checksum."""
+"""Malformed model files: damaged bytes, or wrong content under a right checksum."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Parquet files that are none, or hold what no ratings are: types, names and notes of all kinds."""
+"""Malformed Parquet files, or without ratings: odd types, names and metadata of all kinds."""
 
 from collections.abc import Callable
 from functools import cache

@@ -156,7 +156,7 @@ def torment(
 @app.command()
 def main(
     kills: Annotated[int, typer.Option(help="How many, over all methods.")] = 100,
-    seed: Annotated[int, typer.Option(help="Of the moments.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the random moments.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
     worker: Annotated[str | None, typer.Option(hidden=True)] = None,
     folder: Annotated[Path, typer.Option(hidden=True)] = Path("."),

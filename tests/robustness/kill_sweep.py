@@ -118,7 +118,7 @@ def differences(one: Path, two: Path) -> list[str]:
 
 
 def _timeless(path: Path) -> pd.DataFrame:
-    """A table as text, without its times; empty where there is none."""
+    """A table as text, without its times; empty without one."""
     if not path.is_file():
         return pd.DataFrame()
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
@@ -150,7 +150,7 @@ def torment(
 @app.command()
 def main(
     kills: Annotated[int, typer.Option(help="How many, over all sweeps.")] = 20,
-    seed: Annotated[int, typer.Option(help="Of the moments.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the random moments.")] = 0,
     jobs: Annotated[int, typer.Option(help="Workers of a sweep.")] = 2,
 ) -> int:
     """Kill sweeps at random moments, resume them, and compare their tables."""

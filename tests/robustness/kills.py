@@ -83,10 +83,12 @@ def fit(path: Path) -> None:
 
 @app.command()
 def main(
-    kills: Annotated[int, typer.Option(help="How many.")] = 300,
-    seed: Annotated[int, typer.Option(help="Of the moments.")] = 0,
+    kills: Annotated[int, typer.Option(help="Number of kills.")] = 300,
+    seed: Annotated[int, typer.Option(help="Seed of the random moments.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
-    model: Annotated[Path | None, typer.Option(help="What is saved; else a small one.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="The model to save; default a small one.")
+    ] = None,
 ) -> int:
     """Kill saves at random moments, save once more, and look what is left."""
     from pmf.estimators.model_file import load, save

@@ -144,7 +144,7 @@ def overwrite_size(rng: Random, data: bytes) -> bytes:
 
 
 def replace_word(rng: Random, data: bytes) -> bytes:
-    """A field, or a part of one, as a number that is none, too large, or very long."""
+    """A field, or a part of one, as no number, a number too large, or a very long one."""
     words = list(re.finditer(rb"[\w.+-]+", data))
     if not words:
         return data

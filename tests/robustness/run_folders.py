@@ -292,8 +292,8 @@ def _copy(whole: Path, copy: Path) -> None:
 
 @app.command()
 def main(
-    attacks: Annotated[int, typer.Option(help="On a finished experiment.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Of what is spoilt, and how.")] = 0,
+    attacks: Annotated[int, typer.Option(help="Attacks on a finished experiment.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of the damage.")] = 0,
 ) -> int:
     """Spoil run folders, read them in every way, and count what comes of it."""
     place = MEMORY_DISK if os.path.isdir(MEMORY_DISK) else None

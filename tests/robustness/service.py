@@ -107,7 +107,9 @@ def served(seed: int = 0) -> Iterator[Count]:
 
 
 @app.command()
-def main(minutes: Annotated[float, typer.Option(help="How long.")] = 60.0, seed: int = 0) -> None:
+def main(
+    minutes: Annotated[float, typer.Option(help="Minutes to run.")] = 60.0, seed: int = 0
+) -> None:
     """Print requests, programs and memory every tenth of the time."""
     first, tenths, begin = None, 0, time.monotonic()
     for count in served(seed):

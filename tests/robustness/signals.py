@@ -98,7 +98,7 @@ def torment(command: str, tries: int, longest: float, seed: int) -> dict[str, in
 def main(
     tries: Annotated[int, typer.Option(help="How many of each command.")] = 40,
     longest: Annotated[float, typer.Option(help="Seconds until the latest signal.")] = 2.5,
-    seed: Annotated[int, typer.Option(help="Of the moments.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the random moments.")] = 0,
     only: Annotated[str, typer.Option(help="Commands that begin so.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> int:

@@ -375,10 +375,10 @@ BAD_HEADERS = {
     "settings of another type": lambda header: header.update(settings=[]),
     "rank of another type": lambda header: header["settings"].update(rank="many"),
     "log posterior of another type": lambda header: header.update(log_posterior=[1]),
-    "records that are none": lambda header: header.update(records=[[1, 2]]),
+    "invalid records": lambda header: header.update(records=[[1, 2]]),
     "a number beyond floats": lambda header: header.update(compile_seconds=10**400),
     "no search": lambda header: header.pop("search"),
-    "trials that are none": lambda header: header["search"].__setitem__(1, [["x"]]),
+    "invalid trials": lambda header: header["search"].__setitem__(1, [["x"]]),
 }
 
 
