@@ -33,7 +33,7 @@ from experiments.config.schema import (
     resolve,
     system_of,
 )
-from experiments.systems import own
+from experiments.systems import from_file
 from experiments.systems.registry import SYSTEMS, system_named
 from pmf.errors import InputError, hint
 
@@ -259,10 +259,10 @@ def _whole_paths(system: Any, path: Path) -> Any:
     """A system, or a list of them, with the whole paths of those that are in files."""
     if isinstance(system, list):
         return [_whole_paths(one, path) for one in system]
-    if not isinstance(system, str) or not own.is_own(system):
+    if not isinstance(system, str) or not from_file.is_file(system):
         return system
     try:
-        return own.located(system, path.parent)
+        return from_file.located(system, path.parent)
     except InputError as error:
         raise InputError(f"{path}: system: {error}") from error
 

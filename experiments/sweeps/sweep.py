@@ -59,7 +59,7 @@ def sweep_in(
     def finished(task: Task, result: Result) -> None:
         if isinstance(result, Elsewhere):
             pending.append(task)
-            show.held(task, result.holder)
+            show.busy(task, result.holder)
             return
         if result is not None:
             failures[task.key] = result
@@ -95,7 +95,7 @@ def _ready(
             yield task
         elif task.key not in announced:
             announced.add(task.key)
-            show.held(task, holder)
+            show.busy(task, holder)
 
 
 def _blocked(task: Task, failures: dict[str, Failure]) -> Failure | None:

@@ -67,7 +67,7 @@ class Show(NamedTuple):
     started: Callable[[Task], None]
     stepped: Callable[[str, str, int, int], None]  # key, phase, step, total
     finished: Callable[[Task, Failure | None], None]
-    held: Callable[[Task, str], None] = lambda task, holder: None  # by another process
+    busy: Callable[[Task, str], None] = lambda task, holder: None  # by another process
 
 
 def tasks_of(points: list[Point], folder: Path) -> list[Task]:

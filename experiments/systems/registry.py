@@ -1,6 +1,6 @@
 """Who may predict in an experiment, by name: the registry, or an object in a file of one's own."""
 
-from experiments.systems import factorization, featured, own, timing
+from experiments.systems import factorization, featured, from_file, timing
 from experiments.systems.base import System
 from experiments.systems.rivals import system
 from pmf.errors import InputError, hint
@@ -16,8 +16,8 @@ SYSTEMS: dict[str, System] = {
 
 def system_named(name: str) -> System:
     """A system of the registry, or of a file. Raises `InputError` for an unknown name."""
-    if own.is_own(name):
-        return own.load_system(name)
+    if from_file.is_file(name):
+        return from_file.load_system(name)
     if name in SYSTEMS:
         return SYSTEMS[name]
     raise InputError(f"system={name!r}: {hint(name, [*SYSTEMS, 'FILE.py:NAME'])}")
@@ -25,7 +25,7 @@ def system_named(name: str) -> System:
 
 def code_of(name: str) -> str:
     """The sha256 of the file that a system of one's own is in; "" of the registry's."""
-    return own.sha256(name) if own.is_own(name) else ""
+    return from_file.sha256(name) if from_file.is_file(name) else ""
 
 
 def check_code(name: str, recorded: str) -> None:
@@ -39,4 +39,4 @@ def check_code(name: str, recorded: str) -> None:
 
 def label_of(name: str) -> str:
     """What a system is called in tables and identities."""
-    return own.label(name) if own.is_own(name) else name
+    return from_file.label(name) if from_file.is_file(name) else name

@@ -53,9 +53,7 @@ def fit(
     ] = False,
     duplicates: Annotated[
         Duplicates,
-        typer.Option(
-            help="If a user rates an item twice: refuse, or take the last or the mean."
-        ),
+        typer.Option(help="If a user rates an item twice: refuse, or take the last or the mean."),
     ] = "error",
     checkpoints: Annotated[
         Path | None,

@@ -315,7 +315,7 @@ def test_what_another_process_works_on_is_left_to_it_and_found_later(untitled, t
             return "process 7 on host" if looks[self.key] > 0 else None
 
     tasks = [Held(*task(key, needs)) for key, needs in (("s", None), ("a", "s"), ("t", None))]
-    show = SILENT._replace(held=lambda one, holder: holders.append((one.key, holder)))
+    show = SILENT._replace(busy=lambda one, holder: holders.append((one.key, holder)))
     at_hand = iter([[], []])  # what has ended, while nothing of ours is under way
 
     @contextmanager
@@ -341,7 +341,7 @@ def test_two_sweeps_at_once_share_the_runs_and_make_each_once(tmp_path, monkeypa
     points = identify(load_experiment(write(tmp_path), [*LITTLE, "model.seed=[0, 1, 2, 3]"]))
     options = Options(tmp_path / "runs")
     tasks, holders = tasks_of(points, options.folder), []
-    show = SILENT._replace(held=lambda task, holder: holders.append(holder))
+    show = SILENT._replace(busy=lambda task, holder: holders.append(holder))
     options.folder.mkdir()
     with ThreadPoolExecutor(2) as threads:
         sweeps = [threads.submit(sweep_here, tasks, options, show) for _ in range(2)]

@@ -13,7 +13,7 @@ from experiments.runs.folders import opened
 from experiments.runs.reproduce import reproduce
 from experiments.sweeps.sweep import sweep_here
 from experiments.sweeps.tasks import Options, Show, tasks_of
-from experiments.systems import own
+from experiments.systems import from_file
 from experiments.systems.registry import system_named
 from pmf.errors import InputError
 from tests.helpers.grids import quiet, write
@@ -59,7 +59,7 @@ def made(config, tmp_path):
 def test_a_system_in_a_file_makes_runs_that_are_reproduced(made, tmp_path):
     for run, level in zip(made, (2.5, 3.5), strict=True):
         facts = opened(run).facts
-        assert facts["system_sha256"] == own.sha256(f"{tmp_path / 'mine.py'}:SYSTEM")
+        assert facts["system_sha256"] == from_file.sha256(f"{tmp_path / 'mine.py'}:SYSTEM")
         assert reproduce(run, quiet).failed == []
         assert json.loads((run / "config.json").read_text())["model"] == {"level": level}
 
@@ -94,7 +94,7 @@ def test_tables_and_identities_know_the_file_and_not_its_folder(config, tmp_path
 def test_a_worker_finds_the_settings(config):
     point = identify(load_experiment(config, []))[0]
     pickled = pickle.dumps(point)
-    own._module.cache_clear()
+    from_file._module.cache_clear()
     again = pickle.loads(pickled)
     assert again.config.model.level == 2.5
     assert type(again.config.model) is system_named(again.config.system).settings

@@ -18,7 +18,7 @@ from pmf.errors import InputError
 MARK = ".py:"
 
 
-def is_own(name: str) -> bool:
+def is_file(name: str) -> bool:
     """Whether a system's name is that of an object in a file."""
     return MARK in name
 
