@@ -7,12 +7,14 @@ times, and every prediction, must then be an undisturbed sweep's bit for bit. Ex
 is not.
 """
 
+import operator
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -37,16 +39,12 @@ rank = 3
 
 [tuning]
 trials = {trials}
-
-[arm.ALS]
-num_steps = 30
-
-[arm.Gibbs]
-method = "gibbs"
-num_steps = {draws}
-burn_in = 6
-thin = 2
 """
+ARMS = {
+    "ALS": "num_steps = 30",
+    "Gibbs": 'method = "gibbs"\nnum_steps = {draws}\nburn_in = 6\nthin = 2',
+}
+LOOK = 0.01  # seconds from one look at a sweep to the next
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -60,7 +58,12 @@ class Sweep(NamedTuple):
 
 
 def make(
-    folder: Path, jobs: int, trials: int = 3, draws: int = 20, folds: Sequence[int] = (1, 2)
+    folder: Path,
+    jobs: int,
+    trials: int = 3,
+    draws: int = 20,
+    folds: Sequence[int] = (1, 2),
+    arms: Sequence[str] = tuple(ARMS),
 ) -> Sweep:
     """A configuration and its ratings in a folder."""
     from pmf.data.synthetic import movielens_shaped
@@ -70,14 +73,18 @@ def make(
     frame.to_csv(folder / "ratings.csv", index=False)
     config = folder / "sweep.toml"
     choices = {"trials": trials, "draws": draws, "folds": list(folds)}
-    config.write_text(CONFIG.format(data=folder / "ratings.csv", **choices))
+    text = CONFIG + "".join(f"\n[arm.{name}]\n{ARMS[name]}\n" for name in arms)
+    config.write_text(text.format(data=folder / "ratings.csv", **choices))
     return Sweep(config, jobs, folder / "compiled")
 
 
-def live(sweep: Sweep, runs: Path, fate: float | None = None) -> tuple[bool, float]:
-    """Run or resume the sweep; kill it after `fate` seconds. Whether it was, and how long it lived.
+def live(
+    sweep: Sweep, runs: Path, fate: Callable[[float], bool] | None = None
+) -> tuple[bool, float]:
+    """Run or resume the sweep; kill it when `fate`, told how many seconds it has lived, says so.
 
-    Raises `RuntimeError` where it ends by itself with another code than 0.
+    Returns whether it was killed, and how long it lived. Raises `RuntimeError` where it ends by
+    itself with another code than 0.
     """
     environment = os.environ | {
         "JAX_COMPILATION_CACHE_DIR": str(sweep.cache),
@@ -86,17 +93,19 @@ def live(sweep: Sweep, runs: Path, fate: float | None = None) -> tuple[bool, flo
     command = [
         *(sys.executable, "-m", "experiments", "run", str(sweep.config), "--resume"),
         *("--jobs", str(sweep.jobs), "--checkpoint-minutes", "1e-9"),
-        *("--runs-dir", str(runs), "--figures-dir", str(runs / "figures")),
+        *("--runs-dir", str(runs), "--no-figures"),
     ]
     begin = time.perf_counter()
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
     )
-    try:
-        _, errors = process.communicate(timeout=fate)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        _, errors = process.communicate()
+    while True:
+        try:
+            _, errors = process.communicate(timeout=LOOK if fate else None)
+            break
+        except subprocess.TimeoutExpired:
+            if fate and fate(time.perf_counter() - begin):
+                process.kill()
     if process.returncode not in (0, -9):
         raise RuntimeError(f"the sweep failed: {errors.decode().strip()[-2000:]}")
     return process.returncode == -9, time.perf_counter() - begin
@@ -140,7 +149,8 @@ def torment(
     """One sweep, killed up to `kills` times within an undisturbed `life`: kills and differences."""
     killed = 0
     while True:
-        fate = rng.uniform(0, MOST * life) if killed < kills else None
+        moment = rng.uniform(0, MOST * life)
+        fate = partial(operator.lt, moment) if killed < kills else None
         was_killed, _ = live(sweep, runs, fate)
         killed += was_killed
         if not was_killed:

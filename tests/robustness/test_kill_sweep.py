@@ -4,7 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pmf.fitting.checkpoint import STATE
 from tests.robustness.kill_sweep import differences, live, make
+
+CHECKPOINT = f"sweep/.*.checkpoints/*{STATE}"
 
 
 def tables(folder, value=0.5, seconds=1.0, mean=3.0):
@@ -43,10 +46,12 @@ def test_a_missing_table_or_run_is_a_difference(tmp_path):
 
 @pytest.mark.slow
 def test_a_killed_sweep_ends_as_an_undisturbed_one(tmp_path):
-    sweep = make(tmp_path, jobs=1, trials=2, draws=4, folds=[1])
-    was_killed, seconds = live(sweep, tmp_path / "truth")
-    assert not was_killed
-    was_killed, _ = live(sweep, tmp_path / "killed", fate=0.6 * seconds)
-    live(sweep, tmp_path / "killed")
-    assert differences(tmp_path / "truth" / "sweep", tmp_path / "killed" / "sweep") == []
-    assert len(list((tmp_path / "killed" / "sweep").glob("*/manifest.json"))) == 2
+    """At its first checkpoint."""
+    sweep = make(tmp_path, jobs=1, trials=2, draws=4, folds=[1], arms=["Gibbs"])
+    truth, killed = tmp_path / "truth", tmp_path / "killed"
+    live(sweep, truth)
+    was_killed, _ = live(sweep, killed, lambda seconds: any(killed.glob(CHECKPOINT)))
+    assert was_killed
+    live(sweep, killed)
+    assert differences(truth / "sweep", killed / "sweep") == []
+    assert len(list((killed / "sweep").glob("*/manifest.json"))) == 1
