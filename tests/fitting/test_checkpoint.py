@@ -47,6 +47,7 @@ from pmf.model.hyperpriors import Gamma
 from pmf.model.likelihood import GaussianLikelihood
 from pmf.process.signals import signals_noted
 from pmf.types import Ratings, Terms
+from tests.helpers import commands
 from tests.helpers.problems import random_prior, small_data, small_ratings
 from tests.io.test_atomic import killed_parts
 
@@ -668,34 +669,16 @@ pmf.cli.main.main()
 @pytest.fixture(scope="module")
 def fit(frame, tmp_path_factory):
     """`pmf fit` of a file, with checkpoints every second step, as a process."""
-    path = tmp_path_factory.mktemp("fit")
-    frame.to_csv(path / "ratings.csv", index=False)
-    compiled = {
-        "JAX_COMPILATION_CACHE_DIR": str(path / "compiled"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-    }
+    path = tmp_path_factory.mktemp("fit") / "ratings.csv"
+    frame.to_csv(path, index=False)
 
-    def call(method: str, out: Path, *more, stop: str = "", by: str = "SIGKILL"):
-        steps = {"als": 5, "map": 8, "gibbs": 5}[method]
-        command = [
-            "fit",
-            path / "ratings.csv",
-            "--method",
-            method,
-            "--rank",
-            2,
-            "--out",
-            out,
-            "--steps",
-            steps,
-            *more,
-        ]
+    def call(out: Path, *more, stop: str = "", by: str = "SIGKILL"):
+        fixed = "--method gibbs --rank 2 --steps 5 --tau 1.5".split()
         return subprocess.run(
-            [sys.executable, "-c", CHILD, *map(str, command)],
+            [sys.executable, "-c", CHILD, "fit", path, *fixed, "--out", out, *map(str, more)],
             capture_output=True,
             text=True,
-            env=os.environ | compiled | {"STOP": stop, "BY": by},
+            env=os.environ | {"STOP": stop, "BY": by},
         )
 
     return call
@@ -707,23 +690,22 @@ def same_model(one: Path, two: Path) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("method", "by", "code"), [("als", "SIGINT", 130), ("gibbs", "SIGTERM", 143)]
-)
-def test_the_command_survives_a_signal_and_kill_9(method, by, code, fit, tmp_path):
+def test_the_command_survives_signals_and_kill_9(fit, tmp_path):
     options = "--checkpoints", tmp_path / "kept", "--checkpoint-steps", 2, "--resume"
     one, two = tmp_path / "one.pmf", tmp_path / "two.pmf"
-    stopped = fit(method, one, *options, stop=f"{method} 1", by=by)
-    assert stopped.returncode == code and not one.exists()
-    assert stopped.stderr.strip().splitlines()[-1] == (
-        f"{method}: stopped by {by} after step 1; resume from the checkpoint in {tmp_path / 'kept'}"
-    )
-    assert fit(method, one, *options, stop=f"{method} 4").returncode == -signal.SIGKILL
-    assert fit(method, one, *options).returncode == 0
-    assert fit(method, two).returncode == 0
+    for step, by, code in ((1, "SIGINT", 130), (2, "SIGTERM", 143)):
+        stopped = fit(one, *options, stop=f"gibbs {step}", by=by)
+        assert stopped.returncode == code and not one.exists()
+        assert stopped.stderr.strip().splitlines()[-1] == (
+            f"gibbs: stopped by {by} after step {step}; "
+            f"resume from the checkpoint in {tmp_path / 'kept'}"
+        )
+    assert fit(one, *options, stop="gibbs 4").returncode == -signal.SIGKILL
+    assert fit(one, *options).returncode == 0
+    assert fit(two).returncode == 0
     assert same_model(one, two)
 
 
-def test_resume_needs_a_folder(fit, tmp_path):
-    done = fit("als", tmp_path / "x.pmf", "--resume")
+def test_resume_needs_a_folder(tmp_path):
+    done = commands.pmf("fit", tmp_path / "none.csv", "--out", tmp_path / "x.pmf", "--resume")
     assert done.returncode == 2 and "need --checkpoints FOLDER" in done.stderr
