@@ -200,7 +200,7 @@ def _report(failures: "list[Failure]", total: int) -> int:
     print(f"\n{len(failures)} failed of a grid of {total} runs:", file=sys.stderr)
     for failure in failures:
         print(f"  {failure.title}: {failure.message}", file=sys.stderr)
-    print("What is finished is kept: mend the cause and give the command again.", file=sys.stderr)
+    print("What is finished is kept: fix the cause and repeat the command.", file=sys.stderr)
     return 1
 
 

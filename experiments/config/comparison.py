@@ -74,7 +74,7 @@ def check_arms(config: ComparisonConfig, runs: Iterable[Compared], path: Path) -
             if lack := _lack(name, run):
                 raise InputError(
                     f"{path}: comparison.metrics: {name}: the reference {run.arm} {lack}, so "
-                    "nothing can be held against it; choose another reference, or leave it out"
+                    "nothing can be compared with it; choose another reference, or leave it out"
                 )
 
 

@@ -17,7 +17,7 @@ def read(path: Path) -> Tree:
     try:
         tree = tomllib.loads(path.read_text(encoding="utf8"))
     except RecursionError as error:
-        raise InputError(f"{path}: brackets stand inside one another too deeply") from error
+        raise InputError(f"{path}: brackets are nested too deeply") from error
     except (OSError, ValueError) as error:  # TOML's mistakes, and numbers of thousands of digits
         raise InputError(f"{path}: cannot be read ({error})") from error
     check(tree, str(path))
@@ -31,7 +31,7 @@ def check(tree: Tree, source: str) -> None:
         where, value = waiting.pop()
         key = ".".join(where[:4]) + "..." * (len(where) > 4)
         if len(where) > DEEPEST:
-            raise InputError(f"{source}: {key}: tables or lists inside one another too deeply")
+            raise InputError(f"{source}: {key}: tables or lists are nested too deeply")
         if isinstance(value, dict):
             waiting += [((*where, name), content) for name, content in value.items()]
         elif isinstance(value, list):

@@ -50,7 +50,7 @@ def make(folder: Path) -> None:
             pass
     except OSError as error:
         raise InputError(
-            f"{folder}: cannot be written ({error.strerror}); mend that, or choose another folder"
+            f"{folder}: cannot be written ({error.strerror}); fix that, or choose another folder"
         ) from error
 
 
@@ -74,7 +74,7 @@ def appearing(folder: Path) -> Iterator[Path]:
         sync(folder.parent)
     except OSError as error:
         raise InputError(
-            f"cannot write {folder}: {error.strerror or error}; free some space or mend the "
+            f"cannot write {folder}: {error.strerror or error}; free some space or fix the "
             "folder, and run again"
         ) from error
     finally:

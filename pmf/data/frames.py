@@ -63,7 +63,7 @@ def each_once(table: pd.DataFrame, source: str) -> pd.DataFrame:
         user, item = table.loc[row, ["user_id", "item_id"]]
         raise InputError(
             f"{rows_of(source)(row)}: user {shown(user)} rates item {shown(item)} a second time; "
-            "keep one rating a pair"
+            "keep one rating per pair"
         )
     return table
 

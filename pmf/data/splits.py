@@ -158,7 +158,7 @@ def _history(frame: pd.DataFrame, order: np.ndarray) -> _History:
 
 def _n_each(n: int, history: _History) -> np.ndarray:
     if n < 1:
-        raise InputError(f"n={n}: at least one test rating a user")
+        raise InputError(f"n={n}: at least one test rating per user")
     return np.where(history.size > n, n, 0)
 
 

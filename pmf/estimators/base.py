@@ -246,7 +246,7 @@ def known_alone(ids: Ids, codes: np.ndarray, source: str, name: str) -> np.ndarr
     if not known.all():
         warn(
             f"{source}: {(~known).sum():,} of {len(known):,} have an {name} unknown to the model; "
-            "they teach nothing",
+            "they are ignored",
             UnknownIdWarning,
             stacklevel=5,
         )
@@ -291,5 +291,5 @@ def rated_of(fitted: Fitted, remedy: str = "fit with them") -> Rated:
 def require_heldout(prediction: Prediction | None) -> Prediction:
     """The watched prediction. Raises `InputError` where nothing was watched."""
     if prediction is None:
-        raise InputError("no held-out ratings were watched; give them to fit(..., heldout=...)")
+        raise InputError("no held-out ratings; give them to fit(..., heldout=...)")
     return prediction

@@ -234,7 +234,7 @@ def load(path: Path) -> Saved:
             f"{VERSION}; fit it again, or use the pmf that wrote it"
         )
     if not _is_whole(text, written.get(CHECKSUM), tensors):
-        raise InputError(f"{path}: damaged: its sha256 is not that of what was written")
+        raise InputError(f"{path}: damaged: its sha256 does not match")
     try:
         header = Header.model_validate(written)
         settings = _as_settings(header.kind_of_settings, header.settings)

@@ -172,9 +172,7 @@ def ratings_of(fitted: Fitted, user_id: Any) -> pd.DataFrame:
     rated = rated_of(fitted)
     row = fitted.users.row(user_id, "user_id")
     if row == len(fitted.users):
-        raise InputError(
-            f"user {user_id!r}: the model knows nothing of them; fold their ratings in"
-        )
+        raise InputError(f"user {user_id!r}: unknown to the model; fold their ratings in")
     _, item, value = rated.of(np.array([row]))
     ids = fitted.items.values[item]
     return pd.DataFrame({"user_id": fitted.users.values[row], "item_id": ids, "rating": value})

@@ -146,7 +146,7 @@ def _warn_of_overlap(fitted: Fitted, user: np.ndarray, item: np.ndarray) -> None
     if count := int(fitted.rated.pairs.have(user, item).sum()):
         warn(
             f"{TEST}: the model was fitted to {count:,} of its {len(user):,} pairs, so the scores "
-            "are better than its predictions are; split first (pmf.data.splits), and fit to one "
+            "are too good; split first (pmf.data.splits), and fit to one "
             "part",
             OverlapWarning,
             stacklevel=3,

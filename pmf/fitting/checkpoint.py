@@ -174,7 +174,7 @@ class CheckpointFolder:
             path = sealed.write(self.path, step, kind, content, arrays)
         except InputError as error:
             raise InputError(
-                f"{error}; free some space or mend the folder, and resume: the checkpoints before "
+                f"{error}; free some space or fix the folder, and resume: the checkpoints before "
                 "are whole"
             ) from error
         if kind == DRAWS:

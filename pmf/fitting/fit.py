@@ -274,9 +274,7 @@ def _parts(problem: Problem, share: float) -> tuple[Ratings, Ratings | None]:
         return ratings, None
     is_heldout = chances(ratings, problem.numbers, problem.seed) < share
     if is_heldout.all() or not is_heldout.any():
-        raise InputError(
-            f"validation={share} of {len(is_heldout)} ratings leaves a part without any"
-        )
+        raise InputError(f"validation={share} of {len(is_heldout)} ratings leaves one part empty")
     return Ratings(*(x[~is_heldout] for x in ratings)), Ratings(*(x[is_heldout] for x in ratings))
 
 

@@ -147,7 +147,7 @@ def padded_blocks(
 
 
 def repeated(count: int) -> InputError:
-    return InputError(f"{count} ratings repeat a (user, item) pair; keep one rating a pair")
+    return InputError(f"{count} ratings repeat a (user, item) pair; keep one rating per pair")
 
 
 def _block(rows, width, most, degree, start, col, cells, num_cols, rank) -> Block:

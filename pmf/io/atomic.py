@@ -101,9 +101,9 @@ def _place(path: Path) -> Path:
     place = Path(os.path.realpath(path)) if path.is_symlink() else path
     shown = path if place is path else f"{path}, a link to {place}"
     if place.is_symlink():
-        raise InputError(f"{path}: a link that leads back to itself; name another")
+        raise InputError(f"{path}: a circular link; name another")
     if place.exists() and not place.is_file():
-        raise InputError(f"{shown}: there is something that is not a file; name another")
+        raise InputError(f"{shown}: it exists and is not a file; name another")
     if not place.absolute().parent.is_dir():
         raise InputError(f"{shown}: its folder does not exist; make it first")
     return place
@@ -114,10 +114,10 @@ def _check_apart(path: Path, place: Path, source: Path) -> None:
     if not os.path.exists(source):  # unlike Path's, False for a name that is too long
         return
     if source.is_dir() and place.resolve().is_relative_to(source.resolve()):
-        raise InputError(f"{path}: it is in the folder that is read; name another")
+        raise InputError(f"{path}: it is in an input folder; name another")
     files = [source, *source.rglob("*")] if source.is_dir() else [source]
     if place.exists() and any(file.exists() and place.samefile(file) for file in files):
-        raise InputError(f"{path}: it is what is read; name another")
+        raise InputError(f"{path}: it is also an input; name another")
 
 
 @contextmanager

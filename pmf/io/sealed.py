@@ -52,7 +52,7 @@ def read(path: Path) -> tuple[Facts, Named]:
         content = file.read()
     digest = digest_of(text, content)
     if mark != MARK or sha256 != f"{digest}\n".encode():
-        raise ValueError(f"{path.name} is not what was written")
+        raise ValueError(f"{path.name} was altered since it was written")
     (_, step, kind, facts, shapes), arrays, begin = json.loads(text), {}, 0
     if path.name != _name(step, digest, kind):
         raise ValueError(f"{path.name} is another file, renamed")

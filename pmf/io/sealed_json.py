@@ -32,7 +32,7 @@ def unsealed(text: str | bytes) -> Facts:
     if not isinstance(facts, dict) or SEAL not in facts:
         raise ValueError("without a seal, damaged or made by another version")
     if facts[SEAL] != seal:
-        raise ValueError("not what was written")
+        raise ValueError("altered since it was written")
     return facts
 
 
@@ -79,4 +79,4 @@ def check_files(folder: Path, recorded: dict[str, str], remedy: str) -> None:
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
         if digest != sha256:
-            raise InputError(f"{path}: not what was written; {remedy}")
+            raise InputError(f"{path}: altered since it was written; {remedy}")

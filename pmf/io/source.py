@@ -25,8 +25,8 @@ class Source:
         """Raises `InputError` where the file has been written into."""
         if self._stamp() != self.found:
             raise InputError(
-                f"{self.path}: written into while its model was in use; load it again, and put a "
-                "new file in an old one's place (mv), which disturbs nobody"
+                f"{self.path}: overwritten while its model was in use; load it again, and put a "
+                "model file in its place (mv) instead of overwriting it"
             )
 
     def __reduce__(self):

@@ -44,7 +44,7 @@ def recommend(
     """The n best items of each user: columns `user_id, item_id, rank, score, std`.
 
     `users` are raw ids in any collection, or a single one (default: all); an unknown one gets the
-    list of somebody who has rated nothing. `filter_seen` leaves out what a user rated in training;
+    list of a user without ratings. `filter_seen` leaves out what a user rated in training;
     `candidates` are the only items considered. `score` is what the rule ranks by, in rating units:
 
         mean       the posterior mean of the rating
@@ -94,7 +94,7 @@ def similar_items(model: Model, item_id: Any, n: int = 10) -> pd.DataFrame:
     fitted = model.require_fitted()
     row = fitted.items.row(item_id, "item_id")
     if row == len(fitted.items):
-        raise InputError(f"item {item_id!r}: the model knows nothing of it")
+        raise InputError(f"item {item_id!r}: unknown to the model")
     factor = fit_with_draws(fitted).run.draws.item.factor
     if not factor.shape[-1]:
         raise InputError("a model without factors (rank 0) has no similar items")
@@ -107,7 +107,7 @@ def similar_items(model: Model, item_id: Any, n: int = 10) -> pd.DataFrame:
 
 def _check(n: int, rule: str, diversity: float) -> None:
     if n < 1:
-        raise InputError(f"n={n}: at least one item a list")
+        raise InputError(f"n={n}: at least one item per list")
     if rule not in get_args(Rule):
         raise InputError(f"rule={rule!r}: say one of {', '.join(get_args(Rule))}")
     if not diversity >= 0:
@@ -129,8 +129,8 @@ def _rows(fitted: Fitted, users: Any) -> tuple[np.ndarray, np.ndarray]:
     rows = fitted.users.codes(ids)
     if unknown := int(fitted.users.unknown(rows).sum()):
         warn(
-            f"{unknown} of {len(rows)} users are unknown; they get the list of somebody who has "
-            "rated nothing (fold_in takes their ratings without a refit)",
+            f"{unknown} of {len(rows)} users are unknown; they get the list of a user without "
+            "ratings (fold_in takes their ratings without a refit)",
             UnknownIdWarning,
             stacklevel=3,
         )

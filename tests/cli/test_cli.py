@@ -214,11 +214,11 @@ def test_lists_similar_items_and_reasons(model):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["similar", "--item", "07"], "item '07': the model knows nothing of it"),
+        (["similar", "--item", "07"], "item '07': unknown to the model"),
         (["recommend", "--user", "3", "--rule", "best"], "'best' is not one of 'mean'"),
         (["recommend", "--user", "3", "--rule", "upper"], "a point estimate has no posterior"),
-        (["similar", "--item", "99"], "item 99: the model knows nothing of it"),
-        (["explain", "--user", "99", "--item", "3"], "user 99: the model knows nothing of them"),
+        (["similar", "--item", "99"], "item 99: unknown to the model"),
+        (["explain", "--user", "99", "--item", "3"], "user 99: unknown to the model"),
         (["fold-in", "nowhere.csv"], "nowhere.csv"),
     ],
 )

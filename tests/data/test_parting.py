@@ -237,8 +237,8 @@ def test_a_random_split_needs_no_readable_times(folder):
     [
         ([], {"train": "train.xlsx"}, "train.xlsx: its name must end in .csv or .parquet"),
         ([], {"test": "absent/test.csv"}, "its folder does not exist"),
-        ([], {"train": "books.csv"}, "books.csv: it is what is read; name another"),
-        ([], {"test": "linked.csv"}, "linked.csv: it is what is read; name another"),
+        ([], {"train": "books.csv"}, "books.csv: it is also an input; name another"),
+        ([], {"test": "linked.csv"}, "linked.csv: it is also an input; name another"),
         ([], {"train": "a.csv", "test": "a.csv"}, "both parts cannot be one file"),
         (["--by", "last_n", "--seed", 3], {}, "--by last_n: seed is no setting of last_n, which"),
         (["--at", "1/6/2004"], {}, "--by split_at_time: at='1/6/2004': no time; say 2004-12-31"),
@@ -265,7 +265,7 @@ def test_nothing_is_written_into_a_folder_that_is_read(tmp_path):
     (tmp_path / "many").mkdir()
     with_times().to_parquet(tmp_path / "many" / "a.parquet")
     done = run(tmp_path, "many", train="many/b.parquet")
-    assert "b.parquet: it is in the folder that is read" in str(done.exception)
+    assert "b.parquet: it is in an input folder" in str(done.exception)
 
 
 def test_folds_that_are_none_are_named(folder):

@@ -119,7 +119,7 @@ def test_a_large_model_whose_file_is_written_into_refuses_to_answer(tmp_path, mo
         lambda: other.save(tmp_path / "again.pmf"),
     )
     for call in calls:
-        with pytest.raises(pmf.InputError, match=r"model\.pmf: written into while its model"):
+        with pytest.raises(pmf.InputError, match=r"model\.pmf: overwritten while its model"):
             call()
     source = model.fitted.source
     source.found = (0, 0)  # the others are mapped from its file too, but for the copy

@@ -165,7 +165,7 @@ def test_early_stopping_ends_before_overfitting(frame):
     patient = pmf.PMF(rank=8, method="map", **settings)
     early, late = (m.fit(frame[:1000], heldout=frame[1000:]) for m in (model, patient))
     assert early.records[-1].heldout_rmse < late.records[-1].heldout_rmse
-    with pytest.raises(InputError, match="leaves a part without any"):
+    with pytest.raises(InputError, match="leaves one part empty"):
         pmf.PMF(rank=2, method="map", validation=1e-6, prior=PRIOR).fit(frame)
 
 

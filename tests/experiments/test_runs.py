@@ -89,7 +89,9 @@ def test_run_folders_become_tables_and_figures(experiment, tmp_path):
     lines = copy.read_text()
     for spoilt in (lines + lines.splitlines()[-1] + "\n", lines.splitlines()[0] + "\n"):
         copy.write_text(spoilt)
-        with pytest.raises(InputError, match=f"{copy}: not what was written; remove .* run runs"):
+        with pytest.raises(
+            InputError, match=f"{copy}: altered since it was written; remove .* run runs"
+        ):
             collect(experiment, points, folder)
         write_manifest(copy.parent, opened_anyway(copy.parent))
         with pytest.raises(InputError, match=f"scores: none, or one twice, of {points[1].id}"):
@@ -247,7 +249,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(experiment, tmp_path, monkey
     silent = Show(lambda task: None, lambda *step: None, lambda task, failure: None)
     failures = sweep_here(tasks_of(points, folder), Options(folder), silent)
     assert [failure.message for failure in failures] == [
-        f"cannot write {folder / point.id}: No space left on device; free some space or mend the "
+        f"cannot write {folder / point.id}: No space left on device; free some space or fix the "
         "folder, and run again"
         for point in points
     ]

@@ -98,7 +98,9 @@ def test_finished_runs_and_searches_are_skipped(tmp_path):
     keys = [x.key for x in tasks_of(points, tmp_path)]
     assert keys == [points[1].id, points[2].study, *(p.id for p in points[2:])]
     place.write_text(place.read_text().replace("0.9", "0.8"))
-    with pytest.raises(InputError, match=f"{place}: not what was written; remove it, and .* searc"):
+    with pytest.raises(
+        InputError, match=f"{place}: altered since it was written; remove it, and .* searc"
+    ):
         tasks_of(points, tmp_path)
     place.write_text("{}")
     with pytest.raises(InputError, match=f"{place}: without a seal, damaged or made by another"):

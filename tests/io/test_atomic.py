@@ -40,19 +40,19 @@ def test_what_is_read_is_not_written(kind, tmp_path):
             read.symlink_to("in.csv")
             other = source
     before = content(tmp_path)
-    with pytest.raises(InputError, match=f"{other.name}: it is what is read; name another"):
+    with pytest.raises(InputError, match=f"{other.name}: it is also an input; name another"):
         check_target(other, reads=[read])
     assert content(tmp_path) == before
 
 
 def test_a_file_of_a_folder_that_is_read_is_not_written(tmp_path):
     (tmp_path / "parts").mkdir()
-    with pytest.raises(InputError, match="it is in the folder that is read"):
+    with pytest.raises(InputError, match="it is in an input folder"):
         check_target(tmp_path / "parts" / "new.pmf", reads=[tmp_path / "parts"])
     outside = tmp_path / "outside.parquet"
     outside.write_text("mine")
     (tmp_path / "parts" / "a.parquet").symlink_to(outside)
-    with pytest.raises(InputError, match="it is what is read"):
+    with pytest.raises(InputError, match="it is also an input"):
         check_target(outside, reads=[tmp_path / "parts"])
     check_target(tmp_path / "new.pmf", reads=[tmp_path / "parts", "a" * 300, "no-such-file"])
 
@@ -74,8 +74,8 @@ def test_a_symbolic_link_is_followed_and_stays(exists, tmp_path):
 @pytest.mark.parametrize(
     ("leads_to", "message"),
     [
-        ("m.pmf", "a link that leads back to itself"),
-        ("folder", "something that is not a file"),
+        ("m.pmf", "a circular link"),
+        ("folder", "exists and is not a file"),
         ("nowhere/m.pmf", "its folder does not exist"),
     ],
 )

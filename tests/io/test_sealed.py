@@ -46,7 +46,7 @@ def test_a_flipped_bit_anywhere_and_every_length_is_noticed(tmp_path):
         wrong.append(bytes(one))
     for damaged in wrong:
         path.write_bytes(damaged)
-        with pytest.raises(ValueError, match="is not what was written"):
+        with pytest.raises(ValueError, match="was altered since it was written"):
             sealed.read(path)
 
 

@@ -134,7 +134,9 @@ def test_a_table_that_was_changed_by_hand_is_noticed(tables):
     assert "pit" not in read(tables)
     path, text = tables / "scores.csv", (tables / "scores.csv").read_text()
     path.write_text(text.replace("0.8737", "0.1874"))
-    with pytest.raises(InputError, match=f"{path}: not what was written; run or collect tiny ag"):
+    with pytest.raises(
+        InputError, match=f"{path}: altered since it was written; run or collect tiny ag"
+    ):
         read(tables)
     path.unlink()
     with pytest.raises(InputError, match="scores.csv: no such results table"):

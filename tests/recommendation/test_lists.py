@@ -189,7 +189,7 @@ def test_similar_items_by_the_cosine_of_their_factors(gibbs):
         (lambda m: pmf.recommend(m, [(1, 2)]), r"users: \(1, 2\) is of type tuple"),
         (lambda m: pmf.recommend(m, {1: 2}), "users: a dict; give one column of ids"),
         (lambda m: pmf.recommend(m, candidates=[101, None]), "candidates: None is missing"),
-        (lambda m: pmf.similar_items(m, 7), "knows nothing of it"),
+        (lambda m: pmf.similar_items(m, 7), "unknown to the model"),
     ],
 )
 def test_what_cannot_be_is_refused(als, call, message):
