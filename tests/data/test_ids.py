@@ -428,7 +428,7 @@ def test_typed_ids_are_found_as_they_are_written(large, tmp_path):
     fit(ratings("digits")).save(words)
     lists = pmf_command("recommend", words, "--user", "7", "-n", 1, "--json")
     assert [line["user_id"] for line in json.loads(lists)] == ["7"]
-    with pytest.raises(InputError, match="user '07': the model knows nothing"):
+    with pytest.raises(InputError, match="user '07': unknown to the model"):
         pmf_command("explain", words, "--user", "07", "--item", "20")
 
 

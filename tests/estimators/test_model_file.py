@@ -124,9 +124,9 @@ def test_a_large_model_whose_file_is_written_into_refuses_to_answer(tmp_path, mo
     source = model.fitted.source
     source.found = (0, 0)  # the others are mapped from its file too, but for the copy
     for derived in (folded, grown):
-        with pytest.raises(pmf.InputError, match="written into"):
+        with pytest.raises(pmf.InputError, match="overwritten"):
             derived.require_fitted()
-    with pytest.raises(pmf.InputError, match="written into"):
+    with pytest.raises(pmf.InputError, match="overwritten"):
         folded.explain("x", "m1")
     assert mean(copied) == before
 
