@@ -40,7 +40,10 @@ def test_what_is_sealed_comes_back_bit_for_bit():
         ("[" * 100_000, "no JSON"),
         ("9" * 5_000, "no JSON"),
         ("\udcff", "no JSON"),
-        (sealed_json.sealed(FACTS).replace("0.3333333333333333", "0.3333333333333332"), "altered since"),
+        (
+            sealed_json.sealed(FACTS).replace("0.3333333333333333", "0.3333333333333332"),
+            "altered since",
+        ),
         (sealed_json.sealed(FACTS).replace('"a"', '"A"'), "altered since"),
         (sealed_json.sealed(FACTS).replace('"10": 1', '"10": true'), "altered since"),
     ],
