@@ -11,6 +11,7 @@ SKIP, INTEGER, DECIMAL = 0, 1, 2  # what a column of the text is read as
 NOT_PLAIN, ROUNDED = -1, -2  # in place of a number of lines
 
 LINE_END, RETURN, QUOTE, MINUS, POINT, ZERO = (np.uint64(ord(c)) for c in '\n\r"-.0')
+ONE, TEN = np.uint64(1), np.uint64(10)
 MOST_DIGITS = np.uint64(15)  # of a mantissa: below 2^53, so that one division rounds correctly
 # An exact power of ten as divisor gives the double nearest to the decimal (Clinger 1990).
 TENS = np.array([10.0**k for k in range(16)])
@@ -36,7 +37,6 @@ def parse_lines(text, size, separator, kinds, integers, decimals, tens):
     `kinds`, integers of at most 15 digits without plus or leading zero, decimals likewise with an
     optional point, no quote, no blank, no byte above 127.
     """
-    one, zero, ten = np.uint64(1), np.uint64(ZERO), np.uint64(10)
     at, stop = np.uint64(0), np.uint64(size)  # unsigned: no test for an index from the end
     last = len(kinds) - 1
     line = rounded = 0
@@ -46,58 +46,89 @@ def parse_lines(text, size, separator, kinds, integers, decimals, tens):
         k = 0
         for column in range(last + 1):
             kind = kinds[column]
-            if kind == SKIP:
-                while text[at] - zero < ten:
-                    at += one
-                while text[at] != separator and text[at] != LINE_END and text[at] != RETURN:
-                    if text[at] == QUOTE or text[at] > 127:
-                        return NOT_PLAIN
-                    at += one
+            if kind == INTEGER:
+                at, integers[k, line], is_plain = _integer(text, at)
+                k += 1
+            elif kind == DECIMAL:
+                at, value, is_plain = _decimal(text, at, tens)
+                decimals[line] = value
+                rounded += np.float64(decimals[line]) != value
             else:
-                negative = text[at] == MINUS
-                if negative:
-                    at += one
-                begin = at
-                number = np.uint64(0)
-                digit = text[at] - zero  # below "0" it wraps around
-                while digit < ten:
-                    number = number * ten + digit
-                    at += one
-                    digit = text[at] - zero
-                digits = at - begin
-                if digits - one > MOST_DIGITS - one or (digits > one and text[begin] == ZERO):
-                    return NOT_PLAIN
-                if kind == INTEGER:
-                    integers[k, line] = -np.int64(number) if negative else np.int64(number)
-                    k += 1
-                else:
-                    places = np.uint64(0)
-                    if text[at] == POINT:
-                        at += one
-                        begin = at
-                        digit = text[at] - zero
-                        while digit < ten:
-                            number = number * ten + digit
-                            at += one
-                            digit = text[at] - zero
-                        places = at - begin
-                        if places == 0 or digits + places > MOST_DIGITS:
-                            return NOT_PLAIN
-                    value = np.float64(number) / tens[places]
-                    decimals[line] = -value if negative else value
-                    rounded += abs(np.float64(decimals[line])) != value
-                if negative and number == 0:
-                    return NOT_PLAIN
+                at, is_plain = _skipped(text, at, separator)
+            if not is_plain:
+                return NOT_PLAIN
             if column == last:
                 if text[at] == RETURN:
-                    at += one
+                    at += ONE
                 if text[at] != LINE_END:
                     return NOT_PLAIN
             elif text[at] != separator:
                 return NOT_PLAIN
-            at += one
+            at += ONE
         line += 1
     return ROUNDED if rounded else line
+
+
+@compiled(nogil=True, forceinline=True)
+def _skipped(text, at, separator):
+    """The end of a field that is not read, and whether it is plain."""
+    while text[at] - ZERO < TEN:
+        at += ONE
+    while text[at] != separator and text[at] != LINE_END and text[at] != RETURN:
+        if text[at] == QUOTE or text[at] > 127:
+            return at, False
+        at += ONE
+    return at, True
+
+
+@compiled(nogil=True, forceinline=True)
+def _integer(text, at):
+    """The end of an integer, the integer, and whether it is plain."""
+    negative = text[at] == MINUS
+    if negative:
+        at += ONE
+    end, number = _digits(text, at, np.uint64(0))
+    value = -np.int64(number) if negative else np.int64(number)
+    return end, value, _is_whole(text, at, end) and (number > 0 or not negative)
+
+
+@compiled(nogil=True, forceinline=True)
+def _decimal(text, at, tens):
+    """The end of a decimal, the float64 nearest to it, and whether it is plain."""
+    negative = text[at] == MINUS
+    if negative:
+        at += ONE
+    end, number = _digits(text, at, np.uint64(0))
+    if not _is_whole(text, at, end):
+        return end, 0.0, False
+    places = np.uint64(0)
+    if text[end] == POINT:
+        begin = end + ONE
+        digits = end - at
+        end, number = _digits(text, begin, number)
+        places = end - begin
+        if places == 0 or digits + places > MOST_DIGITS:
+            return end, 0.0, False
+    value = np.float64(number) / tens[places]
+    return end, -value if negative else value, number > 0 or not negative
+
+
+@compiled(nogil=True, forceinline=True)
+def _digits(text, at, number):
+    """The end of a run of digits, and `number` with them behind it."""
+    digit = text[at] - ZERO  # below "0" it wraps around
+    while digit < TEN:
+        number = number * TEN + digit
+        at += ONE
+        digit = text[at] - ZERO
+    return at, number
+
+
+@compiled(nogil=True, forceinline=True)
+def _is_whole(text, begin, end):
+    """Whether digits are there, not too many, and no leading zero."""
+    digits = end - begin
+    return digits - ONE <= MOST_DIGITS - ONE and (digits == ONE or text[begin] != ZERO)
 
 
 @compiled(nogil=True)
