@@ -121,6 +121,12 @@ class Encoded(NamedTuple):
     users: Ids
     items: Ids
 
+    def held_out(self, frame: Table, scale: tuple[float, float] | None) -> Ratings:
+        """Other ratings in the same row numbers. Raises `InputError` for a bad frame."""
+        table = checked(frame, "the held-out frame", scale, times=False)
+        user, item = self.users.codes(table["user_id"]), self.items.codes(table["item_id"])
+        return Ratings(user, item, table["rating"].to_numpy())
+
 
 def encode(table: pd.DataFrame, source: str = "the frame") -> Encoded:
     """Row numbers for raw ids, in order of first appearance."""

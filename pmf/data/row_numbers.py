@@ -38,13 +38,13 @@ def mixed(x: np.ndarray) -> np.ndarray:
     return x ^ (x >> np.uint64(31))
 
 
-def row_numbers(ratings: Ratings, users: int, items: int) -> RowNumbers:
+def row_numbers(ratings: Ratings, num_users: int, num_items: int) -> RowNumbers:
     """Numbers that neither the order of the ratings, nor ids, nor the ratings' unit change."""
     rank = _rank_of(ratings.value)
-    colour = mixed(count_rows(ratings.user, users).astype(np.uint64))
-    by_item = _refined(ratings.user, ratings.item, rank, colour, items)
-    by_user = _refined(ratings.item, ratings.user, rank, by_item, users)
-    by_item = _refined(ratings.user, ratings.item, rank, by_user, items)
+    colour = mixed(count_rows(ratings.user, num_users).astype(np.uint64))
+    by_item = _refined(ratings.user, ratings.item, rank, colour, num_items)
+    by_user = _refined(ratings.item, ratings.user, rank, by_item, num_users)
+    by_item = _refined(ratings.user, ratings.item, rank, by_user, num_items)
     return RowNumbers(_places(by_user), _places(by_item))
 
 

@@ -14,7 +14,7 @@ from scipy.sparse import csr_array
 from pmf.data.checks import shown
 from pmf.data.encoding import count_rows
 from pmf.data.features import ItemFeatures
-from pmf.data.frames import Encoded, checked, learnable
+from pmf.data.frames import Encoded, learnable
 from pmf.data.histories import rated_by_user
 from pmf.data.ids import Ids, joined
 from pmf.data.row_numbers import row_numbers
@@ -65,10 +65,8 @@ def feature_problem(
     problem = Problem(train, *rows, numbers, terms, 0.0, settings.seed, settings.fused)
     watched = None
     if heldout is not None:
-        frame = checked(heldout, "the held-out frame", settings.scale, times=False)
-        codes = encoded.users.codes(frame["user_id"]), items.codes(frame["item_id"])
-        ratings_held = Ratings(*codes, frame["rating"].to_numpy())
-        watched = scales.unit.standardised(ratings_held, coded=False)
+        pairs = encoded.held_out(heldout, settings.scale)
+        watched = scales.unit.standardised(pairs, coded=False)
     return FeatureProblem(encoded, features.table(items), problem, watched, scales)
 
 

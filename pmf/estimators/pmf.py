@@ -5,13 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from pmf.data.encoding import count_rows
-from pmf.data.frames import Encoded, checked, each_once, learnable
+from pmf.data.frames import Encoded, checked, each_once
 from pmf.data.histories import rated_by_user
-from pmf.data.readers.files import refuse_all_but
 from pmf.data.readers.reading import AS_IT_IS, Reading
 from pmf.data.sources import base
-from pmf.data.tables import Table, is_path
-from pmf.errors import InputError
+from pmf.data.tables import Table
 from pmf.estimators.base import Model
 from pmf.estimators.extend import Which, extended
 from pmf.fitting.checkpoint import Checkpoints, claimed
@@ -22,7 +20,6 @@ from pmf.fitting.progress import both, progress_bar
 from pmf.fitting.settings import Settings, make_settings, shorthand
 from pmf.fitting.settings_base import takes
 from pmf.io.workspace import work_folder
-from pmf.types import Ratings
 
 
 @takes(shorthand())
@@ -92,43 +89,12 @@ class PMF(Model):
             with progress_bar() as bar:
                 rest = source, checkpoints, on_record, reading
                 return self.fit(ratings, heldout, both(bar, on_step), *rest)
-        rules = settings.scale, settings.duplicates
+        on_disk = settings.inference.reads_disk
         with claimed(checkpoints):  # before the ratings are read
-            if is_path(ratings):
-                with work_folder() if settings.inference.reads_disk else nullcontext() as folder:
-                    encoded = base.encoded(ratings, *rules, folder, reading)
-                    return self._fit_encoded(encoded, heldout, on_step, checkpoints, on_record)
-            if settings.inference.reads_disk:
-                raise InputError("on_disk=True reads Parquet: fit a path, not a frame")
-            refuse_all_but(reading, (), source)
-            encoded = learnable(ratings, source, *rules)
-            return self._fit_encoded(encoded, heldout, on_step, checkpoints, on_record)
-
-    def _fit_encoded(
-        self,
-        encoded: Encoded,
-        heldout: Table | None,
-        on_step: OnStep,
-        checkpoints: Checkpoints | None,
-        on_record: OnRecord,
-    ) -> "PMF":
-        settings = self.settings
-        users, items = encoded.users, encoded.items
-        watched = None
-        if heldout is not None:
-            frame = checked(heldout, "the held-out frame", settings.scale, times=False)
-            user, item = users.codes(frame["user_id"]), items.codes(frame["item_id"])
-            watched = Ratings(user, item, frame["rating"].to_numpy())
-        rows = users.num_rows, items.num_rows
-        fit = fit_ratings(
-            settings, encoded.ratings, *rows, watched, on_step, checkpoints, on_record
-        )
-        user_count = count_rows(encoded.ratings.user, users.num_rows)
-        item_count = count_rows(encoded.ratings.item, items.num_rows)
-        rated = None
-        if settings.store_ratings and not settings.inference.reads_disk:
-            rated = rated_by_user(encoded.ratings, users.num_rows)
-        self.fitted = Fitted(fit, users, items, user_count, item_count, rated)
+            with work_folder() if on_disk else nullcontext() as folder:
+                rules = settings.scale, settings.duplicates
+                encoded = base.encoded(ratings, *rules, folder, reading, source)
+                self.fitted = _fitted(settings, encoded, heldout, on_step, checkpoints, on_record)
         return self
 
     def partial_fit_users(self, ratings: Table, seed: int = 0) -> "PMF":
@@ -149,3 +115,26 @@ class PMF(Model):
         model = PMF.of(self.settings)
         model.fitted = extended(self.require_fitted(), table, which, seed)
         return model
+
+
+def _fitted(
+    settings: Settings,
+    encoded: Encoded,
+    heldout: Table | None,
+    on_step: OnStep,
+    checkpoints: Checkpoints | None,
+    on_record: OnRecord,
+) -> Fitted:
+    ratings, users, items = encoded
+    rows = users.num_rows, items.num_rows
+    watched = None if heldout is None else encoded.held_out(heldout, settings.scale)
+    fit = fit_ratings(settings, ratings, *rows, watched, on_step, checkpoints, on_record)
+    is_kept = settings.store_ratings and not settings.inference.reads_disk
+    return Fitted(
+        fit,
+        users,
+        items,
+        count_rows(ratings.user, users.num_rows),
+        count_rows(ratings.item, items.num_rows),
+        rated_by_user(ratings, users.num_rows) if is_kept else None,
+    )

@@ -91,7 +91,7 @@ def sample_params(
     num_users: int,
     num_items: int,
 ) -> Params:
-    """theta from the prior, for `users` and `items` rows."""
+    """theta from the prior, for so many rows."""
     key_user, key_item = jax.random.split(key)
     return Params(
         split_row(sample_gaussian(key_user, prior.user, num_users), terms.rank),

@@ -17,7 +17,7 @@ from pmf.data.readers.parquet_stream import parquet_files
 from pmf.data.readers.reading import AS_IT_IS, Reading
 from pmf.data.sources import movielens
 from pmf.data.sources.movielens import Dataset
-from pmf.data.tables import refuse_tables
+from pmf.data.tables import Table, is_path, refuse_tables
 from pmf.errors import InputError
 
 BUNDLED = "ml-small-2016"
@@ -106,19 +106,26 @@ def load_items(name_or_path: str | PathLike) -> pd.DataFrame:
 
 
 def encoded(
-    name_or_path: str | PathLike,
+    ratings: Table | str | PathLike,
     scale: tuple[float, float] | None = None,
     duplicates: Duplicates = "error",
     work_folder: Path | None = None,
     reading: Reading = AS_IT_IS,
+    source: str = "the frame",
 ) -> Encoded:
-    """Ratings to learn from as arrays: of a data set, a file, or a folder of Parquet files.
+    """Ratings to learn from as arrays: of a table, whose name in messages is `source`, a data set,
+    a file, or a folder of Parquet files.
 
     A folder is read by batches. With a `work_folder` the arrays stay in files there, and a Parquet
     file is read by batches too. Times are read where `duplicates` asks for the last. Raises
     `InputError` as `load`, and where a pair repeats and `duplicates` are errors.
     """
-    name = _known(name_or_path, reading)
+    if not is_path(ratings):
+        if work_folder is not None:
+            raise InputError("on_disk=True reads Parquet: fit a path, not a frame")
+        refuse_all_but(reading, (), source)
+        return learnable(ratings, source, scale, duplicates)
+    name = _known(ratings, reading)
     path = Path(name)
     is_parquet = path.is_dir() or is_parquet_file(path, reading)
     if name not in NAMES and is_parquet and (work_folder is not None or path.is_dir()):
