@@ -68,23 +68,6 @@ def each_once(table: pd.DataFrame, source: str) -> pd.DataFrame:
     return table
 
 
-def tidy(
-    frame: Table,
-    source: str = "the frame",
-    scale: tuple[float, float] | None = None,
-    duplicates: Duplicates = "error",
-) -> pd.DataFrame:
-    """`checked`, and ready for a fit: each pair once, at least two users and two items.
-
-    `duplicates` says what to do where a pair occurs twice: error, last (`distinct`), or mean.
-    """
-    table = checked(frame, source, scale)
-    chosen = one_a_pair(table, source, duplicates)
-    if chosen is None:
-        return table
-    return table.iloc[chosen.row].assign(rating=chosen.value).reset_index(drop=True)
-
-
 class Chosen(NamedTuple):
     """Rows that remain where pairs repeat, and their ratings."""
 
@@ -93,7 +76,7 @@ class Chosen(NamedTuple):
 
 
 def one_a_pair(table: pd.DataFrame, source: str, duplicates: Duplicates) -> Chosen | None:
-    """The rows of a `checked` table that `tidy` keeps, or None for all. Raises what it raises."""
+    """The rows of a `checked` table that `distinct` keeps, or None for all. Raises what it does."""
     return _one_a_pair(encode(table, source), duplicates, source, rows_of(source), _times(table))
 
 
@@ -143,7 +126,10 @@ def learnable(
     scale: tuple[float, float] | None = None,
     duplicates: Duplicates = "error",
 ) -> Encoded:
-    """The arrays of a `tidy` frame. Times are looked at where `duplicates` asks for the last."""
+    """The arrays of a frame, every value checked, each pair once (`distinct`).
+
+    Times are looked at where `duplicates` asks for the last.
+    """
     table = checked(frame, source, scale, times=duplicates == "last")
     return distinct(encode(table, source), duplicates, source, rows_of(source), _times(table))
 

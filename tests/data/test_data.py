@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pmf.data import encoding, splits
 from pmf.data.columns import REQUIRED
-from pmf.data.frames import checked, encode, tidy
+from pmf.data.frames import checked, encode
 from pmf.data.readers import numeric
 from pmf.data.readers.files import read_ratings, write_table
 from pmf.data.sources import movielens
@@ -19,6 +19,7 @@ from pmf.data.sources.base import BUNDLED, load_items
 from pmf.data.sources.base import load_data as load
 from pmf.data.synthetic import movielens_shaped
 from pmf.errors import InputError
+from tests.helpers.tables import tidy
 
 GOOD = pd.DataFrame(
     {"user": [1, 1, 2, 3], "item": [7, 8, 7, 9], "rating": [1.0, 2.5, 4, 5], "time": [4, 3, 2, 1]}

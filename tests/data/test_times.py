@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pmf.data.frames import checked, learnable, tidy
+from pmf.data.frames import checked, learnable
 from pmf.data.readers import parquet_stream
 from pmf.data.sources.base import encoded
 from pmf.data.sources.base import load_data as load
 from pmf.data.times import moment, to_seconds
 from pmf.errors import InputError
+from tests.helpers.tables import tidy
 
 UTC = dt.UTC
 BERLIN = dt.timezone(dt.timedelta(hours=2))

@@ -20,7 +20,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
-from pmf.data.checks import Checks, as_floats
+from pmf.data.checks import Checks, Place, as_floats
 from pmf.data.columns import REQUIRED, UNTOLD, Columns, canonical_columns
 from pmf.data.frames import Duplicates, Encoded, distinct
 from pmf.data.ids import Ids, factorize, joined
@@ -40,36 +40,50 @@ from pmf.types import Ratings
 BATCH = 1 << 18  # rows read at a time
 
 
+class Files(NamedTuple):
+    """Parquet files whose rows, one file after another, are one table."""
+
+    paths: tuple[Path, ...]
+    rows: np.ndarray  # (files,) rows in each
+    told: Columns
+
+    @property
+    def start(self) -> np.ndarray:
+        """The number of each file's first row in the whole."""
+        return np.cumsum(self.rows) - self.rows
+
+    def place(self, row: int) -> str:
+        """The file of a row of the whole, and its number in it from 1."""
+        file = int(np.searchsorted(np.cumsum(self.rows), row, side="right"))
+        return f"{self.paths[file]}, row {row - int(self.start[file]) + 1}"
+
+
 class Scan(NamedTuple):
     """What the first pass learns of a data set."""
 
     source: str
-    files: tuple[Path, ...]
-    rows: np.ndarray  # (files,) rows in each
+    files: Files
     users: Ids
     items: Ids
     user_count: np.ndarray  # (users,) ratings of each
     item_count: np.ndarray
     palette: Palette
-    told: Columns
 
     @property
     def num_ratings(self) -> int:
-        return int(self.rows.sum())
-
-    def place(self, row: int) -> str:
-        """The file of a row of the whole, and its number in it from 1."""
-        end = np.cumsum(self.rows)
-        file = int(np.searchsorted(end, row, side="right"))
-        return f"{self.files[file]}, row {row - int(end[file] - self.rows[file]) + 1}"
+        return int(self.files.rows.sum())
 
 
 class Batch(NamedTuple):
-    """Rows of one file under canonical names, from row `first` of the file on."""
+    """Rows of one file under canonical names, from row `first` of the whole on."""
 
-    file: int
+    file: Path
     first: int
     table: pd.DataFrame
+
+    def place(self, files: Files) -> Place:
+        """Names of its rows."""
+        return lambda row: files.place(self.first + row)
 
 
 def scan(path: Path, scale: tuple[float, float] | None = None, told: Columns = UNTOLD) -> Scan:
@@ -78,22 +92,21 @@ def scan(path: Path, scale: tuple[float, float] | None = None, told: Columns = U
     `told` names columns (`pmf.data.columns`). Row numbers follow first appearance. Raises
     `InputError` with the messages of `pmf.data.frames.checked`, naming the file and the row in it.
     """
-    files = parquet_files(path)
-    rows = np.array([_metadata(file).num_rows for file in files], np.int64)
+    paths = parquet_files(path)
+    files = Files(paths, np.array([_num_rows(file) for file in paths], np.int64), told)
     checks, users, items, palette = Checks(scale), _Seen(), _Seen(), Palette()
-    for file, first, table in _batches(files, rows, 0, int(rows.sum()), told):
-        place = partial(_place, files[file], first)
+    for batch in _batches(files, 0, int(files.rows.sum())):
+        table, place = batch.table, batch.place(files)
         checks.see_ids(table, place)
         values = checks.see_ratings(table["rating"], place)
         if not checks.failed:
-            users.add(table["user_id"], str(files[file]))
-            items.add(table["item_id"], str(files[file]))
+            users.add(table["user_id"], str(batch.file))
+            items.add(table["item_id"], str(batch.file))
             palette.see(values.to_numpy())
     checks.settle()
-    if not rows.sum():
+    if not files.rows.sum():
         raise InputError(f"{path}: no ratings")
-    sides = users.ids, items.ids, users.count, items.count
-    return Scan(str(path), files, rows, *sides, palette, told)
+    return Scan(str(path), files, users.ids, items.ids, users.count, items.count, palette)
 
 
 def encoded_blocks(
@@ -106,15 +119,12 @@ def encoded_blocks(
     """
     n = scanned.num_ratings
     begin, end = (n * j // num_processes for j in (process_id, process_id + 1))
-    start = np.cumsum(scanned.rows) - scanned.rows
-    for file, first, table in _batches(scanned.files, scanned.rows, begin, end, scanned.told):
-        source = str(scanned.files[file])
-        user = scanned.users.codes(table["user_id"], source)
-        item = scanned.items.codes(table["item_id"], source)
+    for file, first, table in _batches(scanned.files, begin, end):
+        user = scanned.users.codes(table["user_id"], str(file))
+        item = scanned.items.codes(table["item_id"], str(file))
         if scanned.users.unknown(user).any() or scanned.items.unknown(item).any():
-            raise _changed(source)
-        value = as_floats(table["rating"]).to_numpy()
-        yield int(start[file]) + first, Ratings(user, item, value)
+            raise _changed(str(file))
+        yield first, Ratings(user, item, as_floats(table["rating"]).to_numpy())
 
 
 def read(scanned: Scan, duplicates: Duplicates = "error", folder: Path | None = None) -> Encoded:
@@ -140,7 +150,7 @@ def read(scanned: Scan, duplicates: Duplicates = "error", folder: Path | None = 
             raise _changed(scanned.source)
     whole = Encoded(Ratings(user, item, value), scanned.users, scanned.items)
     time = _read_times(scanned) if duplicates == "last" else None
-    return distinct(whole, duplicates, scanned.source, scanned.place, time)
+    return distinct(whole, duplicates, scanned.source, scanned.files.place, time)
 
 
 def _read_times(scanned: Scan) -> np.ndarray | None:
@@ -148,27 +158,20 @@ def _read_times(scanned: Scan) -> np.ndarray | None:
 
     Raises `InputError` where a file has none and another has, and as `pmf.data.times.Times`.
     """
-    told = scanned.told
-    named = [canonical_columns(_names(file), (), str(file), told) for file in scanned.files]
-    if not any("timestamp" in names.values() for names in named):
+    files = scanned.files
+    if not any(_has_times(file, files.told) for file in files.paths):
         return None
     times, parts = Times(), []
-    for file, first, table in _batches(
-        scanned.files, scanned.rows, 0, scanned.num_ratings, told, ("timestamp",)
-    ):
-        place = partial(_place, scanned.files[file], first)
-        parts.append(times.see(table["timestamp"], place))
+    for batch in _batches(files, 0, scanned.num_ratings, ("timestamp",)):
+        parts.append(times.see(batch.table["timestamp"], batch.place(files)))
     times.settle()
     return np.concatenate(parts)
 
 
-def _place(file: Path, first: int, row: int) -> str:
-    return f"{file}, row {first + row + 1}"
-
-
-def _names(file: Path) -> list[str]:
+def _has_times(file: Path, told: Columns) -> bool:
     with _open(file) as parquet:
-        return parquet.schema_arrow.names
+        names = parquet.schema_arrow.names
+    return "timestamp" in canonical_columns(names, (), str(file), told).values()
 
 
 def _mapped(path: Path, n: int, dtype) -> np.ndarray:
@@ -224,9 +227,9 @@ def parquet_files(path: Path) -> tuple[Path, ...]:
     return tuple(files)
 
 
-def _metadata(file: Path):
+def _num_rows(file: Path) -> int:
     with _open(file) as parquet:
-        return parquet.metadata
+        return parquet.metadata.num_rows
 
 
 def _open(file: Path) -> pa.parquet.ParquetFile:
@@ -235,44 +238,38 @@ def _open(file: Path) -> pa.parquet.ParquetFile:
 
 
 def _batches(
-    files: tuple[Path, ...],
-    rows: np.ndarray,
-    begin: int,
-    end: int,
-    told: Columns,
-    wanted: tuple[str, ...] = REQUIRED,
+    files: Files, begin: int, end: int, wanted: tuple[str, ...] = REQUIRED
 ) -> Iterator[Batch]:
     """The `wanted` columns of the rows from `begin` to `end` of the whole, `BATCH` at a time."""
-    start = np.cumsum(rows) - rows
-    for j, file in enumerate(files):
-        low, high = (int(np.clip(x - start[j], 0, rows[j])) for x in (begin, end))
+    for file, rows, start in zip(*files[:2], files.start, strict=True):
+        low, high = (int(np.clip(x - start, 0, rows)) for x in (begin, end))
         if low < high:
             with _open(file) as parquet:
-                if parquet.metadata.num_rows != rows[j]:
+                if parquet.metadata.num_rows != rows:
                     raise _changed(str(file))
-                columns = canonical_columns(parquet.schema_arrow.names, wanted, str(file), told)
+                names = parquet.schema_arrow.names
+                columns = canonical_columns(names, wanted, str(file), files.told)
                 columns = {name: one for name, one in columns.items() if one in wanted}
                 check_types(parquet.schema_arrow, columns, file)
-                yield from _file_batches(parquet, columns, j, low, high, file)
+                for first, table in _tables(parquet, [*columns], low, high, file):
+                    yield Batch(file, int(start) + first, table.rename(columns=columns))
 
 
-def _file_batches(parquet, columns, j: int, low: int, high: int, file: Path) -> Iterator[Batch]:
+def _tables(
+    parquet: pa.parquet.ParquetFile, columns: list[str], low: int, high: int, file: Path
+) -> Iterator[tuple[int, pd.DataFrame]]:
+    """Some columns of the rows from `low` to `high` of a file, each part with its first row."""
     edges = np.cumsum([0, *group_sizes(parquet)])
     groups = [g for g in range(len(edges) - 1) if edges[g] < high and edges[g + 1] > low]
     first = int(edges[groups[0]])
     try:
-        for batch in parquet.iter_batches(BATCH, groups, list(columns)):
-            cut = slice(max(low - first, 0), max(min(high - first, len(batch)), 0))
-            if cut.start < cut.stop:
-                part = batch.slice(cut.start, cut.stop - cut.start)
-                yield Batch(j, first + cut.start, _frame(part, columns))
+        for batch in parquet.iter_batches(BATCH, groups, columns):
+            begin, end = max(low - first, 0), min(high - first, len(batch))
+            if begin < end:
+                part = pa.Table.from_batches([batch.slice(begin, end - begin)])
+                yield first + begin, to_frame(part)
             first += len(batch)
     except DAMAGE as error:
         raise unreadable(file, error) from error
     if first != edges[groups[-1] + 1]:
         raise InputError(f"{file}: damaged: not as many rows as it says; write it again")
-
-
-def _frame(batch: pa.RecordBatch, columns: dict[str, str]) -> pd.DataFrame:
-    """A batch under canonical names."""
-    return to_frame(pa.Table.from_batches([batch])).rename(columns=columns)

@@ -230,34 +230,33 @@ def _csv_files(root) -> Readers:
     }
 
 
-def _dat_files(root, encoding: str) -> Readers:
-    def table(file: str, names: list[str]) -> pd.DataFrame:
-        with (root / file).open("rb") as stream:
-            return read_csv(stream, f"{root}/{file}", "::", names, None, encoding, quoted=False)
+def _table(root, encoding: str, separator: str, file: str, names: list[str]) -> pd.DataFrame:
+    """A table without a header, of fields that are never quoted."""
+    with (root / file).open("rb") as stream:
+        return read_csv(stream, f"{root}/{file}", separator, names, None, encoding, quoted=False)
 
+
+def _dat_files(root, encoding: str) -> Readers:
+    table = partial(_table, root, encoding, "::")
     tables: Readers = {
-        "ratings": lambda: table("ratings.dat", ["user_id", "item_id", "rating", "timestamp"]),
+        "ratings": partial(table, "ratings.dat", ["user_id", "item_id", "rating", "timestamp"]),
         "items": lambda: _with_year(table("movies.dat", ["item_id", "title", "genres"])),
     }
     if (root / "tags.dat").exists():
-        tables["tags"] = lambda: table("tags.dat", ["user_id", "item_id", "tag", "timestamp"])
+        tables["tags"] = partial(table, "tags.dat", ["user_id", "item_id", "tag", "timestamp"])
     return tables
 
 
 def _u_files(root, encoding: str) -> Readers:
-    def table(file: str, separator: str, names: list[str]) -> pd.DataFrame:
-        with (root / file).open("rb") as stream:
-            return read_csv(
-                stream, f"{root}/{file}", separator, names, None, encoding, quoted=False
-            )
+    table = partial(_table, root, encoding)
 
     def items() -> pd.DataFrame:
-        genres = table("u.genre", "|", ["genre", "code"]).dropna().sort_values("code")["genre"]
+        genres = table("|", "u.genre", ["genre", "code"]).dropna().sort_values("code")["genre"]
         names = genres.astype(str).to_numpy()
         columns = ["item_id", "title", "released", "video", "url", *names]
         if len(set(columns)) < len(columns):
             raise InputError(f"{root}/u.genre: a genre is there twice, or called as another column")
-        movies = table("u.item", "|", columns)
+        movies = table("|", "u.item", columns)
         flags = movies[list(names)]
         if not flags.isin([0, 1]).all(axis=None):
             raise InputError(f"{root}/u.item: a genre is neither 0 nor 1")
@@ -265,6 +264,6 @@ def _u_files(root, encoding: str) -> Readers:
         return _with_year(movies[["item_id", "title", "genres"]].copy())
 
     return {
-        "ratings": lambda: table("u.data", "\t", ["user_id", "item_id", "rating", "timestamp"]),
+        "ratings": partial(table, "\t", "u.data", ["user_id", "item_id", "rating", "timestamp"]),
         "items": items,
     }
