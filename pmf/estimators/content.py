@@ -15,7 +15,6 @@ from pmf.estimators.features import (
     feature_problem,
     pack_features,
     unpack_features,
-    with_ids,
 )
 from pmf.estimators.model_file import Saved
 from pmf.estimators.plausible import check_floats
@@ -95,7 +94,7 @@ class Content(Model):
         num_users, n = task.problem.users, len(task.problem.ratings.value)
         log_volume = task.scales.log_volume(n, (num_users * terms.rank, num_users), (0, 0))
         fit = summed_up(result, prior, search, task.scales, log_volume, 1 / prior.tau)
-        self.fitted = with_ids(fit, task.encoded)
+        self.fitted = Fitted.of(fit, task.encoded)
         self.features = features
         self.evidence = _evidence(self.fitted, np.asarray(rows.user.weight))
         if task.heldout is not None:

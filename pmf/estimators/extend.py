@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from pmf.data.encoding import count_rows
+from pmf.data.frames import Encoded
 from pmf.data.histories import Rated, rated_by_user
 from pmf.data.ids import Ids, factorize, joined
 from pmf.estimators.base import fit_with_draws, known_alone, rated_of
@@ -53,16 +53,8 @@ def extended(fitted: Fitted, table: pd.DataFrame, which: Which, seed: int) -> Fi
     user, item = (place[row], other) if which == "user" else (other, place[row])
     ratings = _merged(rated, Ratings(user, item, value), which)
     draws = fit.run.draws._replace(**{which: grown})
-    num_users = ids["user"].num_rows
-    return Fitted(
-        fit.with_run(draws=draws, heldout=None),
-        ids["user"],
-        ids["item"],
-        count_rows(ratings.user, num_users),
-        count_rows(ratings.item, ids["item"].num_rows),
-        rated_by_user(ratings, num_users),
-        fitted.source,
-    )
+    encoded = Encoded(ratings, ids["user"], ids["item"])
+    return Fitted.of(fit.with_run(draws=draws, heldout=None), encoded, source=fitted.source)
 
 
 def _placed(old: Array, new: Array, place: np.ndarray) -> np.ndarray:

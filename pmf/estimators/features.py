@@ -12,10 +12,8 @@ import pandas as pd
 from scipy.sparse import csr_array
 
 from pmf.data.checks import shown
-from pmf.data.encoding import count_rows
 from pmf.data.features import ItemFeatures
 from pmf.data.frames import Encoded, learnable
-from pmf.data.histories import rated_by_user
 from pmf.data.ids import Ids, joined
 from pmf.data.row_numbers import row_numbers
 from pmf.data.tables import Table
@@ -23,7 +21,6 @@ from pmf.data.units import unit_of
 from pmf.errors import InputError
 from pmf.estimators.model_file import pack_ids, unpack_ids
 from pmf.estimators.plausible import check_floats, check_ids
-from pmf.fitting.fitted import Fit, Fitted
 from pmf.fitting.prior_search import Problem
 from pmf.fitting.rescale import Scales
 from pmf.fitting.settings import ContentSettings, HybridSettings
@@ -81,19 +78,6 @@ def _all_items(rated: Ids, described: Ids) -> Ids:
             f"as {theirs} in the features"
         )
     return Ids(joined(rated.values, np.delete(described.values, known)))
-
-
-def with_ids(fit: Fit, encoded: Encoded) -> Fitted:
-    """A fit and the ids that its rows stand for."""
-    ratings, users, items = encoded
-    return Fitted(
-        fit,
-        users,
-        items,
-        count_rows(ratings.user, users.num_rows),
-        count_rows(ratings.item, items.num_rows),
-        rated_by_user(ratings, users.num_rows),
-    )
 
 
 def pack_features(features: ItemFeatures) -> dict[str, np.ndarray]:

@@ -15,7 +15,6 @@ from pmf.estimators.features import (
     feature_problem,
     pack_features,
     unpack_features,
-    with_ids,
 )
 from pmf.estimators.model_file import Saved
 from pmf.estimators.plausible import check_floats
@@ -27,6 +26,7 @@ from pmf.fitting.fit import (
     residual_variance,
     summed_up,
 )
+from pmf.fitting.fitted import Fitted
 from pmf.fitting.prior_search import Search, choose_regressed
 from pmf.fitting.progress import both, progress_bar
 from pmf.fitting.schedule import Schedule
@@ -86,7 +86,7 @@ class Hybrid(Model):
         )
         noise = residual_variance(result.draws, train)
         fit = summed_up(result, prior, search, task.scales, log_volume, noise)
-        self.fitted, self.features = with_ids(fit, task.encoded), features
+        self.fitted, self.features = Fitted.of(fit, task.encoded), features
         self.regression = task.scales.side(B, task.scales.item_factor)
         return self
 

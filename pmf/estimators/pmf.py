@@ -4,9 +4,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from pmf.data.encoding import count_rows
-from pmf.data.frames import Encoded, checked, each_once
-from pmf.data.histories import rated_by_user
+from pmf.data.frames import checked, each_once
 from pmf.data.readers.reading import AS_IT_IS, Reading
 from pmf.data.sources import base
 from pmf.data.tables import Table
@@ -94,7 +92,13 @@ class PMF(Model):
             with work_folder() if on_disk else nullcontext() as folder:
                 rules = settings.scale, settings.duplicates
                 encoded = base.encoded(ratings, *rules, folder, reading, source)
-                self.fitted = _fitted(settings, encoded, heldout, on_step, checkpoints, on_record)
+                watched = None if heldout is None else encoded.held_out(heldout, settings.scale)
+                rows = encoded.users.num_rows, encoded.items.num_rows
+                fit = fit_ratings(
+                    settings, encoded.ratings, *rows, watched, on_step, checkpoints, on_record
+                )
+                keeps = settings.store_ratings and not on_disk
+                self.fitted = Fitted.of(fit, encoded, keeps)
         return self
 
     def partial_fit_users(self, ratings: Table, seed: int = 0) -> "PMF":
@@ -115,26 +119,3 @@ class PMF(Model):
         model = PMF.of(self.settings)
         model.fitted = extended(self.require_fitted(), table, which, seed)
         return model
-
-
-def _fitted(
-    settings: Settings,
-    encoded: Encoded,
-    heldout: Table | None,
-    on_step: OnStep,
-    checkpoints: Checkpoints | None,
-    on_record: OnRecord,
-) -> Fitted:
-    ratings, users, items = encoded
-    rows = users.num_rows, items.num_rows
-    watched = None if heldout is None else encoded.held_out(heldout, settings.scale)
-    fit = fit_ratings(settings, ratings, *rows, watched, on_step, checkpoints, on_record)
-    is_kept = settings.store_ratings and not settings.inference.reads_disk
-    return Fitted(
-        fit,
-        users,
-        items,
-        count_rows(ratings.user, users.num_rows),
-        count_rows(ratings.item, items.num_rows),
-        rated_by_user(ratings, users.num_rows) if is_kept else None,
-    )

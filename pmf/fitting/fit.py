@@ -87,11 +87,12 @@ def fit_ratings(
     _check_size(settings, num_users, num_items)
     inference, mesh = settings.inference, _mesh(settings)
     scales = Scales(unit_of(ratings.value, settings.mu))
+    standardised = scales.unit.standardised(ratings)
     folder = None
     if checkpoints is not None:
         identity = fingerprint(settings, ratings, num_users, num_items, heldout)
         folder = CheckpointFolder(checkpoints, identity)
-    problem = _problem(settings, scales.unit.standardised(ratings), num_users, num_items)
+    problem = _problem(settings, standardised, num_users, num_items)
     prior, search = _prior(inference, scales, problem, folder, on_step)
     train, validation = _parts(problem, inference.validation_share)
     log_volume = _log_volume(scales, settings.terms, num_users, num_items, len(train.value))

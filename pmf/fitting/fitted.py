@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from pmf.data.histories import Rated
+from pmf.data.encoding import count_rows
+from pmf.data.frames import Encoded
+from pmf.data.histories import Rated, rated_by_user
 from pmf.data.ids import Ids
 from pmf.fitting.driver import Run
 from pmf.fitting.prior_search import Search
@@ -58,6 +60,16 @@ class Fitted:
     item_count: np.ndarray
     rated: Rated | None = None  # the training ratings, where they are kept
     source: Source | None = None  # the file that holds all of it, where it is not in memory
+
+    @classmethod
+    def of(
+        cls, fit: Fit, encoded: Encoded, keep_ratings: bool = True, source: Source | None = None
+    ) -> "Fitted":
+        """A fit to these ratings, which are kept with it or only counted."""
+        ratings, users, items = encoded
+        counts = count_rows(ratings.user, users.num_rows), count_rows(ratings.item, items.num_rows)
+        rated = rated_by_user(ratings, users.num_rows) if keep_ratings else None
+        return cls(fit, users, items, *counts, rated, source)
 
     def __repr__(self) -> str:
         return f"Fitted({self.size_in_words}; {draws_in_words(self.fit.run.draws)})"
