@@ -120,7 +120,7 @@ def _show(model: "PMF") -> None:
     result, size = fitted.fit, f"{fitted.user_count.sum():,} ratings"
     print(f"{settings.method}, rank {settings.rank}, {size}: {result.run.stopped}")
     print(
-        f"{last.seconds / last.step:.4f} seconds a step, {last.step} steps; "
+        f"{last.seconds / last.step:.4f} seconds per step, {last.step} steps; "
         f"compilation {result.compile_seconds:.1f} s"
     )
     if result.search.trials:
