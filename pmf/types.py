@@ -79,7 +79,7 @@ def by_identity(cls: Class) -> Class:
     """A decorator of tuples of frames or arrays, which have no truth value: each equals itself
     alone, and has a hash.
     """
-    methods: dict[str, Callable] = {
+    methods: dict[str, Callable[..., Any]] = {
         "__eq__": lambda self, other: self is other,
         "__ne__": lambda self, other: self is not other,
         "__hash__": lambda self: id(self),

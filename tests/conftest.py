@@ -50,20 +50,13 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # see pmf/cli/compilation_cache.py
 
 import jax  # noqa: E402
-from jaxtyping import install_import_hook  # noqa: E402
+
+from tests.helpers.shapes import check_calls  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)  # a stray float32 or float64 then shows as a wrong dtype
 jax.config.update("jax_num_cpu_devices", 8)  # one processor as eight devices: meshes are tested
 
-# Before any of these is imported: each call's array shapes are checked against its signature.
-LEAVES = [
-    "pmf.model.density",
-    "pmf.inference.row_update",
-    "pmf.model.hyperpriors",
-    "pmf.model.predictive",
-    "pmf.recommendation.scores",
-]
-install_import_hook(LEAVES, "beartype.beartype")
+check_calls()
 
 
 def pytest_collection_modifyitems(config, items):

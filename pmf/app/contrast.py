@@ -41,7 +41,7 @@ def _show_list(films: pd.DataFrame) -> None:
     )
 
 
-def _shared(lists: dict[str, set]) -> None:
+def _shared(lists: dict[str, set[str]]) -> None:
     """Where the lists, of ids as text, agree."""
     st.subheader("Where they agree")
     table = state.current().table

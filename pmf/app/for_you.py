@@ -1,6 +1,7 @@
 """The page For you: rate films, and see the list and its intervals move."""
 
 from io import BytesIO
+from typing import Any
 
 import altair as alt
 import numpy as np
@@ -31,7 +32,7 @@ def show() -> None:
         _list()
 
 
-def _titles(items: list) -> list[str]:
+def _titles(items: list[Any]) -> list[str]:
     titles = looked_up(state.current().table, "item_id", collected(items, "films"))["title"]
     return [
         title if is_known else str(item)
@@ -39,7 +40,7 @@ def _titles(items: list) -> list[str]:
     ]
 
 
-def _stars_given(item, key: str) -> None:
+def _stars_given(item: Any, key: str) -> None:
     """Called when stars are clicked: remember them, and forget the widget."""
     value = st.session_state.get(key)
     if value is not None:
@@ -232,7 +233,8 @@ def _chart(films: pd.DataFrame) -> alt.LayerChart:
             ],
         )
     )
-    return (rating + mean + point).properties(height=28 * len(films) + 30)
+    chart: alt.LayerChart = (rating + mean + point).properties(height=28 * len(films) + 30)
+    return chart
 
 
 def _why(person: Folded, film: pd.Series) -> None:

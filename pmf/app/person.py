@@ -33,7 +33,7 @@ class Filters(NamedTuple):
     genres: tuple[str, ...] = ()  # any of them; none: all
     years: tuple[int, int] | None = None
     least_ratings: int = 0
-    dismissed: frozenset = frozenset()
+    dismissed: frozenset[Any] = frozenset()  # ids
 
 
 def films(items: pd.DataFrame, model: Model) -> pd.DataFrame:

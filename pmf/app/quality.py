@@ -51,16 +51,17 @@ def _calibration(curve: pd.DataFrame) -> alt.LayerChart:
     right = alt.Chart(pd.DataFrame({"nominal": [0, 1], "actual": [0, 1]}))
     base = alt.Chart(curve).mark_line(point=True)
     tooltip = [alt.Tooltip(name, format=".1%") for name in ("nominal", "actual")]
-    return (
+    chart: alt.LayerChart = (
         right.mark_line(strokeDash=[4, 4], color="gray").encode(x=nominal, y=actual)
         + base.encode(x=nominal, y=actual, tooltip=tooltip)
     ).properties(height=340)
+    return chart
 
 
 def _strata(judged: Report) -> alt.Chart:
     parts = [getattr(judged, name).assign(of=title) for name, title in STRATA.items()]
     table = pd.concat(parts)[["of", "stratum", "rmse", "n"]]
-    return (
+    chart: alt.Chart = (
         alt.Chart(table)
         .mark_circle(size=90)
         .encode(
@@ -73,3 +74,4 @@ def _strata(judged: Report) -> alt.Chart:
         )
         .resolve_scale(y="independent")
     )
+    return chart

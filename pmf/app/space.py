@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from pmf.estimators.base import fit_with_draws
+from pmf.estimators.frames import fit_with_draws
 from pmf.fitting.fitted import Fitted
 
 
@@ -42,4 +42,4 @@ def average_effect(fitted: Fitted, side: str) -> np.ndarray:
     everybody = np.asarray(other.factor)[:, :-1].mean(1)
     effect = np.einsum("snk,sk->sn", np.asarray(side_draws.factor)[:, :-1], everybody)
     effect = (effect + np.asarray(side_draws.bias)[:, :-1].sum(-1)).mean(0)
-    return effect - effect.mean()
+    return np.asarray(effect - effect.mean())

@@ -82,8 +82,9 @@ def _of_random_users(ratings: pd.DataFrame, most: int) -> pd.DataFrame:
 
 def _scale(model: Model) -> tuple[float, float]:
     """The lowest and the highest rating: by the model's settings, its ratings or the data set."""
-    if model.settings.scale is not None:
-        return model.settings.scale
+    scale: tuple[float, float] | None = model.settings.scale
+    if scale is not None:
+        return scale
     return known_range(model) or rating_range(dataset().ratings["rating"])
 
 
@@ -182,12 +183,14 @@ def current() -> Shown:
 
 def stars() -> Stars:
     """This visitor's ratings, item id to stars."""
-    return st.session_state.setdefault("stars", {})
+    ratings: Stars = st.session_state.setdefault("stars", {})
+    return ratings
 
 
-def dismissed() -> set:
+def dismissed() -> set[Any]:
     """The films that this visitor dismissed."""
-    return st.session_state.setdefault("dismissed", set())
+    items: set[Any] = st.session_state.setdefault("dismissed", set())
+    return items
 
 
 def person() -> Folded:

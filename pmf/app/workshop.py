@@ -1,7 +1,7 @@
 """The page Model: fit another rank, method or ablation on the spot, and compare."""
 
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import altair as alt
 import pandas as pd
@@ -9,6 +9,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from pmf.app import state
+from pmf.estimators.base import Model
 from pmf.evaluate.metrics import PERCENT, label, metric_named
 from pmf.fitting.registry import LABELS
 from pmf.fitting.schedule import Record
@@ -16,6 +17,14 @@ from pmf.fitting.schedule import Record
 BETWEEN = 0.2  # seconds between two drawings of a fit under way
 METHODS = list(reversed(LABELS))  # the one that is shown first is the one that pages open with
 SHOWN = ["rmse", "log_density", "coverage_90"]
+
+
+class Tried(NamedTuple):
+    """A model that was fitted here."""
+
+    scores: dict[str, float]
+    records: list[Record]
+    model: Model
 
 
 def show() -> None:
@@ -32,7 +41,7 @@ def show() -> None:
         item_bias = three.checkbox("Item biases", True)
         wanted = st.form_submit_button("Fit")
     state.say_what_is_learnt_from()
-    tried: dict[str, dict] = st.session_state.setdefault("tried", {})
+    tried: dict[str, Tried] = st.session_state.setdefault("tried", {})
     if wanted:
         settings = {"method": method, "rank": rank, "user_bias": user_bias, "item_bias": item_bias}
         live = st.empty()
@@ -42,7 +51,7 @@ def show() -> None:
         _compare(tried)
 
 
-def _fit(settings: dict, tried: dict[str, dict], live: DeltaGenerator) -> None:
+def _fit(settings: dict[str, Any], tried: dict[str, Tried], live: DeltaGenerator) -> None:
     """Fit a model while `live` shows how it converges, and add it to those tried."""
     train, heldout = state.parts()
     terms = [
@@ -55,7 +64,7 @@ def _fit(settings: dict, tried: dict[str, dict], live: DeltaGenerator) -> None:
     ]
     without = f", without {' and '.join(terms)}" if terms else ""
     name = f"{LABELS[settings['method']]}, rank {settings['rank']}{without}"
-    others = {other: one["records"] for other, one in tried.items() if other != name}
+    others = {other: one.records for other, one in tried.items() if other != name}
     records: list[Record] = []
     shown_at = 0.0
 
@@ -71,11 +80,11 @@ def _fit(settings: dict, tried: dict[str, dict], live: DeltaGenerator) -> None:
     scores = state.judge(model, heldout).scores
     seconds = fit.search.seconds + fit.run.records[-1].seconds
     line = {metric: scores[metric] for metric in SHOWN} | {"seconds": seconds}
-    tried[name] = {"scores": line, "records": fit.run.records, "model": model}
+    tried[name] = Tried(line, fit.run.records, model)
 
 
-def _compare(tried: dict[str, dict]) -> None:
-    table = pd.DataFrame({name: one["scores"] for name, one in tried.items()}).T
+def _compare(tried: dict[str, Tried]) -> None:
+    table = pd.DataFrame({name: one.scores for name, one in tried.items()}).T
     table.index.name = "model"
     st.dataframe(
         table.reset_index(),
@@ -83,11 +92,11 @@ def _compare(tried: dict[str, dict]) -> None:
         column_config={name: _number(name) for name in SHOWN}
         | {"seconds": st.column_config.NumberColumn("search and fit (s)", format="%.1f")},
     )
-    st.altair_chart(_convergence({name: one["records"] for name, one in tried.items()}))
+    st.altair_chart(_convergence({name: one.records for name, one in tried.items()}))
     chosen = st.selectbox("Use for the other pages", ["the model at the start", *tried])
     if st.button("Use it"):
         st.session_state["model"] = (
-            state.shown(chosen, tried[chosen]["model"]) if chosen in tried else None
+            state.shown(chosen, tried[chosen].model) if chosen in tried else None
         )
         st.success(f"In use: {state.current().name}.")
 
@@ -101,7 +110,7 @@ def _number(name: str) -> Any:
 def _convergence(steps: dict[str, list[Record]]) -> alt.Chart:
     """Held-out RMSE against the seconds of the steps, a line a model."""
     table = pd.concat([pd.DataFrame(records).assign(model=name) for name, records in steps.items()])
-    chart = (
+    chart: alt.Chart = (
         alt.Chart(table)
         .mark_line(point={"size": 12})
         .encode(
@@ -110,5 +119,6 @@ def _convergence(steps: dict[str, list[Record]]) -> alt.Chart:
             color=alt.Color("model", legend=alt.Legend(orient="top", labelLimit=300, columns=2)),
             tooltip=["model", "step", alt.Tooltip("heldout_rmse", format=".4f")],
         )
+        .properties(height=340)
     )
-    return chart.properties(height=340)
+    return chart

@@ -54,11 +54,12 @@ def _say_what_computes() -> None:
 def _say_what_is_kept() -> None:
     from pmf.cli.compilation_cache import kept_in
     from pmf.inference import fused
+    from pmf.process.compiler import fault
 
     reason = fused.why_not()
     print(f"fused kernel     {'in use' if reason is None else f'not in use: {reason}'}")
     places = {"programs": kept_in()}
-    if fused.fault() is None:
+    if fault() is None:
         from pmf.process.numba_cache import folder
 
         places["loops"] = folder()

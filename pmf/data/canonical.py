@@ -110,7 +110,7 @@ def _of_floats(column: pd.Series) -> tuple[pd.Series, np.ndarray]:
 
 def _rounds_from(values: float | np.floating | np.ndarray) -> int:
     """The least whole number that may be another one's, rounded to this type of float."""
-    return 2 ** min(np.finfo(np.asarray(values).dtype).nmant + 1, EXACT)
+    return int(2 ** min(np.finfo(np.asarray(values).dtype).nmant + 1, EXACT))
 
 
 def _is_whole(value: float | np.floating | Decimal) -> bool:

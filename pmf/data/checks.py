@@ -1,5 +1,6 @@
 """The checks that every table of ratings passes, whole or batch by batch."""
 
+import math
 from collections.abc import Callable
 from datetime import date, time, timedelta
 from decimal import Decimal
@@ -132,7 +133,7 @@ def _hint(value: object) -> str:
 
 def _is_number(word: str) -> bool:
     try:
-        return np.isfinite(float(word))
+        return math.isfinite(float(word))
     except ValueError:
         return False
 

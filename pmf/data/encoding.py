@@ -71,7 +71,7 @@ def first_repeat(user: np.ndarray, item: np.ndarray, num_users: int, num_items: 
 
 
 def _pairs(user: np.ndarray, item: np.ndarray, num_items: int) -> np.ndarray:
-    return user.astype(np.int64) * num_items + item
+    return np.asarray(user.astype(np.int64) * num_items + item)
 
 
 def count_rows(codes: np.ndarray, num_rows: int) -> np.ndarray:

@@ -55,7 +55,7 @@ class ItemFeatures(NamedTuple):
     @property
     def width(self) -> int:
         """d, how many numbers describe each item."""
-        return self.loadings.shape[1]
+        return int(self.loadings.shape[1])
 
     def table(self, items: Ids) -> np.ndarray:
         """z of these items, float32, and a last row for an unknown one.

@@ -148,12 +148,12 @@ class Ids:
             return ids.to_numpy(self.values.dtype)
         known = ~self.unknown(codes)
         if known.all():
-            return self.values[codes]
+            return np.asarray(self.values[codes])
         return _as_text(ids.to_numpy())
 
     def unknown(self, codes: np.ndarray) -> np.ndarray:
         """Which of the row numbers that `codes` gave stand for an id it does not know."""
-        return codes == len(self)
+        return np.asarray(codes == len(self))
 
 
 def _checked(column: pd.Series, source: str) -> pd.Series:

@@ -35,7 +35,7 @@ def mixed(x: np.ndarray) -> np.ndarray:
     x = (x + GOLDEN).astype(np.uint64)
     x = (x ^ (x >> np.uint64(30))) * FIRST
     x = (x ^ (x >> np.uint64(27))) * SECOND
-    return x ^ (x >> np.uint64(31))
+    return np.asarray(x ^ (x >> np.uint64(31)))
 
 
 def row_numbers(ratings: Ratings, num_users: int, num_items: int) -> RowNumbers:

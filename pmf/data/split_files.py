@@ -19,7 +19,7 @@ from pmf.data.times import moment
 from pmf.errors import InputError
 from pmf.io.atomic import TABLES, check_target
 
-KINDS: dict[str, Callable] = {name: getattr(splits, name) for name in get_args(SplitKind)}
+KINDS: dict[str, Callable[..., Any]] = {name: getattr(splits, name) for name in get_args(SplitKind)}
 IN_TIME = ("last_n", "last_fraction", "split_global_time", "split_at_time")
 IN_FOLDS = ("crossfold_records", "assigned_folds")
 DEFAULTS: dict[str, Any] = {
@@ -44,11 +44,12 @@ class Rule(NamedTuple):
         """The split of a frame. Raises `InputError` where the ratings do not allow it."""
         settings = dict(self.settings)
         if self.kind not in IN_FOLDS:
-            return KINDS[self.kind](frame, **settings)
-        fold = settings.pop("fold")
+            split: Split = KINDS[self.kind](frame, **settings)
+            return split
+        fold: int = settings.pop("fold")
         if "folds" in settings:
             settings["assignment"] = read_folds(settings.pop("folds"))
-        splits = KINDS[self.kind](frame, **settings)
+        splits: list[Split] = KINDS[self.kind](frame, **settings)
         if fold > len(splits):
             raise InputError(f"fold={fold}: there are {len(splits)} folds")
         return splits[fold - 1]

@@ -164,7 +164,7 @@ def _n_each(n: int, history: _History) -> np.ndarray:
 
 def _fraction_each(fraction: float, history: _History) -> np.ndarray:
     check_fraction(fraction)
-    return np.minimum(np.rint(fraction * history.size), history.size - 1)
+    return np.asarray(np.minimum(np.rint(fraction * history.size), history.size - 1))
 
 
 def _checked_moments(history: _History, test: np.ndarray) -> np.ndarray:

@@ -41,7 +41,8 @@ def as_frame(table: Table, source: str = "the frame") -> pd.DataFrame:
     speaks = hasattr(table, "__arrow_c_stream__") or hasattr(table, "__arrow_c_array__")
     if speaks and not isinstance(table, pd.Series):
         try:
-            return pa.table(table).to_pandas()
+            frame: pd.DataFrame = pa.table(table).to_pandas()
+            return frame
         except (pa.ArrowException, TypeError, ValueError) as error:
             raise InputError(
                 f"{source}: {_name_of(table)} is no table ({one_line(error)}); "
@@ -50,7 +51,7 @@ def as_frame(table: Table, source: str = "the frame") -> pd.DataFrame:
     raise InputError(f"{source}: {_refusal(table)}")
 
 
-def is_path(data: object) -> TypeGuard[str | PathLike]:
+def is_path(data: object) -> TypeGuard[str | PathLike[str]]:
     """Whether this is the name of a data set, or a path."""
     return isinstance(data, str | PathLike)
 

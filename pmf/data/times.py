@@ -87,9 +87,11 @@ def moment(at: object, name: str = "at") -> int | float:
     Raises `InputError` for other values.
     """
     try:
-        return to_seconds(pd.Series([at], dtype=object), lambda row: name)[0].item()
+        seconds = to_seconds(pd.Series([at], dtype=object), lambda row: name)
     except InputError as error:
         raise InputError(f"{name}={str(at)!r:.200}: no time; say {FORMS}") from error
+    one: int | float = seconds[0].item()
+    return one
 
 
 def written(seconds: float) -> str:

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 BLOCK = 1 << 20  # values decoded at a time
 MOST = 256  # distinct values that a byte can tell apart
+
+Rows = slice | np.ndarray  # which rows: a run of them, their numbers, or the truth of each
 
 
 @dataclass(frozen=True)
@@ -20,11 +23,11 @@ class Coded:
     def __len__(self) -> int:
         return len(self.code)
 
-    def __getitem__(self, rows) -> np.ndarray:
-        return self.table[self.code[rows]]
+    def __getitem__(self, rows: Rows) -> np.ndarray:
+        return np.asarray(self.table[self.code[rows]])
 
-    def __array__(self, dtype=None, copy=None) -> np.ndarray:
-        return self.table[self.code].astype(dtype or self.table.dtype, copy=False)
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
+        return self[:].astype(dtype or self.table.dtype, copy=False)
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,10 @@ class Mapped:
     def __len__(self) -> int:
         return len(self.values)
 
-    def __getitem__(self, rows) -> np.ndarray:
+    def __getitem__(self, rows: Rows) -> np.ndarray:
         return self.of(self.values[rows])
 
-    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         array = self.of(np.asarray(self.values))
         return array.astype(dtype or array.dtype, copy=False)
 
@@ -67,7 +70,7 @@ class Palette:
                 bits = np.union1d(self.bits, _bits(new))
                 self.bits = bits if len(bits) <= MOST else None
 
-    def empty(self, make) -> Stored:
+    def empty(self, make: Callable[[type[np.generic]], np.ndarray]) -> Stored:
         """Room for the values: `make(dtype)` gives an array."""
         single = np.float32 if self.is_single else np.float64
         if self.bits is not None:
@@ -75,7 +78,7 @@ class Palette:
         return make(np.float16 if self.is_half else single)
 
 
-def _is_exact(values: np.ndarray, dtype) -> bool:
+def _is_exact(values: np.ndarray, dtype: type[np.floating]) -> bool:
     with np.errstate(over="ignore"):
         return bool(np.all(values.astype(dtype) == values))
 

@@ -88,7 +88,7 @@ class Model:
     @property
     def noise_source(self) -> str:
         """Where the variance of a single rating comes from, by name."""
-        return self.settings.noise_source
+        return str(self.settings.noise_source)
 
     def predict(
         self, frame: Table, interval: Levels = None, source: str = "the frame"

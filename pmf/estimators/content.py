@@ -117,7 +117,7 @@ class Content(Model):
     def _with_own(self, variance: np.ndarray, user: np.ndarray, item: np.ndarray) -> np.ndarray:
         """Exact under the fitted prior."""
         assert self.evidence is not None
-        return variance + posterior_variance(user, item, *self.evidence)
+        return np.asarray(variance + posterior_variance(user, item, *self.evidence))
 
     def parts(self) -> dict[str, np.ndarray]:
         """The features, and the prior's weight of each user."""
@@ -154,7 +154,7 @@ class Content(Model):
         return pd.concat([pd.Series(known, dtype=float), parts])
 
     def _weights(self, user: int) -> np.ndarray:
-        return self.require_fitted().fit.run.draws.user.factor[0, user]
+        return np.asarray(self.require_fitted().fit.run.draws.user.factor[0, user])
 
     def _features(self) -> ItemFeatures:
         self.require_fitted()

@@ -144,7 +144,8 @@ class Hybrid(Model):
     def _weights(self, user: int) -> np.ndarray:
         B = self.regression
         assert B is not None
-        return B.factor @ self.require_fitted().fit.run.draws.user.factor[0, user] + B.bias.sum(-1)
+        factor = self.require_fitted().fit.run.draws.user.factor[0, user]
+        return np.asarray(B.factor @ factor + B.bias.sum(-1))
 
     def _features(self) -> ItemFeatures:
         self.require_fitted()

@@ -44,7 +44,9 @@ CHECKSUM = "sha256"
 VERSION = 2
 SMALL = 1 << 26  # bytes up to which a file is read, not mapped
 SIDES = "user", "item"
-FEATURED: dict[str, Any] = {kind.__name__: kind for kind in (ContentSettings, HybridSettings)}
+FEATURED: dict[str, type[ContentSettings | HybridSettings]] = {
+    kind.__name__: kind for kind in (ContentSettings, HybridSettings)
+}
 TYPES = {"BOOL": "?"} | {
     f"{kind.upper()}{8 * size}": f"<{kind}{size}" for kind in "fiu" for size in (1, 2, 4, 8)
 }
@@ -138,7 +140,7 @@ def _checksum(text: str, tensors: dict[str, np.ndarray]) -> str:
 def _as_json(settings: AnySettings) -> dict[str, Any]:
     if not isinstance(settings, Settings):
         return settings.model_dump(mode="json")
-    values = to_jsonable_python(settings.flat(), serialize_unknown=True)
+    values: dict[str, Any] = to_jsonable_python(settings.flat(), serialize_unknown=True)
     optimizer = getattr(settings.inference, "optimizer", "")
     if not is_spec(optimizer):  # code, which no file holds
         values["optimizer"] = {"optax transformation": _name_of(optimizer)}

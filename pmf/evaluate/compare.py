@@ -7,7 +7,7 @@ sums become a metric, and which direction is good.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -97,7 +97,7 @@ def compare_arms(
     arms: dict[str, pd.DataFrame] = {str(name): part for name, part in users.groupby("arm")}
     if reference not in arms:
         raise InputError(f"reference {reference!r}: not one of the arms {', '.join(arms)}")
-    rows: list[dict] = []
+    rows: list[dict[str, Any]] = []
     for metric in metrics:
         column = compared_metric(metric).column
         having = {n: x for n, x in arms.items() if column in x and x[column].notna().any()}
@@ -182,7 +182,7 @@ def _difference_from_sums(metric: Metric) -> Callable[[np.ndarray], np.ndarray]:
     def of(sums: np.ndarray) -> np.ndarray:
         means = sums[:, :-1] / sums[:, -1:]
         scores = metric.value(means) if metric.over_ratings else means
-        return scores[:, 1:] - scores[:, :1]
+        return np.asarray(scores[:, 1:] - scores[:, :1])
 
     return of
 

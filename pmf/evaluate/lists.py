@@ -63,7 +63,8 @@ def _cumulated(at: Lists, gain: np.ndarray) -> np.ndarray:
     ideal = gain[np.lexsort((-gain, at.user))]
     hit, within = at.rank <= at.k, at.nth <= at.k
     discount, best_discount = 1 / np.log2(1 + at.rank), 1 / np.log2(1 + at.nth)
-    return _total(at, hit * gain * discount) / _total(at, within * ideal * best_discount)
+    total, best = _total(at, hit * gain * discount), _total(at, within * ideal * best_discount)
+    return np.asarray(total / best)
 
 
 def recall(at: Lists) -> np.ndarray:
@@ -106,4 +107,4 @@ def _total(at: Lists, x: np.ndarray) -> np.ndarray:
 def _mean_of_best(at: Lists, value: np.ndarray) -> np.ndarray:
     listed = at.best >= 0
     length = np.where(listed.any(1), listed.sum(1), np.nan)
-    return np.where(listed, value[at.best], 0).sum(1) / length
+    return np.asarray(np.where(listed, value[at.best], 0).sum(1) / length)

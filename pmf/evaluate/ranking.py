@@ -135,7 +135,8 @@ def ranked_by(
 
 
 def _keys(user: np.ndarray, item: np.ndarray, items: Ids) -> np.ndarray:
-    return user.astype(np.int64) * (len(items) + 1) + item
+    keys: np.ndarray = user.astype(np.int64) * (len(items) + 1) + item
+    return keys
 
 
 def _trained(train: pd.DataFrame, users: Ids, items: Ids) -> np.ndarray:

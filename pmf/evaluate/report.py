@@ -10,14 +10,8 @@ import pandas as pd
 from pmf.data.frames import checked
 from pmf.data.tables import Table, as_frame
 from pmf.errors import InputError
-from pmf.estimators.base import (
-    Model,
-    OverlapWarning,
-    fit_with_draws,
-    known_range,
-    rating_range,
-    warn,
-)
+from pmf.estimators.base import Model, OverlapWarning, known_range, rating_range, warn
+from pmf.estimators.frames import fit_with_draws
 from pmf.evaluate.bootstrap import score_intervals
 from pmf.evaluate.metrics import all_scores, user_sums
 from pmf.evaluate.ranking import TEST, TRAIN, Ranking, listed, ranked_by, upper_quarter
@@ -183,7 +177,7 @@ def ranked(
 
 def _scale(model: Model, train: pd.DataFrame) -> tuple[float, float]:
     """The lowest and the highest rating: as the model was told, or as it was trained on."""
-    scale = model.settings.scale
+    scale: tuple[float, float] | None = model.settings.scale
     if scale is not None and np.isfinite(scale).all():
         return scale
     return known_range(model) or rating_range(checked(train, TRAIN, times=False)["rating"])

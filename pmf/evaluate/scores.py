@@ -14,12 +14,12 @@ LEVELS = np.linspace(0.05, 0.95, 19)
 
 def squared_error(rating: np.ndarray, prediction: Prediction) -> np.ndarray:
     """The squared distance of each rating from its predicted mean."""
-    return (rating - prediction.mean) ** 2
+    return np.asarray((rating - prediction.mean) ** 2)
 
 
 def absolute_error(rating: np.ndarray, prediction: Prediction) -> np.ndarray:
     """The distance of each rating from its predicted mean."""
-    return np.abs(rating - prediction.mean)
+    return np.asarray(np.abs(rating - prediction.mean))
 
 
 def log_density(rating: np.ndarray, prediction: Prediction) -> np.ndarray:
@@ -35,19 +35,19 @@ def crps(rating: np.ndarray, prediction: Prediction) -> np.ndarray:
     """
     sd = np.sqrt(prediction.variance)
     z = (rating - prediction.mean) / sd
-    return sd * (z * (2 * norm.cdf(z) - 1) + 2 * norm.pdf(z) - 1 / np.sqrt(np.pi))
+    return np.asarray(sd * (z * (2 * norm.cdf(z) - 1) + 2 * norm.pdf(z) - 1 / np.sqrt(np.pi)))
 
 
 def inside(level: float, rating: np.ndarray, prediction: Prediction) -> np.ndarray:
     """Whether each rating is inside its central interval of probability `level`."""
     low, high = interval(prediction, level)
-    return (low <= rating) & (rating <= high)
+    return np.asarray((low <= rating) & (rating <= high))
 
 
 def width(level: float, rating: np.ndarray, prediction: Prediction) -> np.ndarray:
     """The width of each central interval, in rating units. At equal coverage less is better."""
     low, high = interval(prediction, level)
-    return high - low
+    return np.asarray(high - low)
 
 
 def pit(rating: np.ndarray, prediction: Prediction) -> np.ndarray:

@@ -48,7 +48,7 @@ class Checkpoints:
     keep: int = 3
     resume: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("every_steps", "every_minutes", "keep"):
             value = getattr(self, name)
             if value is not None and not value > 0:

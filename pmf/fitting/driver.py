@@ -4,7 +4,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ from jax.tree_util import Partial
 from pmf.errors import Interrupted, NotFiniteError
 from pmf.fitting.checkpoint import CheckpointFolder, on_all
 from pmf.fitting.schedule import ON_ONE_DEVICE, Best, Monitor, Progress, Record, Schedule, as_draws
-from pmf.inference.base import Algorithm, HostForm
+from pmf.inference.base import Algorithm, AnyInfo, AnyState, HostForm, Step
 from pmf.inference.layout import Data
 from pmf.io.pytrees import digest_of
 from pmf.model.likelihood import GAUSSIAN, Likelihood
@@ -43,7 +43,7 @@ class Run(NamedTuple):
     @property
     def noise_variance(self) -> np.ndarray:
         """(s,): of a rating given each draw."""
-        return self.likelihood.variance(np.asarray(self.prior.tau))
+        return np.asarray(self.likelihood.variance(np.asarray(self.prior.tau)))
 
 
 def _copied(state: Any) -> Any:
@@ -57,7 +57,7 @@ def _summed(counts: jax.Array) -> jax.Array:
 _start_over, _total = program(_copied, FEW), program(_summed, FEW)
 
 
-def _call(step: Partial, key: jax.Array, state: Any, data: Data) -> tuple[Any, Any]:
+def _call(step: Step, key: jax.Array, state: Any, data: Data) -> tuple[AnyState, AnyInfo]:
     return step(key, state, data)
 
 
@@ -66,34 +66,51 @@ def _call(step: Partial, key: jax.Array, state: Any, data: Data) -> tuple[Any, A
 _advance = program(_call, FEW, donate_argnums=2, keep_unused=True)
 
 
+class _Lowered(Protocol):
+    """What a step compiles to: one program, or several with the face of one."""
+
+    def compile(self) -> object: ...
+
+    def as_text(self) -> str: ...
+
+
+@runtime_checkable
+class _Lowerable(Step, Protocol):
+    """A step that can be compiled beforehand."""
+
+    def lower(self, key: jax.Array, state: Any, data: Data) -> _Lowered: ...
+
+
 class _Traced(NamedTuple):
     """A step that is traced as a whole, as one program."""
 
-    step: Partial
+    step: Step
 
-    def __call__(self, key: jax.Array, state: Any, data: Data) -> tuple[Any, Any]:
+    def __call__(self, key: jax.Array, state: Any, data: Data) -> tuple[AnyState, AnyInfo]:
         return _advance(self.step, key, state, data)
 
     def lower(self, key: jax.Array, state: Any, data: Data) -> jax.stages.Lowered:
         return _advance.lower(self.step, key, state, data)
 
 
-def _program_of(step: Any) -> Any:
+def _program_of(step: Step) -> _Lowerable:
     """The step as something to compile beforehand, and call."""
-    return step if hasattr(step, "lower") else _Traced(step)
+    return step if isinstance(step, _Lowerable) else _Traced(step)
 
 
 def chained(algorithm: Algorithm, num_chains: int) -> Algorithm:
     """`num_chains` independent chains as one vmapped algorithm: states gain a leading axis."""
 
-    def init(key, data: Data):
+    def init(key: jax.Array, data: Data) -> AnyState:
         keys = jax.random.split(key, num_chains)
         return jax.vmap(algorithm.init, (0, None))(keys, data)
 
     return algorithm._replace(init=init, step=Partial(_chained_step, algorithm.step))
 
 
-def _chained_step(step: Partial, key, state, data: Data):
+def _chained_step(
+    step: Step, key: jax.Array, state: AnyState, data: Data
+) -> tuple[AnyState, AnyInfo]:
     keys = jax.random.split(key, state.params.mu.shape[0])
     return jax.vmap(step, (0, 0, None))(keys, state, data)
 
@@ -151,7 +168,7 @@ def run(
     return _result(schedule, progress, compile_seconds, form, algorithm.likelihood)
 
 
-def _digest(program: Any, form: HostForm) -> str | None:
+def _digest(program: _Lowered, form: HostForm) -> str | None:
     """Of the compiled step; None on a mesh, whose programs differ with the number of devices."""
     if form is not ON_ONE_DEVICE:
         return None

@@ -33,19 +33,21 @@ class Scales:
 
     @property
     def user_factor(self) -> float:
-        return self.unit.spread**self.share
+        return float(self.unit.spread**self.share)
 
     @property
     def item_factor(self) -> float:
-        return self.unit.spread ** (1 - self.share)
+        return float(self.unit.spread ** (1 - self.share))
 
     def standardised_prior(self, prior: Kind) -> Kind:
         """A prior in the ratings' unit, as inference on standardised ratings takes it."""
-        return _with_precisions(prior, self, 2)
+        scaled: Kind = _with_precisions(prior, self, 2)
+        return scaled
 
     def prior(self, prior: Kind) -> Kind:
         """The inverse of `standardised_prior`."""
-        return _with_precisions(prior, self, -2)
+        scaled: Kind = _with_precisions(prior, self, -2)
+        return scaled
 
     def side(self, side: Side, factor: float) -> Side:
         return Side(np.asarray(side.factor) * factor, np.asarray(side.bias) * self.unit.spread)

@@ -1,13 +1,14 @@
 """The progress of a run, and the reason to stop: schedule, records, draws, the best step."""
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
-from pmf.inference.base import HostForm
+from pmf.inference.base import AnyState, HostForm
 from pmf.model.likelihood import GAUSSIAN, Likelihood
 from pmf.model.predictive import Moments, no_moments, observe
 from pmf.process.programs import FEW, program
@@ -62,7 +63,7 @@ class Best(NamedTuple):
 
     rmse: float
     step: int
-    state: Any
+    state: AnyState
     moments: Moments | None
 
 
@@ -71,7 +72,7 @@ class Progress:
     """The state of a run between two steps. A checkpoint holds all of it."""
 
     key: jax.Array  # every step folds its number in
-    state: Any
+    state: AnyState
     moments: Moments | None  # of the held-out pairs over kept draws; None without such pairs
     best: Best | None  # None without patience
     records: list[Record] = field(default_factory=list)
@@ -99,7 +100,7 @@ class Monitor(NamedTuple):
     form: HostForm = ON_ONE_DEVICE
     likelihood: Likelihood = GAUSSIAN
 
-    def begin(self, key: jax.Array, state: Any) -> Progress:
+    def begin(self, key: jax.Array, state: AnyState) -> Progress:
         """Before the first step."""
         dtype = state.prior.tau.dtype
         moments = None if self.heldout is None else no_moments(len(self.heldout.value), dtype)
@@ -121,7 +122,9 @@ class Monitor(NamedTuple):
         if not self.schedule.average:
             self._judge(progress, draws, log_posterior, previous)
 
-    def _heldout_rmse(self, progress: Progress, draws: Params, noise, averaged: bool) -> float:
+    def _heldout_rmse(
+        self, progress: Progress, draws: Params, noise: Float[Array, " s"], averaged: bool
+    ) -> float:
         if self.heldout is None or progress.moments is None:
             return float("nan")
         user, item, value = self.heldout
@@ -133,7 +136,9 @@ class Monitor(NamedTuple):
             moments = progress.moments  # a sweep between two kept draws
         return float(jnp.sqrt(jnp.mean((moments.mean - value) ** 2)))
 
-    def _judge(self, progress: Progress, draws, log_posterior: float, previous: float) -> None:
+    def _judge(
+        self, progress: Progress, draws: Params, log_posterior: float, previous: float
+    ) -> None:
         change = abs(log_posterior - previous) / max(abs(log_posterior), self.n)
         progress.calm = progress.calm + 1 if change <= self.schedule.tolerance else 0
         if self.schedule.tolerance and progress.calm >= CALM_STEPS:
@@ -141,7 +146,7 @@ class Monitor(NamedTuple):
         best, step = progress.best, progress.step
         if best is not None and self.validation is not None:
             user, item, value = self.validation
-            zero = np.zeros(1, draws.mu.dtype)
+            zero = jnp.zeros(1, draws.mu.dtype)
             moments = observe(no_moments(len(value), zero.dtype), draws, zero, user, item)
             rmse = float(jnp.sqrt(jnp.mean((moments.mean - value) ** 2)))
             if best.step == 0 or rmse < best.rmse:
@@ -151,7 +156,7 @@ class Monitor(NamedTuple):
                 progress.stopped = f"validation RMSE was best at step {best.step}"
 
 
-def as_draws(state: Any) -> Draws:
+def as_draws(state: AnyState) -> Draws:
     """The state's parameters and prior with a leading axis: chains, or 1.
 
     A prior's weight per row is left out: it is that of a row with one rating.
@@ -167,7 +172,8 @@ def as_draws(state: Any) -> Draws:
 
 def _alone(draws: Draws) -> Draws:
     """A stack of one."""
-    return jax.tree.map(lambda x: x[None], draws)
+    stack: Draws = jax.tree.map(lambda x: x[None], draws)
+    return stack
 
 
 _stacked = program(_alone, FEW)

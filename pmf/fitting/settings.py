@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 import numpy as np
 from pydantic import BaseModel, Field, FiniteFloat, SerializeAsAny, create_model
 
-from pmf.data.frames import Duplicates
+from pmf.data.choices import Duplicates
 from pmf.errors import InputError
 from pmf.fitting.methods import ALS, Inference, PriorSetting, check_is_of
 from pmf.fitting.registry import DEFAULT, INFERENCES, LABELS, inference_named

@@ -7,6 +7,7 @@ count-weighted prior of `pmf.model.priors`).
 """
 
 from jax.tree_util import Partial
+from jaxtyping import Array, Key
 
 from pmf.inference.base import Algorithm, Info, State, initial_params, update_side
 from pmf.inference.layout import Data
@@ -20,13 +21,15 @@ START_SCALE = 0.1
 def als(prior: Prior, terms: Terms, mu: float, likelihood: Likelihood = GAUSSIAN) -> Algorithm:
     """ALS under a fixed prior. Monotone in the log posterior; its fixed points are its modes."""
 
-    def init(key, data: Data) -> State:
+    def init(key: Key[Array, ""], data: Data) -> State:
         return State(initial_params(key, prior, terms, mu, data, START_SCALE), prior)
 
     return Algorithm(init, Partial(_step, likelihood), likelihood)
 
 
-def _step(likelihood: Likelihood, key, state: State, data: Data) -> tuple[State, Info]:
+def _step(
+    likelihood: Likelihood, key: Key[Array, ""], state: State, data: Data
+) -> tuple[State, Info]:
     """One sweep. The key is unused: ALS is deterministic."""
     params, prior = state
     params, _ = update_side("user", params, prior, data)

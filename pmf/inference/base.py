@@ -1,11 +1,11 @@
 """The interface of every algorithm: a pair of functions, the state between them, its start."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Int, Key
 
 from pmf.inference.layout import NO_ROWS, Data
 from pmf.inference.row_update import half_sweep, zero_epsilon
@@ -26,20 +26,50 @@ class Info(NamedTuple):
     log_posterior: Float[Array, ""]
 
 
+@runtime_checkable
+class AnyState(Protocol):
+    """What every algorithm's state has."""
+
+    @property
+    def params(self) -> Params: ...
+
+    @property
+    def prior(self) -> Prior: ...
+
+
+@runtime_checkable
+class AnyInfo(Protocol):
+    """What every step tells."""
+
+    @property
+    def log_posterior(self) -> Float[Array, "*chains"]: ...
+
+
+@runtime_checkable
+class Init(Protocol):
+    def __call__(self, key: Key[Array, ""], data: Data) -> AnyState:
+        """The state to begin from."""
+
+
+@runtime_checkable
+class Step(Protocol):
+    def __call__(self, key: Key[Array, ""], state: Any, data: Data) -> tuple[AnyState, AnyInfo]:
+        """The next state, after one that this algorithm gave."""
+
+
 class Algorithm(NamedTuple):
     """An inference algorithm as a pair of pure functions.
 
-    `init(key, data) -> state` and `step(key, state, data) -> (state, info)`; every state has
-    `.params` and `.prior`, every info `.log_posterior`. `step` is a `jax.tree_util.Partial`, so
-    its priors are traced: another prior costs no recompilation.
+    `step` is a `jax.tree_util.Partial`, so its priors are traced: another prior costs no
+    recompilation.
 
     A step that loops on the host, as over ratings on disk, is not traced as a whole. It has the
     face of a jitted function: `step.lower(key, state, data)` gives what can be compiled
     (`compile()`) and told from other programs (`as_text()`) beforehand.
     """
 
-    init: Callable[..., Any]
-    step: Any
+    init: Init
+    step: Step
     likelihood: Likelihood = GAUSSIAN
 
 
@@ -50,8 +80,8 @@ class HostForm(NamedTuple):
     process and for any number of devices.
     """
 
-    to_host: Callable[[Any], Any]
-    from_host: Callable[[Any], Any]
+    to_host: Callable[[AnyState], AnyState]
+    from_host: Callable[[AnyState], AnyState]
 
 
 class Sides(NamedTuple):
@@ -140,7 +170,13 @@ def _initial(
 
     dtype = prior.tau.dtype
 
-    def side(key, gaussian: Gaussian, bias: bool, count, row) -> Side:
+    def side(
+        key: Key[Array, ""],
+        gaussian: Gaussian,
+        bias: bool,
+        count: Int[Array, " n"],
+        row: Int[Array, " n"] | None,
+    ) -> Side:
         n = count.shape[0]
         epsilon = row_epsilon(key, row, (n, terms.rank), dtype)
         # As a value of its own, or `scale` would be multiplied into its constants and round anew.

@@ -41,19 +41,23 @@ class Block(NamedTuple):
     weight: Float[Array, "c b w"] | None = None
 
 
+# The new rows and their squared errors, so far.
+Rows = tuple[Float[Array, "n d"], Float[Array, " n"]]
+
+
 class Blocks(NamedTuple):
     """One side's rows, each in exactly one block."""
 
     blocks: tuple[Block, ...] = ()
 
-    def update(self, inputs: Update) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
+    def update(self, inputs: Update) -> Rows:
         """A scan over each block's chunks."""
         side, prior, d = inputs.side, inputs.prior, inputs.epsilon.shape[-1]
         n = side.factor.shape[0]
         table, weight = inputs.table, inputs.weight
         epsilon = jnp.broadcast_to(inputs.epsilon, (n, d))
 
-        def update_chunk(carry, chunk: Block):
+        def update_chunk(carry: Rows, chunk: Block) -> tuple[Rows, None]:
             w, error = carry
             panel = table.at[chunk.col].get(mode="promise_in_bounds")
             x, y = panel[..., :d], chunk.value - panel[..., d]
@@ -67,7 +71,7 @@ class Blocks(NamedTuple):
             error = error.at[chunk.row].set(jnp.sum(squares, -1), mode="drop")
             return (w, error), None
 
-        carry = joined(side), jnp.zeros(n, epsilon.dtype)
+        carry: Rows = joined(side), jnp.zeros(n, epsilon.dtype)
         for block in self.blocks:
             carry, _ = jax.lax.scan(update_chunk, carry, block)
         return carry
@@ -150,7 +154,17 @@ def repeated(count: int) -> InputError:
     return InputError(f"{count} ratings repeat a (user, item) pair; keep one rating per pair")
 
 
-def _block(rows, width, most, degree, start, col, cells, num_cols, rank) -> Block:
+def _block(
+    rows: np.ndarray,
+    width: int,
+    most: int,
+    degree: np.ndarray,
+    start: np.ndarray,
+    col: np.ndarray,
+    cells: list[np.ndarray],
+    num_cols: int,
+    rank: int,
+) -> Block:
     d = rank + 2  # a panel's row is (factor, 1, offset)
     size = max(1, min(panel_numbers() // (width * d), most))
     chunks = -(-most // size)
@@ -159,7 +173,7 @@ def _block(rows, width, most, degree, start, col, cells, num_cols, rank) -> Bloc
     is_cell = cells_held(degree[rows], len(row), width)
     source = (start[rows, None] + np.arange(width))[is_cell[: len(rows)]]
 
-    def laid_out(x: np.ndarray, padding) -> jax.Array:
+    def laid_out(x: np.ndarray, padding: int) -> jax.Array:
         return jnp.asarray(padded(x[source], is_cell, padding).reshape(chunks, size, width))
 
     cols = laid_out(col.astype(np.int32), num_cols)

@@ -10,7 +10,7 @@ from another. There is no item bias: an item's mean rating is no content, and a 
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
-from jaxtyping import Float
+from jaxtyping import Array, Float, Key
 from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import csr_array
 
@@ -27,7 +27,7 @@ def content(prior: Prior, mu: float, table: Float[np.ndarray, "items d"]) -> Alg
     Its first step is its last: a second one changes nothing.
     """
 
-    def init(key, data: Data) -> State:
+    def init(key: Key[Array, ""], data: Data) -> State:
         """The key is unused: the update does not depend on a start."""
         z = jnp.asarray(table, prior.tau.dtype)
         users, items = len(data.user_count), len(z)
@@ -38,7 +38,7 @@ def content(prior: Prior, mu: float, table: Float[np.ndarray, "items d"]) -> Alg
     return Algorithm(init, Partial(_step))
 
 
-def _step(key, state: State, data: Data) -> tuple[State, Info]:
+def _step(key: Key[Array, ""], state: State, data: Data) -> tuple[State, Info]:
     """Every user's posterior mean. The log posterior is of their rows: the items' are given."""
     params, prior = state
     params, error = update_side("user", params, prior, data)

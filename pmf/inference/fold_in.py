@@ -53,12 +53,13 @@ class Conditioning(NamedTuple):
 
     def offsets(self, rows: np.ndarray) -> np.ndarray:
         """mu + c of some of the other side's rows, (s, *rows)."""
-        bias = np.asarray(self.other.bias)[:, rows].sum(-1)
-        return bias + np.asarray(self.mu).reshape(-1, *[1] * rows.ndim)
+        offset: np.ndarray = np.asarray(self.other.bias)[:, rows].sum(-1)
+        offset += np.asarray(self.mu).reshape(-1, *[1] * rows.ndim)
+        return offset
 
     def weights(self, count: np.ndarray) -> np.ndarray:
         """The prior's weight of rows with these numbers of ratings."""
-        weight = np.maximum(count, 1).astype(float) ** self.exponent
+        weight: np.ndarray = np.maximum(count, 1).astype(float) ** self.exponent
         return weight.astype(self.tau.dtype)
 
 
@@ -75,7 +76,7 @@ def posterior_of(conditioning: Conditioning, rated: Rated) -> RowPosterior:
     return RowPosterior(mean, covariance)
 
 
-def _panels(conditioning: Conditioning, rated: Rated) -> Iterator[tuple]:
+def _panels(conditioning: Conditioning, rated: Rated) -> Iterator[tuple[np.ndarray, ...]]:
     """Rows of like many ratings with their padded features and residuals.
 
     Widths are powers of two and heights powers of four: few programs serve requests of any size.
@@ -107,7 +108,9 @@ def _condition(
     weight: Float[Array, " n"],
     tau: Float[Array, " s"],
 ) -> tuple[Float[Array, "s n d"], Float[Array, "s n d d"]]:
-    def one_draw(x, y, prior: Gaussian, tau):
+    def one_draw(
+        x: Float[Array, "n w d"], y: Float[Array, "n w"], prior: Gaussian, tau: Float[Array, ""]
+    ) -> tuple[Float[Array, "n d"], Float[Array, "n d d"]]:
         P, h = potentials(x, y, prior, weight, tau)
         factor = cho_factor(P)
         unit = jnp.broadcast_to(jnp.eye(P.shape[-1], dtype=P.dtype), P.shape)
@@ -127,7 +130,8 @@ def variances(
     x: Float[np.ndarray, "s p d"], covariance: Float[np.ndarray, "s d d"]
 ) -> Float[np.ndarray, " p"]:
     """x^T C x of one row's pairs, averaged over draws: what its own uncertainty adds."""
-    return np.einsum("spd,sde,spe->p", x, covariance, x, optimize=True) / len(x)
+    total: np.ndarray = np.einsum("spd,sde,spe->p", x, covariance, x, optimize=True)
+    return total / len(x)
 
 
 def contributions(
@@ -169,4 +173,5 @@ def variance_drop(
     gained = np.einsum("smd,sde,sme->sm", reach, A, reach, optimize=True)
     variance = np.einsum("smd,smd->sm", x, reach)
     tau = np.asarray(conditioning.tau)[:, None]
-    return np.mean(tau * gained / (1 + tau * variance), 0)
+    drop: np.ndarray = np.mean(tau * gained / (1 + tau * variance), 0)
+    return drop

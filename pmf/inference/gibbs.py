@@ -11,7 +11,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
-from jaxtyping import Array, Float
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Key
 
 from pmf.inference.base import Algorithm, State, initial_params, update_side
 from pmf.inference.layout import Data
@@ -42,7 +43,7 @@ class Info(NamedTuple):
 def gibbs(hyperprior: Hyperprior, terms: Terms, mu: float, tau: float) -> Algorithm:
     """The sampler; `tau` is the rating precision it starts from, or keeps."""
 
-    def init(key, data: Data) -> State:
+    def init(key: Key[Array, ""], data: Data) -> State:
         dtype = hyperprior.user[0].mean.dtype
         prior = Prior(
             jnp.asarray(tau, dtype),
@@ -54,12 +55,14 @@ def gibbs(hyperprior: Hyperprior, terms: Terms, mu: float, tau: float) -> Algori
     return Algorithm(init, Partial(_step, hyperprior), hyperprior.likelihood)
 
 
-def _unit_gaussian(d: int, dtype) -> Gaussian:
+def _unit_gaussian(d: int, dtype: DTypeLike) -> Gaussian:
     """A place for the first sweep's draw: it is replaced before it is used."""
     return Gaussian(jnp.zeros(d, dtype), jnp.eye(d, dtype=dtype), jnp.ones((), dtype))
 
 
-def _step(hyperprior: Hyperprior, key, state: State, data: Data) -> tuple[State, Info]:
+def _step(
+    hyperprior: Hyperprior, key: Key[Array, ""], state: State, data: Data
+) -> tuple[State, Info]:
     """One sweep."""
     params, prior = state
     key_user_prior, key_user, key_item_prior, key_item, key_tau = jax.random.split(key, 5)

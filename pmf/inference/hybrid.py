@@ -21,13 +21,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.linalg import cho_factor, cho_solve
 from jax.tree_util import Partial
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float, Key
 
 from pmf.inference.base import Algorithm, Info, initial_params, update_side
 from pmf.inference.layout import Data
 from pmf.model.density import joined, log_gaussian, log_prior, split_row
 from pmf.model.likelihood import GAUSSIAN
-from pmf.types import Gaussian, Params, Prior, Terms
+from pmf.types import Array, Gaussian, Params, Prior, Terms
 
 START_SCALE = 0.1
 
@@ -48,7 +48,7 @@ def hybrid(
     """
     Z, strength_ = jnp.asarray(table, prior.tau.dtype), jnp.asarray(strength, prior.tau.dtype)
 
-    def init(key, data: Data) -> State:
+    def init(key: Key[Array, ""], data: Data) -> State:
         B = jnp.zeros((Z.shape[1], terms.rank + terms.item_bias), Z.dtype)
         centred = _centred(prior, Z, B)
         return State(initial_params(key, centred, terms, mu, data, START_SCALE), centred, B)
@@ -85,7 +85,13 @@ def log_regression_prior(
     return log_gaussian(B, Gaussian(zero, gaussian.precision, strength))
 
 
-def _step(Z, strength, key, state: State, data: Data) -> tuple[State, Info]:
+def _step(
+    Z: Float[Array, "items q"],
+    strength: Float[Array, ""],
+    key: Key[Array, ""],
+    state: State,
+    data: Data,
+) -> tuple[State, Info]:
     """One sweep. The key is unused: the updates are exact. The log posterior is of rows and B."""
     params, prior, _ = state
     params, _ = update_side("user", params, prior, data)

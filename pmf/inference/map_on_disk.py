@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float
+from jax.typing import DTypeLike
+from jaxtyping import Float, Key
 
 from pmf.data.encoding import count_rows
 from pmf.data.values import decoded
@@ -29,7 +30,7 @@ from pmf.inference.map import (
 from pmf.model.density import log_prior
 from pmf.model.likelihood import GAUSSIAN, Likelihood, Residuals
 from pmf.process.programs import FEW, program
-from pmf.types import Prior, Ratings, Terms
+from pmf.types import Array, Prior, Ratings, Terms
 
 BLOCK = 1 << 14  # neighbouring ratings that are read together
 BUFFER = 1 << 21  # ratings that are shuffled among themselves: 25 MB
@@ -56,7 +57,7 @@ def streamed_map(
     posterior is summed over buffers in float64.
     """
 
-    def init(key, data: Data) -> State:
+    def init(key: Key[Array, ""], data: Data) -> State:
         params = initial_params(key, prior, terms, mu, data, START_SCALE)
         return State(params, prior, optimizer_state(optimizer, Sides(params.user, params.item)))
 
@@ -70,7 +71,7 @@ class Epoch(NamedTuple):
     batch_size: int
     likelihood: Likelihood
 
-    def __call__(self, key, state: State, data: Data) -> tuple[State, Info]:
+    def __call__(self, key: Key[Array, ""], state: State, data: Data) -> tuple[State, Info]:
         ratings = _ratings(data)
         n = len(ratings.user)
         rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
@@ -80,7 +81,7 @@ class Epoch(NamedTuple):
             state = _descend(self.optimizer, self.likelihood, float(n), state, batches)
         return state, Info(_log_posterior(self.likelihood, state, ratings))
 
-    def lower(self, key, state: State, data: Data) -> "Parts":
+    def lower(self, key: Key[Array, ""], state: State, data: Data) -> "Parts":
         """The programs that the loop calls."""
         ratings, likelihood = _ratings(data), self.likelihood
         n, tau = len(ratings.user), state.prior.tau
@@ -136,7 +137,13 @@ def _shapes(n: int, size: int) -> Iterator[tuple[int, int]]:
         yield min(most, n // size - begin), size
 
 
-def _descend_all(optimizer, likelihood, n, state: State, batches: Ratings) -> State:
+def _descend_all(
+    optimizer: optax.GradientTransformation,
+    likelihood: Likelihood,
+    n: float | Float[Array, ""],
+    state: State,
+    batches: Ratings,
+) -> State:
     def one(state: State, part: Ratings) -> tuple[State, None]:
         return on_mini_batch(optimizer, likelihood, n, state, part), None
 
@@ -162,7 +169,7 @@ def _take(ratings: Ratings, rows: slice) -> Ratings:
     return Ratings(user, item, decoded(value))
 
 
-def _like(ratings: Ratings, shape: tuple[int, ...], dtype) -> Ratings:
+def _like(ratings: Ratings, shape: tuple[int, ...], dtype: DTypeLike) -> Ratings:
     ints = jax.ShapeDtypeStruct(shape, np.int32)
     return Ratings(ints, ints, jax.ShapeDtypeStruct(shape, dtype))
 

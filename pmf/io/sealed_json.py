@@ -38,7 +38,7 @@ def unsealed(text: str | bytes) -> Facts:
 
 def _with_seal(facts: Facts) -> Facts:
     """The facts as JSON gives them back, and their sha256 in the place of any other."""
-    content = json.loads(json.dumps(facts))
+    content: Facts = json.loads(json.dumps(facts))
     content.pop(SEAL, None)
     text = json.dumps(content, sort_keys=True)
     return content | {SEAL: hashlib.sha256(text.encode()).hexdigest()}

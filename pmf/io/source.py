@@ -29,5 +29,5 @@ class Source:
                 "model file in its place (mv) instead of overwriting it"
             )
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
         return type(None), ()

@@ -12,6 +12,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Float, Int, Key
 
 from pmf.model.likelihood import GAUSSIAN, LOG_2PI, Likelihood, Residuals
@@ -101,7 +102,7 @@ def sample_params(
 
 
 def row_epsilon(
-    key: Key[Array, ""], row: Int[Array, " n"] | None, shape: tuple[int, ...], dtype
+    key: Key[Array, ""], row: Int[Array, " n"] | None, shape: tuple[int, ...], dtype: DTypeLike
 ) -> Float[Array, "n d"]:
     """N(0, 1) numbers of `shape` (n, d), each row's drawn by its number (default: its position).
 

@@ -58,26 +58,32 @@ class GaussianLikelihood(NamedTuple):
 
     tau: Gamma | None = None
 
-    def misfit(self, value, mean, tau):
+    def misfit(
+        self, value: Float[Array, " n"], mean: Float[Array, " n"], tau: Float[Array, ""]
+    ) -> Float[Array, ""]:
         """sum (r - E[r])^2, each times its weight."""
         return jnp.sum((value - mean) ** 2)
 
-    def log_density(self, residuals: Residuals, tau):
+    def log_density(self, residuals: Residuals, tau: Float[Array, ""]) -> Float[Array, ""]:
         squares, n, log_weight = residuals
         plain = 0.5 * (n * (jnp.log(tau) - LOG_2PI) - tau * squares)
         return plain if log_weight is None else plain + 0.5 * log_weight
 
-    def augment(self, key, residuals: Residuals, tau):
+    def augment(
+        self, key: Key[Array, ""], residuals: Residuals, tau: Float[Array, ""]
+    ) -> Float[Array, ""]:
         match self.tau:
             case None:
                 return tau
             case Gamma() as gamma:
                 return sample_tau(key, gamma, residuals.misfit, residuals.number)
 
-    def variance(self, tau):
+    def variance(self, tau: Float[Array, "*s"]) -> Float[Array, "*s"]:
         return 1 / tau
 
-    def draw(self, key, mean, tau):
+    def draw(
+        self, key: Key[Array, ""], mean: Float[Array, " n"], tau: Float[Array, ""]
+    ) -> Float[Array, " n"]:
         return mean + jax.random.normal(key, mean.shape, mean.dtype) / jnp.sqrt(tau)
 
 

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int, Num
 from scipy.special import ndtri
 
 from pmf.model.density import predict
@@ -41,16 +42,20 @@ class Moments(NamedTuple):
     noise: Float[Array, ""]
 
 
-def no_moments(n: int, dtype) -> Moments:
+# The number, mean and squared deviations of draws.
+Sums = tuple[Float[Array, ""], Float[Array, "*n"], Float[Array, "*n"]]
+
+
+def no_moments(n: int, dtype: DTypeLike) -> Moments:
     """The moments of no draw yet."""
     # From the host: nothing is compiled for another n.
     zeros, zero = (jnp.asarray(np.zeros(shape, dtype)) for shape in (n, ()))
     return Moments(zero, zeros, zeros, zero)
 
 
-def with_draw(moments: tuple[Array, Array, Array], draw: Array) -> tuple[Array, Array, Array]:
-    """The number, mean and squared deviations of draws with one more (Welford 1962)."""
-    count, mean, deviation = moments
+def with_draw(sums: Sums, draw: Float[Array, "*n"]) -> Sums:
+    """The sums with one draw more (Welford 1962)."""
+    count, mean, deviation = sums
     count, delta = count + 1, draw - mean
     return count, mean + delta / count, deviation + delta * delta * (count - 1) / count
 
@@ -71,13 +76,13 @@ def observe(
     blocks = max(1, -(-n // PAIRS))
     size = -(-n // blocks)
 
-    def cut(x):
+    def cut(x: Num[Array, " n"]) -> Num[Array, "blocks size"]:
         return jnp.pad(x, (0, blocks * size - n)).reshape(blocks, size)
 
-    def observe_block(block) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
+    def observe_block(block: tuple[Array, ...]) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
         mean, deviation, user, item = block
 
-        def add(carry, params: Params):
+        def add(carry: Sums, params: Params) -> tuple[Sums, None]:
             return with_draw(carry, predict(params, user, item)), None
 
         (_, mean, deviation), _ = jax.lax.scan(add, (moments.seen, mean, deviation), draws)

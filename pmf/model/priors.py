@@ -11,10 +11,12 @@ The mode depends on the ridges alone; tau scales the log posterior.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
+from jaxtyping import Float, Int
 
 from pmf.errors import InputError
 from pmf.process.programs import FEW, program
@@ -30,14 +32,15 @@ class Ridge(NamedTuple):
     item_bias: float
 
 
+@runtime_checkable
 class RatingCounts(Protocol):
     """Anything that knows each row's number of ratings, as `pmf.inference.layout.Data` does."""
 
     @property
-    def user_count(self) -> Array: ...
+    def user_count(self) -> Int[Array, " users"]: ...
 
     @property
-    def item_count(self) -> Array: ...
+    def item_count(self) -> Int[Array, " items"]: ...
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class IsotropicPrior:
     user_exponent: float = 0.0
     item_exponent: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         precisions = self.user_factor, self.item_factor, self.user_bias, self.item_bias
         finite = np.all(np.isfinite(list(vars(self).values())))
         if not finite or self.tau <= 0 or min(precisions) <= 0:
@@ -68,10 +71,12 @@ class IsotropicPrior:
         precisions = self.user_factor, self.item_factor, self.user_bias, self.item_bias
         return Ridge(*(precision / self.tau for precision in precisions))
 
-    def build(self, terms: Terms, data: RatingCounts, dtype=jnp.float32) -> Prior:
+    def build(self, terms: Terms, data: RatingCounts, dtype: DTypeLike = jnp.float32) -> Prior:
         """The prior as arrays for these ratings; its dtype is that of the whole inference."""
 
-        def side(factor: float, bias: float, exponent: float, has_bias: bool, count) -> Gaussian:
+        def side(
+            factor: float, bias: float, exponent: float, has_bias: bool, count: Int[Array, " n"]
+        ) -> Gaussian:
             diagonal = jnp.asarray([factor] * terms.rank + [bias] * has_bias, dtype)
             weight = _weight(count, exponent, dtype)
             return Gaussian(jnp.zeros_like(diagonal), jnp.diag(diagonal), weight)
@@ -85,7 +90,9 @@ class IsotropicPrior:
         )
 
 
-def _power(count, exponent, dtype):
+def _power(
+    count: Int[Array, " n"], exponent: float | Float[Array, ""], dtype: DTypeLike
+) -> Float[Array, " n"]:
     return jnp.maximum(count, 1).astype(dtype) ** exponent
 
 
@@ -112,7 +119,7 @@ class NoisePrecision:
 
     tau: float | None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.tau is not None and not 0 < self.tau < np.inf:
             raise InputError(f"{self}: a finite number above 0")
 

@@ -17,6 +17,7 @@ from pmf.data.row_numbers import RowNumbers
 from pmf.errors import InputError
 from pmf.inference.blocks import capacity, padded_blocks
 from pmf.inference.layout import NO_ROWS, Data
+from pmf.inference.row_update import Layout
 from pmf.parallel.sharded_rows import Sharded
 from pmf.types import Ratings
 
@@ -62,7 +63,8 @@ class RowAssignment:
 
     def owner(self, row: np.ndarray) -> np.ndarray:
         """The device that owns each of these rows."""
-        return self.place[row] // self.share
+        owner: np.ndarray = self.place[row] // self.share
+        return owner
 
 
 def assign_rows(count: np.ndarray, num_devices: int) -> RowAssignment:
@@ -153,7 +155,7 @@ def flat_on_mesh(placement: Placement, ratings: Ratings, start: int = 0) -> Data
     return _data(placement, Ratings(*arrays), NO_ROWS, NO_ROWS)
 
 
-def _data(placement: Placement, ratings, by_user, by_item) -> Data:
+def _data(placement: Placement, ratings: Ratings | None, by_user: Layout, by_item: Layout) -> Data:
     mesh, sides = placement.mesh, (placement.user, placement.item)
     counts = (_cut(mesh, side.count[side.row].astype(np.int32), len(side.row)) for side in sides)
     numbers = zip(placement.numbers, sides, strict=True)
@@ -165,8 +167,8 @@ def _cut(mesh: Mesh, x: np.ndarray, n: int, start: int = 0) -> jax.Array:
     """n numbers, of which x holds those from `start` on, in equal parts; zeros fill the last."""
     share = -(-n // mesh.size)
 
-    def part(index) -> np.ndarray:
-        first = index[0].start or 0
+    def part(index: tuple[slice, ...] | None) -> np.ndarray:
+        first = (index[0].start if index else 0) or 0
         rows_of_part = x[first - start : max(min(first + share, n) - start, 0)]
         return np.pad(rows_of_part, (0, share - len(rows_of_part)))
 
@@ -175,7 +177,14 @@ def _cut(mesh: Mesh, x: np.ndarray, n: int, start: int = 0) -> jax.Array:
 
 
 def _sharded(
-    mesh: Mesh, row, col, value, weight, rows: RowAssignment, cols: RowAssignment, rank: int
+    mesh: Mesh,
+    row: np.ndarray,
+    col: np.ndarray,
+    value: np.ndarray,
+    weight: np.ndarray | None,
+    rows: RowAssignment,
+    cols: RowAssignment,
+    rank: int,
 ) -> Sharded:
     """Every device's own layout, all of the same shapes, joined along their first axes."""
     most_rows, num_cols = _common_capacity(rows, mesh.size), cols.share * mesh.size
@@ -215,7 +224,7 @@ def _common_capacity(rows: RowAssignment, num_devices: int) -> dict[int, int]:
 def fetched(tree: Any) -> Any:
     """Arrays as NumPy arrays, whole on every process."""
 
-    def one(x):
+    def one(x: Any) -> np.ndarray:
         whole = not isinstance(x, jax.Array) or x.is_fully_addressable or x.is_fully_replicated
         return np.asarray(x) if whole else process_allgather(x, tiled=True)
 

@@ -33,13 +33,24 @@ class Sharded:
         mesh, prior, (n, rank) = self.mesh, inputs.prior, inputs.side.factor.shape
         (axis,) = mesh.axis_names
 
-        def own_rows(epsilon, mean, weight, w, other, precision, tau, mu, local: Layout):
+        def own_rows(
+            epsilon: Float[Array, "own d"],
+            mean: Float[Array, "*own d"],
+            weight: Float[Array, " own"],
+            w: Float[Array, "own d"],
+            other: Float[Array, "theirs e"],
+            precision: Float[Array, "d d"],
+            tau: Float[Array, ""],
+            mu: Float[Array, ""],
+            local: Layout,
+        ) -> tuple[Float[Array, "own d"], Float[Array, " own"]]:
             everyones = jax.lax.all_gather(other, axis, tiled=True)
             prior = Gaussian(mean, precision, weight)
             sides = split_row(w, rank), split_row(everyones, rank)
             return local.update(Update(epsilon, prior, tau, mu, *sides))
 
-        def filled(x, value=0.0):  # up to equal shares; the added rows are cut off again below
+        # Up to equal shares; the added rows are cut off again below.
+        def filled(x: Array, value: float = 0.0) -> Array:
             fill = [(0, -len(x) % mesh.size)] + [(0, 0)] * (x.ndim - 1)
             return jnp.pad(x, fill, constant_values=value)
 

@@ -16,8 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.tree_util import Partial
+from jaxtyping import Array, Key
 
-from pmf.inference.base import Algorithm, HostForm, RowAxis, row_axes
+from pmf.inference.base import Algorithm, AnyInfo, AnyState, HostForm, RowAxis, Step, row_axes
 from pmf.inference.layout import NO_ROWS, Data
 from pmf.parallel.placement import AXIS, Placement, fetched
 
@@ -57,7 +58,7 @@ class ShardSpec:
     def real(self, state: Any) -> Any:
         """A state without its padding rows."""
 
-        def cut(x, where):
+        def cut(x: jax.Array, where: RowAxis | None) -> jax.Array:
             if where is None:
                 return x
             return jax.lax.slice_in_dim(x, 0, self.rows(where.side), axis=where.axis % x.ndim)
@@ -67,7 +68,7 @@ class ShardSpec:
     def real_data(self, data: Data) -> Data:
         """The data without padding rows and padding ratings."""
 
-        def first(n: int, x):  # `ratings` may be None, which has no arrays
+        def first(n: int, x: Any) -> Any:  # `ratings` may be None, which has no arrays
             return jax.tree.map(lambda array: array[:n], x)
 
         return data._replace(
@@ -81,7 +82,7 @@ class ShardSpec:
     def filled(self, state: Any) -> Any:
         """A state with padding rows, each array kept where it belongs."""
 
-        def fill(x, where):
+        def fill(x: jax.Array, where: RowAxis | None) -> Any:
             if where is not None:
                 width = [(0, 0)] * x.ndim
                 width[where.axis] = (0, -x.shape[where.axis] % self.mesh.size)
@@ -108,15 +109,18 @@ def shard_spec(build: Build, placement: Placement) -> ShardSpec:
 def on_mesh(build: Build, data: Data, spec: ShardSpec) -> Algorithm:
     """The algorithm that `build(data)` gives, on sharded data: the same steps to rounding."""
 
-    def init(key, data: Data):
+    def init(key: Key[Array, ""], data: Data) -> AnyState:
         data = spec.real_data(data)
-        return spec.filled(build(data).init(key, data))
+        state: AnyState = spec.filled(build(data).init(key, data))
+        return state
 
     built = build(data)
     return Algorithm(jax.jit(init), Partial(_step_on_mesh, spec, built.step), built.likelihood)
 
 
-def _step_on_mesh(spec: ShardSpec, step: Partial, key, state, data: Data):
+def _step_on_mesh(
+    spec: ShardSpec, step: Step, key: Key[Array, ""], state: Any, data: Data
+) -> tuple[AnyState, AnyInfo]:
     state, info = step(key, spec.real(state), spec.real_data(data))
     return spec.filled(state), info
 
@@ -133,7 +137,7 @@ def to_host(state: Any, spec: ShardSpec, placement: Placement) -> Any:
     The same on every process and for any number of devices: what a checkpoint should hold.
     """
 
-    def one(x, where):
+    def one(x: np.ndarray, where: RowAxis | None) -> np.ndarray:
         return x if where is None else np.take(x, getattr(placement, where.side).place, where.axis)
 
     return spec.map(one, fetched(state))
@@ -142,7 +146,7 @@ def to_host(state: Any, spec: ShardSpec, placement: Placement) -> Any:
 def from_host(state: Any, spec: ShardSpec, placement: Placement) -> Any:
     """The inverse of `to_host`, on another mesh perhaps."""
 
-    def one(x, where):
+    def one(x: np.ndarray, where: RowAxis | None) -> jax.Array:
         x = np.asarray(x)
         if where is not None:
             x = np.take(x, getattr(placement, where.side).row, where.axis)

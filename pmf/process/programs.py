@@ -6,7 +6,7 @@ one data set after another would keep them all. Other people's programs are left
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 import jax
 
@@ -14,10 +14,25 @@ from pmf.process.forked import computing
 
 FEW, MANY = 8, 64  # programs of a function: one of a fit, and one that requests run
 
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result", covariant=True)
+
+
+class Program(Protocol[Arguments, Result]):
+    """A function that JAX compiles for each shape of its arguments."""
+
+    def __call__(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result: ...
+
+    def lower(self, *args: Any, **kwargs: Any) -> jax.stages.Lowered:
+        """The program for these arguments, or for `jax.ShapeDtypeStruct` in their place."""
+
+
 _ours: list[tuple[Any, int]] = []
 
 
-def program(function: Callable, most: int = MANY, **options: Any) -> Any:
+def program(
+    function: Callable[Arguments, Result], most: int = MANY, **options: Any
+) -> Program[Arguments, Result]:
     """`jax.jit(function, **options)`, of which `forget` leaves `most` programs or none."""
     compiled = jax.jit(function, **options)
     _ours.append((compiled, most))

@@ -15,7 +15,8 @@ from jaxtyping import Float
 
 from pmf.data.histories import Pairs
 from pmf.errors import InputError
-from pmf.estimators.base import Model, fit_with_draws
+from pmf.estimators.base import Model
+from pmf.estimators.frames import fit_with_draws
 from pmf.recommendation.scores import item_table
 from pmf.types import Side
 
@@ -68,7 +69,8 @@ class ItemIndex:
         import faiss
 
         effort = faiss.SearchParametersHNSW(efSearch=max(self.effort, k))
-        return self.graph.search(user_rows.astype(np.float32), k, params=effort)[1]
+        near: np.ndarray = self.graph.search(user_rows.astype(np.float32), k, params=effort)[1]
+        return near
 
     def _unwanted(self, near: np.ndarray, rows: np.ndarray, rated: Pairs) -> np.ndarray:
         """Which of these positions hold no item, or a rated one."""

@@ -3,26 +3,31 @@
 Scores are counted from mu, which is the same for all.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from pmf.errors import InputError
-from pmf.estimators.base import Model, fit_with_draws
+from pmf.estimators.base import Model
+from pmf.estimators.frames import fit_with_draws
 from pmf.estimators.new_users import Folded
 from pmf.fitting.fitted import Fitted
 from pmf.model.density import split_row
-from pmf.model.predictive import with_draw
+from pmf.model.predictive import Sums, with_draw
 from pmf.process.programs import program, rung
 from pmf.recommendation.rules import Rule
 from pmf.recommendation.scores import Score, item_table, products, scorer, user_table
-from pmf.types import Params
+from pmf.types import Array, Params, Side
 
 Z = 1.0  # standard deviations of a bound
 
 
-def rule_scorer(model: Model, rule: Rule, items: np.ndarray, seed: int, num_rows: int):
+def rule_scorer(
+    model: Model, rule: Rule, items: np.ndarray, seed: int, num_rows: int
+) -> Callable[[np.ndarray, np.ndarray], Array]:
     """`score(rows, places) -> (b, m)`: by row numbers, and by where they are among all asked."""
     if rule == "mean":
         mean = _mean_scorer(model.require_fitted(), items)
@@ -68,11 +73,11 @@ def posterior_draws(model: Model, rule: str, seed: int) -> Params:
 
 
 def _bound_scorer(draws: Params, items: np.ndarray, z: float) -> Score:
-    item = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[:, items]), draws.item)
+    item: Side = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[:, items]), draws.item)
 
     def score(rows: np.ndarray) -> Array:
         factor, bias = (np.asarray(x)[:, rows] for x in draws.user)
-        return _bound(jnp.asarray(factor), jnp.asarray(bias.sum(-1)), *item, z)
+        return _bound(jnp.asarray(factor), jnp.asarray(bias.sum(-1)), item.factor, item.bias, z)
 
     return score
 
@@ -87,7 +92,7 @@ def _bound(
 ) -> Float[Array, "b m"]:
     """Mean + z standard deviations over draws (nothing of size s b m)."""
 
-    def add(carry, draw):
+    def add(carry: Sums, draw: tuple[Array, ...]) -> tuple[Sums, None]:
         U, b, V, c = draw
         score = jnp.matmul(U, V.T, precision="highest") + b[:, None] + c.sum(-1)
         return with_draw(carry, score), None
@@ -112,4 +117,5 @@ def _one_draw_each(
 
 def one_draw(draws: Params, s: int) -> Params:
     """One of a stack of draws, as a stack."""
-    return jax.tree.map(lambda x: x[s : s + 1], draws)
+    draw: Params = jax.tree.map(lambda x: x[s : s + 1], draws)
+    return draw

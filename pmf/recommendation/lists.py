@@ -15,7 +15,8 @@ from pmf.data.checks import shown
 from pmf.data.histories import by_user
 from pmf.data.ids import collected
 from pmf.errors import InputError
-from pmf.estimators.base import Model, UnknownIdWarning, clipped, fit_with_draws, rated_of, warn
+from pmf.estimators.base import Model, UnknownIdWarning, clipped, rated_of, warn
+from pmf.estimators.frames import fit_with_draws
 from pmf.fitting.fitted import Fitted
 from pmf.process.programs import piece, rung
 from pmf.recommendation.ann import ItemIndex
@@ -226,7 +227,9 @@ def _cosines(factor: Array, one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return total / len(factor)
 
 
-def _diverse(draws: Params, items, lists, scores, n: int, price: float):
+def _diverse(
+    draws: Params, items: np.ndarray, lists: np.ndarray, scores: np.ndarray, n: int, price: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Greedily the item of the greatest score less `price` times its likeness to one chosen."""
     chosen = np.full((len(lists), n), -1)
     worth = np.zeros((len(lists), n))
@@ -245,7 +248,9 @@ def _diverse(draws: Params, items, lists, scores, n: int, price: float):
     return chosen, worth
 
 
-def _p_top_n(model: Model, rows, items, excluded: Seen, lists, seed: int) -> np.ndarray:
+def _p_top_n(
+    model: Model, rows: np.ndarray, items: np.ndarray, excluded: Seen, lists: np.ndarray, seed: int
+) -> np.ndarray:
     """The share of posterior draws under which each listed item is among the row's n best."""
     draws, n = posterior_draws(model, "p_top_n", seed), lists.shape[1]
     count = np.zeros(lists.shape)
@@ -257,7 +262,14 @@ def _p_top_n(model: Model, rows, items, excluded: Seen, lists, seed: int) -> np.
     return count / len(draws.mu)
 
 
-def _frame(model: Model, names: np.ndarray, rows, items, lists, scores) -> pd.DataFrame:
+def _frame(
+    model: Model,
+    names: np.ndarray,
+    rows: np.ndarray,
+    items: np.ndarray,
+    lists: np.ndarray,
+    scores: np.ndarray,
+) -> pd.DataFrame:
     fitted = model.require_fitted()
     place, rank = np.nonzero(lists >= 0)
     user, item = rows[place], items[lists[place, rank]]

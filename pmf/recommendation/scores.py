@@ -178,7 +178,7 @@ def _ranks(
 ) -> Int[Array, " p"]:
     column = jnp.arange(scores.shape[1])
 
-    def count(j, rank):
+    def count(j: Int[Array, ""], rank: Int[Array, " p"]) -> Int[Array, " p"]:
         row, item_rated = (
             jax.lax.dynamic_slice(x, [j * ABREAST], [ABREAST]) for x in (place, item)
         )

@@ -80,7 +80,7 @@ class Inflated:
 
     def read(self, size: int = -1) -> bytes:
         """At most `size` bytes, or a part of the rest."""
-        data = self.stream.read(size if size >= 0 else FREE)
+        data: bytes = self.stream.read(size if size >= 0 else FREE)
         self.position += len(data)
         check_growth(str(self.path), self.packed, self.position)
         return data
@@ -93,7 +93,7 @@ class Inflated:
 
     @property
     def closed(self) -> bool:
-        return self.stream.closed
+        return bool(self.stream.closed)
 
     def close(self) -> None:
         """As of any stream."""

@@ -8,7 +8,7 @@ import codecs
 import io
 import re
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from pmf.errors import InputError
 
@@ -153,7 +153,7 @@ class _Raw(io.RawIOBase):
         """Always."""
         return True
 
-    def readinto(self, buffer) -> int:
+    def readinto(self, buffer: Any) -> int:
         """As of any raw file."""
         data = self.stream.read(len(buffer))
         buffer[: len(data)] = data

@@ -64,16 +64,16 @@ def _read(handle: int, size: int, start: int) -> tuple[bytes, int]:
     return text, stop - start
 
 
-def _count(read: Callable, start: int) -> int:
+def _count(read: Callable[[int], tuple[bytes, int]], start: int) -> int:
     """The lines that begin in a block: the line ends one byte earlier."""
     from pmf.data import kernels
 
     text, length = read(start)
-    return kernels.count_lines(np.frombuffer(text, np.uint8), length)
+    return int(kernels.count_lines(np.frombuffer(text, np.uint8), length))
 
 
 def _parse(
-    read: Callable,
+    read: Callable[[int], tuple[bytes, int]],
     separator: int,
     codes: np.ndarray,
     result: Numbers,
@@ -97,7 +97,7 @@ def _parse(
         return kernels.NOT_PLAIN
     rows = slice(first, first + lines)
     decimals = result.decimals[rows]
-    return kernels.parse_lines(
+    outcome: int = kernels.parse_lines(
         np.frombuffer(text, np.uint8)[begin:],
         end - begin,
         separator,
@@ -106,3 +106,4 @@ def _parse(
         decimals,
         kernels.TENS,
     )
+    return outcome

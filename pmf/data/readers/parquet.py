@@ -71,7 +71,7 @@ def _is_plain(kind: pa.DataType) -> bool:
     is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
     is_word = pa.types.is_string(kind) or pa.types.is_large_string(kind)
     other = pa.types.is_boolean(kind) or pa.types.is_string_view(kind) or pa.types.is_null(kind)
-    return is_number or is_word or other
+    return bool(is_number or is_word or other)
 
 
 def to_frame(table: pa.Table) -> pd.DataFrame:
@@ -83,4 +83,5 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
     table.validate(full=True)
     if table.schema.metadata:
         table = table.replace_schema_metadata()
-    return table.to_pandas(split_blocks=True, self_destruct=True)
+    frame: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
+    return frame

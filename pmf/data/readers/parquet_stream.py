@@ -19,10 +19,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
+from numpy.typing import DTypeLike
 
 from pmf.data.checks import Checks, Place, as_floats
+from pmf.data.choices import Duplicates
 from pmf.data.columns import REQUIRED, UNTOLD, Columns, canonical_columns
-from pmf.data.frames import Duplicates, Encoded, distinct
+from pmf.data.frames import Encoded, distinct
 from pmf.data.ids import Ids, factorize, joined
 from pmf.data.readers.parquet import (
     DAMAGE,
@@ -50,7 +52,7 @@ class Files(NamedTuple):
     @property
     def start(self) -> np.ndarray:
         """The number of each file's first row in the whole."""
-        return np.cumsum(self.rows) - self.rows
+        return np.asarray(np.cumsum(self.rows) - self.rows)
 
     def place(self, row: int) -> str:
         """The file of a row of the whole, and its number in it from 1."""
@@ -174,7 +176,7 @@ def _has_times(file: Path, told: Columns) -> bool:
     return "timestamp" in canonical_columns(names, (), str(file), told).values()
 
 
-def _mapped(path: Path, n: int, dtype) -> np.ndarray:
+def _mapped(path: Path, n: int, dtype: DTypeLike) -> np.ndarray:
     """A new array in a file. Its room is taken now: a disk that fills up later kills the process.
 
     Raises `InputError` where there is not enough.
@@ -229,7 +231,7 @@ def parquet_files(path: Path) -> tuple[Path, ...]:
 
 def _num_rows(file: Path) -> int:
     with _open(file) as parquet:
-        return parquet.metadata.num_rows
+        return int(parquet.metadata.num_rows)
 
 
 def _open(file: Path) -> pa.parquet.ParquetFile:

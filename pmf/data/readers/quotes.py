@@ -5,7 +5,7 @@ are odd, Python's csv module reads the text again, strictly, and says which line
 """
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -90,7 +90,7 @@ def check_quotes(stream: Stream, separator: str, width: int, places: Places, sou
     stream.seek(0)
     seen: list[str] = []
 
-    def noted():
+    def noted() -> Iterator[str]:
         for line in lines_of(stream):
             seen.append(line)
             yield line

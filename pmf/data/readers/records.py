@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -50,7 +51,7 @@ def read_json_lines(stream: Stream, source: str, wanted: Wanted) -> pd.DataFrame
     return to_frame(table.select(list(columns))).rename(columns=columns)
 
 
-def _objects(stream: Stream) -> list[dict] | None:
+def _objects(stream: Stream) -> list[dict[str, Any]] | None:
     """All objects; None where a line is none."""
     stream.seek(0)
     text = b"".join(iter(lambda: stream.read(BLOCK), b""))
@@ -62,7 +63,7 @@ def _objects(stream: Stream) -> list[dict] | None:
     return found if all(isinstance(one, dict) for one in found) else None
 
 
-def _first_object(stream: Stream, source: str) -> dict:
+def _first_object(stream: Stream, source: str) -> dict[str, Any]:
     head = stream.read(BLOCK)
     stream.seek(0)
     lines = head.removeprefix(b"\xef\xbb\xbf").splitlines()

@@ -141,7 +141,13 @@ def _read(
 _TYPES = {"user_id": WORDS, "item_id": WORDS, "rating": pa.float64()}
 
 
-def _table(stream: Stream, read, parse, convert, columns: dict[str, str]) -> pa.Table:
+def _table(
+    stream: Stream,
+    read: pa.csv.ReadOptions,
+    parse: pa.csv.ParseOptions,
+    convert: pa.csv.ConvertOptions,
+    columns: dict[str, str],
+) -> pa.Table:
     """The table; a rating or a time that is none stays as it is written, for a check to name."""
     stream.seek(0)
     try:

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from pmf.data.frames import Duplicates, Encoded, checked, learnable
+from pmf.data.choices import Duplicates
+from pmf.data.frames import Encoded, checked, learnable
 from pmf.data.readers import parquet_stream
 from pmf.data.readers.files import is_parquet_file, read_ratings, read_whole, refuse_all_but
 from pmf.data.readers.parquet import DAMAGE, unreadable
@@ -25,7 +26,7 @@ NAMES = (BUNDLED, *movielens.ARCHIVES)
 
 
 def load_data(
-    name_or_path: str | PathLike, reading: Reading = AS_IT_IS, times: bool = True
+    name_or_path: str | PathLike[str], reading: Reading = AS_IT_IS, times: bool = True
 ) -> Dataset:
     """A data set by name (`NAMES`) or a file of ratings by path, every value checked.
 
@@ -44,7 +45,7 @@ def load_data(
     return replace(dataset, ratings=checked(dataset.ratings, dataset.source, times=times))
 
 
-def files_of(name_or_path: str | PathLike) -> list[Path]:
+def files_of(name_or_path: str | PathLike[str]) -> list[Path]:
     """Where `load` reads: a file or folder, or that of a data set; nothing for a bundled one."""
     name = str(name_or_path)
     if name in movielens.ARCHIVES:
@@ -66,7 +67,7 @@ class Rows(NamedTuple):
 
 
 def load_rows(
-    name_or_path: str | PathLike, reading: Reading = AS_IT_IS, times: bool = True
+    name_or_path: str | PathLike[str], reading: Reading = AS_IT_IS, times: bool = True
 ) -> Rows:
     """The rows of whatever `encoded` takes, to be written again. Raises `InputError` as `load`."""
     name = _known(name_or_path, reading)
@@ -90,7 +91,7 @@ def load_rows(
     return Rows(whole, ratings, next(iter(wholes.values())).columns)
 
 
-def load_items(name_or_path: str | PathLike) -> pd.DataFrame:
+def load_items(name_or_path: str | PathLike[str]) -> pd.DataFrame:
     """What is known of the items of a data set by name, its ratings unread; of a file, nothing.
 
     Raises `InputError` where it is neither, or its items are bad.
@@ -106,7 +107,7 @@ def load_items(name_or_path: str | PathLike) -> pd.DataFrame:
 
 
 def encoded(
-    ratings: Table | str | PathLike,
+    ratings: Table | str | PathLike[str],
     scale: tuple[float, float] | None = None,
     duplicates: Duplicates = "error",
     work_folder: Path | None = None,
@@ -141,7 +142,7 @@ def encoded(
     return learnable(frame, name, scale, duplicates)
 
 
-def _known(name_or_path: str | PathLike, reading: Reading = AS_IT_IS) -> str:
+def _known(name_or_path: str | PathLike[str], reading: Reading = AS_IT_IS) -> str:
     """A known name or what can be a path. Raises `InputError` with the nearest name, and where it
     is said how a data set with a name is to be read.
     """

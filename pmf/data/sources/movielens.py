@@ -5,6 +5,7 @@ Harper & Konstan, "The MovieLens Datasets: History and Context", ACM TiiS 5(4), 
 
 import os
 import shutil
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,6 +23,7 @@ from pmf.io.atomic import replacing
 
 URL = "https://files.grouplens.org/datasets/movielens/"
 
+Root: TypeAlias = Path | zipfile.Path  # a folder, or one in an archive
 Readers: TypeAlias = dict[str, Callable[[], pd.DataFrame]]  # a table's name to what reads it
 
 
@@ -209,7 +211,7 @@ def _with_year(movies: pd.DataFrame) -> pd.DataFrame:
     return movies
 
 
-def _csv_files(root) -> Readers:
+def _csv_files(root: Root) -> Readers:
     def table(file: str, names: dict[str, str]) -> pd.DataFrame:
         with (root / file).open("rb") as stream:
             frame = read_csv(stream, f"{root}/{file}").rename(columns=names)
@@ -230,13 +232,13 @@ def _csv_files(root) -> Readers:
     }
 
 
-def _table(root, encoding: str, separator: str, file: str, names: list[str]) -> pd.DataFrame:
+def _table(root: Root, encoding: str, separator: str, file: str, names: list[str]) -> pd.DataFrame:
     """A table without a header, of fields that are never quoted."""
     with (root / file).open("rb") as stream:
         return read_csv(stream, f"{root}/{file}", separator, names, None, encoding, quoted=False)
 
 
-def _dat_files(root, encoding: str) -> Readers:
+def _dat_files(root: Root, encoding: str) -> Readers:
     table = partial(_table, root, encoding, "::")
     tables: Readers = {
         "ratings": partial(table, "ratings.dat", ["user_id", "item_id", "rating", "timestamp"]),
@@ -247,7 +249,7 @@ def _dat_files(root, encoding: str) -> Readers:
     return tables
 
 
-def _u_files(root, encoding: str) -> Readers:
+def _u_files(root: Root, encoding: str) -> Readers:
     table = partial(_table, root, encoding)
 
     def items() -> pd.DataFrame:
