@@ -48,6 +48,9 @@ os.environ["JAX_COMPILATION_CACHE_DIR"] = programs()
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # see pmf/cli/compilation_cache.py
+# Compiling costs more than running what is this small; the processes that tests start inherit it.
+# The documentation's examples are compiled as its readers compile them: `commands.as_a_user`.
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
 
 import jax  # noqa: E402
 

@@ -22,6 +22,7 @@ import pytest
 import typer
 
 from benchmarks.latency import chromium
+from tests.helpers.commands import as_a_user
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -116,7 +117,7 @@ def test_a_page_runs_and_prints_what_it_shows(page, tmp_path):
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "PATH": path},
+        env=as_a_user() | {"PYTHONPATH": str(ROOT), "PATH": path},
     )
     assert done.returncode == 0, done.stderr
     *printed, rest = done.stdout.split(MARK + "\n")

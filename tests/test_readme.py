@@ -10,6 +10,7 @@ import pytest
 
 import pmf
 from experiments.tables.summary import summary
+from tests.helpers.commands import as_a_user
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 
@@ -51,7 +52,11 @@ def test_the_example_runs(tmp_path):
     (example,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf8"), re.DOTALL)
     (tmp_path / "example.py").write_text(example, encoding="utf8")
     done = subprocess.run(
-        [sys.executable, "example.py"], cwd=tmp_path, capture_output=True, text=True
+        [sys.executable, "example.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=as_a_user(),
     )
     assert done.returncode == 0, done.stderr
     assert pmf.load(tmp_path / "model.pmf").settings.method == "gibbs"

@@ -23,6 +23,11 @@ class Done(NamedTuple):
     stderr: str
 
 
+def as_a_user() -> dict[str, str]:
+    """The environment of a process whose programs are compiled with all optimisations."""
+    return {x: value for x, value in os.environ.items() if x != "JAX_DISABLE_MOST_OPTIMIZATIONS"}
+
+
 def pmf(*arguments: object, **environment: str) -> Done:
     """Run `pmf ARGUMENTS`, with warnings shown as a fresh interpreter shows them.
 
