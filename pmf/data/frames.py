@@ -75,11 +75,6 @@ class Chosen(NamedTuple):
     value: np.ndarray
 
 
-def one_a_pair(table: pd.DataFrame, source: str, duplicates: Duplicates) -> Chosen | None:
-    """The rows of a `checked` table that `distinct` keeps, or None for all. Raises what it does."""
-    return _one_a_pair(encode(table, source), duplicates, source, rows_of(source), _times(table))
-
-
 def select(frame: Table, required: tuple[str, ...], source: str) -> pd.DataFrame:
     """The columns of ratings under their canonical names, rows numbered from 0.
 
@@ -131,10 +126,11 @@ def learnable(
     Times are looked at where `duplicates` asks for the last.
     """
     table = checked(frame, source, scale, times=duplicates == "last")
-    return distinct(encode(table, source), duplicates, source, rows_of(source), _times(table))
+    return distinct(encode(table, source), duplicates, source, rows_of(source), times_of(table))
 
 
-def _times(table: pd.DataFrame) -> np.ndarray | None:
+def times_of(table: pd.DataFrame) -> np.ndarray | None:
+    """The times of a checked table; None where it has none."""
     return table["timestamp"].to_numpy() if "timestamp" in table else None
 
 
@@ -151,7 +147,7 @@ def distinct(
     moment, or without times, the last in order. `place` names a row. Raises `InputError` where a
     pair repeats and duplicates are errors, and where there is only one user or one item.
     """
-    chosen = _one_a_pair(encoded, duplicates, source, place, time)
+    chosen = one_a_pair(encoded, duplicates, source, place, time)
     if chosen is None:
         return encoded
     user, users = _recoded(encoded.ratings.user[chosen.row], encoded.users)
@@ -164,14 +160,14 @@ def _recoded(codes: np.ndarray, ids: Ids) -> tuple[np.ndarray, Ids]:
     return again, Ids(ids.values[old_codes])
 
 
-def _one_a_pair(
+def one_a_pair(
     encoded: Encoded,
     duplicates: Duplicates,
     source: str,
     place: Place,
     time: np.ndarray | None,
 ) -> Chosen | None:
-    """What `duplicates` chooses; None where no pair repeats."""
+    """What `distinct` keeps; None where no pair repeats. Raises what it raises."""
     (user, item, value), users, items = encoded
     for count, name in ((len(users), "user"), (len(items), "item")):
         if count < 2:

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from pmf.data import splits
+from pmf.data.checks import rows_of
 from pmf.data.choices import Duplicates, SplitKind
-from pmf.data.frames import one_a_pair
+from pmf.data.frames import encode, one_a_pair, times_of
 from pmf.data.readers.files import read_folds, write_tables
 from pmf.data.readers.reading import AS_IT_IS, Reading
 from pmf.data.sources.base import Rows, files_of, load_rows
@@ -115,7 +116,8 @@ def _check_outputs(data: str, rule: Rule, train: Path, test: Path) -> None:
 
 
 def _each_once(rows: Rows, source: str, duplicates: Duplicates) -> Rows:
-    chosen = one_a_pair(rows.ratings, source, duplicates)
+    encoded, times = encode(rows.ratings, source), times_of(rows.ratings)
+    chosen = one_a_pair(encoded, duplicates, source, rows_of(source), times)
     if chosen is None:
         return rows
     whole, ratings = (part.iloc[chosen.row].reset_index(drop=True) for part in rows[:2])

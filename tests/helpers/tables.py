@@ -2,8 +2,9 @@
 
 import pandas as pd
 
+from pmf.data.checks import rows_of
 from pmf.data.choices import Duplicates
-from pmf.data.frames import checked, one_a_pair
+from pmf.data.frames import checked, encode, one_a_pair, times_of
 from pmf.data.tables import Table
 
 
@@ -15,7 +16,8 @@ def tidy(
 ) -> pd.DataFrame:
     """A checked frame, each pair once."""
     table = checked(frame, source, scale)
-    chosen = one_a_pair(table, source, duplicates)
+    encoded = encode(table, source)
+    chosen = one_a_pair(encoded, duplicates, source, rows_of(source), times_of(table))
     if chosen is None:
         return table
     return table.iloc[chosen.row].assign(rating=chosen.value).reset_index(drop=True)

@@ -12,7 +12,6 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
@@ -98,17 +97,6 @@ class Inflated:
     def close(self) -> None:
         """As of any stream."""
         self.stream.close()
-
-    def __enter__(self) -> "Inflated":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def folder_in_zip(path: Path, folder: str) -> zipfile.Path:

@@ -2,6 +2,7 @@
 
 import zipfile
 import zlib
+from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
@@ -106,7 +107,7 @@ def _read(path: Path, wanted: Wanted, reading: Reading) -> pd.DataFrame:
         if is_parquet_file(path, reading):
             refuse_all_but(reading, ("columns",), str(path))
             return _read_parquet(path, wanted)
-        with packed.open() if packed else path.open("rb") as stream:
+        with closing(packed.open() if packed else path.open("rb")) as stream:
             is_plain = packed is None and not wanted.as_written
             return _read_text(stream, path, kind, wanted, reading, is_plain)
     except (*DAMAGE, zlib.error, zipfile.BadZipFile, NotImplementedError) as error:

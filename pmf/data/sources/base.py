@@ -162,8 +162,8 @@ def _bundled() -> Dataset:
 
     def table(file: str) -> pd.DataFrame:
         try:
-            with (folder / file).open("rb") as parquet_stream:
-                return pd.read_parquet(parquet_stream, page_checksum_verification=True)
+            with (folder / file).open("rb") as stream:
+                return pd.read_parquet(stream, page_checksum_verification=True)
         except DAMAGE as error:
             raise unreadable(Path(str(folder / file)), error) from error
 
