@@ -37,20 +37,8 @@ from experiments.systems import from_file
 from experiments.systems.registry import SYSTEMS, system_named
 from pmf.errors import InputError, hint
 
-SECTIONS = (
-    "about",
-    "data",
-    "reading",
-    "columns",
-    "unit",
-    "system",
-    "split",
-    "model",
-    "tuning",
-    "ranking",
-    "comparison",
-    "arm",
-)
+SECTIONS = "reading", "columns", "split", "model", "tuning", "ranking", "comparison", "arm"
+KEYS = "about", "data", "unit", "system", *SECTIONS
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 MOST_RUNS = 10_000  # of an experiment; a larger grid is a slip
 
@@ -176,11 +164,11 @@ def _join_reading(tree: Tree, path: Path) -> None:
 
 def _check_sections(tree: Tree, path: Path) -> None:
     for key in tree:
-        if key not in SECTIONS:
-            raise InputError(f"{path}: {key}: unknown key; {hint(key, list(SECTIONS))}")
+        if key not in KEYS:
+            raise InputError(f"{path}: {key}: unknown key; {hint(key, KEYS)}")
     if not isinstance(tree.get("about", ""), str):
         raise InputError(f"{path}: about: a line of text is needed")
-    for key in ("reading", "columns", "split", "model", "tuning", "ranking", "comparison", "arm"):
+    for key in SECTIONS:
         if not isinstance(tree.get(key, {}), dict):
             raise InputError(f"{path}: {key}: a section is needed, as [{key}]")
 

@@ -13,76 +13,29 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
 ALWAYS = {
-    "RunConfig": {"data", "system", "arm", "split", "model", "tuning", "ranking"},
-    "SplitConfig": {
-        "kind",
-        "seed",
-        "fraction",
-        "partitions",
-        "file",
-        "fold",
-        "n",
-        "users",
-        "given",
-        "keep",
-    },
-    "TuningConfig": {"trials", "fraction", "seed"},
-    "RankingConfig": {"k", "relevant"},
-    "FlatSettings": {
-        "rank",
-        "user_bias",
-        "item_bias",
-        "mu",
-        "scale",
-        "clip",
-        "duplicates",
-        "method",
-        "num_steps",
-        "seed",
-        "fused",
-        "devices",
-        "prior",
-        "tolerance",
-        "optimizer",
-        "learning_rate",
-        "batch_size",
-        "on_disk",
-        "validation",
-        "patience",
-        "tau",
-        "hyperprior",
-        "burn_in",
-        "thin",
-        "num_chains",
-        "store_draws",
-    },
-    "ContentSettings": {"mu", "scale", "clip", "duplicates", "seed", "fused", "prior"},
-    "HybridSettings": {
-        "rank",
-        "user_bias",
-        "item_bias",
-        "mu",
-        "scale",
-        "clip",
-        "duplicates",
-        "num_steps",
-        "tolerance",
-        "seed",
-        "fused",
-        "prior",
-        "regression",
-    },
-    "IsotropicPrior": {
-        "tau",
-        "user_factor",
-        "item_factor",
-        "user_bias",
-        "item_bias",
-        "user_exponent",
-        "item_exponent",
-    },
-    "PeerSettings": {"rival", "options", "seed", "timeout"},
-    "SweepSettings": {"method", "ratings", "rank", "threads", "repeat"},
+    name: set(words.split())
+    for name, words in {
+        "RunConfig": "data system arm split model tuning ranking",
+        "SplitConfig": "kind seed fraction partitions file fold n users given keep",
+        "TuningConfig": "trials fraction seed",
+        "RankingConfig": "k relevant",
+        "FlatSettings": """
+            rank user_bias item_bias mu scale clip duplicates method num_steps seed
+            fused devices prior tolerance optimizer learning_rate batch_size on_disk
+            validation patience tau hyperprior burn_in thin num_chains store_draws
+        """,
+        "ContentSettings": "mu scale clip duplicates seed fused prior",
+        "HybridSettings": """
+            rank user_bias item_bias mu scale clip duplicates num_steps tolerance
+            seed fused prior regression
+        """,
+        "IsotropicPrior": """
+            tau user_factor item_factor user_bias item_bias user_exponent
+            item_exponent
+        """,
+        "PeerSettings": "rival options seed timeout",
+        "SweepSettings": "method ratings rank threads repeat",
+    }.items()
 }
 # What a later setting came with, where its default is another by now.
 CAME_WITH: dict[tuple[str, str], Any] = {}

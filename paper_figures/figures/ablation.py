@@ -17,19 +17,6 @@ CAPTION = (
     "line is worse, for the other scores better."
 )
 ACROSS = 3  # panels
-OWN = [
-    "metric",
-    "arm",
-    "reference",
-    "difference",
-    "low",
-    "high",
-    "p",
-    "p_adjusted",
-    "effect",
-    "n",
-    "verdict",
-]
 
 
 def suits(table: pd.DataFrame) -> bool:
@@ -67,7 +54,7 @@ def plot(table: pd.DataFrame) -> Figure:
 
 def settings(table: pd.DataFrame) -> list[str]:
     """The columns of the settings that the comparisons were made apart for."""
-    return [name for name in table if name not in OWN and "." in str(name)]
+    return [name for name in table if "." in str(name)]
 
 
 def word(value: object) -> str:

@@ -118,24 +118,9 @@ def _gather(panel, table, col, value, levels, root_weight, first, count, stop, s
 
 
 @compiled(**_COMPILED)
-def _update(
-    row,
-    start,
-    col,
-    value,
-    levels,
-    root_weight,
-    table,
-    prior,
-    shift,
-    weight,
-    epsilon,
-    scale,
-    w,
-    error,
-    scratch,
-):
+def _update(row, inputs, w, error, scratch):
     """One row's new w and its squared error times tau."""
+    start, col, value, levels, root_weight, table, prior, shift, weight, epsilon, scale = inputs
     panel, G, P, inverse, D, a = scratch
     d = epsilon.shape[1]
     width = _lanes(G)
@@ -189,6 +174,7 @@ def sweep(
     rows, columns = prior.shape
     counter = np.zeros(1, np.int64)
     for _ in prange(threads):
+        inputs = start, col, value, levels, root_weight, table, prior, shift, weight, epsilon, scale
         scratch = (
             np.empty((STRIP, columns), table.dtype),
             np.empty((rows, columns), table.dtype),
@@ -202,20 +188,4 @@ def sweep(
             if k + 1 >= len(share):
                 break
             for row in range(share[k], share[k + 1]):
-                _update(
-                    row,
-                    start,
-                    col,
-                    value,
-                    levels,
-                    root_weight,
-                    table,
-                    prior,
-                    shift,
-                    weight,
-                    epsilon,
-                    scale,
-                    w,
-                    error,
-                    scratch,
-                )
+                _update(row, inputs, w, error, scratch)
