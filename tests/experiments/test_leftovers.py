@@ -176,12 +176,12 @@ def test_what_a_process_works_on_stays(tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_told_before_the_work(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="file/tiny: cannot be written .Not a directory.; mend"):
+    with pytest.raises(InputError, match="file/tiny: cannot be written .Not a directory.; fix"):
         make(tmp_path / "file" / "tiny")
 
     def refuse(**named):
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr("tempfile.TemporaryFile", refuse)
-    with pytest.raises(InputError, match="tiny: cannot be written .Read-only file system.; mend"):
+    with pytest.raises(InputError, match="tiny: cannot be written .Read-only file system.; fix"):
         make(tmp_path / "tiny")
