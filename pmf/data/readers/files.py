@@ -61,10 +61,10 @@ def read_whole(path: Path, reading: Reading = AS_IT_IS) -> Whole:
     `InputError` as `read_ratings`.
     """
     frame = _read(path, Wanted(REQUIRED, told=reading.columns, as_written=True), reading)
-    names, told = list(frame.columns), reading.columns
+    names, named = list(frame.columns), reading.columns
     if names == (places := [str(place + 1) for place in range(len(names))]):
-        told = by_place(told, len(places))
-    columns = Wanted(REQUIRED, told=told).columns(names, str(path))
+        named = by_place(named, len(places))
+    columns = Wanted(REQUIRED, told=named).columns(names, str(path))
     if names == places:
         frame, columns = frame.rename(columns=columns), {one: one for one in columns.values()}
     return Whole(frame, columns)
@@ -192,8 +192,8 @@ def _read_plain(path: Path, form: Form, wanted: Wanted) -> pd.DataFrame | None:
         return None
     in_text = [name for name, kind in zip(names, kinds, strict=True) if kind == "i"]
     arrays = dict(zip(in_text, numbers.integers, strict=True))
-    found = {columns[name]: arrays.get(name, numbers.decimals) for name in columns}
-    return pd.DataFrame(found, copy=False)
+    columns_read = {columns[name]: arrays.get(name, numbers.decimals) for name in columns}
+    return pd.DataFrame(columns_read, copy=False)
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:

@@ -49,10 +49,10 @@ def read_numbers(path: Path, begin: int, separator: str, kinds: str) -> Numbers 
                 np.empty(sum(lines) if "d" in kinds else 0, dtype),
             )
             parse = partial(_parse, read, ord(separator), codes, result)
-            found = list(pool.map(parse, starts, lines, accumulate(lines[:-1], initial=0)))
-            if kernels.ROUNDED not in found or kernels.NOT_PLAIN in found:
+            counts = list(pool.map(parse, starts, lines, accumulate(lines[:-1], initial=0)))
+            if kernels.ROUNDED not in counts or kernels.NOT_PLAIN in counts:
                 break
-    return result if found == lines else None
+    return result if counts == lines else None
 
 
 def _read(handle: int, size: int, start: int) -> tuple[bytes, int]:

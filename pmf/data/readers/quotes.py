@@ -88,16 +88,16 @@ def check_quotes(stream: Stream, separator: str, width: int, places: Places, sou
     opens a field that takes in rows.
     """
     stream.seek(0)
-    seen: list[str] = []
+    lines_of_field: list[str] = []
 
     def noted() -> Iterator[str]:
         for line in lines_of(stream):
-            seen.append(line)
+            lines_of_field.append(line)
             yield line
 
     rows, begin = csv.reader(noted(), delimiter=separator, strict=True), 1
     while True:
-        seen.clear()
+        lines_of_field.clear()
         try:
             row = next(rows)
         except StopIteration:
@@ -107,26 +107,28 @@ def check_quotes(stream: Stream, separator: str, width: int, places: Places, sou
                 f"{source}, line {begin}: a quote is not closed where its field ends, or not at "
                 f"all ({error}); {REMEDY}"
             ) from error
-        if len(seen) > 1:
-            _check_swallowed(row, seen, separator, width, places, f"{source}, line {begin}")
-        begin += len(seen)
+        if len(lines_of_field) > 1:
+            _check_swallowed(
+                row, lines_of_field, separator, width, places, f"{source}, line {begin}"
+            )
+        begin += len(lines_of_field)
 
 
 def _check_swallowed(
     row: list[str], lines: list[str], separator: str, width: int, places: Places, where: str
 ) -> None:
     """Raise `InputError` where one of several lines that quotes join to a row is a row itself."""
-    told = f"{where}: a quote opens a field of several lines"
+    opening = f"{where}: a quote opens a field of several lines"
     if any("\n" in row[at] or "\r" in row[at] for at in places.ids if at < len(row)):
-        raise InputError(f"{told}, which is an id; {REMEDY}")
+        raise InputError(f"{opening}, which is an id; {REMEDY}")
     if len(lines) > MOST_LINES:
-        raise InputError(f"{told}, {len(lines):,} of them; {REMEDY}")
+        raise InputError(f"{opening}, {len(lines):,} of them; {REMEDY}")
     for number, line in enumerate(lines[1:], 1):
         fields = line.rstrip("\r\n").split(separator)
         ends_a_field = number == len(lines) - 1 and '"' in fields[0]
         is_row = len(fields) == width and not ends_a_field
         if is_row and (places.rating is None or _is_number(fields[places.rating])):
-            raise InputError(f"{told}, and {line.strip()[:80]!r}, a row by itself; {REMEDY}")
+            raise InputError(f"{opening}, and {line.strip()[:80]!r}, a row by itself; {REMEDY}")
 
 
 def _is_number(word: str) -> bool:

@@ -109,12 +109,12 @@ def _usual_separator(kind: str, first_line: bytes) -> str | None:
             return None
 
 
-def by_place(told: Columns, width: int) -> dict[str, str]:
+def by_place(named: Columns, width: int) -> dict[str, str]:
     """The columns of a table of `width` columns without a header, by number."""
     free = {role: place for role, place in BY_PLACE.items() if int(place) <= width}
-    taken = set(told.values())
-    usual = {role: place for role, place in free.items() if place not in taken}
-    return usual | dict(told)
+    reserved = set(named.values())
+    usual = {role: place for role, place in free.items() if place not in reserved}
+    return usual | dict(named)
 
 
 def _separator(text: object) -> str:

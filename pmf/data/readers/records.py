@@ -57,10 +57,10 @@ def _objects(stream: Stream) -> list[dict[str, Any]] | None:
     text = b"".join(iter(lambda: stream.read(BLOCK), b""))
     lines = text.removeprefix(b"\xef\xbb\xbf").splitlines()
     try:
-        found = [json.loads(line.decode()) for line in lines if line.strip()]
+        objects = [json.loads(line.decode()) for line in lines if line.strip()]
     except (ValueError, RecursionError):
         return None
-    return found if all(isinstance(one, dict) for one in found) else None
+    return objects if all(isinstance(one, dict) for one in objects) else None
 
 
 def _first_object(stream: Stream, source: str) -> dict[str, Any]:
@@ -74,14 +74,14 @@ def _first_object(stream: Stream, source: str) -> dict[str, Any]:
             "path, orient='records', lines=True) writes"
         )
     try:
-        found = json.loads(first)
+        first_object = json.loads(first)
     except (ValueError, RecursionError) as error:
         raise InputError(
             f"{source}: its first line is no object of JSON ({one_line(error)})"
         ) from error
-    if not isinstance(found, dict):
+    if not isinstance(first_object, dict):
         raise InputError(f"{source}: its first line is no object of JSON")
-    return found
+    return first_object
 
 
 def _type(value: object, place: str) -> pa.DataType:

@@ -43,10 +43,10 @@ class Wanted(NamedTuple):
         bare = {TYPED.sub("", name): name for name in names}
         if len(bare) < len(names):
             bare = {name: name for name in names}
-        found = canonical_columns(list(bare), self.required, source, self.told)
+        roles = canonical_columns(list(bare), self.required, source, self.told)
         return {
             bare[name]: canonical
-            for name, canonical in found.items()
+            for name, canonical in roles.items()
             if canonical in self.required or not self.only_required
         }
 
