@@ -263,7 +263,7 @@ def test_coverage_is_judged_against_what_was_stated(experiments):
             "scaling",
             ["Peak memory", "Rank (factors)", "Gibbs"],
             "law",
-            r"0\.24 GB and 250 ± 0 kB a factor",
+            r"0\.24 GB and 250 ± 0 kB per factor",
         ),
         ("rivals", "rivals", ["cornac_pmf"], "", "broke: segmentation fault"),
         ("rivals", "rivals", ["ALS"], "", "none is faster and as accurate"),
