@@ -14,7 +14,8 @@ from jaxtyping import Bool, Float, Int
 from scipy.sparse import csr_array
 
 from pmf.errors import InputError
-from pmf.inference.row_update import Update, potentials, solve_rows
+from pmf.inference.row_posterior import RowPosteriors, is_whole, posterior_rows, unpacked
+from pmf.inference.row_update import Update, potentials, shift, solve_rows
 from pmf.model.density import joined
 from pmf.types import Array
 
@@ -75,6 +76,50 @@ class Blocks(NamedTuple):
         for block in self.blocks:
             carry, _ = jax.lax.scan(update_chunk, carry, block)
         return carry
+
+    def posterior(
+        self, inputs: Update, spread: Float[Array, "n1 q1"], covariance: Float[Array, "n q"]
+    ) -> RowPosteriors:
+        """The same scan, each row's augmented Gram matrix in expectation."""
+        side, prior, (n, d) = inputs.side, inputs.prior, joined(inputs.side).shape
+        table, weight, shifted = inputs.table, inputs.weight, shift(inputs.prior)
+        whole = is_whole(covariance, d)
+
+        def update_chunk(carry, chunk: Block):
+            panel = table.at[chunk.col].get(mode="promise_in_bounds")
+            y = chunk.value - panel[..., d]
+            a = jnp.concatenate([panel[..., :d], y[..., None]], -1)
+            spreads = spread.at[chunk.col].get(mode="promise_in_bounds")
+            weighted_a = a
+            if chunk.weight is not None:
+                weighted_a, spreads = (x * chunk.weight[..., None] for x in (a, spreads))
+            G = jnp.einsum("bwk,bwl->bkl", weighted_a, a, precision="highest")
+            G += unpacked(jnp.sum(spreads, 1), d + 1)
+            row = jnp.minimum(chunk.row, n - 1)  # a padding row computes something and is dropped
+            new = posterior_rows(G, prior.precision, shifted, weight[row], inputs.tau, whole)
+            return RowPosteriors(
+                *(
+                    old.at[chunk.row].set(x, mode="drop")
+                    for old, x in zip(carry, new, strict=True)
+                )
+            ), None
+
+        none = jnp.zeros(n, covariance.dtype)
+        carry = RowPosteriors(joined(side), covariance, none, none, none)
+        for block in self.blocks:
+            carry, _ = jax.lax.scan(update_chunk, carry, block)
+        return carry
+
+    def weighted(self, weight: Float[Array, " n1"]) -> "Blocks":
+        by_column = jnp.pad(weight, (0, 1), constant_values=1.0)
+        return Blocks(
+            tuple(
+                block._replace(
+                    weight=by_column[block.col] * (1 if block.weight is None else block.weight)
+                )
+                for block in self.blocks
+            )
+        )
 
     def log_weight(self) -> Float[Array, ""] | None:
         parts = [jnp.sum(jnp.log(x.weight)) for x in self.blocks if x.weight is not None]

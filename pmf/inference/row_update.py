@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from jax.lax.linalg import cholesky, triangular_solve
 from jaxtyping import Array, Float
 
+from pmf.inference.row_posterior import RowPosteriors
 from pmf.types import Gaussian, Side
 
 
@@ -104,6 +105,16 @@ class Layout(Protocol):
 
     def update(self, inputs: Update) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
         """The new rows w, and each row's squared error at them, cells by their weights."""
+
+    def posterior(
+        self, inputs: Update, spread: Float[Array, "n1 q1"], covariance: Float[Array, "n q"]
+    ) -> RowPosteriors:
+        """The same in expectation over the other side, whose `spread` is, with each row's new
+        covariance: of the kind of the given one.
+        """
+
+    def weighted(self, weight: Float[Array, " n1"]) -> "Layout":
+        """The same ratings, each times the weight of its column."""
 
     def log_weight(self) -> Float[Array, ""] | None:
         """sum log w over cells; None where cells carry no weight."""
