@@ -98,10 +98,7 @@ class Blocks(NamedTuple):
             row = jnp.minimum(chunk.row, n - 1)  # a padding row computes something and is dropped
             new = posterior_rows(G, prior.precision, shifted, weight[row], inputs.tau, whole)
             return RowPosteriors(
-                *(
-                    old.at[chunk.row].set(x, mode="drop")
-                    for old, x in zip(carry, new, strict=True)
-                )
+                *(old.at[chunk.row].set(x, mode="drop") for old, x in zip(carry, new, strict=True))
             ), None
 
         none = jnp.zeros(n, covariance.dtype)

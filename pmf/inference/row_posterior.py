@@ -10,9 +10,9 @@ biases join their row). With the augmented design row a_i = (x_i, y_ui) both are
 
     G = sum_i w_ui (E[a_i] E[a_i]^T + cov[a_i]),
 
-so all that is new to a half-sweep is one sum of covariances. q(w_u) = N(inv(P) h, S) has S = inv(P),
-or, where it is held diagonal, S = inv(diag(P)), each the best of its kind. The expected squared
-error of the row is (w, -1)^T G (w, -1) + tr(G_xx S).
+so all that is new to a half-sweep is one sum of covariances. q(w_u) = N(inv(P) h, S) has
+S = inv(P), or, where it is held diagonal, S = inv(diag(P)), each the best of its kind. The expected
+squared error of the row is (w, -1)^T G (w, -1) + tr(G_xx S).
 """
 
 from typing import NamedTuple
@@ -67,9 +67,7 @@ def variances(covariance: Float[Array, "n q"], d: int) -> Float[Array, "n d"]:
     return covariance[:, rows * d - rows * (rows - 1) // 2]
 
 
-def spread(
-    other: Side, covariance: Float[Array, "n q"], num_bias: int
-) -> Float[Array, "n1 q1"]:
+def spread(other: Side, covariance: Float[Array, "n q"], num_bias: int) -> Float[Array, "n1 q1"]:
     """The covariance of each augmented design row (x_i, y_ui), for the side with `num_bias`.
 
     The constant in x_i has none, and y_ui = r - mu - c_i has that of -c_i. A last row of zeros

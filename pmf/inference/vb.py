@@ -6,11 +6,11 @@ maximises a lower bound on the log marginal likelihood (the ELBO) one factor aft
 the row update in expectation (`pmf.inference.row_posterior`; Lim & Teh, KDD Cup 2007). In closed
 form with them:
 
-    weight_u ~ Gamma(a + n_u / 2, a + tau E_u / 2),  a rating of user u has precision weight_u tau
-    lambda_c = rows / sum_j E[(w_jc - m_c)^2]        each column's, of each side: surplus columns die
+    weight_u ~ Gamma(a + n_u / 2, a + tau E_u / 2)   of the precision weight_u tau of u's ratings
+    lambda_c = rows / sum_j E[(w_jc - m_c)^2]        of each side's column: surplus ones die
     tau      = ratings / sum_u E[weight_u] E_u       E_u: user u's expected squared error
 
-with m = 0 but for biases (Lakshminarayanan, Bouchard & Archambeau, AISTATS 2011, have such weights).
+with m = 0 but for biases. Such weights are Lakshminarayanan, Bouchard & Archambeau's (AISTATS 2011).
 
 What makes it quick is a rotation a sweep. Predictions keep their value under U A, V inv(A)^T for
 any A. The bound is largest, over all A and the precisions together, where the second moments
@@ -44,7 +44,7 @@ from pmf.inference.row_posterior import (
     unpacked,
     variances,
 )
-from pmf.inference.row_update import Update, no_noise
+from pmf.inference.row_update import Update, zero_epsilon
 from pmf.model.density import joined, split_row
 from pmf.model.likelihood import LOG_2PI
 from pmf.types import Gaussian, Params, Prior, Side, Terms
@@ -113,7 +113,7 @@ def _step(
     # A user's weight divides his prior's precision and his covariance: his cells need none.
     own = prior.user._replace(weight=1 / weight)
     users = data.by_user.posterior(
-        Update(no_noise(own), own, tau, params.mu, params.user, params.item),
+        Update(zero_epsilon(own), own, tau, params.mu, params.user, params.item),
         spread(params.item, item_covariance, params.user.bias.shape[-1]),
         user_covariance,
     )
@@ -133,7 +133,7 @@ def _step(
         bound -= jnp.sum(jnp.where(rated_users, kl_gamma(shape, rate, noise_shape), 0))
 
     items = by_item.posterior(
-        Update(no_noise(prior.item), prior.item, tau, params.mu, params.item, params.user),
+        Update(zero_epsilon(prior.item), prior.item, tau, params.mu, params.item, params.user),
         spread(params.user, user_covariance, params.item.bias.shape[-1]),
         item_covariance,
     )

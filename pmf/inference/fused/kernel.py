@@ -118,10 +118,74 @@ def _gather(panel, table, col, value, levels, root_weight, first, count, stop, s
 
 
 @compiled(**_COMPILED)
-def _update(row, inputs, w, error, scratch):
-    """One row's new w and its squared error times tau."""
+def _add_spread(G, total, spread, col, root_weight, first, stop, d1):
+    """G += the sum of ratings' rows of `spread`, each times its weight: see `sweep`."""
+    total[:] = 0
+    for t in range(first, stop):
+        if t + AHEAD < stop:
+            prefetch_row(spread, col[t + AHEAD])
+        cell = spread[col[t]]
+        if root_weight is None:
+            for p in range(len(total)):
+                total[p] += cell[p]
+        else:
+            weight = root_weight[t] * root_weight[t]
+            for p in range(len(total)):
+                total[p] += weight * cell[p]
+    if len(total) == G.shape[1]:
+        for i in range(d1):
+            G[i, i] += total[i]
+    else:
+        p = 0
+        for i in range(d1):
+            for j in range(i, d1):
+                G[i, j] += total[p]
+                p += 1
+
+
+@compiled(**_COMPILED)
+def _diagonal_covariance(G, P, d, covariance):
+    """1 / P_ii; tr(G S) and log |S| of that S."""
+    trace = log_det = 0.0
+    for i in range(d):
+        covariance[i] = 1 / P[i, i]
+        trace += G[i, i] * covariance[i]
+        log_det -= np.log(P[i, i])
+    return trace, log_det
+
+
+@compiled(**_COMPILED)
+def _whole_covariance(G, U, inverse, d, R, S, covariance):
+    """The upper triangle of S = inv(U) inv(U)^T by rows; tr(G S) and log |S|."""
+    S[:] = 0
+    for j in range(d):
+        R[j, j] = inverse[j]  # R[j] is column j of inv(U)
+        for i in range(j - 1, -1, -1):
+            total = U[i, j] * R[j, j]
+            for k in range(i + 1, j):
+                total += U[i, k] * R[j, k]
+            R[j, i] = -total * inverse[i]
+        for a in range(j + 1):
+            for b in range(a, j + 1):
+                S[a, b] += R[j, a] * R[j, b]
+    trace = log_det = 0.0
+    p = 0
+    for a in range(d):
+        log_det += 2 * np.log(inverse[a])
+        trace -= G[a, a] * S[a, a]
+        for b in range(a, d):
+            trace += 2 * G[a, b] * S[a, b]
+            covariance[p] = S[a, b]
+            p += 1
+    return trace, log_det
+
+
+@compiled(**_COMPILED)
+def _update(row, inputs, spread, results, scratch):
+    """One row's new w and its squared error times tau; its covariance where there is a spread."""
     start, col, value, levels, root_weight, table, prior, shift, weight, epsilon, scale = inputs
-    panel, G, P, inverse, D, a = scratch
+    w, error, covariance, trace, log_det = results
+    panel, G, P, inverse, D, a, total, R, S = scratch
     d = epsilon.shape[1]
     width = _lanes(G)
     G[:] = 0
@@ -131,6 +195,8 @@ def _update(row, inputs, w, error, scratch):
         _gather(panel, table, col, value, levels, root_weight, first, count, stop, scale, d)
         _add_gram(G, panel, count)
         first += count
+    if spread is not None:
+        _add_spread(G, total, spread, col, root_weight, start[row], stop, d + 1)
     for i in range(G.shape[0]):
         for j in range(G.shape[1]):
             P[i, j] = G[i, j] + weight[row] * prior[i, j]
@@ -138,7 +204,11 @@ def _update(row, inputs, w, error, scratch):
         P[i, d] += (
             weight[row] * shift[row % len(shift), i]
         )  # as epsilon: one row for all, or each its own
+    if spread is not None and covariance.shape[1] == d:
+        trace[row], log_det[row] = _diagonal_covariance(G, P, d, covariance[row])
     _factor(P, inverse, D, d)
+    if spread is not None and covariance.shape[1] > d:
+        trace[row], log_det[row] = _whole_covariance(G, P, inverse, d, R, S, covariance[row])
     z = epsilon[row % len(epsilon)]
     a[:] = 0
     a[d] = -1  # a = (w, -1), known from the end on; entries still unknown are 0
@@ -161,6 +231,7 @@ def sweep(
     share,
     levels,
     root_weight,
+    spread,
     table,
     prior,
     shift,
@@ -169,11 +240,21 @@ def sweep(
     scale,
     w,
     error,
+    covariance,
+    trace,
+    log_det,
 ):
-    """Update all rows: each thread takes shares of about equal work until none is left."""
+    """Update all rows: each thread takes shares of about equal work until none is left.
+
+    With a `spread`, tau times the covariance of each row (x, y) of the table, the update is in
+    expectation, and the last three are its results too. A row of it is a diagonal, as wide as
+    `prior`, or an upper triangle by rows; so is one of `covariance`, with nothing behind it.
+    """
     rows, columns = prior.shape
     counter = np.zeros(1, np.int64)
+    side, size = (0, 0) if spread is None else (rows, spread.shape[1])
     for _ in prange(threads):
+        results = w, error, covariance, trace, log_det
         inputs = start, col, value, levels, root_weight, table, prior, shift, weight, epsilon, scale
         scratch = (
             np.empty((STRIP, columns), table.dtype),
@@ -182,10 +263,13 @@ def sweep(
             np.empty(rows, table.dtype),
             np.empty((TILE, TILE), table.dtype),
             np.empty(columns, table.dtype),
+            np.empty(size, table.dtype),
+            np.empty((side, side), table.dtype),
+            np.empty((side, side), table.dtype),
         )
         while True:
             k = fetch_add(counter, 1)
             if k + 1 >= len(share):
                 break
             for row in range(share[k], share[k + 1]):
-                _update(row, inputs, w, error, scratch)
+                _update(row, inputs, spread, results, scratch)

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int, UInt8
 
 from pmf.data.values import Coded, decoded
 from pmf.inference.blocks import repeated
+from pmf.inference.row_posterior import RowPosteriors
 from pmf.inference.row_update import Update
 from pmf.types import Array, Ratings
 
@@ -34,9 +35,19 @@ class CSR(NamedTuple):
         """One call of the fused kernel, which is tested equal to the blocks."""
         from pmf.inference.fused.xla_call import update_rows  # loads numba, an optional dependency
 
-        return update_rows(
-            self, inputs.table, inputs.weight, inputs.epsilon, inputs.prior, inputs.tau
-        )
+        return update_rows(self, inputs)
+
+    def posterior(
+        self, inputs: Update, spread: Float[Array, "n1 q1"], covariance: Float[Array, "n q"]
+    ) -> RowPosteriors:
+        """The same kernel, in expectation."""
+        from pmf.inference.fused.xla_call import update_posteriors
+
+        return update_posteriors(self, inputs, spread, covariance)
+
+    def weighted(self, weight: Float[Array, " n1"]) -> "CSR":
+        by_cell = jnp.pad(weight, (0, 1), constant_values=1.0)[self.col]
+        return self._replace(weight=by_cell if self.weight is None else by_cell * self.weight)
 
     def log_weight(self) -> Float[Array, ""] | None:
         return None if self.weight is None else jnp.sum(jnp.log(self.weight))

@@ -17,15 +17,16 @@ from numba import carray, types
 from numba.extending import intrinsic, overload
 
 from pmf.inference.fused.kernel import padded, sweep
-from pmf.inference.row_update import shift
+from pmf.inference.row_posterior import RowPosteriors
+from pmf.inference.row_update import Update, shift
 from pmf.process.numba_cache import callback, compiled
-from pmf.types import Gaussian
 
 # Words of XLA_FFI_CallFrame, _Extension_Base, _Metadata_Extension, _Metadata and _Buffer.
 FRAME_EXTENSION, FRAME_ARGUMENTS, FRAME_RESULTS = 1, 9, 14
 EXTENSION_KIND, EXTENSION_METADATA, KIND_METADATA = 1, 3, 1
 METADATA_VERSION, METADATA_TRAITS = 3, 4
 BUFFER_DATA, BUFFER_DIMENSIONS = 3, 5
+STEP = 16  # numbers that a row of a spread is padded to a multiple of
 VERSION = 1 << 32  # two 32-bit numbers: major 0, minor 1
 
 
@@ -51,24 +52,24 @@ def _vector(buffers, k, dtype):
     return carray(_pointer(buffer[BUFFER_DATA], dtype), (_words(buffer[BUFFER_DIMENSIONS])[0],))
 
 
-def _optional(buffers, k, dtype):
-    """Buffer k as an array (n,), or None where it has no type: it is not there, or of no use."""
-
-
-@overload(_optional)
-def _array_or_none(buffers, k, dtype):
-    # By type: a test in the code would give an optional array, and leave tests to the kernel.
-    if isinstance(dtype, types.NoneType):
-        return lambda buffers, k, dtype: None
-    return lambda buffers, k, dtype: _vector(buffers, k, dtype)
-
-
 @compiled()
 def _matrix(buffers, k, dtype):
     """Buffer k as an array (n, d)."""
     buffer = _words(_words(buffers)[k])
     n, d = _words(buffer[BUFFER_DIMENSIONS])[0], _words(buffer[BUFFER_DIMENSIONS])[1]
     return carray(_pointer(buffer[BUFFER_DATA], dtype), (n, d))
+
+
+def _optional(read, buffers, k, dtype):
+    """Buffer k as `read` reads it, or None where it has no type: it is not there, or of no use."""
+
+
+@overload(_optional)
+def _array_or_none(read, buffers, k, dtype):
+    # By type: a test in the code would give an optional array, and leave tests to the kernel.
+    if isinstance(dtype, types.NoneType):
+        return lambda read, buffers, k, dtype: None
+    return lambda read, buffers, k, dtype: read(buffers, k, dtype)
 
 
 @compiled()
@@ -83,10 +84,11 @@ def _is_query(frame):
     return True
 
 
-def _handler(dtype, value_type, is_weighted: bool):
+def _handler(dtype, value_type, is_weighted: bool, is_expected: bool):
     # Only what pickles alike in every process may be closed over: it is in the cache's key.
     level_type = np.float32 if value_type is np.uint8 else None
     weight_type = dtype if is_weighted else None
+    spread_type = dtype if is_expected else None
 
     @callback(types.int64(types.int64))
     def handler(frame):
@@ -98,16 +100,20 @@ def _handler(dtype, value_type, is_weighted: bool):
                 _vector(arguments, 2, np.int32),
                 _vector(arguments, 3, value_type),
                 _vector(arguments, 4, np.int32),
-                _optional(arguments, 5, level_type),
-                _optional(arguments, 12, weight_type),
-                _matrix(arguments, 6, dtype),
-                _matrix(arguments, 7, dtype),
+                _optional(_vector, arguments, 5, level_type),
+                _optional(_vector, arguments, 6, weight_type),
+                _optional(_matrix, arguments, 7, spread_type),
                 _matrix(arguments, 8, dtype),
-                _vector(arguments, 9, dtype),
+                _matrix(arguments, 9, dtype),
                 _matrix(arguments, 10, dtype),
-                _vector(arguments, 11, dtype)[0],
+                _vector(arguments, 11, dtype),
+                _matrix(arguments, 12, dtype),
+                _vector(arguments, 13, dtype)[0],
                 _matrix(results, 0, dtype),
                 _vector(results, 1, dtype),
+                _optional(_matrix, results, 2, spread_type),
+                _optional(_vector, results, 3, spread_type),
+                _optional(_vector, results, 4, spread_type),
             )
         return 0  # no error
 
@@ -115,16 +121,16 @@ def _handler(dtype, value_type, is_weighted: bool):
 
 
 @cache
-def _target(dtype: type, value_type: type, is_weighted: bool) -> str:
+def _target(dtype: type, value_type: type, is_weighted: bool, is_expected: bool) -> str:
     """The name under which XLA knows the kernel for these types of numbers and of values.
 
     Compiled at the first call.
     """
     name = f"pmf_half_sweep_{np.dtype(dtype).name}_{np.dtype(value_type).name}"
-    name += "_weighted" * is_weighted
+    name += "_weighted" * is_weighted + "_expected" * is_expected
     capsule = ctypes.pythonapi.PyCapsule_New
     capsule.restype, capsule.argtypes = ctypes.py_object, [ctypes.c_void_p] * 3
-    handler = _handler(dtype, value_type, is_weighted)
+    handler = _handler(dtype, value_type, is_weighted, is_expected)
     jax.ffi.register_ffi_target(name, capsule(handler.address, None, None), platform="cpu")
     _KEPT.append(handler)
     return name
@@ -133,43 +139,54 @@ def _target(dtype: type, value_type: type, is_weighted: bool) -> str:
 _KEPT: list = []  # handlers own the code that XLA calls
 
 
-def update_rows(
-    rows: Any,
-    table: Float[Array, "n1 d1"],
-    weight: Float[Array, " n"],
-    epsilon: Float[Array, "#n d"],
-    prior: Gaussian,
-    tau: Float[Array, ""],
-) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
-    """The new rows and their squared errors, of compressed `rows` (`pmf.inference.fused.layout`).
+def update_rows(rows: Any, inputs: Update) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
+    """The new rows and their squared errors, of compressed `rows` (`CSR`)."""
+    n, d = len(inputs.weight), inputs.epsilon.shape[-1]
+    w, error = _call(rows, inputs, ((n, d), (n,)), None)
+    return w, error / inputs.tau
 
-    `table` has (x, mu + c) in its rows and zeros in the last; `weight` is each row's of the prior.
-    """
-    mean_shift = shift(prior)
-    n, d = len(weight), epsilon.shape[-1]
-    scale = jnp.sqrt(tau)
-    height, width = padded(d, table.dtype.itemsize)
+
+def update_posteriors(
+    rows: Any, inputs: Update, spread: Float[Array, "n1 q1"], covariance: Float[Array, "n q"]
+) -> RowPosteriors:
+    """The same in expectation (`pmf.inference.row_posterior`)."""
+    n, d = len(inputs.weight), inputs.epsilon.shape[-1]
+    shapes = (n, d), (n,), covariance.shape, (n,), (n,)
+    _, width = padded(d, spread.dtype.itemsize)
+    size = spread.shape[-1]
+    # Whole vectors; a triangle is told from a diagonal by its width.
+    columns = width if size == d + 1 else max(width + 1, -(-size // STEP) * STEP)
+    table = jnp.pad(inputs.tau * spread, ((0, 0), (0, columns - size)))
+    w, error, covariance, trace, log_det = _call(rows, inputs, shapes, table)
+    return RowPosteriors(w, covariance, error / inputs.tau, trace / inputs.tau, log_det)
+
+
+def _call(rows: Any, inputs: Update, shapes, spread: Float[Array, "n1 q1"] | None) -> Any:
+    prior, dtype = inputs.prior, inputs.epsilon.dtype
+    d = inputs.epsilon.shape[-1]
+    scale = jnp.sqrt(inputs.tau)
+    height, width = padded(d, dtype.itemsize)
     sign = jnp.where(jnp.arange(d + 1) < d, scale, -scale)  # y = r - (mu + c)
-    signed = jnp.pad(sign * table, ((0, 0), (0, width - d - 1)))
+    signed = jnp.pad(sign * inputs.table, ((0, 0), (0, width - d - 1)))
     precision = jnp.pad(prior.precision, ((0, height - d), (0, width - d)))
-    result = jax.ShapeDtypeStruct((n, d), epsilon.dtype), jax.ShapeDtypeStruct((n,), epsilon.dtype)
-    target = _target(epsilon.dtype.type, rows.value.dtype.type, rows.weight is not None)
-    weights = () if rows.weight is None else (jnp.sqrt(rows.weight).astype(epsilon.dtype),)
-    call = jax.ffi.ffi_call(target, result, vmap_method="sequential")
-    threads = np.full(1, numba.get_num_threads(), np.int32)
-    w, error = call(
-        threads,
+    nothing = jnp.zeros(1, dtype)
+    weight = nothing if rows.weight is None else jnp.sqrt(rows.weight).astype(dtype)
+    results = [jax.ShapeDtypeStruct(shape, dtype) for shape in shapes]
+    kinds = dtype.type, rows.value.dtype.type, rows.weight is not None, spread is not None
+    call = jax.ffi.ffi_call(_target(*kinds), results, vmap_method="sequential")
+    return call(
+        np.full(1, numba.get_num_threads(), np.int32),
         rows.start,
         rows.col,
         rows.value,
         rows.share,
         rows.levels,
+        weight,
+        nothing[None] if spread is None else spread,
         signed,
         precision,
-        jnp.atleast_2d(mean_shift),
-        weight,
-        epsilon,
+        jnp.atleast_2d(shift(prior)),
+        inputs.weight,
+        inputs.epsilon,
         scale[None],
-        *weights,
     )
-    return w, error / tau
