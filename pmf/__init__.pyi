@@ -25,6 +25,7 @@ from .evaluate.report import report as report
 from .fitting.checkpoint import Checkpoints as Checkpoints
 from .fitting.methods import ALS as ALS
 from .fitting.methods import MAP as MAP
+from .fitting.methods import VB as VB
 from .fitting.methods import Gibbs as Gibbs
 from .model.priors import (
     IsotropicPrior as IsotropicPrior,

@@ -140,8 +140,9 @@ def space(settings: Any) -> dict[str, Axis]:
     axes = prior_search.axes_of(model.terms)
     if not axes or model.inference.given_prior is not None:
         return {}
-    searched = {"tau": {"tau": TAU_AXIS}, "prior": {name: PRIOR_AXES[name] for name in axes}}
-    return searched[model.inference.open_setting]
+    if model.inference.open_setting == "tau":
+        return {"tau": TAU_AXIS}
+    return {name: PRIOR_AXES[name] for name in axes}
 
 
 def for_trials(settings: Any) -> Any:

@@ -22,6 +22,8 @@ from pmf.inference.als import als
 from pmf.inference.base import Algorithm
 from pmf.inference.gibbs import Hyperprior, gibbs
 from pmf.inference.layout import Data, by_rows, flat
+from pmf.inference.row_posterior import triangle_size
+from pmf.inference.vb import vb
 from pmf.model.hyperpriors import Gamma, NormalWishart
 from pmf.model.likelihood import GaussianLikelihood
 from pmf.model.priors import AnyPrior, IsotropicPrior, NoisePrecision
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 FULL_BATCH = 2_000_000  # ratings up to which "auto" takes the full batch; its gathers must fit
 MINI_BATCH = 1 << 16
+NOISE_SHAPE = 2.0  # of the prior of users' noise weights: as if each had two ratings more
+MOST_COVARIANCES = 4_000_000_000  # numbers that a half-sweep gathers
 
 PriorSetting = IsotropicPrior | Literal["auto"]  # auto: chosen on held-out training ratings
 
@@ -48,7 +52,7 @@ class Inference(BaseModel):
     noise_source: ClassVar[str] = "training residuals"  # of the variance of a single rating
     averages: ClassVar[bool] = False  # a prediction averages draws; else there is one estimate
     by_rows: ClassVar[bool] = True  # whether its layout is rows, or flat ratings
-    open_setting: ClassVar[str] = "prior"  # what its prior search fills in
+    open_setting: ClassVar[str | None] = "prior"  # what its prior search fills in
 
     num_steps: Annotated[int, Field(ge=1)]
 
@@ -246,7 +250,7 @@ class Gibbs(Inference):
     name: ClassVar[str] = "gibbs"
     noise_source: ClassVar[str] = "posterior of 1/tau"
     averages: ClassVar[bool] = True
-    open_setting: ClassVar[str] = "tau"
+    open_setting: ClassVar[str | None] = "tau"
 
     num_steps: Annotated[int, Field(ge=1)] = 100
     """Kept draws per chain."""
@@ -312,6 +316,55 @@ class Gibbs(Inference):
             "burn_in": min(self.burn_in, most.burn_in),
             "thin": 1,
         }
+
+
+class VB(Inference):
+    """Variational Bayes: deterministic, nothing is searched. See `pmf.inference.vb`."""
+
+    name: ClassVar[str] = "vb"
+    open_setting: ClassVar[str | None] = None
+
+    num_steps: Annotated[int, Field(ge=1)] = 50
+    """Sweeps at the most."""
+    tolerance: Annotated[float, Field(ge=0)] = 3e-4
+    """The relative change of the bound that ends a run."""
+    noise: Literal["user", "shared"] = "user"
+    """Whether each user's ratings have a noise of their own."""
+    covariance: Literal["auto", "whole", "diagonal"] = "auto"
+    """Of a row given the ratings; "auto": whole where a half-sweep gathers no more than
+    4,000,000,000 of their numbers."""
+    fused: bool | None = None
+    """The CPU kernel; None: where it is available."""
+
+    @property
+    def schedule(self) -> Schedule:
+        return Schedule(self.num_steps, tolerance=self.tolerance)
+
+    @property
+    def given_prior(self) -> NoisePrecision:
+        """All of it is learnt."""
+        return NoisePrecision(None)
+
+    def algorithm(
+        self, prior: NoisePrecision, terms: Terms, num_ratings: int
+    ) -> Callable[[Data], Algorithm]:
+        shape = NOISE_SHAPE if self.noise == "user" else None
+        size = triangle_size(terms.rank + max(terms.user_bias, terms.item_bias))
+        whole = self.covariance == "whole"
+        if self.covariance == "auto":
+            whole = num_ratings * size <= MOST_COVARIANCES
+        return lambda data: vb(terms, 0.0, shape, whole)
+
+    def layout(self, ratings: Ratings, num_users: int, num_items: int, rank: int) -> Data:
+        return by_rows(ratings, num_users, num_items, rank, fused=self.fused)
+
+    @property
+    def kernel(self) -> bool | None:
+        return self.fused
+
+    @property
+    def needs_one_device(self) -> bool:
+        return True
 
 
 def default_hyperprior(terms: Terms, kind: Literal["separate", "joint"] = "separate") -> Hyperprior:

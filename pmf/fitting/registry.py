@@ -22,6 +22,7 @@ INFERENCES = {
     "als": Entry("ALS", "pmf.fitting.methods:ALS", "sweeps at the most", 100),
     "map": Entry("MAP", "pmf.fitting.methods:MAP", "updates or epochs at the most", 1000),
     "gibbs": Entry("Gibbs", "pmf.fitting.methods:Gibbs", "kept draws per chain", 100),
+    "vb": Entry("VB", "pmf.fitting.methods:VB", "sweeps at the most", 50),
 }
 LABELS = {name: entry.label for name, entry in INFERENCES.items()}
 DEFAULT = "als"

@@ -109,6 +109,9 @@ def test_the_registry_agrees_with_its_classes():
         assert kind.model_fields["num_steps"].default == entry.default_steps
         assert kind.model_fields["num_steps"].description.lower().startswith(entry.steps.lower())
         assert kind().schedule.average == kind.averages
+        if kind.open_setting is None:  # all is learnt
+            assert kind().given_prior is not None
+            continue
         settings = kind(**{kind.open_setting: PRIOR if kind.open_setting == "prior" else 2.0})
         assert kind().given_prior is None is not settings.given_prior  # what a search fills in
 
