@@ -85,7 +85,7 @@ class Blocks(NamedTuple):
         table, weight, shifted = inputs.table, inputs.weight, shift(inputs.prior)
         whole = is_whole(covariance, d)
 
-        def update_chunk(carry, chunk: Block):
+        def update_chunk(carry: RowPosteriors, chunk: Block) -> tuple[RowPosteriors, None]:
             panel = table.at[chunk.col].get(mode="promise_in_bounds")
             y = chunk.value - panel[..., d]
             a = jnp.concatenate([panel[..., :d], y[..., None]], -1)
@@ -109,14 +109,12 @@ class Blocks(NamedTuple):
 
     def weighted(self, weight: Float[Array, " n1"]) -> "Blocks":
         by_column = jnp.pad(weight, (0, 1), constant_values=1.0)
-        return Blocks(
-            tuple(
-                block._replace(
-                    weight=by_column[block.col] * (1 if block.weight is None else block.weight)
-                )
-                for block in self.blocks
-            )
-        )
+
+        def weighted(block: Block) -> Block:
+            by_cell = by_column[block.col]
+            return block._replace(weight=by_cell * (1 if block.weight is None else block.weight))
+
+        return Blocks(tuple(map(weighted, self.blocks)))
 
     def log_weight(self) -> Float[Array, ""] | None:
         parts = [jnp.sum(jnp.log(x.weight)) for x in self.blocks if x.weight is not None]

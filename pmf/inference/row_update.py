@@ -106,6 +106,14 @@ class Layout(Protocol):
     def update(self, inputs: Update) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
         """The new rows w, and each row's squared error at them, cells by their weights."""
 
+    def log_weight(self) -> Float[Array, ""] | None:
+        """sum log w over cells; None where cells carry no weight."""
+
+
+@runtime_checkable
+class ExpectedLayout(Layout, Protocol):
+    """One that can update in expectation too: what variational Bayes needs."""
+
     def posterior(
         self, inputs: Update, spread: Float[Array, "n1 q1"], covariance: Float[Array, "n q"]
     ) -> RowPosteriors:
@@ -113,11 +121,8 @@ class Layout(Protocol):
         covariance: of the kind of the given one.
         """
 
-    def weighted(self, weight: Float[Array, " n1"]) -> "Layout":
+    def weighted(self, weight: Float[Array, " n1"]) -> "ExpectedLayout":
         """The same ratings, each times the weight of its column."""
-
-    def log_weight(self) -> Float[Array, ""] | None:
-        """sum log w over cells; None where cells carry no weight."""
 
 
 def half_sweep(

@@ -10,7 +10,8 @@ form with them:
     lambda_c = rows / sum_j E[(w_jc - m_c)^2]        of each side's column: surplus ones die
     tau      = ratings / sum_u E[weight_u] E_u       E_u: user u's expected squared error
 
-with m = 0 but for biases. Such weights are Lakshminarayanan, Bouchard & Archambeau's (AISTATS 2011).
+with m = 0 but for biases. Such weights are those of Lakshminarayanan, Bouchard & Archambeau,
+"Robust Bayesian matrix factorisation" (AISTATS 2011).
 
 What makes it quick is a rotation a sweep. Predictions keep their value under U A, V inv(A)^T for
 any A. The bound is largest, over all A and the precisions together, where the second moments
@@ -32,6 +33,7 @@ import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 from jax.scipy.special import digamma, gammaln
 from jax.tree_util import Partial
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from pmf.inference.base import Algorithm, initial_params
@@ -44,7 +46,7 @@ from pmf.inference.row_posterior import (
     unpacked,
     variances,
 )
-from pmf.inference.row_update import Update, zero_epsilon
+from pmf.inference.row_update import ExpectedLayout, Layout, Update, zero_epsilon
 from pmf.model.density import joined, split_row
 from pmf.model.likelihood import LOG_2PI
 from pmf.types import Gaussian, Params, Prior, Side, Terms
@@ -53,6 +55,7 @@ START_SCALE = 0.1
 DIAGONAL_ROTATIONS = 10  # sweeps; each later cut would cost what the rotation gains
 LEAST_VARIANCE = 1e-6  # of a residual, standardised: ratings that are fitted perfectly stay finite
 LEAST_SHARE = 1e-7  # of the largest eigenvalue: what is below is rounding
+TINY = 1e-30  # what precisions are divided by, at the least
 ROWS = 4096  # whole covariances turned at a time
 
 _matmul = partial(jnp.matmul, precision="highest")
@@ -73,7 +76,7 @@ class Info(NamedTuple):
 
 
 def vb(
-    terms: Terms, mu: float, noise_shape: float | None, whole: bool, dtype=jnp.float32
+    terms: Terms, mu: float, noise_shape: float | None, whole: bool, dtype: DTypeLike = jnp.float32
 ) -> Algorithm:
     """Mean-field variational Bayes over rows.
 
@@ -108,11 +111,11 @@ def _step(
     rank, tau = params.user.factor.shape[-1], prior.tau
     rated_users, rated_items = data.user_count > 0, data.item_count > 0
     n = jnp.sum(data.user_count, dtype=tau.dtype)
-    by_item = data.by_item
+    by_user, by_item = _in_expectation(data.by_user), _in_expectation(data.by_item)
 
     # A user's weight divides his prior's precision and his covariance: his cells need none.
     own = prior.user._replace(weight=1 / weight)
-    users = data.by_user.posterior(
+    users = by_user.posterior(
         Update(zero_epsilon(own), own, tau, params.mu, params.user, params.item),
         spread(params.item, item_covariance, params.user.bias.shape[-1]),
         user_covariance,
@@ -149,6 +152,12 @@ def _step(
     return _rotated(state, rated_users, rated_items), Info(bound, prior.tau)
 
 
+def _in_expectation(rows: Layout) -> ExpectedLayout:
+    if not isinstance(rows, ExpectedLayout):
+        raise TypeError(f"{type(rows).__name__}: a layout without updates in expectation")
+    return rows
+
+
 def learnt(
     mean: Float[Array, "n d"], covariance: Float[Array, "n q"], rated: Bool[Array, " n"], rank: int
 ) -> Gaussian:
@@ -157,7 +166,7 @@ def learnt(
     total = jnp.sum(jnp.where(rated[:, None], mean, 0), 0)
     m = jnp.where(jnp.arange(d) < rank, 0, total / number)
     squares = jnp.where(rated[:, None], (mean - m) ** 2 + variances(covariance, d), 0)
-    precision = number / jnp.maximum(jnp.sum(squares, 0), jnp.finfo(mean.dtype).tiny)
+    precision = number / jnp.maximum(jnp.sum(squares, 0), TINY)
     return Gaussian(m, jnp.diag(precision), jnp.ones((), mean.dtype))
 
 
