@@ -106,7 +106,7 @@ def fit_ratings(
     algorithm = inference.algorithm(prior, settings.terms, len(ratings.value))
     where = _run_here if mesh is None else partial(_run_on_mesh, mesh)
     result = where(settings, algorithm, train, problem.numbers, monitored)
-    noise = None if inference.averages else residual_variance(result.draws, train)
+    noise = None if inference.learns_noise else residual_variance(result.draws, train)
     if noise is not None:
         _check_gain(noise, train, inference.name)
     return summed_up(result, prior, search, scales, log_volume, noise)

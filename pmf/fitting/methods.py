@@ -50,6 +50,7 @@ class Inference(BaseModel):
 
     name: ClassVar[str]
     noise_source: ClassVar[str] = "training residuals"  # of the variance of a single rating
+    learns_noise: ClassVar[bool] = False  # it is 1/tau of each draw
     averages: ClassVar[bool] = False  # a prediction averages draws; else there is one estimate
     by_rows: ClassVar[bool] = True  # whether its layout is rows, or flat ratings
     open_setting: ClassVar[str | None] = "prior"  # what its prior search fills in
@@ -250,6 +251,7 @@ class Gibbs(Inference):
     name: ClassVar[str] = "gibbs"
     noise_source: ClassVar[str] = "posterior of 1/tau"
     averages: ClassVar[bool] = True
+    learns_noise: ClassVar[bool] = True
     open_setting: ClassVar[str | None] = "tau"
 
     num_steps: Annotated[int, Field(ge=1)] = 100
@@ -322,6 +324,8 @@ class VB(Inference):
     """Variational Bayes: deterministic, nothing is searched. See `pmf.inference.vb`."""
 
     name: ClassVar[str] = "vb"
+    noise_source: ClassVar[str] = "1/tau, learnt"
+    learns_noise: ClassVar[bool] = True
     open_setting: ClassVar[str | None] = None
 
     num_steps: Annotated[int, Field(ge=1)] = 50
