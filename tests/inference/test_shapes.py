@@ -12,6 +12,7 @@ from pmf.inference.gibbs import gibbs
 from pmf.inference.hybrid import hybrid
 from pmf.inference.map import gradient_map
 from pmf.inference.map_on_disk import streamed_map
+from pmf.inference.vb import vb
 from pmf.types import Terms
 from tests.helpers.meshes import ADAM, hyperprior
 from tests.helpers.problems import ITEMS, random_prior, small_data
@@ -25,6 +26,7 @@ INFERENCES = {
     "map by batches": gradient_map(PRIOR, TERMS, MU, ADAM, 7),
     "map on disk": streamed_map(PRIOR, TERMS, MU, ADAM, 7),
     "content": content(PRIOR, MU, TABLE),
+    "vb": vb(TERMS, MU, 2.0, True, float),
     "hybrid": hybrid(PRIOR, TERMS, MU, TABLE, 1.0),
 }
 
