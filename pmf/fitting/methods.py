@@ -402,7 +402,8 @@ def check_is_of(kind: type[Inference], name: str, also: Sequence[str] = ()) -> N
     if name in known:
         return
     if owners := owners_of(name):
-        whose = " and ".join(LABELS[owner] for owner in owners)
+        *labels, last = (LABELS[owner] for owner in owners)
+        whose = f"{', '.join(labels)} and {last}" if labels else last
         raise InputError(f"{name}: a setting of {whose}, not of {LABELS[kind.name]}")
     others = [field for other in INFERENCES for field in inference_named(other).model_fields]
     raise InputError(f"{name}: unknown setting; {hint(name, known, others)}")

@@ -25,6 +25,8 @@ FOREIGN = {
         "optimizer": "sgd",
         "batch_size": 9,
         "on_disk": True,
+        "noise": "shared",
+        "covariance": "whole",
     },
     "map": {
         "burn_in": 7,
@@ -34,12 +36,31 @@ FOREIGN = {
         "hyperprior": "joint",
         "store_draws": False,
         "fused": False,
+        "noise": "shared",
+        "covariance": "whole",
     },
     "gibbs": {
         "prior": PRIOR,
         "tolerance": 0.1,
         "validation": 0.2,
         "patience": 3,
+        "learning_rate": 5.0,
+        "optimizer": "sgd",
+        "batch_size": 9,
+        "on_disk": True,
+        "noise": "shared",
+        "covariance": "whole",
+    },
+    "vb": {
+        "prior": PRIOR,
+        "validation": 0.2,
+        "patience": 3,
+        "burn_in": 7,
+        "thin": 9,
+        "tau": 2.0,
+        "num_chains": 8,
+        "hyperprior": "joint",
+        "store_draws": False,
         "learning_rate": 5.0,
         "optimizer": "sgd",
         "batch_size": 9,
@@ -54,7 +75,9 @@ def test_a_setting_of_another_inference_is_refused_and_said_whose_it_is(method, 
     label = INFERENCES[method].label
     kind = getattr(pmf, label)
     owners = [one.label for key, one in INFERENCES.items() if name not in FOREIGN[key]]
-    message = f"{name}: a setting of {' and '.join(owners)}, not of {label}"
+    *others, last = owners
+    whose = f"{', '.join(others)} and {last}" if others else last
+    message = f"{name}: a setting of {whose}, not of {label}"
     for make in (
         lambda: pmf.PMF(method=method, **{name: value}),
         lambda: kind(**{name: value}),
@@ -71,8 +94,8 @@ def test_a_setting_of_another_inference_is_refused_and_said_whose_it_is(method, 
         ({"method": "gibbs", "burn_inn": 3}, "burn_inn: unknown setting; did you mean burn_in?"),
         ({"burn_inn": 3}, "burn_inn: unknown setting; did you mean burn_in?"),
         ({"rnk": 3}, "rnk: unknown setting; did you mean rank?"),
-        ({"method": "vb"}, "method='vb': known: als, map, gibbs"),
-        ({"method": ["als"]}, "method=['als']: known: als, map, gibbs"),
+        ({"method": "svd"}, "method='svd': known: als, map, gibbs, vb"),
+        ({"method": ["als"]}, "method=['als']: known: als, map, gibbs, vb"),
         ({"inference": "gibbs"}, "inference='gibbs': say it as pmf.Gibbs(), or as method='gibbs'"),
         (
             {"inference": pmf.Gibbs(), "thin": 3},
@@ -83,7 +106,7 @@ def test_a_setting_of_another_inference_is_refused_and_said_whose_it_is(method, 
             "method: the inference is given; say it in inference=pmf.ALS(...)",
         ),
         ({"method": "gibbs", "burn_in": -1}, "burn_in: Input should be greater than or equal to 0"),
-        ({"fused": True, "devices": 2}, "Value error, on_disk and fused are for one device"),
+        ({"fused": True, "devices": 2}, "Value error, vb, on_disk and fused are for one device"),
     ],
 )
 def test_mistakes_are_told_in_one_line(settings, message):
