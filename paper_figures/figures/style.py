@@ -36,6 +36,8 @@ LOOKS = {
     "map, l-bfgs": Look(ORANGE, "D", DASH_DOT),
     "map, mini-batches": Look(PURPLE, "v", DOTTED),
     "gibbs": Look(GREEN, "^", (0, (8, 1))),
+    "vb": Look(SKY, "p", (0, (4, 1, 1, 1))),
+    "vb, shared noise": Look(PURPLE, "8", DOTTED),
     "mean": Look(GREY, "X", (0, (1, 3))),
     "both biases": Look(BLACK, "P", (0, (2, 1))),
     "user bias": Look(SKY, "<", DASHED),

@@ -15,7 +15,8 @@ from pmf.fitting.registry import LABELS
 from pmf.fitting.schedule import Record
 
 BETWEEN = 0.2  # seconds between two drawings of a fit under way
-METHODS = list(reversed(LABELS))  # the one that is shown first is the one that pages open with
+# The one that is shown first is the one that pages open with.
+METHODS = sorted(LABELS, key=lambda name: name != state.DEFAULT["method"])
 SHOWN = ["rmse", "log_density", "coverage_90"]
 
 

@@ -160,14 +160,14 @@ class Model:
 
     @property
     def records(self) -> list[Record]:
-        """Every step: number, seconds, log posterior, held-out RMSE."""
+        """Every step: number, seconds, log posterior (of VB the bound), held-out RMSE."""
         return self.require_fitted().fit.run.records
 
     def log_posterior(self) -> float:
         """log p(R, theta | prior) of the estimate, the unknown rows' prior density included; for
-        Gibbs its mean over kept draws.
+        Gibbs its mean over kept draws, and of VB the bound that it maximises.
 
-        Not to be compared between the two: Gibbs resamples the prior, so it is another function.
+        Not to be compared between them: Gibbs and VB learn the prior, so it is another function.
         """
         return self.require_fitted().fit.run.log_posterior
 

@@ -27,9 +27,9 @@ class PMF(Model):
         PMF(rank=16, inference=pmf.Gibbs(burn_in=200)).fit(ratings).predict(pairs, interval=0.9)
         PMF(rank=16, method="gibbs", burn_in=200)  # the same in short
 
-    `inference` is `pmf.ALS`, `pmf.MAP` or `pmf.Gibbs`, each with its own settings and defaults; a
-    setting that an inference has not is refused. Frames have columns user_id, item_id and rating
-    (or the usual aliases).
+    `inference` is `pmf.ALS`, `pmf.MAP`, `pmf.Gibbs` or `pmf.VB`, each with its own settings and
+    defaults; a setting that an inference has not is refused. Frames have columns user_id, item_id
+    and rating (or the usual aliases).
 
     Raises `InputError` for bad settings and bad frames.
     """

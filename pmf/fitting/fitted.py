@@ -50,7 +50,8 @@ class Fitted:
 
     `fit.draws` has one row more than ids a side, the unknown row.
     Nobody rated it, so its estimate is the prior mean (ALS, MAP: the global mean plus the
-    other side's bias), and Gibbs draws it from the row prior: unknown ids get honest intervals.
+    other side's bias; VB: and its own side's mean bias), and Gibbs draws it from the row prior:
+    unknown ids get honest intervals.
     """
 
     fit: Fit

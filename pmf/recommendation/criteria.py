@@ -67,7 +67,7 @@ def posterior_draws(model: Model, rule: str, seed: int) -> Params:
     draws = fit_with_draws(model.require_fitted()).run.draws
     if len(draws.mu) < 2:
         raise InputError(
-            f"{rule}: a point estimate has no posterior; fit with method='gibbs', or fold users in"
+            f"{rule}: it needs draws of the posterior; fit with method='gibbs', or fold users in"
         )
     return draws
 

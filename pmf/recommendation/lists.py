@@ -53,7 +53,7 @@ def recommend(
         upper      it, plus one: what may be very good (UCB; Auer, JMLR 2002)
         thompson   one draw of the posterior a user, by `seed` (Thompson 1933)
 
-    All but `mean` need a posterior: Gibbs, or folded-in users. `std` is that of the rating itself,
+    All but `mean` need draws: of Gibbs, or of folded-in users. `std` is that of the rating itself,
     noise included. With `p_top_n` a column of that name says how probable it is that the item is
     among the user's n best. `diversity` is how many rating units an item loses that is just like
     one above it in the list: maximal marginal relevance (Carbonell & Goldstein, SIGIR 1998), chosen

@@ -216,7 +216,7 @@ def test_lists_similar_items_and_reasons(model):
     [
         (["similar", "--item", "07"], "item '07': unknown to the model"),
         (["recommend", "--user", "3", "--rule", "best"], "'best' is not one of 'mean'"),
-        (["recommend", "--user", "3", "--rule", "upper"], "a point estimate has no posterior"),
+        (["recommend", "--user", "3", "--rule", "upper"], "it needs draws of the posterior"),
         (["similar", "--item", "99"], "item 99: unknown to the model"),
         (["explain", "--user", "99", "--item", "3"], "user 99: unknown to the model"),
         (["fold-in", "nowhere.csv"], "nowhere.csv"),

@@ -181,8 +181,8 @@ def test_similar_items_by_the_cosine_of_their_factors(gibbs):
     [
         (lambda m: pmf.recommend(m, n=0), "at least one item"),
         (lambda m: pmf.recommend(m, rule="best"), "say one of mean, lower"),
-        (lambda m: pmf.recommend(m, rule="upper"), "a point estimate has no posterior"),
-        (lambda m: pmf.recommend(m, p_top_n=True), "a point estimate has no posterior"),
+        (lambda m: pmf.recommend(m, rule="upper"), "it needs draws of the posterior"),
+        (lambda m: pmf.recommend(m, p_top_n=True), "it needs draws of the posterior"),
         (lambda m: pmf.recommend(m, diversity=-1), "0 or more"),
         (lambda m: pmf.recommend(m, candidates=[101, 7]), "1 items are unknown, 7 the first"),
         (lambda m: pmf.recommend(m, candidates=[]), "no item at all"),
