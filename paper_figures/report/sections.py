@@ -26,6 +26,11 @@ SECTIONS = {
         "The noise",
         "What changes where the noise is learnt instead of chosen?",
     ),
+    "vb": Section(
+        "Variational Bayes",
+        "All precisions learnt and nothing searched, beside ALS and Gibbs by their defaults: how "
+        "near to the sampler does it come, and how much of that is a noise of each user's own?",
+    ),
     "rivals": Section(
         "Other libraries",
         "The same folds, the same evaluation and equally many trials for each library: who is more "
