@@ -53,9 +53,8 @@ class Conditioning(NamedTuple):
 
     def offsets(self, rows: np.ndarray) -> np.ndarray:
         """mu + c of some of the other side's rows, (s, *rows)."""
-        offset: np.ndarray = np.asarray(self.other.bias)[:, rows].sum(-1)
-        offset += np.asarray(self.mu).reshape(-1, *[1] * rows.ndim)
-        return offset
+        bias = np.asarray(self.other.bias)[:, rows].sum(-1)
+        return np.asarray(bias + np.asarray(self.mu).reshape(-1, *[1] * rows.ndim))
 
     def weights(self, count: np.ndarray) -> np.ndarray:
         """The prior's weight of rows with these numbers of ratings."""
