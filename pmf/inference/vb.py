@@ -39,6 +39,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from pmf.inference.base import Algorithm, initial_params
 from pmf.inference.layout import Data
 from pmf.inference.row_posterior import (
+    RowPosteriors,
     is_whole,
     packed,
     spread,
@@ -115,11 +116,8 @@ def _step(
 
     # A user's weight divides his prior's precision and his covariance: his cells need none.
     own = prior.user._replace(weight=1 / weight)
-    users = by_user.posterior(
-        Update(zero_epsilon(own), own, tau, params.mu, params.user, params.item),
-        spread(params.item, item_covariance, params.user.bias.shape[-1]),
-        user_covariance,
-    )
+    sides = params.user, params.item, user_covariance, item_covariance
+    users = _posterior(by_user, own, tau, params.mu, *sides)
     user_covariance = users.covariance / weight[:, None]
     user_log_det = users.log_det - users.mean.shape[-1] * jnp.log(weight)
     params = params._replace(user=split_row(users.mean, rank))
@@ -127,19 +125,13 @@ def _step(
     bound = -_kl_learnt(prior.user, user_log_det, rated_users)
 
     if noise_shape is not None:
-        shape = noise_shape + data.user_count / 2
-        rate = noise_shape + tau * (users.error + users.trace / weight) / 2
-        weight = shape / rate
+        squares = users.error + users.trace / weight
+        weight, gains = user_weights(noise_shape, data.user_count, tau * squares)
         by_item = by_item.weighted(weight)
-        expected_log = digamma(shape) - jnp.log(rate)
-        bound += jnp.sum(0.5 * data.user_count * expected_log)
-        bound -= jnp.sum(jnp.where(rated_users, kl_gamma(shape, rate, noise_shape), 0))
+        bound += jnp.sum(jnp.where(rated_users, gains, 0))
 
-    items = by_item.posterior(
-        Update(zero_epsilon(prior.item), prior.item, tau, params.mu, params.item, params.user),
-        spread(params.user, user_covariance, params.item.bias.shape[-1]),
-        item_covariance,
-    )
+    sides = params.item, params.user, item_covariance, user_covariance
+    items = _posterior(by_item, prior.item, tau, params.mu, *sides)
     params = params._replace(item=split_row(items.mean, rank))
     error = jnp.maximum(jnp.sum(items.error + items.trace), LEAST_VARIANCE * n)
     prior = prior._replace(
@@ -150,6 +142,30 @@ def _step(
 
     state = State(params, prior, user_covariance, items.covariance, weight, step + 1)
     return _rotated(state, rated_users, rated_items), Info(bound, prior.tau)
+
+
+def _posterior(
+    rows: ExpectedLayout,
+    prior: Gaussian,
+    tau: Float[Array, ""],
+    mu: Float[Array, ""],
+    side: Side,
+    other: Side,
+    covariance: Float[Array, "n q"],
+    other_covariance: Float[Array, "n1 q1"],
+) -> RowPosteriors:
+    """q of one side's rows given that of the other's."""
+    inputs = Update(zero_epsilon(prior), prior, tau, mu, side, other)
+    return rows.posterior(inputs, spread(other, other_covariance, side.bias.shape[-1]), covariance)
+
+
+def user_weights(
+    prior: Float[Array, ""], count: Int[Array, " users"], misfit: Float[Array, " users"]
+) -> tuple[Float[Array, " users"], Float[Array, " users"]]:
+    """E[weight_u], and what q(weight_u) adds to the bound; `misfit` is tau E_u."""
+    shape, rate = prior + count / 2, prior + misfit / 2
+    expected_log = digamma(shape) - jnp.log(rate)
+    return shape / rate, 0.5 * count * expected_log - kl_gamma(shape, rate, prior)
 
 
 def _in_expectation(rows: Layout) -> ExpectedLayout:

@@ -41,6 +41,8 @@ OTHER = {
     "burn_in": 7,
     "thin": 3,
     "num_chains": 5,
+    "noise": "shared",
+    "covariance": "whole",
     "store_draws": False,
 }
 NEEDED = {"clip": {"scale": (0.5, 5.0)}}  # beside it

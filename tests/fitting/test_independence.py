@@ -122,7 +122,7 @@ def test_rows_of_one_sweep_are_independent():
     """Nothing is known of any row but the first: each is drawn from N(0, I)."""
     one = Ratings(np.zeros(1, np.int32), np.zeros(1, np.int32), np.ones(1))
     data = by_rows(one, N, N, rank=2, fused=False)
-    rated = data._replace(user_count=jnp.ones(N), item_count=jnp.ones(N))
+    rated = data._replace(user_count=jnp.ones(N, int), item_count=jnp.ones(N, int))
     start = jax.jit(SAMPLER.init)(jax.random.key(0), rated)
     state, _ = jax.jit(SAMPLER.step)(jax.random.key(1), start, data)
     assert_independent(np.column_stack([side.factor for side in start.params[:2]]))

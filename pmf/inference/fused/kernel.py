@@ -154,7 +154,7 @@ def _diagonal_covariance(G, P, d, covariance):
     return trace, log_det
 
 
-@compiled(**_COMPILED)
+@compiled(fastmath={"contract", "reassoc"}, **_COMPILED)  # sums in vectors
 def _whole_covariance(G, U, inverse, d, R, S, covariance):
     """The upper triangle of S = inv(U) inv(U)^T by rows; tr(G S) and log |S|."""
     S[:] = 0
