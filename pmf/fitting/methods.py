@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 FULL_BATCH = 2_000_000  # ratings up to which "auto" takes the full batch; its gathers must fit
 MINI_BATCH = 1 << 16
 NOISE_SHAPE = 2.0  # of the prior of users' noise weights: as if each had two ratings more
-MOST_COVARIANCES = 4_000_000_000  # numbers that a half-sweep gathers
+MOST_COVARIANCES = 1_000_000_000  # numbers that a half-sweep gathers
 
 PriorSetting = IsotropicPrior | Literal["auto"]  # auto: chosen on held-out training ratings
 
@@ -336,7 +336,7 @@ class VB(Inference):
     """Whether each user's ratings have a noise of their own."""
     covariance: Literal["auto", "whole", "diagonal"] = "auto"
     """Of a row given the ratings; "auto": whole where a half-sweep gathers no more than
-    4,000,000,000 of their numbers."""
+    1,000,000,000 of their numbers."""
     fused: bool | None = None
     """The CPU kernel; None: where it is available."""
 
