@@ -95,7 +95,8 @@ def fit_ratings(
     problem = _problem(settings, standardised, num_users, num_items)
     prior, search = _prior(inference, scales, problem, folder, on_step)
     train, validation = _parts(problem, inference.validation_share)
-    log_volume = _log_volume(scales, settings.terms, num_users, num_items, len(train.value))
+    rows = (0, 0) if inference.integrates else (num_users, num_items)
+    log_volume = _log_volume(scales, settings.terms, *rows, len(train.value))
 
     def monitor(record: Record, total: int) -> None:
         on_step(inference.name, record.step, total)

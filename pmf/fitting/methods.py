@@ -51,6 +51,9 @@ class Inference(BaseModel):
     name: ClassVar[str]
     noise_source: ClassVar[str] = "training residuals"  # of the variance of a single rating
     learns_noise: ClassVar[bool] = False  # it is 1/tau of each draw
+    integrates: ClassVar[bool] = (
+        False  # what it records is a bound on log p(R), rows integrated out
+    )
     averages: ClassVar[bool] = False  # a prediction averages draws; else there is one estimate
     by_rows: ClassVar[bool] = True  # whether its layout is rows, or flat ratings
     open_setting: ClassVar[str | None] = "prior"  # what its prior search fills in
@@ -326,6 +329,7 @@ class VB(Inference):
     name: ClassVar[str] = "vb"
     noise_source: ClassVar[str] = "1/tau, learnt"
     learns_noise: ClassVar[bool] = True
+    integrates: ClassVar[bool] = True
     open_setting: ClassVar[str | None] = None
 
     num_steps: Annotated[int, Field(ge=1)] = 50

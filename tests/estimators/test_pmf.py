@@ -15,12 +15,13 @@ from pmf.errors import InputError
 from pmf.estimators import model_file
 from pmf.types import Gaussian, Prior, Terms
 
-METHODS = ["als", "map", "gibbs"]
+METHODS = ["als", "map", "gibbs", "vb"]
 PRIOR = pmf.IsotropicPrior(tau=4.0, user_factor=2.0, item_factor=2.0, user_bias=4.0, item_bias=4.0)
 QUICK = {
     "als": {"prior": PRIOR},
     "map": {"prior": PRIOR, "num_steps": 300, "learning_rate": 0.05},
     "gibbs": {"tau": 4.0, "burn_in": 30, "num_steps": 40, "thin": 1, "num_chains": 2},
+    "vb": {},
 }
 
 
@@ -87,15 +88,17 @@ def test_unknown_ids_get_the_mean_and_the_known_bias(fitted):
         predicted = fitted.predict(pairs)
     assert list(predicted["unknown"]) == ["", "user", "item", "both"]
     assert len(predicted) == 4 and np.all(np.isfinite(predicted["mean"]))
-    draws, mu = fitted.fitted.fit.run.draws, 3.5
-    if fitted.settings.method != "gibbs":
-        mu = float(draws.mu[0])
-        item = fitted.fitted.items.codes(pd.Series(["m1"]))[0]
-        user = fitted.fitted.users.codes(pd.Series(["u0"]))[0]
-        expected = [mu + draws.item.bias[0, item, 0], mu + draws.user.bias[0, user, 0], mu]
-        np.testing.assert_allclose(predicted["mean"][1:], expected, atol=2e-4)
-    else:  # an honest model is less sure of a stranger
+    draws = fitted.fitted.fit.run.draws
+    if fitted.settings.method == "gibbs":  # an honest model is less sure of a stranger
         assert predicted["std"][3] > predicted["std"][0]
+        return
+    item = [*fitted.fitted.items.codes(pd.Series(["m1"])), -1]
+    user = [*fitted.fitted.users.codes(pd.Series(["u0"])), -1]
+    mu, b, c = float(draws.mu[0]), draws.user.bias[0, user, 0], draws.item.bias[0, item, 0]
+    expected = [mu + b[1] + c[0], mu + b[0] + c[1], mu + b[1] + c[1]]
+    np.testing.assert_allclose(predicted["mean"][1:], expected, atol=2e-4)
+    if fitted.settings.method != "vb":  # whose biases have a mean that is learnt
+        assert b[1] == c[1] == 0
 
 
 def test_save_and_load_predict_alike(fitted, frame, tmp_path):

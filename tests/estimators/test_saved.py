@@ -29,7 +29,7 @@ RATINGS = pd.DataFrame(
     {"user_id": PAIR // 12, "item_id": PAIR % 12, "rating": RNG.integers(1, 6, 120).astype(float)}
 )
 ASKED = pd.DataFrame({"user_id": [0, 1, 2, 99], "item_id": [3, 13, 55, 1]})
-KINDS = ("PMF", "Content", "Hybrid", "Folded")
+KINDS = ("PMF", "VB", "Content", "Hybrid", "Folded")
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +38,7 @@ def models() -> dict[str, pmf.PMF]:
     plain = pmf.PMF(2, prior=PRIOR, num_steps=3, scale=(1, 5), clip=True).fit(RATINGS)
     return {
         "PMF": plain,
+        "VB": pmf.PMF(2, method="vb", num_steps=3).fit(RATINGS),
         "Content": pmf.Content(prior=PRIOR).fit(RATINGS, features),
         "Hybrid": pmf.Hybrid(2, prior=PRIOR, regression=2.0, num_steps=3).fit(RATINGS, features),
         "Folded": pmf.fold_in(plain, RATINGS[:9]),

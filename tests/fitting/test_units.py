@@ -30,6 +30,7 @@ METHODS = {
     "map, by L-BFGS": {"method": "map", "num_steps": 20, "optimizer": "lbfgs"},
     "gibbs": {"method": "gibbs", "burn_in": 10, "num_steps": 10},
     "gibbs, tau learnt": {"method": "gibbs", "burn_in": 10, "num_steps": 10, "tau": "learn"},
+    "vb": {"method": "vb", "num_steps": 20},
 }
 ROUNDING = 2e-5  # of a rating's spread; of the first digits of 1000.000001 more is lost: see below
 
@@ -185,6 +186,14 @@ def test_the_log_posterior_is_that_of_the_ratings_in_their_unit():
     expected += log_normal(draws.item.factor, 0.2) + log_normal(draws.item.bias, 0.04)
     assert model.log_posterior() == pytest.approx(expected, rel=1e-5)
     assert model.records[-1].log_posterior == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_bound_is_on_the_density_of_the_ratings_in_their_unit():
+    """Rows are integrated out: a unit scales the density of each rating, and nothing else."""
+    train, test = (in_unit(part, 20.0, 0.0) for part in stars())
+    other = fitted("vb", train, test).log_posterior()
+    expected = fitted_in_stars("vb").log_posterior() - len(train) * np.log(20)
+    assert other == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("ratings", [[1e25, -1e25, 0.0], [3e-20, 5e-20, 4e-20], [1e13, 1e13, 1e13]])
