@@ -109,7 +109,7 @@ def assert_alike(one: Any, other: Any) -> None:
         for name, value in one.items():
             assert_alike(value, other[name])
     elif isinstance(one, list) and one and isinstance(one[0], float):
-        np.testing.assert_allclose(one, other, rtol=1e-7)
+        np.testing.assert_allclose(one, other, rtol=1e-6)
     else:
         assert one == other
 
