@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -102,30 +101,20 @@ def assert_state_equals_one_process(facts: dict, method: str) -> None:
     np.testing.assert_allclose(facts["log_posterior"], values, rtol=1e-9)
 
 
-def assert_alike(one: Any, other: Any) -> None:
-    """Equal, numbers to the rounding of a prediction: each process may have compiled its own."""
-    if isinstance(one, dict):
-        assert one.keys() == other.keys()
-        for name, value in one.items():
-            assert_alike(value, other[name])
-    elif isinstance(one, list) and one and isinstance(one[0], float):
-        np.testing.assert_allclose(one, other, rtol=1e-6)
-    else:
-        assert one == other
-
-
 @pytest.mark.slow
 def test_two_processes_equal_one(tmp_path):
     """Stopped and resumed, too: both stop after the same step, one writes, and both go on."""
     folder = str(tmp_path / "kept")
     one, other = results(run_job("gibbs,map,fit,resumed", 3, (NEVER, NEVER), KEPT=folder))
-    assert_alike(one, other)
+    del other["resumed"]["files"]  # it may look while the first still removes an older checkpoint
+    files = one["resumed"].pop("files")
+    assert one == other
     assert_state_equals_one_process(one["gibbs"], "gibbs")
     assert_state_equals_one_process(one["map"], "map")
     model = PMF(rank=3, method="als", **FITS["als"]).fit(FRAME[:400], heldout=FRAME[400:])
     np.testing.assert_allclose(one["fit"]["mean"], model.predict(FRAME[400:])["mean"], atol=1e-4)
-    assert_alike({name: one["resumed"][name] for name in one["fit"]}, one["fit"])
-    assert one["resumed"]["begun"] == 3 and one["resumed"]["files"] == 1
+    assert {name: one["resumed"][name] for name in one["fit"]} == one["fit"]
+    assert one["resumed"]["begun"] == 3 and files == 1
     assert "als: stopped by SIGTERM after step 2; resume" in one["resumed"]["said"]
     heldout = model.heldout_prediction.mean
     np.testing.assert_allclose(one["fit"]["heldout"], heldout, atol=1e-4)
