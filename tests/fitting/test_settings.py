@@ -12,62 +12,37 @@ from pmf.fitting.settings import make_settings, of_method
 from pmf.model.priors import NoisePrecision, RegressedPrior, exponent_of
 
 PRIOR = pmf.IsotropicPrior(4.0, 1.0, 2.0, 3.0, 5.0)
-# A value of each setting that the inferences do not share.
-FOREIGN = {
-    "als": {
-        "burn_in": 7,
-        "thin": 9,
-        "tau": 2.0,
-        "num_chains": 8,
-        "hyperprior": "joint",
-        "store_draws": False,
-        "learning_rate": 5.0,
-        "optimizer": "sgd",
-        "batch_size": 9,
-        "on_disk": True,
-        "noise": "shared",
-        "covariance": "whole",
-    },
-    "map": {
-        "burn_in": 7,
-        "thin": 9,
-        "tau": 2.0,
-        "num_chains": 8,
-        "hyperprior": "joint",
-        "store_draws": False,
-        "fused": False,
-        "noise": "shared",
-        "covariance": "whole",
-    },
-    "gibbs": {
-        "prior": PRIOR,
-        "tolerance": 0.1,
-        "validation": 0.2,
-        "patience": 3,
-        "learning_rate": 5.0,
-        "optimizer": "sgd",
-        "batch_size": 9,
-        "on_disk": True,
-        "noise": "shared",
-        "covariance": "whole",
-    },
-    "vb": {
-        "prior": PRIOR,
-        "validation": 0.2,
-        "patience": 3,
-        "burn_in": 7,
-        "thin": 9,
-        "tau": 2.0,
-        "num_chains": 8,
-        "hyperprior": "joint",
-        "store_draws": False,
-        "learning_rate": 5.0,
-        "optimizer": "sgd",
-        "batch_size": 9,
-        "on_disk": True,
-    },
+# A value of each setting that the inferences do not share, and which of them each has not.
+VALUES = {
+    "burn_in": 7,
+    "thin": 9,
+    "tau": 2.0,
+    "num_chains": 8,
+    "hyperprior": "joint",
+    "store_draws": False,
+    "prior": PRIOR,
+    "tolerance": 0.1,
+    "validation": 0.2,
+    "patience": 3,
+    "learning_rate": 5.0,
+    "optimizer": "sgd",
+    "batch_size": 9,
+    "on_disk": True,
+    "fused": False,
+    "noise": "shared",
+    "covariance": "whole",
 }
-CASES = [(method, name, value) for method in FOREIGN for name, value in FOREIGN[method].items()]
+OF_GIBBS = ["burn_in", "thin", "tau", "num_chains", "hyperprior", "store_draws"]
+OF_MAP = ["learning_rate", "optimizer", "batch_size", "on_disk"]
+OF_MODES = ["prior", "validation", "patience"]
+OF_VB = ["noise", "covariance"]
+FOREIGN = {
+    "als": [*OF_GIBBS, *OF_MAP, *OF_VB],
+    "map": [*OF_GIBBS, "fused", *OF_VB],
+    "gibbs": [*OF_MODES, "tolerance", *OF_MAP, *OF_VB],
+    "vb": [*OF_MODES, *OF_GIBBS, *OF_MAP],
+}
+CASES = [(method, name, VALUES[name]) for method in FOREIGN for name in FOREIGN[method]]
 
 
 @pytest.mark.parametrize(("method", "name", "value"), CASES)
