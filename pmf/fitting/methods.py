@@ -120,6 +120,17 @@ class Inference(BaseModel):
         return {}
 
 
+class _ByRows(Inference):
+    """What ALS, Gibbs and VB share: rows are updated, by the fused kernel where it can run."""
+
+    fused: bool | None = None
+    """The CPU kernel; None: where it is available."""
+
+    @property
+    def kernel(self) -> bool | None:
+        return self.fused
+
+
 class _Mode(Inference):
     """What ALS and MAP share: one estimate, under an isotropic prior."""
 
@@ -149,7 +160,7 @@ class _Mode(Inference):
         return self.validation
 
 
-class ALS(_Mode):
+class ALS(_ByRows, _Mode):
     """Alternating least squares: exact, deterministic, a mode. See `pmf.inference.als`."""
 
     name: ClassVar[str] = "als"
@@ -158,17 +169,11 @@ class ALS(_Mode):
     """Sweeps at the most."""
     tolerance: Annotated[float, Field(ge=0)] = 1e-5
     """The relative change of the log posterior that ends a run."""
-    fused: bool | None = None
-    """The CPU kernel; None: where it is available."""
 
     def algorithm(
         self, prior: IsotropicPrior, terms: Terms, num_ratings: int
     ) -> Callable[[Data], Algorithm]:
         return lambda data: als(prior.build(terms, data), terms, 0.0)
-
-    @property
-    def kernel(self) -> bool | None:
-        return self.fused
 
 
 class MAP(_Mode):
@@ -248,7 +253,7 @@ class MAP(_Mode):
                 return size
 
 
-class Gibbs(Inference):
+class Gibbs(_ByRows):
     """Draws from the posterior, the rows' priors learnt with it. See `pmf.inference.gibbs`."""
 
     name: ClassVar[str] = "gibbs"
@@ -271,8 +276,6 @@ class Gibbs(Inference):
     """Independent chains."""
     store_draws: bool = True
     """False predicts only the held-out pairs given to `fit`."""
-    fused: bool | None = None
-    """The CPU kernel; None: where it is available."""
 
     @property
     def schedule(self) -> Schedule:
@@ -309,10 +312,6 @@ class Gibbs(Inference):
             hyperprior, tau = hyperprior._replace(likelihood=learnt), 1.0
         return lambda data: gibbs(hyperprior, terms, 0.0, tau)
 
-    @property
-    def kernel(self) -> bool | None:
-        return self.fused
-
     def short(self) -> dict[str, Any]:
         """Shorter chains, which tell one tau from another as well."""
         most = prior_search.GIBBS_SEARCH
@@ -323,7 +322,7 @@ class Gibbs(Inference):
         }
 
 
-class VB(Inference):
+class VB(_ByRows):
     """Variational Bayes: deterministic, nothing is searched. See `pmf.inference.vb`."""
 
     name: ClassVar[str] = "vb"
@@ -341,8 +340,6 @@ class VB(Inference):
     covariance: Literal["auto", "whole", "diagonal"] = "auto"
     """Of a row given the ratings; "auto": whole where a half-sweep gathers no more than
     1,000,000,000 of their numbers."""
-    fused: bool | None = None
-    """The CPU kernel; None: where it is available."""
 
     @property
     def schedule(self) -> Schedule:
@@ -362,13 +359,6 @@ class VB(Inference):
         if self.covariance == "auto":
             whole = num_ratings * size <= MOST_COVARIANCES
         return lambda data: vb(terms, 0.0, shape, whole)
-
-    def layout(self, ratings: Ratings, num_users: int, num_items: int, rank: int) -> Data:
-        return by_rows(ratings, num_users, num_items, rank, fused=self.fused)
-
-    @property
-    def kernel(self) -> bool | None:
-        return self.fused
 
     @property
     def needs_one_device(self) -> bool:
