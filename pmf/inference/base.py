@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, Key
 
 from pmf.inference.layout import NO_ROWS, Data
@@ -125,6 +126,16 @@ def _axes_of(part: Any, num_rows: dict[str, int]) -> Iterator[RowAxis | None]:
                 axis = ROW_AXES.get(name, 0)
                 length = array.shape[axis] if 0 < -axis <= len(array.shape) else -1
                 yield RowAxis(side, axis) if length == num_rows.get(side) else None
+
+
+def unit_prior(terms: Terms, tau: float, dtype: DTypeLike) -> Prior:
+    """N(0, I) rows: where a prior that is learnt begins."""
+
+    def side(has_bias: bool) -> Gaussian:
+        d = terms.rank + has_bias
+        return Gaussian(jnp.zeros(d, dtype), jnp.eye(d, dtype=dtype), jnp.ones((), dtype))
+
+    return Prior(jnp.asarray(tau, dtype), side(terms.user_bias), side(terms.item_bias))
 
 
 def update_side(

@@ -9,17 +9,15 @@ posterior invariant: `tests/inference/test_exactness.py` proves it.
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 from jax.tree_util import Partial
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key
 
-from pmf.inference.base import Algorithm, State, initial_params, update_side
+from pmf.inference.base import Algorithm, State, initial_params, unit_prior, update_side
 from pmf.inference.layout import Data
 from pmf.model.density import joined, log_prior, row_epsilon
 from pmf.model.hyperpriors import NormalWishart, sample_row_prior
 from pmf.model.likelihood import GAUSSIAN, Likelihood
-from pmf.types import Gaussian, Prior, Terms
+from pmf.types import Terms
 
 START_SCALE = 1.0  # forgets its start sooner than a small one
 
@@ -45,19 +43,10 @@ def gibbs(hyperprior: Hyperprior, terms: Terms, mu: float, tau: float) -> Algori
 
     def init(key: Key[Array, ""], data: Data) -> State:
         dtype = hyperprior.user[0].mean.dtype
-        prior = Prior(
-            jnp.asarray(tau, dtype),
-            _unit_gaussian(terms.rank + terms.user_bias, dtype),
-            _unit_gaussian(terms.rank + terms.item_bias, dtype),
-        )
+        prior = unit_prior(terms, tau, dtype)  # the first sweep replaces it before it is used
         return State(initial_params(key, prior, terms, mu, data, START_SCALE), prior)
 
     return Algorithm(init, Partial(_step, hyperprior), hyperprior.likelihood)
-
-
-def _unit_gaussian(d: int, dtype: DTypeLike) -> Gaussian:
-    """A place for the first sweep's draw: it is replaced before it is used."""
-    return Gaussian(jnp.zeros(d, dtype), jnp.eye(d, dtype=dtype), jnp.ones((), dtype))
 
 
 def _step(

@@ -15,13 +15,14 @@ S = inv(P), or, where it is held diagonal, S = inv(diag(P)), each the best of it
 squared error of the row is (w, -1)^T G (w, -1) + tr(G_xx S).
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 import numpy as np
 from jax.lax.linalg import cholesky, triangular_solve
 from jaxtyping import Array, Float
 
+from pmf.inference.row_update import Layout, Update, solve_factored
 from pmf.types import Side
 
 
@@ -33,6 +34,21 @@ class RowPosteriors(NamedTuple):
     error: Float[Array, " n"]  # (w, -1)^T G (w, -1) of each row
     trace: Float[Array, " n"]  # tr(G_xx S)
     log_det: Float[Array, " n"]  # log |S|
+
+
+@runtime_checkable
+class ExpectedLayout(Layout, Protocol):
+    """One that can update in expectation too: what variational Bayes needs."""
+
+    def posterior(
+        self, inputs: Update, spread: Float[Array, "n1 q1"], covariance: Float[Array, "n q"]
+    ) -> RowPosteriors:
+        """The same in expectation over the other side, whose `spread` is, with each row's new
+        covariance: of the kind of the given one.
+        """
+
+    def weighted(self, weight: Float[Array, " n1"]) -> "ExpectedLayout":
+        """The same ratings, each times the weight of its column."""
 
 
 def triangle_size(d: int) -> int:
@@ -49,9 +65,14 @@ def unpacked(packed: Float[Array, "*n q"], d: int) -> Float[Array, "*n d d"]:
     """Covariances as symmetric matrices."""
     if packed.shape[-1] == d:
         return packed[..., None] * jnp.eye(d, dtype=packed.dtype)
+    return packed[..., _places(d)]
+
+
+def _places(d: int) -> np.ndarray:
+    """Where a (d, d) matrix has its numbers in its packed upper triangle."""
     place = np.zeros((d, d), np.int32)
     place[np.triu_indices(d)] = np.arange(triangle_size(d))
-    return packed[..., np.maximum(place, place.T)]
+    return np.maximum(place, place.T)
 
 
 def packed(matrix: Float[Array, "*n d d"]) -> Float[Array, "*n q"]:
@@ -61,10 +82,7 @@ def packed(matrix: Float[Array, "*n d d"]) -> Float[Array, "*n q"]:
 
 def variances(covariance: Float[Array, "n q"], d: int) -> Float[Array, "n d"]:
     """The diagonals of covariances."""
-    if not is_whole(covariance, d):
-        return covariance
-    rows = np.arange(d)
-    return covariance[:, rows * d - rows * (rows - 1) // 2]
+    return covariance[:, np.diag(_places(d))] if is_whole(covariance, d) else covariance
 
 
 def spread(other: Side, covariance: Float[Array, "n q"], num_bias: int) -> Float[Array, "n1 q1"]:
@@ -78,16 +96,13 @@ def spread(other: Side, covariance: Float[Array, "n q"], num_bias: int) -> Float
     # Where each augmented column comes from, own for nowhere, and its sign.
     source = np.array([*range(rank), *[own] * num_bias, rank if other_bias else own])
     sign = np.array([1.0] * (rank + num_bias) + [-1.0])
+    table = jnp.pad(covariance, ((0, 1), (0, 1)))
     if not is_whole(covariance, own):
-        table = jnp.pad(covariance, ((0, 1), (0, 1)))
         return table[:, source]
     rows, columns = np.triu_indices(len(source))
-    place = np.full((own + 1, own + 1), triangle_size(own))
-    place[np.triu_indices(own)] = np.arange(triangle_size(own))
-    first = np.minimum(source[rows], source[columns])
-    last = np.maximum(source[rows], source[columns])
+    place = np.pad(_places(own), (0, 1), constant_values=triangle_size(own))
     signs = jnp.asarray(sign[rows] * sign[columns], covariance.dtype)
-    return jnp.pad(covariance, ((0, 1), (0, 1)))[:, place[first, last]] * signs
+    return table[:, place[source[rows], source[columns]]] * signs
 
 
 def posterior_rows(
@@ -103,8 +118,7 @@ def posterior_rows(
     P = weight[:, None, None] * precision + tau * G[:, :d, :d]
     h = weight[:, None] * shift + tau * G[:, :d, d]
     L = cholesky(P, symmetrize_input=False)
-    z = triangular_solve(L, h[:, None], left_side=False, lower=True, transpose_a=True)
-    w = triangular_solve(L, z, left_side=False, lower=True)[:, 0]
+    w = solve_factored(L, h, jnp.zeros((1, d), P.dtype))
     if whole:
         unit = jnp.broadcast_to(jnp.eye(d, dtype=P.dtype), P.shape)
         root = triangular_solve(L, unit, left_side=True, lower=True)

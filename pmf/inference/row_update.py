@@ -20,7 +20,6 @@ import jax.numpy as jnp
 from jax.lax.linalg import cholesky, triangular_solve
 from jaxtyping import Array, Float
 
-from pmf.inference.row_posterior import RowPosteriors
 from pmf.types import Gaussian, Side
 
 
@@ -72,7 +71,13 @@ def solve_rows(
     P: Float[Array, "b d d"], h: Float[Array, "b d"], epsilon: Float[Array, "b d"]
 ) -> Float[Array, "b d"]:
     """w = inv(L)^T (inv(L) h + epsilon) of each row, P = L L^T: a draw from N(inv(P) h, inv(P))."""
-    L = cholesky(P, symmetrize_input=False)
+    return solve_factored(cholesky(P, symmetrize_input=False), h, epsilon)
+
+
+def solve_factored(
+    L: Float[Array, "b d d"], h: Float[Array, "b d"], epsilon: Float[Array, "#b d"]
+) -> Float[Array, "b d"]:
+    """The same from the Cholesky factors."""
     # As row vectors, z L^T = h and w L = z + epsilon: 15 % faster on a CPU than columns.
     z = triangular_solve(L, h[:, None], left_side=False, lower=True, transpose_a=True)
     return triangular_solve(L, z + epsilon[:, None], left_side=False, lower=True)[:, 0]
@@ -108,21 +113,6 @@ class Layout(Protocol):
 
     def log_weight(self) -> Float[Array, ""] | None:
         """sum log w over cells; None where cells carry no weight."""
-
-
-@runtime_checkable
-class ExpectedLayout(Layout, Protocol):
-    """One that can update in expectation too: what variational Bayes needs."""
-
-    def posterior(
-        self, inputs: Update, spread: Float[Array, "n1 q1"], covariance: Float[Array, "n q"]
-    ) -> RowPosteriors:
-        """The same in expectation over the other side, whose `spread` is, with each row's new
-        covariance: of the kind of the given one.
-        """
-
-    def weighted(self, weight: Float[Array, " n1"]) -> "ExpectedLayout":
-        """The same ratings, each times the weight of its column."""
 
 
 def half_sweep(

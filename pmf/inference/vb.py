@@ -36,9 +36,10 @@ from jax.tree_util import Partial
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from pmf.inference.base import Algorithm, initial_params
+from pmf.inference.base import Algorithm, initial_params, unit_prior
 from pmf.inference.layout import Data
 from pmf.inference.row_posterior import (
+    ExpectedLayout,
     RowPosteriors,
     is_whole,
     packed,
@@ -47,7 +48,7 @@ from pmf.inference.row_posterior import (
     unpacked,
     variances,
 )
-from pmf.inference.row_update import ExpectedLayout, Layout, Update, zero_epsilon
+from pmf.inference.row_update import Layout, Update, zero_epsilon
 from pmf.model.density import joined, split_row
 from pmf.model.likelihood import LOG_2PI
 from pmf.types import Gaussian, Params, Prior, Side, Terms
@@ -86,15 +87,11 @@ def vb(
     """
 
     def init(key: Key[Array, ""], data: Data) -> State:
-        def unit(has_bias: bool) -> Gaussian:
-            d = terms.rank + has_bias
-            return Gaussian(jnp.zeros(d, dtype), jnp.eye(d, dtype=dtype), jnp.ones((), dtype))
-
         def points(side: Side) -> Float[Array, "n q"]:
             n, d = joined(side).shape
             return jnp.zeros((n, triangle_size(d) if whole else d), dtype)
 
-        prior = Prior(jnp.ones((), dtype), unit(terms.user_bias), unit(terms.item_bias))
+        prior = unit_prior(terms, 1.0, dtype)
         params = initial_params(key, prior, terms, mu, data, START_SCALE)
         weight = jnp.ones(len(data.user_count), dtype)
         step = jnp.zeros((), jnp.int32)

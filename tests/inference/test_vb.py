@@ -13,7 +13,7 @@ from scipy.stats import gamma
 
 from pmf.inference.layout import by_rows
 from pmf.inference.row_posterior import unpacked, variances
-from pmf.inference.vb import DIAGONAL_ROTATIONS, basis, kl_gamma, vb
+from pmf.inference.vb import DIAGONAL_ROTATIONS, _turned, basis, kl_gamma, vb
 from pmf.model.density import joined, predict
 from pmf.types import Ratings, Terms
 from tests.helpers.expected import expected_squares
@@ -108,10 +108,9 @@ def test_biases_alone_have_their_exact_posterior_mean(fused):
 
 
 def test_a_rotation_keeps_predictions_and_makes_moments_alike():
-    data, ratings = small_data(fused=True), small_ratings()
+    data = small_data(fused=True)
     algorithm, key = vb(Terms(3), 3.5, SHAPE, True, float), jax.random.key(0)
     state = climb(algorithm, data, 3)[0]
-    before = expected_squares(state.params, state.user, state.item, ratings)
     rng = np.random.default_rng(0)
     C = [root @ root.T for root in rng.normal(size=(2, 3, 3))]
     A, B = basis(*map(jnp.asarray, C))
@@ -119,7 +118,16 @@ def test_a_rotation_keeps_predictions_and_makes_moments_alike():
     turned = A.T @ C[0] @ A, B.T @ C[1] @ B
     np.testing.assert_allclose(turned[0], turned[1], atol=1e-10)
     np.testing.assert_allclose(turned[0], np.diag(np.diag(turned[0])), atol=1e-10)
-    assert np.isfinite(before).all()
+    (user, user_covariance), (item, item_covariance) = (
+        _turned(*one)
+        for one in ((state.params.user, state.user, A), (state.params.item, state.item, B))
+    )
+    params, ratings = state.params._replace(user=user, item=item), small_ratings()
+    np.testing.assert_allclose(
+        expected_squares(params, user_covariance, item_covariance, ratings),
+        expected_squares(state.params, state.user, state.item, ratings),
+        rtol=1e-9,
+    )
     moments = []
     for side, covariance, count in (
         (state.params.user, state.user, data.user_count),

@@ -155,7 +155,7 @@ def update_posteriors(
     _, width = padded(d, spread.dtype.itemsize)
     size = spread.shape[-1]
     # Whole vectors; a triangle is told from a diagonal by its width.
-    columns = width if size == d + 1 else max(width + 1, -(-size // STEP) * STEP)
+    columns = width if size == d + 1 else -(-max(size, width + 1) // STEP) * STEP
     table = jnp.pad(inputs.tau * spread, ((0, 0), (0, columns - size)))
     w, error, covariance, trace, log_det = _call(rows, inputs, shapes, table)
     return RowPosteriors(w, covariance, error / inputs.tau, trace / inputs.tau, log_det)
