@@ -15,8 +15,6 @@ other's memory or threads; times are free of compilation. Needs the extra `peers
 """
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -25,6 +23,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 import typer
 
+from benchmarks.process import run
 from pmf.cli.console import run_app
 
 ML25M = {"n": 25_000_095, "users": 162_541, "items": 59_047}
@@ -32,9 +31,6 @@ ML1M = {"n": 900_000, "users": 6_040, "items": 3_706}
 ML100K = {"n": 80_000, "users": 943, "items": 1_682}
 MILLION = {"n": 10_000_000, "users": 50_000, "items": 1_000_000}
 GROWTH = [1_000_000, 2_500_000, 6_000_000, 12_000_000, 25_000_095]
-
-WORKERS = Path(__file__).parent / "workers.py"  # by its path: rivals' interpreters have no `pmf`
-FRESH = {"PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "2", "JAX_COMPILATION_CACHE_DIR": ""}
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -89,15 +85,8 @@ class Bench:
     def measure(self, worker: str, path: Path, rank: int, **environment: str) -> dict[str, Any]:
         ours = worker.startswith("our_") or worker == "limits"
         python = sys.executable if ours else self.peers_python
-        done = subprocess.run(
-            [python, str(WORKERS), worker, str(path), str(rank)],
-            capture_output=True,
-            text=True,
-            env=os.environ | FRESH | environment,
-        )
-        if done.returncode:
-            raise RuntimeError(f"{worker}: {done.stderr.strip()[-500:]}")
-        return json.loads(done.stdout.splitlines()[-1])
+        arguments = {"path": str(path), "rank": rank}
+        return run(python, "benchmarks.workers", worker, arguments, environment)
 
     def ratings(self, shape: dict[str, int], as_csv: bool = False) -> Path:
         """A file of ratings shaped like MovieLens."""

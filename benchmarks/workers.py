@@ -1,13 +1,9 @@
 """What `benchmarks.speed` measures: one function a measurement, run in a process of its own.
 
-    python benchmarks/workers.py NAME PATH RANK      prints one JSON object
-
-Each returns `seconds`, a list free of compilation and set-up, and what else it saw.
+Each takes a file of ratings and a rank, and returns `seconds`, a list free of compilation and
+set-up, and what else it saw.
 """
 
-import json
-import os
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -16,16 +12,7 @@ from typing import Any
 
 import numpy as np
 
-THREADS = int(os.environ.get("PMF_BENCH_THREADS", "2"))
-
-
-def peak_bytes() -> int:
-    """This program's own peak: a child's ru_maxrss begins at its parent's on Linux."""
-    if sys.platform == "linux":
-        status = Path("/proc/self/status").read_text()
-        return 1024 * int(status.split("VmHWM:")[1].split()[0])
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+from benchmarks.process import THREADS, answer, by_name, peak_bytes
 
 
 def _load(path: str):
@@ -77,20 +64,20 @@ def cmfrec_als(path: str, rank: int, use_cg: bool = False) -> dict[str, Any]:
     matrix = coo_matrix((value, (user, item)), shape=tuple(shape))
     seconds = []
     for niter in (1, 3):
-        model = _cmfrec(rank, niter, use_cg)
+        model = cmfrec_model(rank, niter, use_cg)
         begin = time.perf_counter()
         model.fit(matrix)
         seconds.append(time.perf_counter() - begin)
     return {"seconds": [(seconds[1] - seconds[0]) / 2], "peak_gb": peak_bytes() / 1e9}
 
 
-def _cmfrec(rank: int, niter: int, use_cg: bool = False):
+def cmfrec_model(rank: int, niter: int, use_cg: bool = False, lambda_: float = 5.0):
     """cmfrec's model, with biases as it comes."""
     from cmfrec import CMF
 
     return CMF(
         k=rank,
-        lambda_=5.0,
+        lambda_=lambda_,
         method="als",
         use_cg=use_cg,
         finalize_chol=False,
@@ -197,7 +184,7 @@ def cmfrec_fit(path: str, rank: int) -> dict[str, Any]:
     begin = time.perf_counter()
     names = ["UserId", "ItemId", "Rating"]
     frame = pd.read_csv(path, usecols=[0, 1, 2], names=names, header=0)
-    _cmfrec(rank, niter=3).fit(frame)
+    cmfrec_model(rank, niter=3).fit(frame)
     return {"seconds": [time.perf_counter() - begin], "peak_gb": peak_bytes() / 1e9}
 
 
@@ -306,27 +293,23 @@ def _least(work: Callable[[], Any], repeats: int = 7) -> float:
     return min(times)
 
 
-WORKERS: dict[str, Callable[[str, int], dict[str, Any]]] = {
-    worker.__name__: worker
-    for worker in (
-        our_als,
-        our_plain_als,
-        cmfrec_als,
-        cmfrec_cg,
-        our_gibbs,
-        smurff_gibbs,
-        our_ingest,
-        pandas_ingest,
-        our_fit,
-        cmfrec_fit,
-        our_lists,
-        our_near_lists,
-        implicit_lists,
-        our_compile,
-        limits,
-    )
-}
+WORKERS = by_name(
+    our_als,
+    our_plain_als,
+    cmfrec_als,
+    cmfrec_cg,
+    our_gibbs,
+    smurff_gibbs,
+    our_ingest,
+    pandas_ingest,
+    our_fit,
+    cmfrec_fit,
+    our_lists,
+    our_near_lists,
+    implicit_lists,
+    our_compile,
+    limits,
+)
 
 if __name__ == "__main__":
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])  # the same for both sides
-    print(json.dumps(WORKERS[sys.argv[1]](sys.argv[2], int(sys.argv[3]))))
+    answer(WORKERS)

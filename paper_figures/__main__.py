@@ -14,6 +14,7 @@ from pmf.cli.console import plain_app, run_app
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "experiments" / "results"
+RACE = ROOT / "benchmarks" / "results" / "time_to_rmse.csv"
 OUT = Path("paper_figures/out")
 
 app = plain_app(
@@ -79,22 +80,32 @@ def report(context: typer.Context, results: Results = None, out: Out = None) -> 
     print(out / "report.html")
 
 
-@app.command(short_help="Rewrite docs/results.md and docs/img.")
+@app.command(short_help="Rewrite docs/results.md, docs/speed.md and docs/img.")
 def docs(
     context: typer.Context,
     results: Results = None,
     out: Out = None,
-    page: Annotated[Path, typer.Option(help="The page to rewrite.")] = ROOT / "docs" / "results.md",
+    page: Annotated[
+        Path | None, typer.Option(help="A page of results to rewrite, and no other.")
+    ] = None,
 ) -> None:
     """Rewrite what docs/results.md says of the experiments, and the pictures in docs/img.
 
-    With --out the new page and its pictures go there instead, and docs/ stays as it is.
+    And what docs/speed.md says of the race, where benchmarks/results has its table. With --out the
+    new pages and their pictures go there instead, and docs/ stays as it is.
     """
-    from paper_figures.report.docs import write
+    import pandas as pd
+
+    from paper_figures.report.docs import write, write_speed
     from paper_figures.report.page import read_all
 
     results, out = Places(results, out).over(context)
-    for path in write(read_all(results or RESULTS), page, out or page.parent):
+    target = page or ROOT / "docs" / "results.md"
+    written = write(read_all(results or RESULTS), target, out or target.parent)
+    if page is None and RACE.is_file():
+        speed = ROOT / "docs" / "speed.md"
+        written += write_speed(pd.read_csv(RACE), speed, out or speed.parent)
+    for path in written:
         print(path)
 
 

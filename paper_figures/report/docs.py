@@ -1,10 +1,13 @@
-"""The part of `docs/results.md` that is written from results tables, and its pictures."""
+"""The parts of `docs/results.md` and `docs/speed.md` that are written from tables, and pictures."""
 
 from pathlib import Path
 
+import pandas as pd
 from PIL import Image
 
+from paper_figures.figures import time_to_rmse
 from paper_figures.figures.build import Tables, draw, numbers, one_map, save, suiting
+from paper_figures.figures.style import style
 from paper_figures.report.grid import markdown
 from paper_figures.report.sections import section
 from paper_figures.report.tables import comparisons_grid, frame_grid, scores_grid
@@ -23,9 +26,7 @@ def write(experiments: dict[str, Tables], page: Path, out: Path) -> list[Path]:
     The new page goes to the folder `out`, its pictures to `out/img`. Raises `InputError` where the
     page has no marks.
     """
-    text = page.read_text(encoding="utf8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise InputError(f"{page}: it needs the lines {BEGIN} and {END}, once each")
+    check_marks(page)
     pictures = out / "img"
     pictures.mkdir(parents=True, exist_ok=True)
     written, parts = [], []
@@ -37,10 +38,38 @@ def write(experiments: dict[str, Tables], page: Path, out: Path) -> list[Path]:
             shown[path.relative_to(out).as_posix()] = module
             written.append(path)
         parts.append(chapter(name, tables, shown))
+    return [*written, rewritten(page, out, "".join(parts))]
+
+
+def write_speed(table: pd.DataFrame, page: Path, out: Path) -> list[Path]:
+    """The same for the page of speed, from the table of `benchmarks.time_to_rmse`."""
+    check_marks(page)
+    pictures = out / "img"
+    pictures.mkdir(parents=True, exist_ok=True)
+    with style():
+        figure = time_to_rmse.plot(table)
+    path = save(figure, pictures / "time_to_rmse.png", dpi=DPI)
+    shrink(path)
+    title, caption = time_to_rmse.TITLE, time_to_rmse.CAPTION
+    picture = f"![{title}](img/{path.name})\n\n*{title}.* {caption}\n\n"
+    grid = frame_grid(time_to_rmse.numbers(table))
+    return [path, rewritten(page, out, f"{picture}{markdown(grid)}\n")]
+
+
+def check_marks(page: Path) -> None:
+    """Raise `InputError` where a page has not each mark once."""
+    text = page.read_text(encoding="utf8")
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise InputError(f"{page}: it needs the lines {BEGIN} and {END}, once each")
+
+
+def rewritten(page: Path, out: Path, part: str) -> Path:
+    """The page with `part` between its marks, in the folder `out`."""
+    text = page.read_text(encoding="utf8")
     before, after = text.split(BEGIN)[0], text.split(END)[1]
     with replacing(out / page.name) as temporary:
-        temporary.write_text(f"{before}{BEGIN}\n\n{''.join(parts)}{END}{after}", encoding="utf8")
-    return [*written, out / page.name]
+        temporary.write_text(f"{before}{BEGIN}\n\n{part}{END}{after}", encoding="utf8")
+    return out / page.name
 
 
 def chapter(name: str, tables: Tables, pictures: dict) -> str:

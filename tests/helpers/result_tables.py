@@ -406,3 +406,12 @@ def write(folder: Path, tables: Tables) -> Path:
     for name, table in tables.items():
         table.to_csv(folder / f"{name}.csv", index=False)
     return folder
+
+
+def race(size: str, rank: int) -> pd.DataFrame:
+    """The table of `benchmarks.time_to_rmse`, of ALS and one rival."""
+    same = {"size": size, "rank": rank, "repeat": 1, "peak_gb": 0.5, "error": np.nan}
+    times = {"step": [1, 2, 3], "seconds": [0.5, 1.0, 2.0], "search_seconds": 0.25}
+    als = {"system": "als", "cache": "warm", "rmse": [0.9, 0.85, 0.84]}
+    libmf = {"system": "libmf", "cache": "none", "rmse": [0.95, 0.88, 0.89]}
+    return pd.concat(pd.DataFrame(same | times | one) for one in (als, libmf))

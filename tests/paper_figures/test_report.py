@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from paper_figures.__main__ import app
+from paper_figures.figures import time_to_rmse
 from paper_figures.figures.build import numbers
 from paper_figures.report import docs
 from paper_figures.report import page as report
@@ -334,6 +335,23 @@ def test_docs_are_rewritten_between_the_marks_only(tmp_path, experiments):
     page.write_text("no marks", encoding="utf8")
     with pytest.raises(InputError, match="it needs the lines"):
         docs.write(some, page, page.parent)
+
+
+def test_the_page_of_speed_has_the_race(tmp_path):
+    """Catches: a rank or a size without its panel, and a line without its system."""
+    page = tmp_path / "speed.md"
+    page.write_text(f"before\n{docs.BEGIN}\n{docs.END}\nafter\n", encoding="utf8")
+    sizes = ("small", "1m", "25m")
+    race = pd.concat(result_tables.race(size, rank) for size in sizes for rank in (16, 64))
+    picture, _ = docs.write_speed(race, page, page.parent)
+    assert picture == tmp_path / "img" / "time_to_rmse.png" and picture.stat().st_size < 150_000
+    text = page.read_text(encoding="utf8")
+    assert text.startswith("before\n") and text.endswith("after\n")
+    assert text.count("| LIBMF |") == text.count("| ALS |") == 6
+    figure = time_to_rmse.plot(race)
+    assert len(figure.axes) == 6 and all(len(axes.lines) == 2 for axes in figure.axes)
+    with pytest.raises(InputError, match="no rows"):
+        time_to_rmse.plot(race.iloc[:0])
 
 
 def test_one_command_makes_figures_tables_and_the_report(tmp_path):

@@ -26,7 +26,7 @@ from typing import Annotated, NamedTuple
 import pyarrow as pa
 import typer
 
-from benchmarks.workers import peak_bytes
+from benchmarks.process import peak_bytes
 from pmf.cli.main import run_app
 from pmf.errors import InputError
 from tests.robustness.malformed import READERS, Files, Reader

@@ -1,0 +1,1 @@
+"""What `benchmarks.time_to_rmse` races: ratings, our inferences and the rivals."""
