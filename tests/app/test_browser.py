@@ -112,7 +112,9 @@ def test_pages_open_without_an_error(visit, link, heading):
 
 
 def test_a_fit_is_seen_to_converge(visit):
+    """Of VB, which searches nothing: the other inferences would search for most of the time."""
     visit.get_by_role("link", name="Model").click()
+    visit.get_by_text("VB", exact=True).click()
     visit.get_by_role("button", name="Fit", exact=True).click()
     visit.wait_for_function(
         "document.querySelector('[data-testid=stProgress]') && "

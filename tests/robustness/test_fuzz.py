@@ -116,7 +116,7 @@ def read(folder):
 ballast = []
 READERS["planted"] = Reader(lambda rng: {}, read)
 fuzz.make_input = lambda name, reader, seed, number: {"number": str(number).encode()}
-fuzz.SECONDS = 10.0
+fuzz.SECONDS = 4.0
 fuzz.run_app(fuzz.app)
 """
 
