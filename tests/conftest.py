@@ -49,8 +49,13 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # see pmf/cli/compilation_cache.py
 # Compiling costs more than running what is this small; the processes that tests start inherit it.
-# The documentation's examples are compiled as its readers compile them: `commands.as_a_user`.
+# The tutorial and the README's example are compiled as readers compile them: `as_a_user`.
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+# XLA's own generator of loops is simple, and done in half the time of the one that follows it. The
+# machine's flags, such as a number of devices, are not for the tests.
+os.environ["XLA_FLAGS"] = (
+    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+)
 
 import jax  # noqa: E402
 

@@ -12,6 +12,7 @@ from unittest.mock import patch
 from pmf.cli import console, main
 from pmf.estimators import base
 
+LITTLE_OPTIMISED = "JAX_DISABLE_MOST_OPTIMIZATIONS", "XLA_FLAGS"  # set by `conftest`
 SILENT = DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning
 
 
@@ -25,7 +26,7 @@ class Done(NamedTuple):
 
 def as_a_user() -> dict[str, str]:
     """The environment of a process whose programs are compiled with all optimisations."""
-    return {x: value for x, value in os.environ.items() if x != "JAX_DISABLE_MOST_OPTIMIZATIONS"}
+    return {x: value for x, value in os.environ.items() if x not in LITTLE_OPTIMISED}
 
 
 def pmf(*arguments: object, **environment: str) -> Done:

@@ -46,9 +46,7 @@ def run_job(
 ) -> list[tuple[int, str, str]]:
     """(exit code, standard output, standard error) of each of two processes."""
     port = free_port()
-    # A machine's own flags, such as a number of devices, are not for the job.
-    inherited = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
-    environment = inherited | more | {"PYTHONPATH": str(HELPERS.parents[1])}
+    environment = os.environ | more | {"PYTHONPATH": str(HELPERS.parents[1])}
     processes = [
         subprocess.Popen(
             [
