@@ -1,6 +1,7 @@
 """Strict settings for every test: 64-bit JAX, eight CPU devices, shapes checked at run time."""
 
 import atexit
+import gc
 import os
 import shutil
 import signal
@@ -51,6 +52,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # see pmf/cli/compilation_cache.py
 # Compiling costs more than running what is this small; the processes that tests start inherit it.
 # The tutorial and the README's example are compiled as readers compile them: `as_a_user`.
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+os.environ["JAX_TRACEBACK_IN_LOCATIONS_LIMIT"] = "0"  # no program says where it was written
 # XLA's own generator of loops is simple, and done in half the time of the one that follows it. The
 # machine's flags, such as a number of devices, are not for the tests.
 os.environ["XLA_FLAGS"] = (
@@ -67,8 +69,17 @@ jax.config.update("jax_num_cpu_devices", 8)  # one processor as eight devices: m
 check_calls()
 
 
+def pytest_collection_finish():
+    """What was imported stays: the garbage collector need not look through it again."""
+    gc.freeze()
+
+
 def pytest_collection_modifyitems(config, items):
-    """Mistakes are planted on demand only: not by the ordinary run, nor by -m "not slow"."""
+    """Mistakes are planted on demand only: not by the ordinary run, nor by -m "not slow".
+
+    What starts processes comes first: of the last tests each is short, and no worker waits long.
+    """
+    items.sort(key=lambda item: item.path.parent.name not in ("tests", "robustness"))
     if "mistakes" in config.getoption("markexpr"):
         return
     planted = [item for item in items if "mistakes" in item.keywords]
