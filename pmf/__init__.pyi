@@ -28,6 +28,9 @@ from .fitting.methods import MAP as MAP
 from .fitting.methods import VB as VB
 from .fitting.methods import Gibbs as Gibbs
 from .model.priors import (
+    DiagonalPrior as DiagonalPrior,
+)
+from .model.priors import (
     IsotropicPrior as IsotropicPrior,
 )
 from .model.priors import (

@@ -13,7 +13,7 @@ from pmf.data.splits import Split
 from pmf.errors import InputError
 from pmf.estimators.pmf import PMF
 from pmf.evaluate.report import ranked
-from pmf.fitting import prior_search
+from pmf.fitting import ridge_search, tau_search
 from pmf.fitting.checkpoint import Checkpoints
 from pmf.fitting.fitted import Fitted
 from pmf.fitting.methods import check_is_of
@@ -24,18 +24,18 @@ from pmf.fitting.settings import Settings as ModelSettings
 from pmf.inference import fused
 from pmf.model.priors import IsotropicPrior, numbers_of
 
-# Ridges in the units of `pmf.fitting.prior_search.Point`: of a user with a typical count, whatever
+# Ridges in the units of `pmf.fitting.ridge_search.Point`: of a user with a typical count, whatever
 # the exponent.
 PRIOR_AXES = {
-    "factor": Axis(2.0, 120.0, prior_search.SEARCH_START.factor),
-    "user_bias": Axis(0.2, 40.0, prior_search.SEARCH_START.user_bias),
-    "item_bias": Axis(0.2, 40.0, prior_search.SEARCH_START.item_bias),
-    "user_exponent": Axis(0.0, 1.0, prior_search.SEARCH_START.user_exponent, log=False),
+    "factor": Axis(2.0, 120.0, ridge_search.START.factor),
+    "user_bias": Axis(0.2, 40.0, ridge_search.START.user_bias),
+    "item_bias": Axis(0.2, 40.0, ridge_search.START.item_bias),
+    "user_exponent": Axis(0.0, 1.0, ridge_search.START.user_exponent, log=False),
 }
 MAPPED = 200  # items on a map
 
 # tau in units of the ratings' own precision, in which a model that explains nothing has 1.
-TAU_AXIS = Axis(0.8, 5.0, prior_search.TAU_RATIO**prior_search.TAU_START)
+TAU_AXIS = Axis(0.8, 5.0, tau_search.RATIO**tau_search.START)
 
 
 # An experiment says the settings of the model and of all inferences in one flat list: a grid goes
@@ -137,7 +137,7 @@ def _is_fused(settings: ModelSettings) -> bool:
 def space(settings: Any) -> dict[str, Axis]:
     """What the settings leave open ("auto") and the model's terms depend on."""
     model = model_settings(settings)
-    axes = prior_search.axes_of(model.terms)
+    axes = ridge_search.axes_of(model.terms)
     if not axes or model.inference.given_prior is not None:
         return {}
     if model.inference.open_setting == "tau":
@@ -166,9 +166,9 @@ def tuned(settings: Any, point: Point, train: pd.DataFrame, rmse: float | None) 
 def tuned_prior(point: Point, train: pd.DataFrame, rmse: float | None) -> IsotropicPrior:
     """The prior at a point of a search over `PRIOR_AXES`."""
     spread = spread_of(train)
-    units = prior_search.units_of(spread, train["user_id"].value_counts().to_numpy())
-    ridges = prior_search.SEARCH_START._replace(**point)
-    return prior_search.prior_at(ridges, 1 / (rmse or spread) ** 2, units)
+    units = ridge_search.units_of(spread, train["user_id"].value_counts().to_numpy())
+    ridges = ridge_search.START._replace(**point)
+    return ridge_search.prior_at(ridges, 1 / (rmse or spread) ** 2, units)
 
 
 def spread_of(train: pd.DataFrame) -> float:

@@ -16,13 +16,13 @@ from pmf.data.splits import Split
 from pmf.estimators.content import Content
 from pmf.estimators.hybrid import Hybrid
 from pmf.evaluate.report import ranked
-from pmf.fitting import prior_search
+from pmf.fitting import prior_search, ridge_search
 from pmf.fitting.checkpoint import Checkpoints
 from pmf.fitting.settings import ContentSettings, HybridSettings
 from pmf.model.priors import numbers_of
 
 # the weights' prior precision
-REGRESSION_AXIS = Axis(0.05, 50.0, prior_search.SEARCH_START.regression)
+REGRESSION_AXIS = Axis(0.05, 50.0, prior_search.Point().regression)
 
 
 def fit_and_predict(
@@ -65,7 +65,7 @@ def hybrid_space(settings: HybridSettings) -> dict[str, Axis]:
     """That of the factorization, and the strength of the regression on features."""
     if settings.prior != "auto":
         return {}
-    axes = {name: PRIOR_AXES[name] for name in prior_search.axes_of(settings.terms)}
+    axes = {name: PRIOR_AXES[name] for name in ridge_search.axes_of(settings.terms)}
     return axes | ({"regression": REGRESSION_AXIS} if settings.regression == "auto" else {})
 
 

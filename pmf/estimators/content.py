@@ -28,9 +28,10 @@ from pmf.fitting.fit import (
     summed_up,
 )
 from pmf.fitting.fitted import Fitted
-from pmf.fitting.prior_search import Method, Problem, Search, choose_prior
 from pmf.fitting.progress import both, progress_bar
+from pmf.fitting.ridge_search import choose_ridges
 from pmf.fitting.schedule import Schedule
+from pmf.fitting.search import Problem, Search
 from pmf.fitting.settings import ContentSettings
 from pmf.fitting.settings_base import settings_of, takes
 from pmf.inference.base import Algorithm
@@ -108,11 +109,11 @@ class Content(Model):
             return task.scales.standardised_prior(self.settings.prior), Search({}, [])
         terms, mu = task.problem.terms, task.problem.mu
 
-        def build(prior: IsotropicPrior, _regression: float, data: Data) -> Algorithm:
+        def build(prior: IsotropicPrior, data: Data) -> Algorithm:
             return content(prior.build(terms, data), mu, task.table)
 
         with choosing(on_step):
-            return choose_prior(task.problem, Method(build, ONE_STEP))
+            return choose_ridges(task.problem, build, ONE_STEP)
 
     def _with_own(self, variance: np.ndarray, user: np.ndarray, item: np.ndarray) -> np.ndarray:
         """Exact under the fitted prior."""

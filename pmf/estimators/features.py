@@ -21,8 +21,8 @@ from pmf.data.units import unit_of
 from pmf.errors import InputError
 from pmf.estimators.model_file import pack_ids, unpack_ids
 from pmf.estimators.plausible import check_floats, check_ids
-from pmf.fitting.prior_search import Problem
 from pmf.fitting.rescale import Scales
+from pmf.fitting.search import Problem
 from pmf.fitting.settings import ContentSettings, HybridSettings
 from pmf.process.forked import computing
 from pmf.types import Ratings, Terms

@@ -27,9 +27,10 @@ from pmf.fitting.fit import (
     summed_up,
 )
 from pmf.fitting.fitted import Fitted
-from pmf.fitting.prior_search import Search, choose_regressed
+from pmf.fitting.prior_search import Choice, choose_regressed
 from pmf.fitting.progress import both, progress_bar
 from pmf.fitting.schedule import Schedule
+from pmf.fitting.search import Search
 from pmf.fitting.settings import HybridSettings
 from pmf.fitting.settings_base import settings_of, takes
 from pmf.inference.base import Algorithm
@@ -37,7 +38,7 @@ from pmf.inference.hybrid import hybrid, regress
 from pmf.inference.layout import Data, by_rows
 from pmf.model.density import joined, split_row
 from pmf.model.priors import IsotropicPrior, RegressedPrior
-from pmf.types import Side
+from pmf.types import Params, Side
 
 
 @takes(HybridSettings)
@@ -75,8 +76,8 @@ class Hybrid(Model):
                 return self.fit(ratings, features, heldout, both(bar, on_step))
         settings = self.settings
         task = feature_problem(settings, settings.terms, ratings, features, heldout)
-        prior, search = self._prior(task, on_step)
-        result, B = _run(task, prior, settings.schedule, on_step)
+        prior, search, start = self._prior(task, on_step)
+        result, B = _run(task, prior, start, settings.schedule, on_step)
         train, num_users, num_items, _, terms, *_ = task.problem
         num_means = num_items + task.table.shape[1]  # B's rows have the unit of the items'
         log_volume = task.scales.log_volume(
@@ -90,11 +91,12 @@ class Hybrid(Model):
         self.regression = task.scales.side(B, task.scales.item_factor)
         return self
 
-    def _prior(self, task: FeatureProblem, on_step: OnStep) -> tuple[RegressedPrior, Search]:
+    def _prior(self, task: FeatureProblem, on_step: OnStep) -> Choice:
         """The standardised prior: as given, or found on held-out training ratings."""
         prior, strength = self.settings.prior, self.settings.regression
         if isinstance(prior, IsotropicPrior) and not isinstance(strength, str):
-            return RegressedPrior(task.scales.standardised_prior(prior), strength), Search({}, [])
+            rows = task.scales.standardised_prior(prior)
+            return Choice(RegressedPrior(rows, strength), Search({}, []))
         with choosing(on_step):
             return choose_regressed(task.problem, partial(_algorithm, task))
 
@@ -160,7 +162,11 @@ def _algorithm(task: FeatureProblem, prior: RegressedPrior, data: Data) -> Algor
 
 
 def _run(
-    task: FeatureProblem, prior: RegressedPrior, schedule: Schedule, on_step: OnStep
+    task: FeatureProblem,
+    prior: RegressedPrior,
+    start: Params | None,
+    schedule: Schedule,
+    on_step: OnStep,
 ) -> tuple[Run, Side]:
     """The run, and the regression B of factors (q, k) and of the bias (q, b) that it ended with."""
     train, num_users, num_items, numbers, terms, _, seed, fused = task.problem
@@ -173,6 +179,7 @@ def _run(
         task.heldout,
         name="hybrid",
         after_step=lambda record, total: on_step("hybrid", record.step, total),
+        start=start,
     )
     # A step ends with B's update, so B is a function of the rated items' rows.
     item = joined(Side(*(jnp.asarray(x[0]) for x in result.draws.item)))

@@ -21,8 +21,8 @@ from pmf.errors import InputError, one_line
 from pmf.estimators.plausible import check_fitted
 from pmf.fitting.driver import Run
 from pmf.fitting.fitted import Fit, Fitted
-from pmf.fitting.prior_search import Search, Trial
 from pmf.fitting.schedule import Record
+from pmf.fitting.search import Search, Trial
 from pmf.fitting.settings import (
     AnySettings,
     ContentSettings,

@@ -28,7 +28,7 @@ from pmf.inference.fold_in import (
 )
 from pmf.model.density import split_row
 from pmf.model.predictive import Prediction
-from pmf.model.priors import exponent_of
+from pmf.model.priors import growth_of
 from pmf.process.programs import rung
 from pmf.types import Params, Ratings, Side
 
@@ -178,9 +178,9 @@ def conditioning_of(fit: Fit, side: Literal["user", "item"]) -> Conditioning:
     """What new rows of a side ("user" or "item") are conditioned on: the other side, as fitted."""
     draws, prior = fit.run.draws, fit.run.prior
     other, rows = (draws.item, draws.user) if side == "user" else (draws.user, draws.item)
-    exponent = exponent_of(fit.prior, side)
+    growth = growth_of(fit.prior, side)
     mu, tau = np.asarray(draws.mu), np.asarray(prior.tau)
-    return Conditioning(other, mu, tau, getattr(prior, side), exponent, rows.bias.shape[-1])
+    return Conditioning(other, mu, tau, getattr(prior, side), growth, rows.bias.shape[-1])
 
 
 def fold_in(model: Model, ratings: Table, users: Any = None) -> Folded:

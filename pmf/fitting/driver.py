@@ -46,7 +46,7 @@ class Run(NamedTuple):
         return np.asarray(self.likelihood.variance(np.asarray(self.prior.tau)))
 
 
-def _copied(state: Any) -> Any:
+def _copies(state: Any) -> Any:
     return jax.tree.map(jnp.copy, state)
 
 
@@ -54,7 +54,7 @@ def _summed(counts: jax.Array) -> jax.Array:
     return jnp.sum(counts, dtype=float)
 
 
-_start_over, _total = program(_copied, FEW), program(_summed, FEW)
+copied, _total = program(_copies, FEW), program(_summed, FEW)
 
 
 def _call(step: Step, key: jax.Array, state: Any, data: Data) -> tuple[AnyState, AnyInfo]:
@@ -93,7 +93,7 @@ class _Traced(NamedTuple):
         return _advance.lower(self.step, key, state, data)
 
 
-def _program_of(step: Step) -> _Lowerable:
+def program_of(step: Step) -> _Lowerable:
     """The step as something to compile beforehand, and call."""
     return step if isinstance(step, _Lowerable) else _Traced(step)
 
@@ -125,14 +125,16 @@ def run(
     name: str = "inference",
     folder: CheckpointFolder | None = None,
     after_step: Callable[[Record, int], None] = lambda record, total: None,
+    start: Params | None = None,
     form: HostForm = ON_ONE_DEVICE,
 ) -> Run:
     """Run an algorithm to the end of its schedule.
 
     `heldout` ratings are watched only; `validation` ratings judge when patience is at its end.
     With a checkpoint `folder` the run goes on from what it finds there, bit for bit as if it had
-    never stopped. `after_step(record, total)` is called before each step's checkpoint. `form` is
-    how a state comes to the host, and what leaves the run. Raises `NotFiniteError` naming the step,
+    never stopped. `after_step(record, total)` is called before each step's checkpoint. It begins
+    from the parameters `start`, on the host, where they are given. `form` is how a state comes to
+    the host, and what leaves the run. Raises `NotFiniteError` naming the step,
     the seed and the quantity that is NaN or infinite, and with a `folder`, in the main thread,
     `Interrupted` after SIGINT or SIGTERM and a checkpoint.
     """
@@ -140,12 +142,12 @@ def run(
     key_init, key_steps = jax.random.split(jax.random.key(seed))
     algorithm = chained(algorithm, schedule.num_chains) if schedule.average else algorithm
     # Steps donate their state, and a first state may share the caller's arrays.
-    state = _start_over(algorithm.init(key_init, data))
+    state = copied(_started(algorithm.init(key_init, data), start, form))
     n = float(_total(data.user_count))
     monitor = Monitor(schedule, heldout, validation, n, form, algorithm.likelihood)
     progress = monitor.begin(key_steps, state)
     begin = time.perf_counter()
-    advance = _program_of(algorithm.step)
+    advance = program_of(algorithm.step)
     program = advance.lower(key_steps, state, data)
     if folder is not None:  # another run's checkpoints are refused before the long compilation
         progress = _resumed(progress, folder, _digest(program, form), form)
@@ -160,12 +162,20 @@ def run(
             progress.state, info = advance(key, progress.state, data)
             info = jax.device_get(info)
             seconds = progress.seconds + time.perf_counter() - begin
-            _check_finite(info, name, step, seed)
+            check_finite(info, name, step, seed)
             monitor.see(progress, seconds, float(np.mean(info.log_posterior)))
             after_step(progress.records[-1], total)
             if folder is not None:
                 _keep(progress, folder, caught, name, form)
     return _result(schedule, progress, compile_seconds, form, algorithm.likelihood)
+
+
+def _started(state: AnyState, params: Params | None, form: HostForm) -> AnyState:
+    """A first state, at other parameters if they are given."""
+    if params is None:
+        return state
+    host: Any = form.to_host(state)
+    return form.from_host(host._replace(params=params._replace(mu=host.params.mu)))
 
 
 def _digest(program: _Lowered, form: HostForm) -> str | None:
@@ -200,7 +210,7 @@ def _keep(
         )
 
 
-def _check_finite(info: Any, name: str, step: int, seed: int) -> None:
+def check_finite(info: Any, name: str, step: int, seed: int) -> None:
     for field, value in info._asdict().items():
         if not np.all(np.isfinite(value)):
             raise NotFiniteError(
@@ -226,7 +236,7 @@ def _resumed(
     facts = saved.facts
     return Progress(
         key,
-        _start_over(form.from_host(state)),
+        copied(form.from_host(state)),
         moments,
         best and Best(*facts["best"], *best),
         [Record(*record) for record in facts["records"]],

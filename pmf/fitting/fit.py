@@ -25,9 +25,10 @@ from pmf.fitting.driver import Run, run
 from pmf.fitting.fingerprint import fingerprint
 from pmf.fitting.fitted import Fit
 from pmf.fitting.methods import Inference
-from pmf.fitting.prior_search import Problem, Search, Trial
+from pmf.fitting.prior_search import Choice
 from pmf.fitting.rescale import Scales
 from pmf.fitting.schedule import Record
+from pmf.fitting.search import Problem, Search, Trial
 from pmf.fitting.settings import Settings
 from pmf.inference.base import Algorithm
 from pmf.inference.layout import Data
@@ -47,13 +48,14 @@ OnRecord = Callable[[Record], None]
 
 
 class Monitored(NamedTuple):
-    """The rest of `run`'s arguments: what it monitors, and the callbacks."""
+    """The rest of `run`'s arguments: what it monitors, the callbacks, and where it begins."""
 
     heldout: Ratings | None
     validation: Ratings | None
     name: str
     folder: CheckpointFolder | None
     after_step: Callable[[Record, int], None]
+    start: Params | None
 
 
 def no_progress(phase: str, step: int, total: int) -> None:
@@ -93,7 +95,7 @@ def fit_ratings(
         identity = fingerprint(settings, ratings, num_users, num_items, heldout)
         folder = CheckpointFolder(checkpoints, identity)
     problem = _problem(settings, standardised, num_users, num_items)
-    prior, search = _prior(inference, scales, problem, folder, on_step)
+    prior, search, start = _prior(inference, scales, problem, folder, on_step)
     train, validation = _parts(problem, inference.validation_share)
     rows = (0, 0) if inference.integrates else (num_users, num_items)
     log_volume = _log_volume(scales, settings.terms, *rows, len(train.value))
@@ -103,7 +105,7 @@ def fit_ratings(
         on_record(scales.record(record, log_volume))
 
     watched = scales.unit.standardised(heldout, coded=False) if heldout else validation
-    monitored = Monitored(watched, validation, inference.name, folder, monitor)
+    monitored = Monitored(watched, validation, inference.name, folder, monitor, start)
     algorithm = inference.algorithm(prior, settings.terms, len(ratings.value))
     where = _run_here if mesh is None else partial(_run_on_mesh, mesh)
     result = where(settings, algorithm, train, problem.numbers, monitored)
@@ -195,19 +197,19 @@ def _prior(
     problem: Problem,
     folder: CheckpointFolder | None,
     on_step: OnStep,
-) -> tuple[AnyPrior, Search]:
-    """The standardised prior: as given, as a search finds it, or found at an earlier start."""
+) -> Choice:
+    """The standardised prior: as given, as a search finds it, or found before a run was stopped."""
     if (prior := inference.given_prior) is not None:
-        return scales.standardised_prior(prior), Search({}, [])
+        return Choice(scales.standardised_prior(prior), Search({}, []))
     if folder is not None and "prior" in folder.notes:
         chosen, trials = folder.notes["search"]
         search = Search(chosen, [Trial(*trial) for trial in trials])
-        return prior_of(folder.notes["prior"]), search
+        return Choice(prior_of(folder.notes["prior"]), search)
     with choosing(on_step):
-        prior, search = inference.choose(problem)
+        choice = inference.choose(problem)
     if folder is not None:
-        folder.note({"prior": asdict(prior), "search": search})
-    return prior, search
+        folder.note({"prior": asdict(choice.prior), "search": choice.search})
+    return choice
 
 
 Build = Callable[[Data], Algorithm]

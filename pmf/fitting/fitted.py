@@ -10,7 +10,7 @@ from pmf.data.frames import Encoded
 from pmf.data.histories import Rated, rated_by_user
 from pmf.data.ids import Ids
 from pmf.fitting.driver import Run
-from pmf.fitting.prior_search import Search
+from pmf.fitting.search import Search
 from pmf.io.source import Source
 from pmf.model.priors import AnyPrior
 from pmf.types import Params

@@ -12,10 +12,11 @@ import jax.numpy as jnp
 from pydantic import BaseModel, Field, ValidationError
 
 from pmf.errors import InputError, hint
-from pmf.fitting import prior_search
-from pmf.fitting.prior_search import Problem, Search
+from pmf.fitting import prior_search, tau_search
+from pmf.fitting.prior_search import Choice
 from pmf.fitting.registry import INFERENCES, LABELS, inference_named, owners_of
 from pmf.fitting.schedule import Schedule
+from pmf.fitting.search import Problem
 from pmf.fitting.settings_base import CONFIG, describe
 from pmf.inference import optimizers
 from pmf.inference.als import als
@@ -80,7 +81,7 @@ class Inference(BaseModel):
         """The prior that the settings give, in the ratings' own unit; None: it is chosen."""
         raise NotImplementedError
 
-    def choose(self, problem: Problem) -> tuple[AnyPrior, Search]:
+    def choose(self, problem: Problem) -> Choice:
         """The prior with the least error on held-out training ratings."""
         raise NotImplementedError
 
@@ -151,10 +152,6 @@ class _Mode(Inference):
     def given_prior(self) -> IsotropicPrior | None:
         return None if self.prior == "auto" else self.prior
 
-    def choose(self, problem: Problem) -> tuple[IsotropicPrior, Search]:
-        """By ALS, whose priors MAP takes over."""
-        return prior_search.choose_prior(problem)
-
     @property
     def validation_share(self) -> float:
         return self.validation
@@ -169,6 +166,9 @@ class ALS(_ByRows, _Mode):
     """Sweeps at the most."""
     tolerance: Annotated[float, Field(ge=0)] = 1e-5
     """The relative change of the log posterior that ends a run."""
+
+    def choose(self, problem: Problem) -> Choice:
+        return prior_search.choose_prior(problem)
 
     def algorithm(
         self, prior: IsotropicPrior, terms: Terms, num_ratings: int
@@ -195,6 +195,10 @@ class MAP(_Mode):
     """Ratings an update; "auto": all of up to 2,000,000, else 65,536."""
     on_disk: bool = False
     """Ratings stay in files and pass through in mini-batches."""
+
+    def choose(self, problem: Problem) -> Choice:
+        """By ALS; the factors that it ended at would leave a gradient nothing to do."""
+        return prior_search.choose_prior(problem)._replace(start=None)
 
     def model_post_init(self, context: Any) -> None:
         is_lbfgs = optimizers.is_lbfgs(self.optimizer)
@@ -298,10 +302,10 @@ class Gibbs(_ByRows):
             case tau:
                 return NoisePrecision(tau)
 
-    def choose(self, problem: Problem) -> tuple[NoisePrecision, Search]:
+    def choose(self, problem: Problem) -> Choice:
         hyperprior = default_hyperprior(problem.terms, self.hyperprior)
-        tau, search = prior_search.choose_tau(problem, hyperprior, self.num_chains)
-        return NoisePrecision(tau), search
+        tau, search = tau_search.choose_tau(problem, hyperprior, self.num_chains)
+        return Choice(NoisePrecision(tau), search)
 
     def algorithm(
         self, prior: NoisePrecision, terms: Terms, num_ratings: int
@@ -314,7 +318,7 @@ class Gibbs(_ByRows):
 
     def short(self) -> dict[str, Any]:
         """Shorter chains, which tell one tau from another as well."""
-        most = prior_search.GIBBS_SEARCH
+        most = tau_search.SCHEDULE
         return {
             "num_steps": min(self.num_steps, most.num_steps),
             "burn_in": min(self.burn_in, most.burn_in),

@@ -1,295 +1,219 @@
-"""Priors chosen on held-out training ratings. Nothing here sees a test rating."""
+"""The prior of a mode, for ALS, MAP and the hybrid: by variational Bayes and one scale.
 
+Nothing here sees a test rating. With a part of the training ratings held out, a few sweeps of
+`pmf.inference.vb` learn every precision; `pmf.inference.mode_prior` turns them into the prior that
+a mode needs; and how strong it is, a scale that would be 1 were the model true and the sweeps at
+their end, is chosen by the held-out error of sweeps of ALS. Each candidate goes on from the means
+that variational Bayes found, and the fit from the factors of the best one, so little of this work
+is lost. (From a neighbour's factors it would not find a column again that a stronger prior emptied:
+0 is a saddle point.)
+"""
+
+import time
 from collections.abc import Callable
-from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
-from pmf.data.encoding import blocks, count_rows
-from pmf.data.row_numbers import RowNumbers, chances
-from pmf.data.values import decoded, mean_and_std
-from pmf.errors import InputError, NotFiniteError
-from pmf.fitting.driver import Run, run
-from pmf.fitting.schedule import Schedule
+from pmf.data.values import Mapped, mean_and_std
+from pmf.errors import NotFiniteError
+from pmf.fitting.driver import check_finite, copied, program_of
+from pmf.fitting.search import (
+    LEAST_GAIN,
+    Holdout,
+    Judged,
+    Problem,
+    Search,
+    Trial,
+    holdouts,
+    log_of,
+    pattern_search,
+    subsampled,
+)
 from pmf.inference.als import als
-from pmf.inference.base import Algorithm
-from pmf.inference.gibbs import Hyperprior, gibbs
-from pmf.inference.layout import Data, by_rows
-from pmf.model.priors import IsotropicPrior, RegressedPrior, Ridge, from_ridge
-from pmf.types import Ratings, Terms
-
-HELD_OUT = 0.1  # the share of the training ratings that judges a prior
-HOLDOUTS = 2  # disjoint such shares: one alone is too noisy to tell near priors apart
-BIAS_HOLDOUTS = 10  # biases alone are so cheap that every rating may be held out once
-MOST_RATINGS = 1_000_000  # a larger set is searched on this many ratings of random users
-LEAST_GAIN = 1e-4  # of RMSE, relative to the ratings' spread: less is a flat valley
-ALS_SEARCH = Schedule(num_steps=30, tolerance=3e-4)
-GIBBS_SEARCH = Schedule(num_steps=40, average=True, burn_in=30, store_draws=False)
-TAU_RATIO = 1.25  # between candidates for tau, in units of the ratings' own precision
-TAU_START = 2
+from pmf.inference.base import Algorithm, AnyState
+from pmf.inference.layout import Data
+from pmf.inference.mode_prior import mode_prior
+from pmf.inference.vb import vb
+from pmf.model.predictive import predict_pairs
+from pmf.model.priors import IsotropicPrior, RegressedPrior, numbers_of
+from pmf.types import Params
 
 
-class Trial(NamedTuple):
-    """One candidate, its RMSE on the held-out training ratings, and what it cost."""
+class End(NamedTuple):
+    """Of sweeps: after so many, or once `calm` in a row changed the held-out RMSE, relative to the
+    ratings' spread, by less than `gain`.
+    """
 
-    value: dict[str, float]
-    rmse: float
-    seconds: float
-    compile_seconds: float
-
-
-class Search(NamedTuple):
-    """What was chosen, and every candidate that was tried; none where nothing was to be chosen."""
-
-    chosen: dict[str, float]
-    trials: list[Trial]
-
-    def __repr__(self) -> str:
-        chosen = ", ".join(f"{name}={value:.4g}" for name, value in self.chosen.items())
-        return f"Search({chosen or 'nothing to choose'}; {len(self.trials)} trials)"
-
-    @property
-    def seconds(self) -> float:
-        return sum(trial.seconds for trial in self.trials)
-
-    @property
-    def compile_seconds(self) -> float:
-        return sum(trial.compile_seconds for trial in self.trials)
+    sweeps: int
+    gain: float
+    calm: int
 
 
-class Problem(NamedTuple):
-    """A training set (NumPy), and the model to choose a prior for."""
-
-    ratings: Ratings
-    users: int
-    items: int
-    numbers: RowNumbers
-    terms: Terms
-    mu: float
-    seed: int
-    fused: bool | None = None  # whether by the CPU kernel; None: where it is available
+HELD_OUT = 0.01, 0.1  # the share of the training ratings that judges, at the least and at the most
+ENOUGH = 100_000  # ratings to judge by
+MOST_ON_DISK = 20_000_000  # of more ratings on disk, those of random users are searched on
+# When to end sweeps: before more of them only prune columns, and of ALS once it is at its mode.
+VB_END = End(sweeps=10, gain=10 * LEAST_GAIN, calm=2)  # near its start one sweep may change little
+ALS_END = End(sweeps=20, gain=LEAST_GAIN, calm=1)
+STEP = 2**0.5  # between scales; a regression's strength, to which little is sensitive, takes two
 
 
-def _holdouts(problem: Problem, number: int) -> list[tuple[Data, Ratings]]:
-    """Disjoint tenths of the training ratings held out in turn, all in the shapes of the whole."""
-    ratings = _subsample(problem)
-    part = chances(ratings, problem.numbers, problem.seed)
-    parts = []
-    for j in range(number):
-        held = (part >= j * HELD_OUT) & (part < (j + 1) * HELD_OUT)
-        if held.sum() < 2:
-            raise InputError(
-                f"{len(part)} ratings are too few to choose a prior from; "
-                "give one (prior=..., or tau=... for gibbs)"
-            )
-        shape = ratings, problem.users, problem.items, problem.terms.rank
-        data = by_rows(*shape, observed=~held, fused=problem.fused)
-        parts.append((data.drawn_by(problem.numbers), Ratings(*(x[held] for x in ratings))))
-    return parts
+class Choice(NamedTuple):
+    """A prior, how it was chosen, and parameters to go on from, where the search leaves any."""
+
+    prior: Any  # of the kind that the inference takes
+    search: Search
+    start: Params | None = None
 
 
-def _subsample(problem: Problem) -> Ratings:
-    """All ratings of random users, MOST_RATINGS at the most: a user's history stays whole."""
-    ratings, users = problem.ratings, problem.users
-    if len(ratings.value) <= MOST_RATINGS:
-        return ratings._replace(value=decoded(ratings.value))
-    # The users in the order of their numbers, shuffled.
-    shuffled = np.random.default_rng(problem.seed).permutation(users)
-    order = np.argsort(problem.numbers.user)[shuffled]
-    total = np.cumsum(count_rows(ratings.user, users)[order])
-    chosen = np.zeros(users, bool)
-    chosen[order[: max(1, np.searchsorted(total, MOST_RATINGS))]] = True
-    n = len(ratings.user)
-    held = np.concatenate([np.flatnonzero(chosen[ratings.user[b]]) + b.start for b in blocks(n)])
-    user, item, value = (x[held] for x in ratings)
-    return Ratings(user, item, decoded(value))
+class Point(NamedTuple):
+    """Where the search stands: the scale of the factors' ridges and, of the hybrid, the strength
+    of its regression (`pmf.inference.hybrid`).
+    """
+
+    scale: float = 1.0
+    regression: float = 1.0
+
+    def moved(self, axis: str, direction: int) -> "Point":
+        """A step along one axis, forward or back."""
+        step = STEP if axis == "scale" else STEP**2
+        return self._replace(**{axis: round(getattr(self, axis) * step**direction, 6)})
 
 
-class Method(NamedTuple):
-    """The algorithm that a prior is chosen for, of a prior, a `Point.regression` and data."""
-
-    build: Callable[[IsotropicPrior, float, Data], Algorithm]
-    schedule: Schedule
-    has_regression: bool = False
+Build = Callable[
+    [IsotropicPrior, float, Data], Algorithm
+]  # of a prior, and a regression's strength
 
 
-def by_als(problem: Problem) -> Method:
-    """Priors are chosen for ALS, and MAP takes them over."""
+def choose_prior(problem: Problem) -> Choice:
+    """The prior with the least held-out error of ALS, which MAP takes over.
+
+    With biases alone nothing is left to be tried: their variances are what they are.
+    """
 
     def build(prior: IsotropicPrior, _regression: float, data: Data) -> Algorithm:
         return als(prior.build(problem.terms, data), problem.terms, problem.mu)
 
-    return Method(build, ALS_SEARCH)
-
-
-def choose_prior(problem: Problem, method: Method | None = None) -> tuple[IsotropicPrior, Search]:
-    """The prior with the least held-out RMSE under a method (default: ALS), by a pattern search.
-
-    Searched are the ridges of the factors (one for both sides: only their product moves a mode), of
-    each bias, and the exponent of a user's rating count. tau is the inverse mean squared error.
-    """
-    _, prior, search = _choose(problem, method or by_als(problem))
-    return prior, search
+    axes = ["scale"] if problem.terms.rank else []
+    return _choose(problem, build, axes)[1]
 
 
 def choose_regressed(
     problem: Problem, build: Callable[[RegressedPrior, Data], Algorithm]
-) -> tuple[RegressedPrior, Search]:
-    """The same, with the strength of a regression searched too (`chosen["regression"]`)."""
+) -> Choice:
+    """The same for a hybrid, with the strength of its regression searched too."""
 
     def built(prior: IsotropicPrior, regression: float, data: Data) -> Algorithm:
         return build(RegressedPrior(prior, regression), data)
 
-    point, prior, search = _choose(problem, Method(built, ALS_SEARCH, has_regression=True))
-    return RegressedPrior(prior, point.regression), search
+    axes = [*(["scale"] if problem.terms.rank else []), "regression"]
+    point, (rows, search, start) = _choose(problem, built, axes)
+    prior = RegressedPrior(rows, point.regression)
+    return Choice(prior, search._replace(chosen=numbers_of(prior)), start)
 
 
-def _choose(problem: Problem, method: Method) -> tuple["Point", IsotropicPrior, Search]:
-    terms = problem.terms
-    holdouts = _holdouts(problem, HOLDOUTS if terms.rank else BIAS_HOLDOUTS)
-    count = count_rows(problem.ratings.user, problem.users)
-    units = units_of(mean_and_std(problem.ratings.value)[1], count)
-    spread = units.spread
-    trials: list[Trial] = []
-    regression = ["regression"] if method.has_regression else []
+def _choose(problem: Problem, build: Build, axes: list[str]) -> tuple[Point, Choice]:
+    if isinstance(problem.ratings.value, Mapped):
+        problem = subsampled(problem, MOST_ON_DISK)
+    least, most = HELD_OUT
+    share = float(np.clip(ENOUGH / len(problem.ratings.value), least, most))
+    (part,) = holdouts(problem, share)
+    spread = _spread(problem)
+    posterior = _settled(_posterior(problem), None, problem, part, VB_END)
+    unscaled = mode_prior(posterior.state, part.data)
+    ends: dict[Point, Params] = {}
+    judged: list[Judged] = []
 
     def loss(point: Point) -> float:
-        prior = prior_at(point, 1 / spread**2, units)
-        algorithms = [method.build(prior, point.regression, data) for data, _ in holdouts]
-        tried = {name: getattr(point, name) for name in (*Point._fields[:4], *regression)}
-        trials.append(_try(tried, algorithms, problem, holdouts, method.schedule))
-        return trials[-1].rmse / spread
+        algorithm = build(unscaled.scaled(point.scale), point.regression, part.data)
+        start = posterior.state.params
+        value = {axis: getattr(point, axis) for axis in axes}
+        try:
+            end = _settled(algorithm, start, problem, part, ALS_END)
+        except NotFiniteError:
+            judged.append(Judged(Trial(value, float("inf"), 0.0, 0.0), np.empty(0)))
+            return float("inf")
+        ends[point] = end.state.params
+        judged.append(Judged(Trial(value, end.rmse, end.seconds, end.compile_seconds), end.squares))
+        return end.rmse / spread
 
-    best = _pattern_search(loss, SEARCH_START, axes_of(terms) + regression)
-    least = max(min(trial.rmse for trial in trials), 1e-3 * spread)  # constant ratings leave 0
-    prior = prior_at(best, 1 / least**2, units)
-    chosen = vars(prior) | {name: getattr(best, name) for name in regression}
-    return best, prior, Search(chosen, trials)
-
-
-class Point(NamedTuple):
-    """Where the search for a prior stands. A factor ridge is in units of the ratings' spread."""
-
-    factor: float
-    user_bias: float
-    item_bias: float
-    user_exponent: float
-    regression: float = 1.0  # the hybrid's: the prior precision of weights on features, see there
-
-    def moved(self, name: str, direction: int) -> "Point":
-        """A step along one axis: a ridge or precision times or by 1.6, the exponent by 0.2."""
-        value = getattr(self, name)
-        if name == "user_exponent":
-            return self._replace(user_exponent=round(value + 0.2 * direction, 6))
-        return self._replace(**{name: round(value * 1.6**direction, 6)})
+    point = pattern_search(loss, Point(), axes)
+    first, *others = log_of(judged)
+    trials = [_with_cost_of(first, posterior), *others]
+    smallest = max(min(trial.rmse for trial in trials), 1e-3 * spread)  # constant ratings leave 0
+    prior = unscaled.scaled(point.scale).with_tau(1 / smallest**2)
+    start = jax.device_get(ends[point]) if point in ends else None
+    return point, Choice(prior, Search(numbers_of(prior), trials), start)
 
 
-SEARCH_START = Point(factor=15.0, user_bias=3.0, item_bias=3.0, user_exponent=0.45)
+def _spread(problem: Problem) -> float:
+    return mean_and_std(problem.ratings.value)[1] or 1.0
 
 
-class Units(NamedTuple):
-    """What a `Point` is counted in: the ratings' standard deviation, and a user's typical count."""
-
-    spread: float
-    typical: float
+def _posterior(problem: Problem) -> Algorithm:
+    """Diagonal covariances and one noise for all users, as a mode has it."""
+    return vb(problem.terms, problem.mu, noise_shape=None, whole=False)
 
 
-def units_of(spread: float, count: np.ndarray) -> Units:
-    """The units of ratings with this standard deviation and these counts a user.
+class _Settled(NamedTuple):
+    """Where sweeps ended, the squared error of each held-out rating there, and what they cost."""
 
-    The typical count is the geometric mean over ratings, not users, of their user's count.
-    """
-    return Units(
-        spread or 1.0, float(np.exp(np.average(np.log(np.maximum(count, 1)), weights=count)))
-    )
+    state: Any
+    squares: np.ndarray
+    seconds: float
+    compile_seconds: float
 
-
-def prior_at(point: Point, tau: float, units: Units) -> IsotropicPrior:
-    """The prior at a point of the search, for a rating precision tau."""
-    factor, user_bias, item_bias, exponent, _ = point
-    # Ridges are those of a user with a typical count, whatever the exponent.
-    user = units.typical**-exponent
-    factor *= units.spread
-    ridge = Ridge(factor * user, factor, user_bias * user, item_bias)
-    return from_ridge(ridge, tau, user_exponent=exponent)
+    @property
+    def rmse(self) -> float:
+        return float(np.sqrt(self.squares.mean()))
 
 
-def axes_of(terms: Terms) -> list[str]:
-    """The coordinates of a `Point` that these terms depend on."""
-    active = {
-        "factor": terms.rank > 0,
-        "user_bias": terms.user_bias,
-        "item_bias": terms.item_bias,
-        "user_exponent": terms.rank > 0 or terms.user_bias,
-    }
-    return [name for name, is_in in active.items() if is_in]
-
-
-def _pattern_search(loss: Callable[[Point], float], point: Point, axes: list[str]) -> Point:
-    """Hooke & Jeeves (1961) with one step size: along each axis in turn while that helps."""
-    seen = {point: loss(point)}
-    improved = True
-    while improved:
-        improved = False
-        for axis in axes:
-            for candidate in (point.moved(axis, 1), point.moved(axis, -1)):
-                if candidate not in seen:
-                    seen[candidate] = loss(candidate)
-                if seen[candidate] < seen[point] - LEAST_GAIN:
-                    point, improved = candidate, True
-                    break
-    return point
-
-
-def choose_tau(problem: Problem, hyperprior: Hyperprior, num_chains: int) -> tuple[float, Search]:
-    """The rating precision with the least held-out RMSE of short Gibbs runs.
-
-    A downhill search over multiples of the ratings' own precision, from 1 on: noise cannot vary
-    more than what it is a part of, which RMSE would not say where nothing can be predicted. tau is
-    not simply learnt because the Gaussian likelihood is misspecified for star ratings: a smaller
-    tau than the learnt one predicts better (and its intervals cover more than they claim).
-    """
-    holdouts = _holdouts(problem, 1)
-    schedule = replace(GIBBS_SEARCH, num_chains=num_chains)
-    variance = mean_and_std(problem.ratings.value)[1] ** 2 or 1.0
-    seen: dict[int, Trial] = {}
-
-    def loss(j: int) -> float:
-        if j not in seen:
-            tau = TAU_RATIO**j / variance
-            sampler = gibbs(hyperprior, problem.terms, problem.mu, tau)
-            seen[j] = _try({"tau": tau}, [sampler], problem, holdouts, schedule)
-        return seen[j].rmse
-
-    best = TAU_START
-    for direction in (1, -1):
-        while best + direction >= 0 and (
-            loss(best + direction) < loss(best) - LEAST_GAIN * variance**0.5
-        ):
-            best += direction
-    return seen[best].value["tau"], Search(seen[best].value, list(seen.values()))
-
-
-def _try(
-    value: dict[str, float],
-    algorithms: list[Algorithm],
+def _settled(
+    algorithm: Algorithm,
+    start: Params | None,
     problem: Problem,
-    holdouts: list[tuple[Data, Ratings]],
-    schedule: Schedule,
-) -> Trial:
-    """One candidate on every holdout; infinitely bad where it is too weak to solve with."""
-    try:
-        runs = [
-            run(algorithm, problem.seed, data, schedule, held, name="prior search")
-            for algorithm, (data, held) in zip(algorithms, holdouts, strict=True)
-        ]
-    except NotFiniteError:
-        return Trial(value, float("inf"), 0.0, 0.0)
-    rmse = np.sqrt(np.mean([result.records[-1].heldout_rmse ** 2 for result in runs]))
-    compiling = sum(result.compile_seconds for result in runs)
-    return Trial(value, float(rmse), sum(_seconds(result) for result in runs), compiling)
+    part: Holdout,
+    end: End,
+) -> _Settled:
+    """Sweeps to an end, from a start if one is given.
+
+    Raises `NotFiniteError`.
+    """
+    key, (data, held) = jax.random.key(problem.seed), part
+    state: Any = algorithm.init(key, data)
+    # Steps donate their state, and others start from the same parameters.
+    state = copied(state if start is None else state._replace(params=start))
+    begin = time.perf_counter()
+    advance = program_of(algorithm.step)
+    advance.lower(key, state, data).compile()
+    compile_seconds, seconds, rmse = time.perf_counter() - begin, 0.0, np.inf
+    least, calm = end.gain * _spread(problem), 0
+    for sweep in range(1, end.sweeps + 1):
+        begin = time.perf_counter()
+        state, info = advance(key, state, data)
+        info = jax.device_get(info)
+        seconds += time.perf_counter() - begin
+        check_finite(info, "prior search", sweep, problem.seed)
+        before, squares = rmse, _squares(state, held)
+        rmse = float(np.sqrt(squares.mean()))
+        calm = calm + 1 if abs(before - rmse) < least else 0
+        if calm == end.calm:
+            break
+    return _Settled(state, squares, seconds, compile_seconds)
 
 
-def _seconds(result: Run) -> float:
-    return result.records[-1].seconds
+def _squares(state: AnyState, held: Any) -> np.ndarray:
+    stack = jax.tree.map(lambda x: x[None], state.params)
+    zero = np.zeros(1, state.prior.tau.dtype)
+    mean = predict_pairs(stack, zero, held.user, held.item).mean
+    return np.asarray((mean - held.value) ** 2)
+
+
+def _with_cost_of(first: Trial, posterior: _Settled) -> Trial:
+    """The first candidate's sweeps are those of its prior too."""
+    return first._replace(
+        seconds=first.seconds + posterior.seconds,
+        compile_seconds=first.compile_seconds + posterior.compile_seconds,
+    )

@@ -21,6 +21,7 @@ from jaxtyping import Float
 from pmf.data.histories import Rated
 from pmf.inference.blocks import cells_held, padded
 from pmf.inference.row_update import potentials
+from pmf.model.priors import Growth
 from pmf.process.programs import forget, piece, program
 from pmf.types import Array, Gaussian, Side
 
@@ -42,7 +43,7 @@ class Conditioning(NamedTuple):
     mu: Float[np.ndarray, " s"]
     tau: Float[np.ndarray, " s"]
     prior: Gaussian  # of a row with one rating; fields have the leading axis s
-    exponent: float  # a row with n ratings has its precision times max(n, 1)^exponent
+    growth: Growth  # of a row's precision with its number of ratings
     num_bias: int  # width of the new rows' bias
 
     def features(self, rows: np.ndarray) -> np.ndarray:
@@ -58,8 +59,8 @@ class Conditioning(NamedTuple):
 
     def weights(self, count: np.ndarray) -> np.ndarray:
         """The prior's weight of rows with these numbers of ratings."""
-        weight: np.ndarray = np.maximum(count, 1).astype(float) ** self.exponent
-        return weight.astype(self.tau.dtype)
+        weights: np.ndarray = self.growth.weights(count).astype(self.tau.dtype)
+        return weights
 
 
 def posterior_of(conditioning: Conditioning, rated: Rated) -> RowPosterior:

@@ -8,9 +8,11 @@ Three conventions describe one isotropic prior N(0, 1/precision) on each term:
 
 They are two points of one family, precision * n_j^exponent: PMF's exponent is 0, ALS-WR's is 1.
 The mode depends on the ridges alone; tau scales the log posterior.
+
+A `DiagonalPrior` has precisions of each column of the factors too, and its rows' grow linearly.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
@@ -43,6 +45,21 @@ class RatingCounts(Protocol):
     def item_count(self) -> Int[Array, " items"]: ...
 
 
+class Growth(NamedTuple):
+    """How a row's precisions grow with its n ratings, n at least 1, from those of a row with one:
+    times n^exponent (1 + rate (n - 1)).
+    """
+
+    exponent: float = 0.0
+    rate: float = 0.0
+
+    def weights(self, count: np.ndarray) -> np.ndarray:
+        """What the precisions of rows with these counts are multiplied by, float64."""
+        n = np.maximum(count, 1).astype(float)
+        weights: np.ndarray = n**self.exponent * (1 + self.rate * (n - 1))
+        return weights
+
+
 @dataclass(frozen=True)
 class IsotropicPrior:
     """The precision of each term, and of a rating.
@@ -61,7 +78,7 @@ class IsotropicPrior:
 
     def __post_init__(self) -> None:
         precisions = self.user_factor, self.item_factor, self.user_bias, self.item_bias
-        finite = np.all(np.isfinite(list(vars(self).values())))
+        finite = np.all(np.isfinite([*numbers_of(self).values()]))
         if not finite or self.tau <= 0 or min(precisions) <= 0:
             raise InputError(f"{self}: every number finite, tau and every precision above 0")
 
@@ -72,31 +89,82 @@ class IsotropicPrior:
         return Ridge(*(precision / self.tau for precision in precisions))
 
     def build(self, terms: Terms, data: RatingCounts, dtype: DTypeLike = jnp.float32) -> Prior:
-        """The prior as arrays for these ratings; its dtype is that of the whole inference."""
+        """The prior as arrays for these ratings; its dtype is that of the whole inference.
+
+        Raises `InputError` where it has columns for another rank.
+        """
 
         def side(
-            factor: float, bias: float, exponent: float, has_bias: bool, count: Int[Array, " n"]
+            factor: float, bias: float, growth: Growth, has_bias: bool, count: Int[Array, " n"]
         ) -> Gaussian:
-            diagonal = jnp.asarray([factor] * terms.rank + [bias] * has_bias, dtype)
-            weight = _weight(count, exponent, dtype)
+            columns = [factor * column for column in self.columns_of(terms.rank)]
+            diagonal = jnp.asarray([*columns, *[bias] * has_bias], dtype)
+            weight = _weight(count, growth, dtype)
             return Gaussian(jnp.zeros_like(diagonal), jnp.diag(diagonal), weight)
 
-        user = self.user_factor, self.user_bias, self.user_exponent
-        item = self.item_factor, self.item_bias, self.item_exponent
+        user = self.user_factor, self.user_bias, self.growth("user")
+        item = self.item_factor, self.item_bias, self.growth("item")
         return Prior(
             jnp.asarray(self.tau, dtype),
             side(*user, terms.user_bias, data.user_count),
             side(*item, terms.item_bias, data.item_count),
         )
 
+    def with_tau(self, tau: float) -> "IsotropicPrior":
+        """The same ridges, and so the same mode, for another precision of a rating."""
+        return _times(self, tau / self.tau, "tau", *Ridge._fields)
 
-def _power(
-    count: Int[Array, " n"], exponent: float | Float[Array, ""], dtype: DTypeLike
-) -> Float[Array, " n"]:
-    return jnp.maximum(count, 1).astype(dtype) ** exponent
+    def scaled(self, factor: float) -> "IsotropicPrior":
+        """With the precisions of factors times a number."""
+        return _times(self, factor, "user_factor", "item_factor")
+
+    def columns_of(self, rank: int) -> tuple[float, ...]:
+        """What the factor precision of each column is multiplied by."""
+        return (1.0,) * rank
+
+    def growth(self, side: Literal["user", "item"]) -> Growth:
+        return Growth(self.user_exponent if side == "user" else self.item_exponent)
 
 
-_weight = program(_power, FEW, static_argnames="dtype")
+@dataclass(frozen=True)
+class DiagonalPrior(IsotropicPrior):
+    """A precision of each column of the factors: the term's, times that of `columns`.
+
+    A row with n ratings has its precisions also times 1 + growth (n - 1).
+    `pmf.inference.mode_prior` says what such a prior stands for.
+    """
+
+    columns: tuple[float, ...] = ()
+    user_growth: float = 0.0
+    item_growth: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "columns", tuple(self.columns))  # JSON has lists
+        wrong = not np.all(np.isfinite(self.columns)) or min(self.columns, default=1.0) <= 0
+        if wrong or min(self.user_growth, self.item_growth) < 0:
+            raise InputError(f"{self}: columns finite and above 0, growth at least 0")
+
+    def columns_of(self, rank: int) -> tuple[float, ...]:
+        if len(self.columns) != rank:
+            raise InputError(f"a prior of {len(self.columns)} columns for rank {rank}")
+        return self.columns
+
+    def growth(self, side: Literal["user", "item"]) -> Growth:
+        rate = self.user_growth if side == "user" else self.item_growth
+        return super().growth(side)._replace(rate=rate)
+
+
+def _times(prior: IsotropicPrior, factor: float, *names: str) -> IsotropicPrior:
+    return replace(prior, **{name: factor * getattr(prior, name) for name in names})
+
+
+def _weights(count: Int[Array, " n"], growth: Growth, dtype: DTypeLike) -> Float[Array, " n"]:
+    n = jnp.maximum(count, 1).astype(dtype)
+    return n**growth.exponent * (1 + growth.rate * (n - 1))
+
+
+_weight = program(_weights, FEW, static_argnames="dtype")
 
 
 def from_ridge(
@@ -139,30 +207,35 @@ AnyPrior = IsotropicPrior | NoisePrecision | RegressedPrior
 
 
 def numbers_of(prior: AnyPrior) -> dict[str, float]:
-    """Its numbers by name, in one list; what is learnt has none."""
+    """Its numbers by name, in one list, but for columns; what is learnt has none."""
     match prior:
         case RegressedPrior():
             return numbers_of(prior.rows) | {"regression": prior.regression}
         case _:
-            return {name: value for name, value in vars(prior).items() if value is not None}
+            numbers = {name: value for name, value in vars(prior).items() if value is not None}
+            return {name: value for name, value in numbers.items() if name != "columns"}
 
 
 def prior_of(values: dict[str, Any]) -> AnyPrior:
     """The inverse of `dataclasses.asdict`. Raises `InputError` for other values."""
     try:
         if "rows" in values:
-            return RegressedPrior(IsotropicPrior(**values["rows"]), values["regression"])
-        return NoisePrecision(**values) if len(values) == 1 else IsotropicPrior(**values)
+            return RegressedPrior(_rows_prior(values["rows"]), values["regression"])
+        return NoisePrecision(**values) if len(values) == 1 else _rows_prior(values)
     except (KeyError, TypeError) as error:
         raise InputError(f"{values}: no prior ({error})") from error
 
 
-def exponent_of(prior: AnyPrior, side: Literal["user", "item"]) -> float:
-    """The exponent of a row's rating count; 0 where the rows' priors are learnt."""
+def _rows_prior(values: dict[str, Any]) -> IsotropicPrior:
+    return DiagonalPrior(**values) if "columns" in values else IsotropicPrior(**values)
+
+
+def growth_of(prior: AnyPrior, side: Literal["user", "item"]) -> Growth:
+    """How the precisions of a side's rows grow; none where the rows' priors are learnt."""
     match prior:
         case IsotropicPrior():
-            return prior.user_exponent if side == "user" else prior.item_exponent
+            return prior.growth(side)
         case RegressedPrior():
-            return exponent_of(prior.rows, side)
+            return prior.rows.growth(side)
         case NoisePrecision():
-            return 0.0
+            return Growth()

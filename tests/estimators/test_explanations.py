@@ -19,7 +19,7 @@ from pmf.data.ids import Ids
 from pmf.estimators.hybrid import Hybrid
 from pmf.fitting.driver import Run
 from pmf.fitting.fitted import Fit, Fitted
-from pmf.fitting.prior_search import Search
+from pmf.fitting.search import Search
 from pmf.model.priors import NoisePrecision
 from pmf.types import Gaussian, Params, Prior, Side
 from tests.helpers.handmade import COUNT, DRAWS, EXPONENT, ITEMS, RANK, USERS, D, made

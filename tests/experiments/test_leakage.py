@@ -20,9 +20,10 @@ from pmf.data.row_numbers import row_numbers
 from pmf.data.sources.movielens import Dataset
 from pmf.data.splits import Split
 from pmf.fitting import fit as fitting
-from pmf.fitting import prior_search
-from pmf.fitting.prior_search import Method, Problem, choose_prior
+from pmf.fitting import prior_search, tau_search
+from pmf.fitting.ridge_search import choose_ridges
 from pmf.fitting.schedule import Schedule
+from pmf.fitting.search import Problem
 from pmf.types import Ratings, Terms
 from tests.fitting.test_driver import scripted
 from tests.helpers.capture import Captured, capture
@@ -70,19 +71,21 @@ def test_a_candidate_is_judged_by_its_last_step():
     terms, algorithm = Terms(1, False, False), scripted([3.0, 0.5, 2.0])
     train = Ratings(user, item, np.zeros(60, np.float32))
     task = Problem(train, 9, 8, row_numbers(train, 9, 8), terms, 0.0, 0)
-    method = Method(lambda *prior: algorithm, Schedule(num_steps=3))
-    search = choose_prior(task, method)[1]
+    search = choose_ridges(task, lambda *prior: algorithm, Schedule(num_steps=3))[1]
     assert [trial.rmse for trial in search.trials] == pytest.approx([2.0] * len(search.trials))
 
 
 @pytest.mark.parametrize(
-    ("settings", "search"),
-    [({"method": "als"}, "choose_prior"), ({"method": "gibbs", "num_chains": 3}, "choose_tau")],
+    ("settings", "module", "search"),
+    [
+        ({"method": "als"}, prior_search, "choose_prior"),
+        ({"method": "gibbs", "num_chains": 3}, tau_search, "choose_tau"),
+    ],
     ids=["als", "gibbs"],
 )
-def test_a_prior_is_chosen_for_the_model_that_is_asked(settings, search, monkeypatch):
+def test_a_prior_is_chosen_for_the_model_that_is_asked(settings, module, search, monkeypatch):
     """Its terms, seed and kernel, on all of the training ratings."""
-    capture(monkeypatch, prior_search, search)
+    capture(monkeypatch, module, search)
     model = pmf.PMF(rank=3, item_bias=False, seed=7, fused=False, **settings)
     with pytest.raises(Captured) as caught:
         model.fit(ratings(300), ratings(50, seed=1))

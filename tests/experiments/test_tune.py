@@ -26,7 +26,7 @@ from experiments.systems.factorization import (
 from experiments.systems.registry import SYSTEMS
 from pmf.data.splits import sample_records
 from pmf.errors import NotFiniteError
-from pmf.fitting import prior_search
+from pmf.fitting import tau_search
 from pmf.io.locks import Busy
 from tests.helpers.grids import ARMS, quiet, write
 
@@ -83,7 +83,7 @@ def test_only_what_exists_and_is_open_is_searched(settings, names):
 
 
 def test_a_tuned_point_is_the_prior_that_the_package_would_choose():
-    """The same prior as `choose_prior` makes of the same point, tau from the RMSE."""
+    """The same prior as `choose_ridges` makes of the same point, tau from the RMSE."""
     rng = np.random.default_rng(0)
     users = rng.integers(0, 20, 500)
     train = pd.DataFrame(
@@ -102,7 +102,7 @@ def test_a_tuned_point_is_the_prior_that_the_package_would_choose():
     assert tuned(settings, point, train, None).prior.tau == pytest.approx(spread**-2)
     gibbs = FlatSettings(method="gibbs")
     assert tuned(gibbs, {"tau": 2.0}, train, 0.8).tau == pytest.approx(2.0 / spread**2)
-    assert for_trials(gibbs).num_steps == prior_search.GIBBS_SEARCH.num_steps
+    assert for_trials(gibbs).num_steps == tau_search.SCHEDULE.num_steps
     assert TAU_AXIS.low < TAU_AXIS.start < TAU_AXIS.high and list(PRIOR_AXES) == list(point)
 
 

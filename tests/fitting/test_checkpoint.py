@@ -36,8 +36,9 @@ from pmf.fitting.checkpoint import (
 )
 from pmf.fitting.driver import Run, run
 from pmf.fitting.methods import default_hyperprior
-from pmf.fitting.prior_search import Search, Trial
+from pmf.fitting.prior_search import Choice
 from pmf.fitting.schedule import Record, Schedule
+from pmf.fitting.search import Search, Trial
 from pmf.inference.als import als
 from pmf.inference.gibbs import gibbs
 from pmf.inference.map import gradient_map
@@ -548,7 +549,7 @@ def test_a_chosen_prior_is_not_searched_again(frame, tmp_path, monkeypatch):
     settings = {**SETTINGS, "method": "als"}
     prior = replace(ISOTROPIC, tau=1 / 3, user_factor=0.1 + 0.2)  # no short decimals
     trials = [Trial({"a": 1 / 7}, float("inf"), 0.0, 0.0)]
-    choice = prior, Search(vars(prior), trials)
+    choice = Choice(prior, Search(vars(prior), trials))
     monkeypatch.setattr(prior_search, "choose_prior", lambda problem: choice)
     train, heldout = frame[:500], frame[500:]
     undisturbed = pmf.PMF(**settings).fit(train, heldout).require_fitted().fit

@@ -1,66 +1,90 @@
-"""Priors chosen from the data. Catches: a search that stands still, one that sees test ratings."""
+"""The prior of a mode. Catches: a search that stands still, that loses its work, or sees a column
+that the data do not have; a prior far from the one that made the ratings.
+"""
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pmf.data.row_numbers import row_numbers
-from pmf.data.synthetic import from_model
 from pmf.fitting import prior_search
-from pmf.fitting.methods import default_hyperprior
-from pmf.fitting.prior_search import Point, Problem, choose_prior, choose_tau
-from pmf.types import Gaussian, Prior, Ratings, Terms
+from pmf.fitting.prior_search import choose_prior, choose_regressed
+from pmf.inference.hybrid import hybrid
+from pmf.inference.layout import by_rows
+from pmf.model.predictive import predict_pairs
+from pmf.types import Ratings, Terms
+from tests.helpers.searched import problem
 
 
-def problem(terms: Terms, bias_variance: float, tau: float, n: int = 4000) -> Problem:
-    def gaussian(k: int) -> Gaussian:
-        variances = jnp.asarray([0.3] * k + [bias_variance], jnp.float32)
-        return Gaussian(jnp.zeros(k + 1, jnp.float32), jnp.diag(1 / variances), jnp.float32(1))
-
-    prior = Prior(jnp.float32(tau), gaussian(terms.rank), gaussian(terms.rank))
-    made = from_model(jax.random.key(0), prior, terms, 3.0, 80, 100, n).ratings
-    ratings = Ratings(*(np.asarray(x) for x in made))
-    return Problem(ratings, 80, 100, row_numbers(ratings, 80, 100), terms, 3.0, seed=0)
-
-
-def test_pattern_search_finds_the_bottom_of_a_bowl():
-    bottom = Point(60.0, 0.4, 3.0, 0.05)
-
-    def loss(point: Point) -> float:
-        logs = [np.log(a / b) for a, b in zip(point[:3], bottom[:3], strict=True)]
-        return float(np.sum(np.square(logs)) + (point[3] - bottom[3]) ** 2)
-
-    point = prior_search._pattern_search(loss, prior_search.SEARCH_START, list(Point._fields))
-    for a, b in zip(point[:3], bottom[:3], strict=True):
-        assert abs(np.log(a / b)) <= np.log(1.6) / 2 + 0.01
-    assert abs(point[3] - bottom[3]) <= 0.11
-
-
-def test_chosen_prior_beats_the_first_guess_where_that_is_wrong():
-    """Biases of variance 4 at noise variance 1/16 want ridges of about 1/64, not 3."""
-    prior, search = choose_prior(problem(Terms(0), 4.0, 16.0))
-    first = search.trials[0].rmse
-    assert min(trial.rmse for trial in search.trials) < first
-    assert prior.ridge.item_bias < 1.0
+def test_biases_alone_get_the_variances_that_made_them():
+    """Nothing is left to be tried: ridges are tau's and the variances' quotient."""
+    prior, search, start = choose_prior(problem(Terms(0), 4.0, 16.0))
+    assert prior.user_bias == pytest.approx(1 / 4.0, rel=0.4)
+    assert prior.item_bias == pytest.approx(1 / 4.0, rel=0.4)
     assert prior.tau == pytest.approx(16.0, rel=0.3)
-    assert search.seconds > 0 and search.chosen == vars(prior)
+    assert len(search.trials) == 1 and search.trials[0].value == {} and search.seconds > 0
+    assert start is not None and start.user.bias.shape == (80, 1)
 
 
-def test_tau_search_finds_the_truth_of_a_true_model():
+def test_a_surplus_column_is_held_down():
+    """Of three columns two made the ratings: the third has a precision far above theirs."""
     task = problem(Terms(2), 0.3, 4.0)
-    tau, search = choose_tau(task, default_hyperprior(task.terms), num_chains=1)
-    assert 2.0 < tau < 8.0
-    assert len(search.trials) >= 3 and search.chosen == {"tau": tau}
+    terms = Terms(3)
+    prior, search, start = choose_prior(task._replace(terms=terms))
+    least, next_one, most = sorted(prior.columns)
+    assert least == 1.0 and next_one < 2 and most > 1.5 * next_one
+    assert prior.user_growth > 0 and prior.item_growth > 0
+    assert [trial.value["scale"] for trial in search.trials][:2] == [1.0, pytest.approx(2**0.5)]
+    assert search.best is not None and search.best.value["scale"] in (1.0, 2**-0.5, 0.707107)
+    assert prior.tau == pytest.approx(search.best.rmse**-2)
 
 
-def test_holdouts_are_disjoint_and_keep_the_shapes(monkeypatch):
+def test_a_fit_goes_on_from_the_best_candidate():
+    """Its parameters have the error that the log says."""
     task = problem(Terms(2), 0.3, 4.0)
-    (one, held_one), (two, held_two) = prior_search._holdouts(task, 2)
-    pairs = [set(zip(h.user.tolist(), h.item.tolist(), strict=True)) for h in (held_one, held_two)]
-    assert not pairs[0] & pairs[1]
-    assert jax.tree.map(jnp.shape, one) == jax.tree.map(jnp.shape, two)
-    assert int(one.user_count.sum()) + len(held_one.value) == 4000
-    monkeypatch.setattr(prior_search, "MOST_RATINGS", 1000)
-    part, heldout = prior_search._holdouts(task, 1)[0]
-    assert int(part.user_count.sum()) + len(heldout.value) <= 1000
+    _, search, start = choose_prior(task)
+    ((_, held),) = prior_search.holdouts(task, 0.1)
+    stack = type(start)(*(_stacked(side) for side in start[:2]), np.asarray(start.mu)[None])
+    mean = predict_pairs(stack, np.zeros(1, np.float32), held.user, held.item).mean
+    rmse = float(np.sqrt(np.mean((mean - held.value) ** 2)))
+    assert search.best is not None and rmse == pytest.approx(search.best.rmse, rel=1e-5)
+
+
+def _stacked(side):
+    return type(side)(*(np.asarray(x)[None] for x in side))
+
+
+def test_a_larger_rank_is_no_worse():
+    """The columns that it adds are held down; one precision for all could only shrink all."""
+    task = problem(Terms(2), 0.3, 4.0)
+    rmse = {}
+    for rank in (2, 8):
+        search = choose_prior(task._replace(terms=Terms(rank))).search
+        rmse[rank] = search.best.rmse
+    assert rmse[8] < rmse[2] + 0.01
+
+
+def test_a_hybrid_has_the_strength_of_its_regression_searched_too():
+    task = problem(Terms(2), 0.3, 4.0)
+    table = np.random.default_rng(0).normal(size=(100, 2)).astype(np.float32)
+
+    def build(prior, data):
+        rows = prior.rows.build(task.terms, data)
+        return hybrid(rows, task.terms, 3.0, table, prior.regression)
+
+    prior, search, start = choose_regressed(task, build)
+    values = [trial.value for trial in search.trials]
+    assert {tuple(value) for value in values} == {("scale", "regression")}
+    assert len({value["regression"] for value in values}) > 1
+    assert search.chosen["regression"] == prior.regression
+    assert start is not None
+
+
+def test_ratings_that_are_all_alike_get_a_prior():
+    ratings = Ratings(
+        np.repeat(np.arange(20, dtype=np.int32), 10),
+        np.tile(np.arange(10, dtype=np.int32), 20),
+        np.full(200, 3.0, np.float32),
+    )
+    task = problem(Terms(2), 0.3, 4.0)
+    prior = choose_prior(task._replace(ratings=ratings)).prior
+    data = by_rows(ratings, 80, 100, 2)
+    assert np.all(np.isfinite(np.asarray(prior.build(task.terms, data).user.precision)))

@@ -9,7 +9,7 @@ import pmf
 from pmf.errors import InputError
 from pmf.fitting.registry import INFERENCES, inference_named
 from pmf.fitting.settings import make_settings, of_method
-from pmf.model.priors import NoisePrecision, RegressedPrior, exponent_of
+from pmf.model.priors import Growth, NoisePrecision, RegressedPrior, growth_of
 
 PRIOR = pmf.IsotropicPrior(4.0, 1.0, 2.0, 3.0, 5.0)
 # A value of each setting that the inferences do not share, and which of them each has not.
@@ -130,6 +130,6 @@ def test_new_users_have_the_exponent_of_the_fits_own_prior():
     fit = model.require_fitted().fit
     assert fit.search.chosen == {} and fit.prior.user_exponent == 0.7
     assert fit.prior.user_bias == pytest.approx(3.0)
-    assert pmf.fold_in(model, frame[:3]).conditioning.exponent == 0.7
-    assert exponent_of(NoisePrecision(None), "user") == 0.0  # learnt priors have none
-    assert exponent_of(RegressedPrior(prior, 1.0), "user") == 0.7
+    assert pmf.fold_in(model, frame[:3]).conditioning.growth == Growth(0.7)
+    assert growth_of(NoisePrecision(None), "user") == Growth()  # learnt priors have none
+    assert growth_of(RegressedPrior(prior, 1.0), "user") == Growth(0.7)

@@ -15,7 +15,7 @@ from pmf.data.features import item_features
 from pmf.data.row_numbers import chances, row_numbers
 from pmf.data.units import Unit, unit_of
 from pmf.errors import InputError
-from pmf.fitting import prior_search
+from pmf.fitting import search
 from pmf.fitting.rescale import Scales
 from pmf.types import Ratings
 from tests.helpers.planted import MOVIES, planted_frame
@@ -114,7 +114,7 @@ def test_lists_and_new_users_follow_the_unit(a, b):
 @pytest.mark.slow
 @pytest.mark.parametrize(("a", "b"), [(1e6, -1e3)])
 def test_models_with_features_follow_the_unit(kind, a, b, monkeypatch):
-    monkeypatch.setattr(prior_search, "LEAST_GAIN", 0.01)  # a coarser search, of fewer fits
+    monkeypatch.setattr(search, "LEAST_GAIN", 0.01)  # a coarser search, of fewer fits
     warm, later, _ = planted_frame()[:3]
     features = item_features(MOVIES)
     reference = kind().fit(warm, features)

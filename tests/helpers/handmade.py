@@ -8,8 +8,8 @@ from pmf.data.histories import rated_by_user
 from pmf.data.ids import Ids
 from pmf.fitting.driver import Run
 from pmf.fitting.fitted import Fit, Fitted
-from pmf.fitting.prior_search import Search, Trial
 from pmf.fitting.schedule import Record
+from pmf.fitting.search import Search, Trial
 from pmf.fitting.settings import make_settings
 from pmf.types import Gaussian, Params, Prior, Ratings, Side
 

@@ -63,8 +63,8 @@ def _model(
     from pmf.estimators import model_file
     from pmf.fitting.driver import Run
     from pmf.fitting.fitted import Fit, Fitted
-    from pmf.fitting.prior_search import Search, Trial
     from pmf.fitting.schedule import Record
+    from pmf.fitting.search import Search, Trial
     from pmf.fitting.settings import make_settings
     from pmf.model.priors import NoisePrecision
     from pmf.types import Gaussian, Params, Prior, Ratings, Side
