@@ -10,6 +10,7 @@ import pmf
 from pmf.data.histories import Pairs, rated_by_user
 from pmf.errors import InputError
 from pmf.inference.fold_in import Conditioning, RowPosterior, posterior_of, sampled, variance_drop
+from pmf.model.priors import Growth
 from pmf.types import Ratings, Terms
 from tests.helpers.problems import ITEMS, random_params, random_prior
 
@@ -52,7 +53,9 @@ def stack(terms: Terms) -> Conditioning:
     )
     tau = np.array([1.7, 0.9, 2.5])
     mu = one([np.asarray(d.mu) for d in draws])
-    return Conditioning(type(draws[0].item)(*other), mu, tau, prior, 0.5, int(terms.user_bias))
+    return Conditioning(
+        type(draws[0].item)(*other), mu, tau, prior, Growth(0.5, 0.1), int(terms.user_bias)
+    )
 
 
 @pytest.mark.parametrize(
@@ -71,7 +74,8 @@ def test_a_row_is_its_conditional_under_each_draw(terms):
                 [conditioning.other.factor[s, items], np.ones((count, int(terms.user_bias)))], 1
             )
             y = value - conditioning.mu[s] - conditioning.other.bias[s, items].sum(-1)
-            prior = max(count, 1) ** 0.5 * conditioning.prior.precision[s]
+            n = max(count, 1)
+            prior = n**0.5 * (1 + 0.1 * (n - 1)) * conditioning.prior.precision[s]
             P = prior + conditioning.tau[s] * x.T @ x
             h = prior @ conditioning.prior.mean[s] + conditioning.tau[s] * x.T @ y
             np.testing.assert_allclose(posterior.covariance[s, u], np.linalg.inv(P), rtol=1e-9)
