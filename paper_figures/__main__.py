@@ -109,5 +109,28 @@ def docs(
         print(path)
 
 
+@app.command(short_help="A model's search for its prior.")
+def search(
+    context: typer.Context,
+    model: Annotated[Path, typer.Argument(help="A saved model.")],
+    out: Out = None,
+) -> None:
+    """Draw the candidates for a model's prior, and what was chosen: search.png and search.pdf."""
+    from paper_figures.figures.build import save
+    from paper_figures.figures.search import plot
+    from paper_figures.figures.style import style
+    from pmf.errors import InputError
+    from pmf.estimators.load import load
+
+    out = Places(None, out).over(context).out or OUT
+    found = load(model).require_fitted().fit.search
+    if not found.trials:
+        raise InputError(f"{model}: its prior was given or learnt: nothing was searched")
+    with style():
+        figure = plot(found)
+    out.mkdir(parents=True, exist_ok=True)
+    print(save(figure, out / "search.png", also_pdf=True))
+
+
 if __name__ == "__main__":
     run_app(app)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from experiments.sweeps.tasks import Failure, Show, Task
+from pmf.fitting.phases import duration
 
 
 @contextmanager
@@ -58,14 +59,6 @@ class Clock:
 def in_words(seconds: float | None) -> str:
     """A time left; nothing where it is unknown or over."""
     return f"about {duration(seconds)} left" if seconds else ""
-
-
-def duration(seconds: float) -> str:
-    """A time in the unit that suits it."""
-    minutes = seconds / 60
-    if minutes < 1.5:
-        return f"{seconds:.0f} s"
-    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
 
 
 def _lines(name: str, tasks: list[Task], slots: int) -> Show:

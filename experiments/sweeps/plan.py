@@ -5,9 +5,9 @@ from pathlib import Path
 
 from experiments.config.identity import Point, searches_of
 from experiments.config.schema import Experiment, RunConfig
-from experiments.sweeps.display import duration
 from experiments.sweeps.estimate import Costs, Estimate
 from experiments.sweeps.tasks import Task
+from pmf.fitting.phases import duration
 
 WIDTH = 12  # of a configuration's name
 

@@ -25,6 +25,7 @@ from pmf.estimators.base import Model, UnknownIdWarning, known_range, rating_ran
 from pmf.estimators.new_users import Folded
 from pmf.evaluate.report import Report, report
 from pmf.fitting.fit import OnRecord
+from pmf.fitting.progress import Watch
 
 DEFAULT = {"rank": 16, "method": "gibbs", "num_steps": 50}
 MOST_RATINGS = 1_000_000  # that a model is fitted to while somebody waits
@@ -133,10 +134,11 @@ def fitted(
     on_record: OnRecord = lambda record: None,
 ) -> pmf.PMF:
     """A model fitted under a progress bar; `on_record` is told of every step."""
-    bar = st.progress(0.0, "Fitting the model …")
+    bar, watch = st.progress(0.0, "Fitting the model …"), Watch()
 
     def on_step(phase: str, step: int, total: int) -> None:
-        bar.progress(step / total, f"Fitting the model: {phase}, {step} of {total}")
+        watch.on_step(phase, step, total)
+        bar.progress(step / total, f"Fitting the model: {watch.in_words()}")
 
     model = pmf.PMF(**settings).fit(train, heldout, on_step, on_record=on_record)
     bar.empty()

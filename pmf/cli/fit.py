@@ -21,6 +21,7 @@ from pmf.cli.settings import (
 from pmf.data.choices import Duplicates
 from pmf.data.readers.reading import AS_IT_IS, Reading
 from pmf.errors import InputError
+from pmf.fitting.phases import phases_in_words
 from pmf.fitting.registry import DEFAULT
 from pmf.io.atomic import check_target
 from pmf.process.limits import check_memory
@@ -116,16 +117,12 @@ def fit(
 
 def _show(model: "PMF") -> None:
     """How a fit went, in some lines."""
-    fitted, last, settings = model.require_fitted(), model.records[-1], model.settings
+    fitted, settings = model.require_fitted(), model.settings
     result, size = fitted.fit, f"{fitted.user_count.sum():,} ratings"
     print(f"{settings.method}, rank {settings.rank}, {size}: {result.run.stopped}")
-    print(
-        f"{last.seconds / last.step:.4f} seconds per step, {last.step} steps; "
-        f"compilation {result.compile_seconds:.1f} s"
-    )
+    steps = "sweeps" if settings.inference.by_rows else "steps"
+    print(phases_in_words(model.phases, f"{len(model.records)} {steps}"))
     if result.search.trials:
         chosen = ", ".join(f"{name} {value:.4g}" for name, value in result.search.chosen.items())
-        print(
-            f"prior chosen on held-out training ratings in {result.search.seconds:.1f} s: {chosen}"
-        )
+        print(f"prior chosen on held-out training ratings: {chosen}")
     print(f"log posterior {model.log_posterior():.6g}")

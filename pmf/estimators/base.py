@@ -163,6 +163,16 @@ class Model:
         """Every step: number, seconds, log posterior (of VB the bound), held-out RMSE."""
         return self.require_fitted().fit.run.records
 
+    @property
+    def phases(self) -> dict[str, float]:
+        """Where the time of the fit went: seconds of `reading`, `layout`, `search` (for a prior),
+        `compilation`, `sweeps` (MAP's updates too) and `rest`, without those that it did not have.
+
+        Of a resumed fit `sweeps` are those of all processes, the others those of the last. Nothing
+        of a model that an earlier pmf saved.
+        """
+        return self.require_fitted().fit.phases
+
     def log_posterior(self) -> float:
         """log p(R, theta | prior) of the estimate, the unknown rows' prior density included; for
         Gibbs its mean over kept draws, and of VB the bound that it maximises.

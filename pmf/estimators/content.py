@@ -1,5 +1,6 @@
 """`Content`: the content-based contrast to `pmf.PMF`. Raw ids in, raw ids out."""
 
+from dataclasses import replace
 from typing import Any, NamedTuple, Self
 
 import jax
@@ -19,15 +20,9 @@ from pmf.estimators.features import (
 from pmf.estimators.model_file import Saved
 from pmf.estimators.plausible import check_floats
 from pmf.fitting.driver import Run, run
-from pmf.fitting.fit import (
-    LEAST_VARIANCE,
-    OnStep,
-    choosing,
-    no_progress,
-    residual_variance,
-    summed_up,
-)
+from pmf.fitting.fit import LEAST_VARIANCE, residual_variance, summed_up
 from pmf.fitting.fitted import Fitted
+from pmf.fitting.phases import Clock, OnStep, no_progress
 from pmf.fitting.progress import both, progress_bar
 from pmf.fitting.ridge_search import choose_ridges
 from pmf.fitting.schedule import Schedule
@@ -86,12 +81,14 @@ class Content(Model):
             with progress_bar() as bar:
                 return self.fit(ratings, features, heldout, both(bar, on_step))
         # The items' features are given: all of the ratings' unit is in the users' weights.
-        task = feature_problem(self.settings, terms, ratings, features, heldout, share=1.0)
-        prior, search = self._prior(task, on_step)
-        result, rows = _regress(task, prior)
+        clock = Clock(on_step)
+        with clock.phase("reading"):
+            task = feature_problem(self.settings, terms, ratings, features, heldout, share=1.0)
+        prior, search = self._prior(task, clock)
+        result, rows = _regress(task, prior, clock)
         if self.settings.prior == "auto":
             prior = _with_marginal_noise(task.problem, prior, result, rows)
-            result, rows = _regress(task, prior)
+            result, rows = _regress(task, prior, clock)
         num_users, n = task.problem.users, len(task.problem.ratings.value)
         log_volume = task.scales.log_volume(n, (num_users * terms.rank, num_users), (0, 0))
         fit = summed_up(result, prior, search, task.scales, log_volume, 1 / prior.tau)
@@ -100,10 +97,11 @@ class Content(Model):
         self.evidence = _evidence(self.fitted, np.asarray(rows.user.weight))
         if task.heldout is not None:
             watched = self.predict_rows(task.heldout.user, task.heldout.item)
-            self.fitted.fit = fit.with_run(heldout=watched)
+            fit = fit.with_run(heldout=watched)
+        self.fitted.fit = replace(fit, phases=clock.seconds())
         return self
 
-    def _prior(self, task: FeatureProblem, on_step: OnStep) -> tuple[IsotropicPrior, Search]:
+    def _prior(self, task: FeatureProblem, clock: Clock) -> tuple[IsotropicPrior, Search]:
         """The standardised prior: as given, or found on held-out training ratings."""
         if isinstance(self.settings.prior, IsotropicPrior):
             return task.scales.standardised_prior(self.settings.prior), Search({}, [])
@@ -112,7 +110,7 @@ class Content(Model):
         def build(prior: IsotropicPrior, data: Data) -> Algorithm:
             return content(prior.build(terms, data), mu, task.table)
 
-        with choosing(on_step):
+        with clock.phase("search"):
             return choose_ridges(task.problem, build, ONE_STEP)
 
     def _with_own(self, variance: np.ndarray, user: np.ndarray, item: np.ndarray) -> np.ndarray:
@@ -174,13 +172,14 @@ def _with_marginal_noise(
     return from_ridge(prior.ridge, tau, prior.user_exponent, prior.item_exponent)
 
 
-def _regress(task: FeatureProblem, isotropic: IsotropicPrior) -> tuple[Run, Prior]:
+def _regress(task: FeatureProblem, isotropic: IsotropicPrior, clock: Clock) -> tuple[Run, Prior]:
     """The run, and the rows' prior as arrays."""
     ratings, num_users, num_items, _, terms, mu, seed, fused = task.problem
-    data = by_rows(ratings, num_users, num_items, terms.rank, fused=fused)
+    with clock.phase("layout"):
+        data = by_rows(ratings, num_users, num_items, terms.rank, fused=fused)
     prior = isotropic.build(terms, data)
     algorithm = content(prior, mu, task.table)
-    result = run(algorithm, seed, data, ONE_STEP, task.heldout, name="content")
+    result = run(algorithm, seed, data, ONE_STEP, task.heldout, name="content", clock=clock)
     return result, prior
 
 

@@ -1,5 +1,6 @@
 """`Hybrid`: matrix factorization that begins from item features. Raw ids in, raw ids out."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, Self
 
@@ -19,14 +20,9 @@ from pmf.estimators.features import (
 from pmf.estimators.model_file import Saved
 from pmf.estimators.plausible import check_floats
 from pmf.fitting.driver import Run, run
-from pmf.fitting.fit import (
-    OnStep,
-    choosing,
-    no_progress,
-    residual_variance,
-    summed_up,
-)
+from pmf.fitting.fit import residual_variance, summed_up
 from pmf.fitting.fitted import Fitted
+from pmf.fitting.phases import Clock, OnStep, no_progress
 from pmf.fitting.prior_search import Choice, choose_regressed
 from pmf.fitting.progress import both, progress_bar
 from pmf.fitting.schedule import Schedule
@@ -74,10 +70,11 @@ class Hybrid(Model):
         if progress:
             with progress_bar() as bar:
                 return self.fit(ratings, features, heldout, both(bar, on_step))
-        settings = self.settings
-        task = feature_problem(settings, settings.terms, ratings, features, heldout)
-        prior, search, start = self._prior(task, on_step)
-        result, B = _run(task, prior, start, settings.schedule, on_step)
+        settings, clock = self.settings, Clock(on_step)
+        with clock.phase("reading"):
+            task = feature_problem(settings, settings.terms, ratings, features, heldout)
+        prior, search, start = self._prior(task, clock)
+        result, B = _run(task, prior, start, settings.schedule, clock)
         train, num_users, num_items, _, terms, *_ = task.problem
         num_means = num_items + task.table.shape[1]  # B's rows have the unit of the items'
         log_volume = task.scales.log_volume(
@@ -88,16 +85,17 @@ class Hybrid(Model):
         noise = residual_variance(result.draws, train)
         fit = summed_up(result, prior, search, task.scales, log_volume, noise)
         self.fitted, self.features = Fitted.of(fit, task.encoded), features
+        self.fitted.fit = replace(fit, phases=clock.seconds())
         self.regression = task.scales.side(B, task.scales.item_factor)
         return self
 
-    def _prior(self, task: FeatureProblem, on_step: OnStep) -> Choice:
+    def _prior(self, task: FeatureProblem, clock: Clock) -> Choice:
         """The standardised prior: as given, or found on held-out training ratings."""
         prior, strength = self.settings.prior, self.settings.regression
         if isinstance(prior, IsotropicPrior) and not isinstance(strength, str):
             rows = task.scales.standardised_prior(prior)
             return Choice(RegressedPrior(rows, strength), Search({}, []))
-        with choosing(on_step):
+        with clock.phase("search"):
             return choose_regressed(task.problem, partial(_algorithm, task))
 
     def parts(self) -> dict[str, np.ndarray]:
@@ -166,11 +164,12 @@ def _run(
     prior: RegressedPrior,
     start: Params | None,
     schedule: Schedule,
-    on_step: OnStep,
+    clock: Clock,
 ) -> tuple[Run, Side]:
     """The run, and the regression B of factors (q, k) and of the bias (q, b) that it ended with."""
     train, num_users, num_items, numbers, terms, _, seed, fused = task.problem
-    data = by_rows(train, num_users, num_items, terms.rank, fused=fused).drawn_by(numbers)
+    with clock.phase("layout"):
+        data = by_rows(train, num_users, num_items, terms.rank, fused=fused).drawn_by(numbers)
     result = run(
         _algorithm(task, prior, data),
         seed,
@@ -178,8 +177,8 @@ def _run(
         schedule,
         task.heldout,
         name="hybrid",
-        after_step=lambda record, total: on_step("hybrid", record.step, total),
         start=start,
+        clock=clock,
     )
     # A step ends with B's update, so B is a function of the rated items' rows.
     item = joined(Side(*(jnp.asarray(x[0]) for x in result.draws.item)))

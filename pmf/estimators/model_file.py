@@ -63,6 +63,7 @@ class Header(BaseModel):
     search: tuple[dict[str, float], list[tuple[dict[str, float], float, float, float]]]
     stopped: str
     compile_seconds: float
+    phases: dict[str, float] = {}  # earlier files do not say them
     records: list[tuple[int, float, float, float]]
 
 
@@ -108,6 +109,7 @@ def save(saved: Saved, path: Path) -> None:
     header["log_posterior"] = fit.run.log_posterior
     header["search"], header["stopped"] = fit.search, fit.run.stopped
     header["compile_seconds"] = fit.compile_seconds
+    header["phases"] = fit.phases
     header["records"] = [list(record) for record in fit.run.records]
     arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     with replacing(path) as temporary:
@@ -309,7 +311,7 @@ def _rebuild(header: Header, tensors: dict[str, np.ndarray], settings: AnySettin
         header.stopped,
     )
     prior = prior_of(header.prior) if header.prior else _earlier_prior(chosen, settings)
-    fit = Fit(run, prior, tensors["noise_variance"], search)
+    fit = Fit(run, prior, tensors["noise_variance"], search, header.phases)
     users, items = (unpack_ids(tensors, side) for side in SIDES)
     counts = tensors["user.count"], tensors["item.count"]
     return Fitted(fit, users, items, *counts, _unpack_rated(tensors))

@@ -1,6 +1,7 @@
 """`PMF`: raw ids in, raw ids out. A thin layer over the other modules."""
 
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ from pmf.data.tables import Table
 from pmf.estimators.base import Model
 from pmf.estimators.extend import Which, extended
 from pmf.fitting.checkpoint import Checkpoints, claimed
-from pmf.fitting.fit import OnRecord, OnStep, fit_ratings, no_progress
+from pmf.fitting.fit import OnRecord, fit_ratings
 from pmf.fitting.fitted import Fitted
 from pmf.fitting.methods import Inference
+from pmf.fitting.phases import Clock, OnStep, no_progress
 from pmf.fitting.progress import both, progress_bar
 from pmf.fitting.settings import Settings, make_settings, shorthand
 from pmf.fitting.settings_base import takes
@@ -87,18 +89,22 @@ class PMF(Model):
             with progress_bar() as bar:
                 rest = source, checkpoints, on_record, reading
                 return self.fit(ratings, heldout, both(bar, on_step), *rest)
-        on_disk = settings.inference.reads_disk
+        clock, on_disk = Clock(on_step), settings.inference.reads_disk
         with claimed(checkpoints):  # before the ratings are read
             with work_folder() if on_disk else nullcontext() as folder:
                 rules = settings.scale, settings.duplicates
-                encoded = base.encoded(ratings, *rules, folder, reading, source)
-                watched = None if heldout is None else encoded.held_out(heldout, settings.scale)
+                with clock.phase("reading"):
+                    encoded = base.encoded(ratings, *rules, folder, reading, source)
+                    watched = None
+                    if heldout is not None:
+                        watched = encoded.held_out(heldout, settings.scale)
                 rows = encoded.users.num_rows, encoded.items.num_rows
                 fit = fit_ratings(
-                    settings, encoded.ratings, *rows, watched, on_step, checkpoints, on_record
+                    settings, encoded.ratings, *rows, watched, clock, checkpoints, on_record
                 )
                 keeps = settings.store_ratings and not on_disk
                 self.fitted = Fitted.of(fit, encoded, keeps)
+        self.fitted.fit = replace(fit, phases=clock.seconds())
         return self
 
     def partial_fit_users(self, ratings: Table, seed: int = 0) -> "PMF":

@@ -13,6 +13,7 @@ from jax.tree_util import Partial
 
 from pmf.errors import Interrupted, NotFiniteError
 from pmf.fitting.checkpoint import CheckpointFolder, on_all
+from pmf.fitting.phases import SWEEPS, Clock
 from pmf.fitting.schedule import ON_ONE_DEVICE, Best, Monitor, Progress, Record, Schedule, as_draws
 from pmf.inference.base import Algorithm, AnyInfo, AnyState, HostForm, Step
 from pmf.inference.layout import Data
@@ -124,47 +125,54 @@ def run(
     validation: Ratings | None = None,
     name: str = "inference",
     folder: CheckpointFolder | None = None,
-    after_step: Callable[[Record, int], None] = lambda record, total: None,
+    on_record: Callable[[Record], None] = lambda record: None,
     start: Params | None = None,
     form: HostForm = ON_ONE_DEVICE,
+    clock: Clock | None = None,
 ) -> Run:
     """Run an algorithm to the end of its schedule.
 
     `heldout` ratings are watched only; `validation` ratings judge when patience is at its end.
     With a checkpoint `folder` the run goes on from what it finds there, bit for bit as if it had
-    never stopped. `after_step(record, total)` is called before each step's checkpoint. It begins
-    from the parameters `start`, on the host, where they are given. `form` is how a state comes to
-    the host, and what leaves the run. Raises `NotFiniteError` naming the step,
-    the seed and the quantity that is NaN or infinite, and with a `folder`, in the main thread,
-    `Interrupted` after SIGINT or SIGTERM and a checkpoint.
+    never stopped. `on_record` is told of each step before its checkpoint. It begins from the
+    parameters `start`, on the host, where they are given. `form` is how a state comes to the host,
+    and what leaves the run. `clock` times it, and tells of its phases, steps by `name`. Raises
+    `NotFiniteError` naming the step, the seed and the quantity that is NaN or infinite, and with a
+    `folder`, in the main thread, `Interrupted` after SIGINT or SIGTERM and a checkpoint.
     """
     forget()
+    clock = clock or Clock()
     key_init, key_steps = jax.random.split(jax.random.key(seed))
     algorithm = chained(algorithm, schedule.num_chains) if schedule.average else algorithm
-    # Steps donate their state, and a first state may share the caller's arrays.
-    state = copied(_started(algorithm.init(key_init, data), start, form))
-    n = float(_total(data.user_count))
-    monitor = Monitor(schedule, heldout, validation, n, form, algorithm.likelihood)
-    progress = monitor.begin(key_steps, state)
-    begin = time.perf_counter()
-    advance = program_of(algorithm.step)
-    program = advance.lower(key_steps, state, data)
-    if folder is not None:  # another run's checkpoints are refused before the long compilation
-        progress = _resumed(progress, folder, _digest(program, form), form)
-    program.compile()
-    compile_seconds = time.perf_counter() - begin
+    with clock.phase("compilation"):  # of the first state too
+        # Steps donate their state, and a first state may share the caller's arrays.
+        state = copied(_started(algorithm.init(key_init, data), start, form))
+        n = float(_total(data.user_count))
+        monitor = Monitor(schedule, heldout, validation, n, form, algorithm.likelihood)
+        progress = monitor.begin(key_steps, state)
+        begin = time.perf_counter()
+        advance = program_of(algorithm.step)
+        program = advance.lower(key_steps, state, data)
+        if folder is not None:  # another run's checkpoints are refused before the long compilation
+            progress = _resumed(progress, folder, _digest(program, form), form)
+        program.compile()
+        compile_seconds = time.perf_counter() - begin
+    clock.resume(progress.seconds)
 
     total = schedule.total_steps
+    clock.on_step(name, progress.step, total)
     with nullcontext(Caught()) if folder is None else signals_noted() as caught:
         while progress.step < total and not progress.stopped:
             begin, step = time.perf_counter(), progress.step + 1
             key = jax.random.fold_in(progress.key, step)
             progress.state, info = advance(key, progress.state, data)
             info = jax.device_get(info)
-            seconds = progress.seconds + time.perf_counter() - begin
+            seconds = time.perf_counter() - begin
+            clock.add(SWEEPS, seconds)
             check_finite(info, name, step, seed)
-            monitor.see(progress, seconds, float(np.mean(info.log_posterior)))
-            after_step(progress.records[-1], total)
+            monitor.see(progress, progress.seconds + seconds, float(np.mean(info.log_posterior)))
+            on_record(progress.records[-1])
+            clock.on_step(name, progress.step, total)
             if folder is not None:
                 _keep(progress, folder, caught, name, form)
     return _result(schedule, progress, compile_seconds, form, algorithm.likelihood)

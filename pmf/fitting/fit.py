@@ -4,8 +4,7 @@ All of it happens to standardised ratings (`pmf.data.units`); what comes out is 
 unit.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from typing import NamedTuple
@@ -25,6 +24,7 @@ from pmf.fitting.driver import Run, run
 from pmf.fitting.fingerprint import fingerprint
 from pmf.fitting.fitted import Fit
 from pmf.fitting.methods import Inference
+from pmf.fitting.phases import Clock
 from pmf.fitting.prior_search import Choice
 from pmf.fitting.rescale import Scales
 from pmf.fitting.schedule import Record
@@ -34,7 +34,7 @@ from pmf.inference.base import Algorithm
 from pmf.inference.layout import Data
 from pmf.model.predictive import predict_pairs
 from pmf.model.priors import AnyPrior, numbers_of, prior_of
-from pmf.parallel.placement import device_mesh, flat_on_mesh, place, rows_on_mesh
+from pmf.parallel.placement import Placement, device_mesh, flat_on_mesh, place, rows_on_mesh
 from pmf.parallel.sharding import host_form, on_mesh, shard_spec
 from pmf.process.forked import computing
 from pmf.types import Params, Ratings, Terms
@@ -43,7 +43,6 @@ LEAST_VARIANCE = 1e-6  # of a residual, standardised: perfectly fitted ratings l
 WORSE = 1.1  # times the squared error at the start; some of it may be the start's random factors
 STORED_GB = 4.0  # of kept draws
 
-OnStep = Callable[[str, int, int], None]  # phase, step, total
 OnRecord = Callable[[Record], None]
 
 
@@ -54,20 +53,8 @@ class Monitored(NamedTuple):
     validation: Ratings | None
     name: str
     folder: CheckpointFolder | None
-    after_step: Callable[[Record, int], None]
+    on_record: OnRecord
     start: Params | None
-
-
-def no_progress(phase: str, step: int, total: int) -> None:
-    """Ignores progress."""
-
-
-@contextmanager
-def choosing(on_step: OnStep) -> Iterator[None]:
-    """Reports the phase in which a prior is chosen."""
-    on_step("choosing the prior", 0, 1)
-    yield
-    on_step("choosing the prior", 1, 1)
 
 
 def fit_ratings(
@@ -76,39 +63,41 @@ def fit_ratings(
     num_users: int,
     num_items: int,
     heldout: Ratings | None = None,
-    on_step: OnStep = no_progress,
+    clock: Clock | None = None,
     checkpoints: Checkpoints | None = None,
     on_record: OnRecord = lambda record: None,
 ) -> Fit:
     """Fit NumPy `ratings` of so many rows; `heldout` is watched, never learnt from.
 
+    `clock` times the phases, and tells whoever watches of them.
     Raises `InputError` for settings that the data cannot support and for checkpoints that cannot be
     written or are of another run; `NotFiniteError` and `Interrupted` from the run.
     """
     computing()
+    clock = clock or Clock()
     _check_size(settings, num_users, num_items)
     inference, mesh = settings.inference, _mesh(settings)
-    scales = Scales(unit_of(ratings.value, settings.mu))
-    standardised = scales.unit.standardised(ratings)
     folder = None
     if checkpoints is not None:
         identity = fingerprint(settings, ratings, num_users, num_items, heldout)
         folder = CheckpointFolder(checkpoints, identity)
-    problem = _problem(settings, standardised, num_users, num_items)
-    prior, search, start = _prior(inference, scales, problem, folder, on_step)
+    with clock.phase("layout"):
+        scales = Scales(unit_of(ratings.value, settings.mu))
+        problem = _problem(settings, scales.unit.standardised(ratings), num_users, num_items)
+    prior, search, start = _prior(inference, scales, problem, folder, clock)
     train, validation = _parts(problem, inference.validation_share)
     rows = (0, 0) if inference.integrates else (num_users, num_items)
     log_volume = _log_volume(scales, settings.terms, *rows, len(train.value))
 
-    def monitor(record: Record, total: int) -> None:
-        on_step(inference.name, record.step, total)
+    watched = scales.unit.standardised(heldout, coded=False) if heldout else validation
+
+    def tell(record: Record) -> None:
         on_record(scales.record(record, log_volume))
 
-    watched = scales.unit.standardised(heldout, coded=False) if heldout else validation
-    monitored = Monitored(watched, validation, inference.name, folder, monitor, start)
+    monitored = Monitored(watched, validation, inference.name, folder, tell, start)
     algorithm = inference.algorithm(prior, settings.terms, len(ratings.value))
     where = _run_here if mesh is None else partial(_run_on_mesh, mesh)
-    result = where(settings, algorithm, train, problem.numbers, monitored)
+    result = where(settings, algorithm, train, problem.numbers, monitored, clock)
     noise = None if inference.learns_noise else residual_variance(result.draws, train)
     if noise is not None:
         _check_gain(noise, train, inference.name)
@@ -196,7 +185,7 @@ def _prior(
     scales: Scales,
     problem: Problem,
     folder: CheckpointFolder | None,
-    on_step: OnStep,
+    clock: Clock,
 ) -> Choice:
     """The standardised prior: as given, as a search finds it, or found before a run was stopped."""
     if (prior := inference.given_prior) is not None:
@@ -205,7 +194,7 @@ def _prior(
         chosen, trials = folder.notes["search"]
         search = Search(chosen, [Trial(*trial) for trial in trials])
         return Choice(prior_of(folder.notes["prior"]), search)
-    with choosing(on_step):
+    with clock.phase("search"):
         choice = inference.choose(problem)
     if folder is not None:
         folder.note({"prior": asdict(choice.prior), "search": choice.search})
@@ -216,12 +205,18 @@ Build = Callable[[Data], Algorithm]
 
 
 def _run_here(
-    settings: Settings, build: Build, train: Ratings, numbers: RowNumbers, monitored: Monitored
+    settings: Settings,
+    build: Build,
+    train: Ratings,
+    numbers: RowNumbers,
+    monitored: Monitored,
+    clock: Clock,
 ) -> Run:
     """On JAX's default device."""
     inference, rows = settings.inference, (len(numbers.user), len(numbers.item))
-    data = inference.layout(train, *rows, settings.rank).drawn_by(numbers)
-    return run(build(data), settings.seed, data, inference.schedule, *monitored)
+    with clock.phase("layout"):
+        data = inference.layout(train, *rows, settings.rank).drawn_by(numbers)
+    return run(build(data), settings.seed, data, inference.schedule, *monitored, clock=clock)
 
 
 def _run_on_mesh(
@@ -231,16 +226,11 @@ def _run_on_mesh(
     train: Ratings,
     numbers: RowNumbers,
     monitored: Monitored,
+    clock: Clock,
 ) -> Run:
     """The same, rows sharded over devices; everything comes back in the original order."""
-    train = train._replace(value=decoded(train.value))
-    sides = (train.user, numbers.user), (train.item, numbers.item)
-    users, items = (np.bincount(row, minlength=len(number)) for row, number in sides)
-    placement = place(users, items, mesh, numbers)
-    if settings.inference.by_rows:
-        data = rows_on_mesh(placement, train, train, settings.rank)
-    else:
-        data = flat_on_mesh(placement, train)
+    with clock.phase("layout"):
+        placement, data = _on_mesh(mesh, settings, train, numbers)
     spec = shard_spec(build, placement)
     algorithm = on_mesh(build, data, spec)
     monitored = monitored._replace(
@@ -249,7 +239,20 @@ def _run_on_mesh(
     )
     form = host_form(spec, placement)
     schedule = settings.inference.schedule
-    return run(algorithm, settings.seed, data, schedule, *monitored, form=form)
+    return run(algorithm, settings.seed, data, schedule, *monitored, form=form, clock=clock)
+
+
+def _on_mesh(
+    mesh: Mesh, settings: Settings, train: Ratings, numbers: RowNumbers
+) -> tuple[Placement, Data]:
+    """Where each row lives, and the ratings there."""
+    train = train._replace(value=decoded(train.value))
+    sides = (train.user, numbers.user), (train.item, numbers.item)
+    users, items = (np.bincount(row, minlength=len(number)) for row, number in sides)
+    placement = place(users, items, mesh, numbers)
+    if settings.inference.by_rows:
+        return placement, rows_on_mesh(placement, train, train, settings.rank)
+    return placement, flat_on_mesh(placement, train)
 
 
 def _check_size(settings: Settings, num_users: int, num_items: int) -> None:

@@ -1,6 +1,6 @@
 """What a fit leaves: its run, its prior and its noise, and the ids that its rows stand for."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ class Fit:
     prior: AnyPrior  # given, or chosen on held-out training ratings
     noise_variance: np.ndarray  # (s,): each draw's 1/tau; a point method's residual variance
     search: Search  # how the prior was chosen
+    phases: dict[str, float] = field(default_factory=dict)  # seconds, see `pmf.fitting.phases`
 
     def __repr__(self) -> str:
         draws, run = draws_in_words(self.run.draws), self.run

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
 from pmf.inference.base import AnyState, HostForm
 from pmf.model.likelihood import GAUSSIAN, Likelihood
@@ -110,24 +109,23 @@ class Monitor(NamedTuple):
         return Progress(key, state, moments, best)
 
     def see(self, progress: Progress, seconds: float, log_posterior: float) -> None:
+        """After a step. Without ratings to predict and draws to keep it leaves the state alone."""
         step = progress.step + 1
-        draws, prior = as_draws(progress.state)
         keep = self.schedule.average and self.schedule.keeps(step)
         if keep and self.schedule.store_draws:
             progress.draws.append(as_draws(self.form.to_host(progress.state)))
-        noise = self.likelihood.variance(prior.tau)
-        rmse = self._heldout_rmse(progress, draws, noise, averaged=keep)
+        rmse = self._heldout_rmse(progress, averaged=keep)
         previous = progress.records[-1].log_posterior if progress.records else np.inf
         progress.records.append(Record(step, seconds, log_posterior, rmse))
         if not self.schedule.average:
-            self._judge(progress, draws, log_posterior, previous)
+            self._judge(progress, previous)
 
-    def _heldout_rmse(
-        self, progress: Progress, draws: Params, noise: Float[Array, " s"], averaged: bool
-    ) -> float:
+    def _heldout_rmse(self, progress: Progress, averaged: bool) -> float:
         if self.heldout is None or progress.moments is None:
             return float("nan")
         user, item, value = self.heldout
+        draws, prior = as_draws(progress.state)
+        noise = self.likelihood.variance(prior.tau)
         so_far = progress.moments if averaged else no_moments(len(value), noise.dtype)
         moments = observe(so_far, draws, noise, user, item)
         if averaged or not self.schedule.average:
@@ -136,24 +134,29 @@ class Monitor(NamedTuple):
             moments = progress.moments  # a sweep between two kept draws
         return float(jnp.sqrt(jnp.mean((moments.mean - value) ** 2)))
 
-    def _judge(
-        self, progress: Progress, draws: Params, log_posterior: float, previous: float
-    ) -> None:
+    def _judge(self, progress: Progress, previous: float) -> None:
+        step, log_posterior = progress.step, progress.records[-1].log_posterior
         change = abs(log_posterior - previous) / max(abs(log_posterior), self.n)
         progress.calm = progress.calm + 1 if change <= self.schedule.tolerance else 0
         if self.schedule.tolerance and progress.calm >= CALM_STEPS:
             progress.stopped = f"log posterior changed by less than {self.schedule.tolerance:g}"
-        best, step = progress.best, progress.step
+        best = progress.best
         if best is not None and self.validation is not None:
-            user, item, value = self.validation
-            zero = jnp.zeros(1, draws.mu.dtype)
-            moments = observe(no_moments(len(value), zero.dtype), draws, zero, user, item)
-            rmse = float(jnp.sqrt(jnp.mean((moments.mean - value) ** 2)))
+            rmse = self._validation_rmse(progress, self.validation)
             if best.step == 0 or rmse < best.rmse:
                 state = self.form.to_host(progress.state)
                 progress.best = Best(rmse, step, state, progress.moments)
             elif step - best.step >= (self.schedule.patience or 0):
                 progress.stopped = f"validation RMSE was best at step {best.step}"
+
+    def _validation_rmse(self, progress: Progress, validation: Ratings) -> float:
+        if validation is self.heldout:  # predicted already
+            return progress.records[-1].heldout_rmse
+        user, item, value = validation
+        draws, _ = as_draws(progress.state)
+        zero = jnp.zeros(1, draws.mu.dtype)
+        moments = observe(no_moments(len(value), zero.dtype), draws, zero, user, item)
+        return float(jnp.sqrt(jnp.mean((moments.mean - value) ** 2)))
 
 
 def as_draws(state: AnyState) -> Draws:

@@ -60,7 +60,11 @@ def test_fit_evaluate_predict(folder, method, pmf):
         model,
     )
     assert done.returncode == 0, done.stderr
-    assert "seconds per step" in done.stdout and "compilation" in done.stdout
+    parts = "read", "laid out", "chose the prior", "compiled"
+    unit = "steps" if method == "map" else "sweeps"
+    phases = [*parts, rf"\d+ {unit}", "the rest"]
+    line = " · ".join(f"{phase} [0-9.]+ (s|min)" for phase in phases)
+    assert re.search(f"^{line}$", done.stdout, re.MULTILINE), done.stdout
     assert done.stderr == ""  # no progress bar where there is no terminal
     scored = pmf("evaluate", model, folder / "test.csv", "--json")
     scores = json.loads(scored.stdout)

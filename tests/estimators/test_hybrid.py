@@ -190,7 +190,7 @@ def test_chooses_prior_and_strength_and_tells_of_its_steps():
     assert search.chosen["regression"] in {trial.value["regression"] for trial in search.trials}
     rmse = pmf.report(model, frames.later, heldout=True).scores["rmse"]
     assert rmse == pytest.approx(model.records[-1].heldout_rmse, rel=1e-5)
-    assert steps[0] == ("choosing the prior", 0, 1) and steps[-1][0] == "hybrid"
+    assert ("choosing the prior", 0, 1) in steps and steps[-1][0] == "hybrid"
 
 
 @pytest.fixture(scope="module")

@@ -52,7 +52,7 @@ def test_every_array_comes_back_in_its_place(pair):
 
 def test_every_fact_comes_back(pair):
     before, after = (model.fitted.fit for model in pair)
-    for name in ("search", "prior", "compile_seconds"):
+    for name in ("search", "prior", "compile_seconds", "phases"):
         assert getattr(after, name) == getattr(before, name), name
     for name in ("records", "log_posterior", "stopped"):
         assert getattr(after.run, name) == getattr(before.run, name), name

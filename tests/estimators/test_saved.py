@@ -139,11 +139,11 @@ def test_a_damaged_file_of_any_kind_is_refused(kind, files, tmp_path):
 
 def test_an_earlier_file_says_other_methods_settings_and_no_kind(models, files, tmp_path):
     def earlier(header, tensors):
-        for name in ("kind", "kind of settings", "prior"):
+        for name in ("kind", "kind of settings", "prior", "phases"):
             del header[name]
         header["settings"] |= {"burn_in": 100, "tau": "auto", "optimizer": "adam", "on_disk": False}
         header["search"] = [vars(PRIOR), []]
 
     loaded = pmf.load(rewritten(files["PMF"], tmp_path, earlier))
     assert loaded.settings == models["PMF"].settings
-    assert loaded.fitted.fit.prior == PRIOR
+    assert loaded.fitted.fit.prior == PRIOR and loaded.phases == {}

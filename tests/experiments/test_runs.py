@@ -219,8 +219,8 @@ def test_a_stopped_run_goes_on_in_the_middle(experiment, tmp_path):
     with pytest.raises(InputError, match="resume it, or remove the folder"):
         execute(point, place, quiet)
     steps = []
-    execute(point, place, lambda phase, step, total: steps.append(step), resume=True)
-    assert steps == list(range(6, 12))
+    execute(point, place, lambda *told: steps.append(told), resume=True)
+    assert [step for phase, step, _ in steps if phase == "gibbs"] == list(range(5, 12))
     assert [path.name for path in place.parent.iterdir()] == ["a"]
     execute(point, tmp_path / "b", quiet)
     one, two = (pd.read_parquet(x / "predictions.parquet") for x in (place, tmp_path / "b"))

@@ -91,7 +91,7 @@ def part(n: int) -> Ratings:
     return Ratings(*(x[:n] for x in small_ratings()))
 
 
-def whole(case: str, folder: CheckpointFolder | None = None, after_step=lambda record, total: None):
+def whole(case: str, folder: CheckpointFolder | None = None, on_record=lambda record: None):
     algorithm, schedule = CASES[case]
     validation = part(20) if schedule.patience else None
     return run(
@@ -103,16 +103,16 @@ def whole(case: str, folder: CheckpointFolder | None = None, after_step=lambda r
         validation,
         case,
         folder=folder,
-        after_step=after_step,
+        on_record=on_record,
     )
 
 
 def crash_at(stop: int):
-    def after_step(record: Record, total: int) -> None:
+    def on_record(record: Record) -> None:
         if record.step == stop:
             raise Crash
 
-    return after_step
+    return on_record
 
 
 def assert_same_bits(one: Run, two: Run) -> None:
@@ -135,9 +135,7 @@ def test_a_run_that_died_often_ends_bit_for_bit_like_one_that_never_did(case, ev
     for stop in (1, 2, 3, last):
         with pytest.raises(Crash):
             whole(case, CheckpointFolder(checkpoints, {}), crash_at(stop))
-    ended = whole(
-        case, CheckpointFolder(checkpoints, {}), lambda record, total: begun.append(record.step)
-    )
+    ended = whole(case, CheckpointFolder(checkpoints, {}), lambda record: begun.append(record.step))
     assert_same_bits(undisturbed, ended)
     assert begun[0] == (last - 1) // every * every + 1  # it went on, and did not start again
     if last % every == 0:  # and once more from the end
@@ -591,12 +589,12 @@ def test_a_signal_lets_the_step_finish_and_writes_a_checkpoint(signum, at, tmp_p
 
 
 def signal_at(at: int, *signums: signal.Signals):
-    def after_step(record: Record, total: int) -> None:
+    def on_record(record: Record) -> None:
         if record.step == at:
             for signum in signums:
                 os.kill(os.getpid(), signum)
 
-    return after_step
+    return on_record
 
 
 def test_a_signal_just_before_the_checkpoint_waits_for_the_next(tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ import pytest
 from jax.tree_util import Partial
 
 from pmf.errors import NotFiniteError
+from pmf.fitting import schedule as schedule_module
 from pmf.fitting.driver import run
 from pmf.fitting.schedule import Schedule
 from pmf.inference.als import als
@@ -82,6 +83,38 @@ def test_tolerance_needs_three_calm_steps():
     values = [500.0, 400.0, 400.0, 399.0, 399.0, 399.0, 399.0, 0.0]
     result = run(scripted(values), 0, small_data(), Schedule(num_steps=8, tolerance=1e-6))
     assert len(result.records) == 7 and "less than 1e-06" in result.stopped
+
+
+def test_validation_ratings_that_are_watched_too_are_predicted_once(monkeypatch):
+    predicted = []
+    observe = schedule_module.observe
+    monkeypatch.setattr(
+        schedule_module, "observe", lambda *given: predicted.append(1) or observe(*given)
+    )
+    schedule, held = Schedule(num_steps=20, patience=3), heldout()
+    same, apart = (
+        run(scripted([5, 4, 1, 2, 3, 3]), 0, small_data(), schedule, held, other)
+        for other in (held, heldout())
+    )
+    assert len(predicted) == 6 + 2 * 6
+    assert same.stopped == apart.stopped and same.records[-1][2:] == apart.records[-1][2:]
+
+
+def test_a_step_that_nobody_watches_leaves_the_state_alone(monkeypatch):
+    """Its log posterior comes to the host; nothing is stacked, copied or predicted."""
+
+    def refuse(*given):
+        raise AssertionError("the state was looked at")
+
+    def look(record):
+        if record.step < 3:
+            for name in ("as_draws", "observe"):
+                monkeypatch.setattr(schedule_module, name, refuse)
+        else:
+            monkeypatch.undo()
+
+    schedule = Schedule(num_steps=3, tolerance=1e-12)
+    run(scripted([3, 2, 1]), 0, small_data(), schedule, on_record=look)
 
 
 def test_all_steps_without_a_reason_to_stop():

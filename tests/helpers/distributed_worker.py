@@ -93,7 +93,7 @@ def resumed() -> dict:
     model = pmf.PMF(rank=3, method="als", devices="all", **FITS["als"]).fit(
         FRAME[:400],
         FRAME[400:],
-        lambda phase, step, total: begun.append(step),
+        on_record=lambda record: begun.append(record.step),
         checkpoints=checkpoints,
     )
     files = sorted(os.listdir(folder))

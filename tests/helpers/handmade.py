@@ -43,7 +43,7 @@ def made(draws: int = DRAWS) -> pmf.PMF:
     noise = 1 / tau[:draws] + 0.1 * np.arange(1, draws + 1) * (draws == 1)  # a point's is no 1/tau
     run = Run(params, prior, records, -18.5, None, 1.0, "it was enough")
     chosen = pmf.IsotropicPrior(2.0, 3.0, 4.0, 5.0, 6.0, EXPONENT, 0.25)
-    fit = Fit(run, chosen, noise, search)
+    fit = Fit(run, chosen, noise, search, {"reading": 3.5, "sweeps": 0.75, "rest": 0.125})
     rated = Ratings(np.array([0, 0, 1]), np.array([2, 4, 0]), np.array([4.0, 1.5, 3.0]))
     ids = Ids(np.arange(USERS)), Ids(np.array([f"m{j}" for j in range(ITEMS)], object))
     model = pmf.PMF.__new__(pmf.PMF)

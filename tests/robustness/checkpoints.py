@@ -29,6 +29,7 @@ from pmf import PMF, Checkpoints
 from pmf.cli.console import run_app
 from pmf.data.synthetic import movielens_shaped
 from pmf.errors import InputError
+from pmf.fitting.schedule import Record
 from pmf.io import sealed
 from tests.robustness.kill import bits_of
 from tests.robustness.mutations import ANY, TEXT, spoil
@@ -77,14 +78,14 @@ def fit(folder: Path | None, die: bool = False, seed: int = 0) -> tuple[PMF, lis
     """A fit of seven sweeps, four of which are kept, and the steps that it took."""
     steps: list[int] = []
 
-    def on_step(phase: str, step: int, total: int) -> None:
-        if die and step == STOP + 1:
+    def on_record(record: Record) -> None:
+        if die and record.step == STOP + 1:
             raise Stop
-        steps.append(step)
+        steps.append(record.step)
 
     model = PMF(2, "gibbs", tau=1.5, num_steps=4, seed=seed, burn_in=3, thin=1, num_chains=1)
     checkpoints = folder and Checkpoints(folder, every_steps=1, resume=True)
-    model.fit(ratings()[:90], ratings()[90:], on_step, checkpoints=checkpoints)
+    model.fit(ratings()[:90], ratings()[90:], on_record=on_record, checkpoints=checkpoints)
     return model, steps
 
 

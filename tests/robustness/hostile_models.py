@@ -230,4 +230,5 @@ def read(folder: Path) -> None:
         pmf.similar_items(model, known[1][0], n=2)
     [f"{record.step:d} {record.seconds:g} {record.log_posterior:g}" for record in model.records]
     f"{model.log_posterior():g} {fitted.fit.search.seconds:g} {fitted.fit.compile_seconds:g}"
+    f"{sum(model.phases.values()):g}"
     f"{fitted.user_count.sum():d} {fitted.fit.run.stopped.strip()} {model.noise_source}"

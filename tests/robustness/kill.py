@@ -54,7 +54,7 @@ def work(method: str, folder: Path, with_checkpoints: bool) -> None:
     model.fit(
         frame[:1_800],
         frame[1_800:],
-        on_step=lambda phase, step, total: say("step", step),
+        on_record=lambda record: say("step", record.step),
         checkpoints=checkpoints,
     )
     model.save(folder / "model.pmf")
