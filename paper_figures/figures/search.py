@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 
 from paper_figures.figures.lines import log_ticks
 from paper_figures.figures.style import BLUE, COLUMN, GREY, MUTED, VERMILLION, WIDE, legend_above
-from pmf.fitting.prior_search import Search
+from pmf.fitting.search import Search
 
 AXES = {
+    "scale": "Scale of the factors' ridges",
     "factor": "Ridge of the factors",
     "user_bias": "Ridge of the users' biases",
     "item_bias": "Ridge of the items' biases",
@@ -31,8 +32,7 @@ def plot(search: Search) -> Figure:
 
     The line follows the least RMSE so far; a note says where nothing beyond the mark was tried.
     """
-    table = candidates(search)
-    numbers = list(table.columns[:-1])
+    table, numbers = search.table(), list(search.trials[0].value)
     names = [name for name in numbers if table[name].nunique() > 1] or numbers
     across = min(2, len(names))
     down = ceil(len(names) / across)
@@ -46,17 +46,11 @@ def plot(search: Search) -> Figure:
     return figure
 
 
-def candidates(search: Search) -> pd.DataFrame:
-    """A line a candidate in the order of the search: its numbers, and `rmse` (or infinity)."""
-    values = pd.DataFrame([trial.value for trial in search.trials], dtype=float)
-    return values.assign(rmse=[trial.rmse for trial in search.trials])
-
-
 def marked(search: Search) -> tuple[int, str]:
     """Which candidate is marked, and as what: the chosen one, where the search says which it is.
 
-    A search for an isotropic prior says what it chose in other numbers than its candidates', and
-    does not leave one for another that is hardly better: then it is the one of the least RMSE.
+    A search for rows' priors says what it chose in other numbers than its candidates', and does not
+    leave one for another that is hardly better: then it is the one of the least RMSE.
     """
     trials = range(len(search.trials))
     told = [j for j in trials if _is_same(search.trials[j].value, search.chosen)]

@@ -131,10 +131,14 @@ class CheckpointFolder:
         if _is_first():  # the run writes again what is later, and damaged ones would be in its way
             sealed.remove(self._later())
 
-    def note(self, facts: Facts) -> None:
-        """Keep facts with the checkpoints, before the first: they are in `notes` after a resume."""
+    def note(self, facts: Facts, at_once: bool = True) -> None:
+        """Keep facts with the checkpoints, before the first: they are in `notes` after a resume.
+
+        `at_once` they are a checkpoint themselves, of step 0.
+        """
         self.notes |= facts
-        self._save_state(0, {}, {})
+        if at_once:
+            self._save_state(0, {}, {})
 
     def due(self, step: int) -> bool:
         """Whether a checkpoint is to be written after `step`."""

@@ -197,7 +197,9 @@ def _prior(
     with clock.phase("search"):
         choice = inference.choose(problem)
     if folder is not None:
-        folder.note({"prior": asdict(choice.prior), "search": choice.search})
+        # A run that goes on from the search has no use for a prior without its parameters.
+        facts = {"prior": asdict(choice.prior), "search": choice.search}
+        folder.note(facts, at_once=choice.start is None)
     return choice
 
 

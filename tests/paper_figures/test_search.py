@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from paper_figures.__main__ import app
 from paper_figures.figures.search import at_edge, candidates, marked, plot
 from paper_figures.figures.style import VERMILLION
-from pmf.fitting.prior_search import Search, Trial
+from pmf.fitting.search import Search, Trial
 from tests.helpers.handmade import made
 
 
@@ -66,7 +66,7 @@ def test_the_chosen_candidate_is_marked_where_the_search_says_which():
     assert lines(axes)["chosen"] == [[1.2, 0.9]]
     (star,) = (line for line in axes.lines if line.get_label() == "chosen")
     assert to_hex(star.get_color()) == VERMILLION.lower()
-    assert [at_edge(candidates(TAUS), "tau", mark) for mark in (0, 1, 2)] == [
+    assert [at_edge(TAUS.table(), "tau", mark) for mark in (0, 1, 2)] == [
         "highest",
         "lowest",
         "",
