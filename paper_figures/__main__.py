@@ -54,7 +54,7 @@ def everything(context: typer.Context, results: Results = None, out: Out = None)
         return
     results, out = results or RESULTS, out or OUT
     from paper_figures.figures.build import build, left_out
-    from paper_figures.report.page import read_all
+    from paper_figures.report.contents import read_all
     from paper_figures.report.tables import write
 
     for name, tables in read_all(results).items():
@@ -70,7 +70,8 @@ def report(context: typer.Context, results: Results = None, out: Out = None) -> 
     """Write the report: text, figures, tables and run identities in one HTML file."""
     results, out = Places(results, out).over(context)
     results, out = results or RESULTS, out or OUT
-    from paper_figures.report.page import read_all, render
+    from paper_figures.report.contents import read_all
+    from paper_figures.report.page import render
     from pmf.io.atomic import replacing
 
     page = render(read_all(results))
@@ -78,6 +79,40 @@ def report(context: typer.Context, results: Results = None, out: Out = None) -> 
     with replacing(out / "report.html") as temporary:
         temporary.write_text(page, encoding="utf8")
     print(out / "report.html")
+
+
+@app.command(short_help="An article as a PDF, or the sources of one.")
+def article(
+    context: typer.Context,
+    results: Results = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The PDF, or the folder of article.pdf; default paper_figures/out."),
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="Its title.")] = None,
+    author: Annotated[str | None, typer.Option(help="Its author or authors.")] = None,
+    template: Annotated[
+        Path | None,
+        typer.Option(help="A folder of .typ files that stand in for ours of the same names."),
+    ] = None,
+    typ: Annotated[
+        bool, typer.Option("--typ", help="Leave the sources too, in a folder beside the PDF.")
+    ] = False,
+) -> None:
+    """Set an article from results tables: its text, figures and tables, in one PDF."""
+    from paper_figures.report.article import write
+    from paper_figures.report.manuscript import Cover
+
+    results, out = Places(results, out).over(context)
+    out = out or OUT
+    if out.suffix.lower() != ".pdf":
+        out.mkdir(parents=True, exist_ok=True)
+        out = out / "article.pdf"
+    said = {"title": title, "author": author}
+    cover = Cover()._replace(**{name: text for name, text in said.items() if text})
+    keep = out.with_suffix("") if typ else None
+    for path in write(results or RESULTS, out, cover, template, keep):
+        print(path)
 
 
 @app.command(short_help="Rewrite docs/results.md, docs/speed.md and docs/img.")
@@ -96,8 +131,8 @@ def docs(
     """
     import pandas as pd
 
+    from paper_figures.report.contents import read_all
     from paper_figures.report.docs import write, write_speed
-    from paper_figures.report.page import read_all
 
     results, out = Places(results, out).over(context)
     target = page or ROOT / "docs" / "results.md"

@@ -10,6 +10,8 @@
     items        id, item_id, title, genres, x, y, popularity: of the first run that has any
     comparisons  what `compare` makes of the errors of each user, where it is given
 
+`experiments.tables.outputs` adds `data`, the lines of `experiments.tables.profile`.
+
 Times are in the column `seconds` of `trace` and in the metrics `*_seconds` of `scores`; everything
 else is the same whenever the same runs are made on the same machine.
 """

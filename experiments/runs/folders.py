@@ -28,7 +28,7 @@ from pmf.data.readers.text import WORDS, numbers_if_exact
 from pmf.errors import InputError
 from pmf.io.atomic import sync
 from pmf.io.locks import Busy, only_writer
-from pmf.io.sealed_json import SEAL, Facts, check_files, digests, read_json, write_json
+from pmf.io.sealed_json import Facts, check_files, digests, read_json, write_json
 
 IDS = {"user_id", "item_id"}
 MANIFEST = "manifest.json"
@@ -149,9 +149,9 @@ def opened(folder: Path, *needed: str) -> Run:
     return Run(folder, facts)
 
 
-def seal_of(folder: Path) -> str:
-    """The seal of a finished run's manifest: of all that the run is."""
-    return read_json(folder / MANIFEST, _again(folder))[SEAL]
+def facts_of(folder: Path) -> Facts:
+    """What a finished run's manifest says; its seal is that of all that the run is."""
+    return read_json(folder / MANIFEST, _again(folder))
 
 
 def _again(folder: Path) -> str:

@@ -1,6 +1,7 @@
 """An experiment's tables, figures and LaTeX, in one folder, which loses no run unasked."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -9,13 +10,16 @@ import pandas as pd
 from experiments.config.identity import Point
 from experiments.config.schema import Experiment
 from experiments.runs.collect import Tables, collect
-from experiments.runs.folders import seal_of
+from experiments.runs.folders import facts_of
 from experiments.tables.comparisons import comparisons
+from experiments.tables.profile import profiles
 from paper_figures.figures.sources import SOURCES, read_sources, write_sources
 from pmf.data.readers.files import write_tables as write_files
 from pmf.errors import InputError
+from pmf.io.sealed_json import SEAL, Facts
 
 WRITTEN = (".csv", ".png", ".pdf", ".tex", ".md")
+SURROUNDINGS = ("git_commit", "python", "versions", "machine", "cores")  # of a manifest's facts
 SHOWN = 3  # runs that a message names
 
 
@@ -79,11 +83,28 @@ def write_tables(experiment: Experiment, points: list[Point], runs: Path, out: P
     chosen = experiment.comparison
     compare = partial(comparisons, config=chosen) if chosen else None
     tables = collect(experiment, points, runs, compare)
+    if len(data := profiles(point.config for point in points)):
+        tables["data"] = data
     files = {out / f"{name}.csv": table for name, table in tables.items()}
     (out / SOURCES).unlink(missing_ok=True)  # a kill leaves tables that nothing is said of
     write_files(files)
-    write_sources(out, {point.id: seal_of(runs / point.id) for point in points}, [*files])
+    facts = {point.id: facts_of(runs / point.id) for point in points}
+    seals = {run: one[SEAL] for run, one in facts.items()}
+    write_sources(out, seals, [*files], made(facts.values()))
     return tables
+
+
+def made(runs: Iterable[Facts]) -> list[Facts]:
+    """For each surroundings of runs how many there are, and when the first and the last ended."""
+    groups: dict[str, list[Facts]] = {}
+    for run in runs:
+        same = {name: run[name] for name in SURROUNDINGS if name in run}
+        groups.setdefault(json.dumps(same, sort_keys=True), []).append(run)
+    lines = []
+    for key, part in groups.items():
+        days = sorted(run["finished"] for run in part if "finished" in run)
+        lines.append(json.loads(key) | {"runs": len(part), "finished": [*days[:1], *days[-1:]]})
+    return lines
 
 
 def draw(out: Path, figures: Path | None) -> list[Path]:

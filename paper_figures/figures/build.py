@@ -14,6 +14,7 @@ from paper_figures.figures import (
     convergence,
     factor_map,
     learning,
+    long_tails,
     pit,
     priors,
     rank,
@@ -33,6 +34,7 @@ from pmf.io.atomic import replacing
 # `plot(table)`; some `why_not(table)`, the reason why a table that seems to be one is none, or
 # nothing, or `numbers(table)`, a table of text whose index says of what. In a report's order.
 FIGURES: dict[str, ModuleType] = {
+    "long_tails": long_tails,
     "rivals": rivals,
     "rank": rank,
     "ablation": ablation,
@@ -51,6 +53,7 @@ FIGURES: dict[str, ModuleType] = {
 }
 
 Tables = dict[str, pd.DataFrame]
+AGAIN = "run or collect the experiment again"
 
 
 def read(folder: Path) -> Tables:
@@ -66,12 +69,30 @@ def read(folder: Path) -> Tables:
                 f"{folder / name}.csv: no such results table; run and collect the experiment first"
             )
     raw = {path.stem: _read(path) for path in tables_in(folder)}
+    _check(folder, raw["runs"], raw["scores"])
     runs = raw["runs"] = raw["runs"].assign(unit=lambda runs: units(runs))
     broken = runs.loc[text(runs, "error") != "", ["id"]]
     raw["scores"] = pd.concat([raw["scores"], broken], ignore_index=True)
     return {
         name: table if name == "runs" else _with_runs(table, runs) for name, table in raw.items()
     }
+
+
+def _check(folder: Path, runs: pd.DataFrame, scores: pd.DataFrame) -> None:
+    """Raise `InputError` where runs or scores lack what every figure and table is made of."""
+    wanted = {"runs.csv": (runs, ["id"]), "scores.csv": (scores, ["id", "metric", "value"])}
+    for name, (table, columns) in wanted.items():
+        if missing := [column for column in columns if column not in table]:
+            raise InputError(f"{folder / name}: no column {', '.join(missing)}; {AGAIN}")
+    faults = [
+        ("runs.csv", "it has no rows", runs.empty),
+        ("runs.csv", "a run is in it twice", runs["id"].duplicated().any()),
+        ("scores.csv", "a value is no number", scores["value"].dtype.kind not in "fiu"),
+        ("scores.csv", "it has a run that runs.csv lacks", not scores["id"].isin(runs["id"]).all()),
+    ]
+    for name, fault, is_there in faults:
+        if is_there:
+            raise InputError(f"{folder / name}: {fault}; {AGAIN}")
 
 
 def _with_runs(table: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
@@ -105,19 +126,17 @@ def numbers(tables: Tables) -> dict[str, pd.DataFrame]:
     }
 
 
-def one_map(experiments: dict[str, Tables]) -> dict[str, Tables]:
-    """For a page of several experiments: the map of a data set's items once, where it comes first.
+def once_each(experiments: dict[str, Tables]) -> dict[str, Tables]:
+    """For a page of several experiments: what is of a data set alone, once, where it comes first.
 
-    All maps of one data set show the same items, at much the same places.
+    That are its profile, and the map of its items, which is much the same in all of them.
     """
-    mapped, by_experiment = set(), {}
+    seen, by_experiment = set(), {}
     for name, tables in experiments.items():
-        data = tables["runs"]["data"].iloc[0]
-        by_experiment[name] = {
-            key: x for key, x in tables.items() if key != "items" or data not in mapped
-        }
-        if "items" in tables:
-            mapped.add(data)
+        data = text(tables["runs"], "data").iloc[0]
+        again = {key for key in ("items", "data") if (key, data) in seen}
+        by_experiment[name] = {key: x for key, x in tables.items() if key not in again}
+        seen |= {(key, data) for key in ("items", "data") if key in tables}
     return by_experiment
 
 

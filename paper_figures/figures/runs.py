@@ -54,14 +54,14 @@ def who(table: pd.DataFrame) -> pd.Series:
 
 def varying(table: pd.DataFrame) -> list[str]:
     """The settings that vary within a system and are no replicates."""
+    runs = table.drop_duplicates("id") if "id" in table else table  # many lines have one setting
     names = [
         name
         for name in map(str, table)
         if name == "data" or name.startswith(("split.", "model.", "tuning"))
-        if name not in (*REPLICATES, "model.method")
+        if name not in (*REPLICATES, "model.method") and runs[name].nunique(dropna=False) > 1
     ]
-    groups = table[names].astype(str).groupby(who(table))
-    most = groups.nunique().max()
+    most = runs[names].astype(str).groupby(who(runs)).nunique().max()
     return [name for name in names if most[name] > 1]
 
 

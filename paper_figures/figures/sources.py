@@ -3,6 +3,8 @@
     runs    the seal of each run's manifest by its id; null of a run that was made before there were
             seals
     tables  the sha256 of each CSV file
+    made    how many runs were made with which versions, on which machine, and when; not of tables
+            that an older version wrote
 
 Tables without it (another's, or of an older version) are read as they are.
 """
@@ -16,10 +18,16 @@ from pmf.io.sealed_json import Facts, check_files, digests, read_json, write_jso
 SOURCES = "sources.json"
 
 
-def write_sources(folder: Path, runs: dict[str, str | None], tables: list[Path]) -> None:
-    """Say which runs the tables in a folder are of, and what they are."""
+def write_sources(
+    folder: Path,
+    runs: dict[str, str | None],
+    tables: list[Path],
+    made: list[Facts] | None = None,
+) -> None:
+    """Say which runs the tables in a folder are of, how these were made, and what they are."""
+    facts = {"runs": runs, "tables": digests(tables), "made": made or []}
     with replacing(folder / SOURCES) as temporary:
-        write_json(temporary, {"runs": runs, "tables": digests(tables)})
+        write_json(temporary, facts)
 
 
 def read_sources(folder: Path) -> Facts | None:

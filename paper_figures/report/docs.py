@@ -6,7 +6,7 @@ import pandas as pd
 from PIL import Image
 
 from paper_figures.figures import time_to_rmse
-from paper_figures.figures.build import Tables, draw, numbers, one_map, save, suiting
+from paper_figures.figures.build import Tables, draw, numbers, once_each, save, suiting
 from paper_figures.figures.style import style
 from paper_figures.report.grid import markdown
 from paper_figures.report.sections import section
@@ -30,7 +30,7 @@ def write(experiments: dict[str, Tables], page: Path, out: Path) -> list[Path]:
     pictures = out / "img"
     pictures.mkdir(parents=True, exist_ok=True)
     written, parts = [], []
-    for name, tables in one_map(experiments).items():
+    for name, tables in once_each(experiments).items():
         shown = {}
         for figure, module in suiting(tables).items():
             path = save(draw(tables, module), pictures / f"{name}-{figure}.png", dpi=DPI)

@@ -1,11 +1,27 @@
-"""The experiments of a report, in order: what each asks."""
+"""The sections of a report, in order: what each experiment asks, and where it belongs.
 
+The page, the article and the docs are all made of them.
+"""
+
+from collections.abc import Iterable
 from typing import NamedTuple
+
+PARTS = {
+    "terms": "Biases, factors, or both",
+    "inferences": "Four inferences on one posterior",
+    "content": "Content, hybrid, and cold starts",
+    "time": "The future",
+    "size": "Rank, prior and sparsity",
+    "speed": "Speed",
+    "more": "Further experiments",
+}
 
 
 class Section(NamedTuple):
     title: str
     question: str
+    part: str = "more"  # of `PARTS`
+    figures: tuple[str, ...] | None = None  # that the article shows; all of its own where None
 
 
 SECTIONS = {
@@ -13,66 +29,88 @@ SECTIONS = {
         "Three inferences on one posterior",
         "Two ways to a mode and a sampler of the whole posterior, at equal rank and with equally "
         "many trials of tuning: who predicts best, and whose intervals hold?",
+        "inferences",
+        ("rank", "convergence", "calibration", "pit"),
     ),
     "folds": Section(
         "Fixed folds",
         "The methods with the package's own defaults, on folds that are fixed in a file.",
+        "inferences",
+        ("strata",),
     ),
-    "biases": Section(
-        "Biases alone",
-        "How far do the mean and the biases go alone?",
-    ),
+    "biases": Section("Biases alone", "How far do the mean and the biases go alone?", "terms", ()),
     "noise": Section(
-        "The noise",
-        "What changes where the noise is learnt instead of chosen?",
+        "The noise", "What changes where the noise is learnt instead of chosen?", "inferences", ()
     ),
     "vb": Section(
         "Variational Bayes",
         "All precisions learnt and nothing searched, beside ALS and Gibbs by their defaults: how "
         "near to the sampler does it come, and how much of that is a noise of each user's own?",
+        "inferences",
+        (),
     ),
     "rivals": Section(
         "Other libraries",
         "The same folds, the same evaluation and equally many trials for each library: who is more "
         "accurate, and at what cost?",
+        "speed",
+        ("rivals",),
     ),
     "ablation": Section(
         "Which terms carry how much",
         "Each arm lacks terms of the model that the reference has; all are tuned alike.",
+        "terms",
+        ("ablation", "variance"),
     ),
     "priors": Section(
         "How much the prior matters",
         "One ridge from weak to strong, under a constant prior precision and under one that grows "
         "with a row's count, without tuning; and samplers that learn their prior.",
+        "size",
+        ("priors",),
     ),
     "sparsity": Section(
         "Fewer ratings",
         "Training ratings are taken away at random; the held-out ratings stay.",
+        "size",
+        ("learning",),
     ),
     "coldstart": Section(
         "New users",
         "How much do the first few ratings of a person help?",
+        "content",
+        ("coldstart",),
     ),
     "temporal": Section(
         "The future",
         "Training on the past and predicting the latest ratings, which is what a recommender does.",
+        "time",
+        ("temporal",),
     ),
     "content": Section(
         "Content, collaboration, and both",
         "Genres, years and tags against other people's ratings, on items that have some and on "
         "items that have none.",
+        "content",
+        ("content",),
     ),
     "cold_items": Section(
         "New items",
         "The same where all ratings of a tenth of the items are held out: nobody has rated them.",
+        "content",
+        ("content",),
     ),
     "scaling": Section(
         "Time and memory",
         "What a sweep costs as ratings, factors and threads grow.",
+        "speed",
+        ("scaling",),
     ),
     "quickstart": Section(
         "Quick start",
         "One split of the bundled ratings, as the README's first command makes it.",
+        "more",
+        (),
     ),
 }
 
@@ -83,7 +121,13 @@ def section(name: str) -> Section:
     return SECTIONS.get(name) or Section(title, "")
 
 
-def in_order(names: list[str]) -> list[str]:
+def in_order(names: Iterable[str]) -> list[str]:
     """The report's order, then the alphabet's."""
     order = {name: j for j, name in enumerate(SECTIONS)}
     return sorted(names, key=lambda name: (order.get(name, len(order)), name))
+
+
+def in_parts(names: Iterable[str]) -> list[str]:
+    """The order of the parts, then that of the report."""
+    parts = list(PARTS)
+    return sorted(in_order(names), key=lambda name: parts.index(section(name).part))

@@ -19,7 +19,7 @@ from paper_figures.figures.estimates import (
     over_folds,
     units,
 )
-from paper_figures.figures.runs import of_metric, varying, who
+from paper_figures.figures.runs import REPLICATES, of_metric, varies, varying, who
 from paper_figures.report.grid import Cell, Grid, latex, markdown
 from pmf.evaluate.metrics import MORE, heading, metric_named, shown_of
 from pmf.fitting.registry import LABELS
@@ -210,14 +210,18 @@ def frame_grid(frame: pd.DataFrame) -> Grid:
 
 
 def run_ids(tables: Tables) -> Grid:
-    """A line per system and setting: the identities of its runs."""
+    """A line per system and setting: the identities of its runs, and which repetition each is."""
     runs = tables["runs"].assign(who=who(tables["runs"]))
     keys = ["who", *varying(runs)]
+    over = [name for name in REPLICATES if varies(runs, name)]
+    of_run = runs[over].map(word).agg("/".join, axis=1) if over else pd.Series("", runs.index)
+    runs["named"] = runs["id"] + (" (" + of_run + ")" if over else "")
     rows = []
     for values, part in runs.groupby(keys, sort=False, dropna=False):
         words = [Cell(word(value)) for value in values]
-        rows.append([*words, Cell(", ".join(part["id"]))])
-    return Grid(["system", *map(_title, keys[1:]), "runs"], rows, len(keys) + 1)
+        rows.append([*words, Cell(", ".join(part["named"]))])
+    ids = " ".join(["runs", *([f"({'/'.join(over)})"] if over else [])])
+    return Grid(["system", *map(_title, keys[1:]), ids], rows, len(keys) + 1)
 
 
 def write(tables: Tables, out: Path) -> list[Path]:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from experiments.tables.profile import COLUMNS, profile
 from paper_figures.figures.build import read
 from pmf.evaluate.scores import LEVELS
 
@@ -377,7 +378,15 @@ def films() -> Tables:
             "popularity": rng.integers(1, 300, n),
         }
     )
-    return tables | {"items": items}
+    return tables | {"items": items, "data": data("ml-small-2016")}
+
+
+def data(name: str) -> pd.DataFrame:
+    """A data set's profile: of ratings that nobody gave."""
+    rng = np.random.default_rng(3)
+    rows = {f"{side}_id": rng.geometric(p, 2000) for side, p in (("user", 0.05), ("item", 0.02))}
+    ratings = pd.DataFrame(rows | {"rating": rng.integers(1, 11, 2000) / 2})
+    return profile(ratings).assign(data=name)[COLUMNS]
 
 
 EXPERIMENTS: dict[str, Callable[[], Tables]] = {

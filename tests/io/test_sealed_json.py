@@ -8,14 +8,15 @@ import pandas as pd
 import pyarrow.parquet as parquet
 import pytest
 
-from experiments.runs.folders import opened, seal_of, write_manifest
+from experiments.runs.folders import facts_of, opened, write_manifest
 from paper_figures.__main__ import RESULTS
 from paper_figures.figures.build import read
 from paper_figures.figures.sources import SOURCES, read_sources, tables_in, write_sources
-from paper_figures.report.page import read_all
+from paper_figures.report.contents import read_all
 from pmf.data.readers.files import read_whole, write_table
 from pmf.errors import InputError
 from pmf.io import sealed_json
+from pmf.io.sealed_json import SEAL
 from tests.helpers.grids import finish
 
 FACTS = {"a": 1 / 3, "b": float("inf"), "c": [None, "ü"], "d": {"10": 1, "9": 2}}
@@ -69,9 +70,9 @@ def test_a_run_is_read_as_it_was_written(run):
     assert made.table("metrics")["value"].tolist() == [0.8737]
     (run / "pit.csv").write_text("low,high,share\n0,1,1\n")  # which the run had not
     assert opened(run).table("pit") is None
-    before = seal_of(run)
+    before = facts_of(run)[SEAL]
     write_manifest(run, made.facts)
-    assert seal_of(run) != before and opened(run).table("pit") is not None
+    assert facts_of(run)[SEAL] != before and opened(run).table("pit") is not None
 
 
 def spoil(run, name: str) -> str:

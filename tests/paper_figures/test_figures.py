@@ -14,7 +14,7 @@ from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 
 from paper_figures.figures import ablation, coldstart, factor_map, rank, rivals, scaling, variance
-from paper_figures.figures.build import FIGURES, build, draw, one_map, save, suiting
+from paper_figures.figures.build import FIGURES, build, draw, once_each, save, suiting
 from paper_figures.figures.estimates import interval, over_folds, paired, power_law, straight_line
 from paper_figures.figures.runs import who
 from paper_figures.figures.style import LOOKS, looks
@@ -32,10 +32,15 @@ DRAWN = {
     "content": {"content", "convergence", "calibration", "pit", "strata"},
     "scaling": {"scaling"},
     "rivals": {"rivals", "convergence", "calibration", "pit", "strata"},
-    "films": {"factor_map", "convergence", "calibration", "pit", "strata"},
+    "films": {"long_tails", "factor_map", "convergence", "calibration", "pit", "strata"},
 }
 PAIRS = [(name, figure) for name, figures in DRAWN.items() for figure in sorted(figures)]
-WITHOUT_INTERVALS = {"convergence", "factor_map", "scaling"}  # fold lines, points, one run
+WITHOUT_INTERVALS = {
+    "convergence",
+    "factor_map",
+    "long_tails",
+    "scaling",
+}  # fold lines, points, counts
 
 
 @pytest.fixture(scope="module")
@@ -295,6 +300,6 @@ def test_files_are_whole_and_the_same_twice(tmp_path):
 def test_a_page_of_many_experiments_has_one_map_a_data_set(experiments):
     films = experiments["films"]
     elsewhere = films | {"runs": films["runs"].assign(data="other")}
-    pages = one_map({"a": films, "b": films, "c": elsewhere})
+    pages = once_each({"a": films, "b": films, "c": elsewhere})
     assert ["factor_map" in suiting(tables) for tables in pages.values()] == [True, False, True]
     assert "items" in films

@@ -121,7 +121,8 @@ def test_runs_are_named_beside_their_own_system(experiments):
     runs = experiments["compare"]["runs"]
     for row in run_ids(experiments["compare"]).rows:
         system_runs = runs[(runs["arm"] == row[0].text) & (runs["model.rank"] == int(row[1].text))]
-        assert row[-1].text == ", ".join(system_runs["id"])
+        fields = system_runs[["id", "split.fold", "model.seed"]].itertuples(index=False)
+        assert row[-1].text == ", ".join(f"{run} ({fold}/{seed})" for run, fold, seed in fields)
 
 
 def test_comparisons_within_a_method_stay_there(experiments):
@@ -296,11 +297,12 @@ def test_the_report_is_whole_and_needs_nothing_else(page, experiments):
     assert page.index('id="compare"') < page.index('id="scaling"') < page.index('id="quickstart"')
     assert re.search(r"Gibbs, rank 64</td><td class=.number.>0\.8560", page)
     assert ">Films</a>" in page
+    assert "Holm, Sture (1979). A Simple Sequentially Rejective Multiple Test Procedure" in page
     for run in experiments["compare"]["runs"]["id"]:
         assert run in page
     assert page.count('class="formula"') == len(DISPLAY) + len(INLINE) + page.count('alt="P"') - 1
     numbers = [int(x) for x in re.findall(r"<b>Figure (\d+)\.", page)]
-    assert numbers == list(range(1, len(numbers) + 1)) and len(numbers) == 16
+    assert numbers == list(range(1, len(numbers) + 1)) and len(numbers) == 17
 
 
 def test_missing_experiments_are_named_and_not_invented(page):
