@@ -164,7 +164,7 @@ class ALS(_ByRows, _Mode):
 
     num_steps: Annotated[int, Field(ge=1)] = 100
     """Sweeps at the most."""
-    tolerance: Annotated[float, Field(ge=0)] = 1e-5
+    tolerance: Annotated[float, Field(ge=0)] = 1e-4
     """The relative change of the log posterior that ends a run."""
 
     def choose(self, problem: Problem) -> Choice:

@@ -29,7 +29,7 @@ class Trial(NamedTuple):
     rmse: float
     seconds: float
     compile_seconds: float
-    doubt: float = float("nan")  # the standard error of how much worse it is than the best
+    doubt: float = float("inf")  # the standard error of how much worse it is than the best
 
 
 class Search(NamedTuple):
@@ -168,7 +168,7 @@ def log_of(judged: list[Judged]) -> list[Trial]:
 def _doubt(one: Judged, best: Judged) -> float:
     """By the delta method, of the difference of two RMSEs over the same ratings."""
     if not np.isfinite(one.trial.rmse):
-        return float("nan")
+        return float("inf")
     rmse = max((one.trial.rmse + best.trial.rmse) / 2, np.finfo(float).tiny)
     return float(np.std(one.squares - best.squares) / (2 * rmse * np.sqrt(len(one.squares))))
 

@@ -140,7 +140,6 @@ class DiagonalPrior(IsotropicPrior):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "columns", tuple(self.columns))  # JSON has lists
         wrong = not np.all(np.isfinite(self.columns)) or min(self.columns, default=1.0) <= 0
         if wrong or min(self.user_growth, self.item_growth) < 0:
             raise InputError(f"{self}: columns finite and above 0, growth at least 0")
@@ -227,7 +226,9 @@ def prior_of(values: dict[str, Any]) -> AnyPrior:
 
 
 def _rows_prior(values: dict[str, Any]) -> IsotropicPrior:
-    return DiagonalPrior(**values) if "columns" in values else IsotropicPrior(**values)
+    if "columns" in values:
+        return DiagonalPrior(**{**values, "columns": tuple(values["columns"])})
+    return IsotropicPrior(**values)
 
 
 def growth_of(prior: AnyPrior, side: Literal["user", "item"]) -> Growth:

@@ -10,7 +10,7 @@ from matplotlib.colors import to_hex
 from typer.testing import CliRunner
 
 from paper_figures.__main__ import app
-from paper_figures.figures.search import at_edge, candidates, marked, plot
+from paper_figures.figures.search import at_edge, marked, plot
 from paper_figures.figures.style import VERMILLION
 from pmf.fitting.search import Search, Trial
 from tests.helpers.handmade import made
