@@ -60,7 +60,7 @@ class Header(BaseModel):
     settings: dict[str, Any]
     log_posterior: float
     prior: dict[str, Any] | None = None
-    search: tuple[dict[str, float], list[tuple[dict[str, float], float, float, float]]]
+    search: tuple[dict[str, float], list[Trial]]
     stopped: str
     compile_seconds: float
     phases: dict[str, float] = {}  # earlier files do not say them
@@ -300,7 +300,7 @@ def _rebuild(header: Header, tensors: dict[str, np.ndarray], settings: AnySettin
         for side in SIDES
     )
     chosen, trials = header.search
-    search = Search(chosen, [Trial(*trial) for trial in trials])
+    search = Search(chosen, trials)
     run = Run(
         Params(user, item, tensors["mu"]),
         Prior(tau, *priors),

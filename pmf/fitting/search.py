@@ -19,6 +19,7 @@ from pmf.inference.base import Algorithm
 from pmf.inference.layout import Data, by_rows
 from pmf.types import Ratings, Terms
 
+LEAST_RATINGS = 10  # fewer say nothing of a prior
 LEAST_GAIN = 1e-4  # of RMSE, relative to the ratings' spread: less is a flat valley
 
 
@@ -97,7 +98,7 @@ def holdouts(problem: Problem, share: float, number: int = 1) -> list[Holdout]:
     parts = []
     for j in range(number):
         held = (part >= j * share) & (part < (j + 1) * share)
-        if held.sum() < 2:
+        if held.sum() < 2 or len(held) < LEAST_RATINGS:
             raise InputError(
                 f"{len(part)} ratings are too few to choose a prior from; "
                 "give one (prior=..., or tau=... for gibbs)"

@@ -39,14 +39,14 @@ PATIENT = Schedule(1000, tolerance=1e-6, patience=3)
 GIBBS = {"average": True, "tolerance": 0.0}
 OWN_GIBBS = {"num_steps": 7, "burn_in": 3, "thin": 5, "num_chains": 4, "store_draws": False}
 SCHEDULES = [
-    ({"method": "als"}, Schedule(100, tolerance=1e-5)),
+    ({"method": "als"}, Schedule(100, tolerance=1e-4)),
     ({"method": "map"}, Schedule(1000, tolerance=1e-6)),
     ({"method": "gibbs"}, Schedule(100, burn_in=100, thin=2, num_chains=2, **GIBBS)),
     ({"method": "gibbs", **OWN_GIBBS}, Schedule(**OWN_GIBBS, **GIBBS)),
     ({"method": "als", "num_steps": 9, "tolerance": 0.5}, Schedule(9, tolerance=0.5)),
     ({"method": "map", "num_steps": 9, "tolerance": 0.0}, Schedule(9)),
-    ({"method": "als", "patience": 3}, Schedule(100, tolerance=1e-5)),
-    ({"method": "als", "validation": 0.3}, Schedule(100, tolerance=1e-5, patience=10)),
+    ({"method": "als", "patience": 3}, Schedule(100, tolerance=1e-4)),
+    ({"method": "als", "validation": 0.3}, Schedule(100, tolerance=1e-4, patience=10)),
     ({"method": "map", "validation": 0.3, "patience": 3}, PATIENT),
 ]
 

@@ -27,7 +27,7 @@ METHODS = {
     "als, stopped early": {"validation": 0.2, "patience": 2},
     "map": {"method": "map", "num_steps": 60},
     "map, by mini-batches": {"method": "map", "num_steps": 20, "batch_size": 64},
-    "map, by L-BFGS": {"method": "map", "num_steps": 100, "optimizer": "lbfgs"},
+    "map, by L-BFGS": {"method": "map", "num_steps": 8, "optimizer": "lbfgs"},
     "gibbs": {"method": "gibbs", "burn_in": 10, "num_steps": 10},
     "gibbs, tau learnt": {"method": "gibbs", "burn_in": 10, "num_steps": 10, "tau": "learn"},
     "vb": {"method": "vb", "num_steps": 20},
