@@ -43,7 +43,7 @@ from pmf.types import Params
 
 class End(NamedTuple):
     """Of sweeps: after so many, or once `calm` in a row changed the held-out RMSE, relative to the
-    ratings' spread, by less than `gain`.
+    ratings' spread, by less than `gain`; or where it rises, and is above that of another candidate.
     """
 
     sweeps: int
@@ -120,22 +120,24 @@ def _choose(problem: Problem, build: Build, axes: list[str]) -> tuple[Point, Cho
     least, most = HELD_OUT
     share = float(np.clip(ENOUGH / len(problem.ratings.value), least, most))
     (part,) = holdouts(problem, share)
-    spread = _spread(problem)
+    spread = mean_and_std(problem.ratings.value)[1] or 1.0
     posterior = _settled(_posterior(problem), None, problem, part, VB_END)
     unscaled = mode_prior(posterior.state, part.data)
     ends: dict[Point, Params] = {}
     judged: list[Judged] = []
+    least = np.inf
 
     def loss(point: Point) -> float:
+        nonlocal least
         algorithm = build(unscaled.scaled(point.scale), point.regression, part.data)
         start = posterior.state.params
         value = {axis: getattr(point, axis) for axis in axes}
         try:
-            end = _settled(algorithm, start, problem, part, ALS_END)
+            end = _settled(algorithm, start, problem, part, ALS_END, least)
         except NotFiniteError:
             judged.append(Judged(Trial(value, float("inf"), 0.0, 0.0), np.empty(0)))
             return float("inf")
-        ends[point] = end.state.params
+        ends[point], least = end.state.params, min(least, end.rmse)
         judged.append(Judged(Trial(value, end.rmse, end.seconds, end.compile_seconds), end.squares))
         return end.rmse / spread
 
@@ -146,10 +148,6 @@ def _choose(problem: Problem, build: Build, axes: list[str]) -> tuple[Point, Cho
     prior = unscaled.scaled(point.scale).with_tau(1 / smallest**2)
     start = jax.device_get(ends[point]) if point in ends else None
     return point, Choice(prior, Search(numbers_of(prior), trials), start)
-
-
-def _spread(problem: Problem) -> float:
-    return mean_and_std(problem.ratings.value)[1] or 1.0
 
 
 def _posterior(problem: Problem) -> Algorithm:
@@ -176,6 +174,7 @@ def _settled(
     problem: Problem,
     part: Holdout,
     end: End,
+    to_beat: float = np.inf,
 ) -> _Settled:
     """Sweeps to an end, from a start if one is given.
 
@@ -189,7 +188,7 @@ def _settled(
     advance = program_of(algorithm.step)
     advance.lower(key, state, data).compile()
     compile_seconds, seconds, rmse = time.perf_counter() - begin, 0.0, np.inf
-    least, calm = end.gain * _spread(problem), 0
+    gain, calm = end.gain * float(np.std(held.value)), 0
     for sweep in range(1, end.sweeps + 1):
         begin = time.perf_counter()
         state, info = advance(key, state, data)
@@ -198,8 +197,8 @@ def _settled(
         check_finite(info, "prior search", sweep, problem.seed)
         before, squares = rmse, _squares(state, held)
         rmse = float(np.sqrt(squares.mean()))
-        calm = calm + 1 if abs(before - rmse) < least else 0
-        if calm == end.calm:
+        calm = calm + 1 if abs(before - rmse) < gain else 0
+        if calm == end.calm or before < rmse > to_beat:
             break
     return _Settled(state, squares, seconds, compile_seconds)
 
