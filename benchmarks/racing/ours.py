@@ -13,6 +13,7 @@ from benchmarks.racing.task import Task, Trajectory, load
 from pmf.cli.compilation_cache import keep_compiled
 from pmf.estimators.pmf import PMF
 from pmf.fitting.fit import fit_ratings
+from pmf.fitting.phases import Clock
 from pmf.fitting.schedule import Record
 from pmf.fitting.settings import Settings
 from pmf.process.compiler import fault
@@ -65,7 +66,7 @@ def _clocked(settings: Settings, task: Task, steps: int, budget: float) -> Traje
         if len(seconds) >= steps or seconds[-1] >= budget:
             raise Enough
 
-    _fit(settings, task, on_step=on_step, on_record=on_record)
+    _fit(settings, task, clock=Clock(on_step), on_record=on_record)
     numbers = list(range(1, 1 + len(seconds)))
     preparation = seconds[0] - swept - searched
     return Trajectory(numbers, seconds, [], searched, preparation, peak_bytes() / 1e9)
