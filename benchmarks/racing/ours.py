@@ -51,13 +51,8 @@ def trajectory(
 
 
 def _clocked(settings: Settings, task: Task, steps: int, budget: float) -> Trajectory:
-    seconds, searched, swept = list[float](), 0.0, 0.0
+    seconds, swept, clock = list[float](), 0.0, Clock()
     begin = time.perf_counter()
-
-    def on_step(phase: str, step: int, total: int) -> None:
-        nonlocal searched
-        if phase != settings.inference.name:
-            searched = time.perf_counter() - begin
 
     def on_record(record: Record) -> None:
         nonlocal swept
@@ -66,8 +61,9 @@ def _clocked(settings: Settings, task: Task, steps: int, budget: float) -> Traje
         if len(seconds) >= steps or seconds[-1] >= budget:
             raise Enough
 
-    _fit(settings, task, clock=Clock(on_step), on_record=on_record)
+    _fit(settings, task, clock=clock, on_record=on_record)
     numbers = list(range(1, 1 + len(seconds)))
+    searched = clock.spent.get("search", 0.0)
     preparation = seconds[0] - swept - searched
     return Trajectory(numbers, seconds, [], searched, preparation, peak_bytes() / 1e9)
 

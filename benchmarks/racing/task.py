@@ -26,8 +26,8 @@ class Trajectory(NamedTuple):
     steps: list[int]  # numbers of the sweeps
     seconds: list[float]  # on the clock after each
     rmse: list[float]  # of the test ratings after each, and maybe after more; none if not watched
-    search_s: float  # of the seconds, those until the prior was chosen
-    preparation_s: float  # from there to the first sweep: layout and compilation, or conversion
+    search_s: float  # of the seconds, those in which the prior was chosen
+    preparation_s: float  # the others before the first sweep: layout, compilation, or conversion
     peak_gb: float  # of the process
 
 

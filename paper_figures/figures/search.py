@@ -54,7 +54,7 @@ def marked(search: Search) -> tuple[int, str]:
     """
     trials = range(len(search.trials))
     told = [j for j in trials if _is_same(search.trials[j].value, search.chosen)]
-    least = min(trials, key=lambda j: search.trials[j].rmse)
+    least = next(j for j in trials if search.trials[j] is search.best)
     return (told[0], "chosen") if told else (least, "the least")
 
 

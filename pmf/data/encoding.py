@@ -82,6 +82,14 @@ def count_rows(codes: np.ndarray, num_rows: int) -> np.ndarray:
     return count
 
 
+def typical_count(count: np.ndarray) -> float:
+    """How many ratings a row has, as a rating sees it: the geometric mean over ratings, not rows.
+
+    `count` is each row's number.
+    """
+    return float(np.exp(np.average(np.log(np.maximum(count, 1)), weights=count)))
+
+
 def blocks(n: int) -> Iterator[slice]:
     """Runs of `SORTED` of n rows."""
     return (slice(begin, begin + SORTED) for begin in range(0, n, SORTED))

@@ -177,8 +177,8 @@ def _run(
         schedule,
         task.heldout,
         name="hybrid",
-        start=start,
         clock=clock,
+        start=start,
     )
     # A step ends with B's update, so B is a function of the rated items' rows.
     item = joined(Side(*(jnp.asarray(x[0]) for x in result.draws.item)))

@@ -99,6 +99,16 @@ def program_of(step: Step) -> _Lowerable:
     return step if isinstance(step, _Lowerable) else _Traced(step)
 
 
+def stepped(
+    advance: Step, key: jax.Array, state: Any, data: Data
+) -> tuple[AnyState, AnyInfo, float]:
+    """One step, what it tells on the host, and its seconds."""
+    begin = time.perf_counter()
+    state, info = advance(key, state, data)
+    info = jax.device_get(info)
+    return state, info, time.perf_counter() - begin
+
+
 def chained(algorithm: Algorithm, num_chains: int) -> Algorithm:
     """`num_chains` independent chains as one vmapped algorithm: states gain a leading axis."""
 
@@ -126,17 +136,17 @@ def run(
     name: str = "inference",
     folder: CheckpointFolder | None = None,
     on_record: Callable[[Record], None] = lambda record: None,
+    clock: Clock | None = None,
     start: Params | None = None,
     form: HostForm = ON_ONE_DEVICE,
-    clock: Clock | None = None,
 ) -> Run:
     """Run an algorithm to the end of its schedule.
 
     `heldout` ratings are watched only; `validation` ratings judge when patience is at its end.
     With a checkpoint `folder` the run goes on from what it finds there, bit for bit as if it had
-    never stopped. `on_record` is told of each step before its checkpoint. It begins from the
-    parameters `start`, on the host, where they are given. `form` is how a state comes to the host,
-    and what leaves the run. `clock` times it, and tells of its phases, steps by `name`. Raises
+    never stopped. `on_record` is told of each step before its checkpoint. `clock` times the run,
+    and tells of its phases, steps by `name`. It begins from the parameters `start`, on the host,
+    where they are given. `form` is how a state comes to the host, and what leaves the run. Raises
     `NotFiniteError` naming the step, the seed and the quantity that is NaN or infinite, and with a
     `folder`, in the main thread, `Interrupted` after SIGINT or SIGTERM and a checkpoint.
     """
@@ -163,11 +173,9 @@ def run(
     clock.on_step(name, progress.step, total)
     with nullcontext(Caught()) if folder is None else signals_noted() as caught:
         while progress.step < total and not progress.stopped:
-            begin, step = time.perf_counter(), progress.step + 1
+            step = progress.step + 1
             key = jax.random.fold_in(progress.key, step)
-            progress.state, info = advance(key, progress.state, data)
-            info = jax.device_get(info)
-            seconds = time.perf_counter() - begin
+            progress.state, info, seconds = stepped(advance, key, progress.state, data)
             clock.add(SWEEPS, seconds)
             check_finite(info, name, step, seed)
             monitor.see(progress, progress.seconds + seconds, float(np.mean(info.log_posterior)))

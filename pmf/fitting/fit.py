@@ -47,13 +47,14 @@ OnRecord = Callable[[Record], None]
 
 
 class Monitored(NamedTuple):
-    """The rest of `run`'s arguments: what it monitors, the callbacks, and where it begins."""
+    """The rest of `run`'s arguments: what it monitors, its clock, and where it begins."""
 
     heldout: Ratings | None
     validation: Ratings | None
     name: str
     folder: CheckpointFolder | None
     on_record: OnRecord
+    clock: Clock
     start: Params | None
 
 
@@ -94,10 +95,10 @@ def fit_ratings(
     def tell(record: Record) -> None:
         on_record(scales.record(record, log_volume))
 
-    monitored = Monitored(watched, validation, inference.name, folder, tell, start)
+    monitored = Monitored(watched, validation, inference.name, folder, tell, clock, start)
     algorithm = inference.algorithm(prior, settings.terms, len(ratings.value))
     where = _run_here if mesh is None else partial(_run_on_mesh, mesh)
-    result = where(settings, algorithm, train, problem.numbers, monitored, clock)
+    result = where(settings, algorithm, train, problem.numbers, monitored)
     noise = None if inference.learns_noise else residual_variance(result.draws, train)
     if noise is not None:
         _check_gain(noise, train, inference.name)
@@ -207,18 +208,13 @@ Build = Callable[[Data], Algorithm]
 
 
 def _run_here(
-    settings: Settings,
-    build: Build,
-    train: Ratings,
-    numbers: RowNumbers,
-    monitored: Monitored,
-    clock: Clock,
+    settings: Settings, build: Build, train: Ratings, numbers: RowNumbers, monitored: Monitored
 ) -> Run:
     """On JAX's default device."""
     inference, rows = settings.inference, (len(numbers.user), len(numbers.item))
-    with clock.phase("layout"):
+    with monitored.clock.phase("layout"):
         data = inference.layout(train, *rows, settings.rank).drawn_by(numbers)
-    return run(build(data), settings.seed, data, inference.schedule, *monitored, clock=clock)
+    return run(build(data), settings.seed, data, inference.schedule, *monitored)
 
 
 def _run_on_mesh(
@@ -228,10 +224,9 @@ def _run_on_mesh(
     train: Ratings,
     numbers: RowNumbers,
     monitored: Monitored,
-    clock: Clock,
 ) -> Run:
     """The same, rows sharded over devices; everything comes back in the original order."""
-    with clock.phase("layout"):
+    with monitored.clock.phase("layout"):
         placement, data = _on_mesh(mesh, settings, train, numbers)
     spec = shard_spec(build, placement)
     algorithm = on_mesh(build, data, spec)
@@ -241,7 +236,7 @@ def _run_on_mesh(
     )
     form = host_form(spec, placement)
     schedule = settings.inference.schedule
-    return run(algorithm, settings.seed, data, schedule, *monitored, form=form, clock=clock)
+    return run(algorithm, settings.seed, data, schedule, *monitored, form=form)
 
 
 def _on_mesh(

@@ -18,7 +18,7 @@ import numpy as np
 
 from pmf.data.values import Mapped, mean_and_std
 from pmf.errors import NotFiniteError
-from pmf.fitting.driver import check_finite, copied, program_of
+from pmf.fitting.driver import check_finite, copied, program_of, stepped
 from pmf.fitting.search import (
     LEAST_GAIN,
     Holdout,
@@ -82,9 +82,8 @@ class Point(NamedTuple):
         return self._replace(**{axis: round(getattr(self, axis) * step**direction, 6)})
 
 
-Build = Callable[
-    [IsotropicPrior, float, Data], Algorithm
-]  # of a prior, and a regression's strength
+# Of a prior, the strength of a regression, and the data.
+Build = Callable[[IsotropicPrior, float, Data], Algorithm]
 
 
 def choose_prior(problem: Problem) -> Choice:
@@ -117,27 +116,26 @@ def choose_regressed(
 def _choose(problem: Problem, build: Build, axes: list[str]) -> tuple[Point, Choice]:
     if isinstance(problem.ratings.value, Mapped):
         problem = subsampled(problem, MOST_ON_DISK)
-    least, most = HELD_OUT
-    share = float(np.clip(ENOUGH / len(problem.ratings.value), least, most))
+    share = float(np.clip(ENOUGH / len(problem.ratings.value), *HELD_OUT))
     (part,) = holdouts(problem, share)
     spread = mean_and_std(problem.ratings.value)[1] or 1.0
     posterior = _settled(_posterior(problem), None, problem, part, VB_END)
     unscaled = mode_prior(posterior.state, part.data)
     ends: dict[Point, Params] = {}
     judged: list[Judged] = []
-    least = np.inf
+    to_beat = np.inf
 
     def loss(point: Point) -> float:
-        nonlocal least
+        nonlocal to_beat
         algorithm = build(unscaled.scaled(point.scale), point.regression, part.data)
         start = posterior.state.params
         value = {axis: getattr(point, axis) for axis in axes}
         try:
-            end = _settled(algorithm, start, problem, part, ALS_END, least)
+            end = _settled(algorithm, start, problem, part, ALS_END, to_beat)
         except NotFiniteError:
             judged.append(Judged(Trial(value, float("inf"), 0.0, 0.0), np.empty(0)))
             return float("inf")
-        ends[point], least = end.state.params, min(least, end.rmse)
+        ends[point], to_beat = end.state.params, min(to_beat, end.rmse)
         judged.append(Judged(Trial(value, end.rmse, end.seconds, end.compile_seconds), end.squares))
         return end.rmse / spread
 
@@ -190,10 +188,8 @@ def _settled(
     compile_seconds, seconds, rmse = time.perf_counter() - begin, 0.0, np.inf
     gain, calm = end.gain * float(np.std(held.value)), 0
     for sweep in range(1, end.sweeps + 1):
-        begin = time.perf_counter()
-        state, info = advance(key, state, data)
-        info = jax.device_get(info)
-        seconds += time.perf_counter() - begin
+        state, info, spent = stepped(advance, key, state, data)
+        seconds += spent
         check_finite(info, "prior search", sweep, problem.seed)
         before, squares = rmse, _squares(state, held)
         rmse = float(np.sqrt(squares.mean()))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pmf.data.encoding import count_rows
+from pmf.data.encoding import count_rows, typical_count
 from pmf.data.values import mean_and_std
 from pmf.fitting.schedule import Schedule
 from pmf.fitting.search import (
@@ -59,13 +59,8 @@ class Units(NamedTuple):
 
 
 def units_of(spread: float, count: np.ndarray) -> Units:
-    """The units of ratings with this standard deviation and these counts a user.
-
-    The typical count is the geometric mean over ratings, not users, of their user's count.
-    """
-    return Units(
-        spread or 1.0, float(np.exp(np.average(np.log(np.maximum(count, 1)), weights=count)))
-    )
+    """The units of ratings with this standard deviation and these counts a user."""
+    return Units(spread or 1.0, typical_count(count))
 
 
 def prior_at(point: Point, tau: float, units: Units) -> IsotropicPrior:

@@ -59,8 +59,8 @@ class Conditioning(NamedTuple):
 
     def weights(self, count: np.ndarray) -> np.ndarray:
         """The prior's weight of rows with these numbers of ratings."""
-        weights: np.ndarray = self.growth.weights(count).astype(self.tau.dtype)
-        return weights
+        weights: np.ndarray = self.growth.weights(np.maximum(count, 1).astype(float))
+        return weights.astype(self.tau.dtype)
 
 
 def posterior_of(conditioning: Conditioning, rated: Rated) -> RowPosterior:

@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Array, Float
 
+from pmf.data.encoding import typical_count
 from pmf.inference.layout import Data
 from pmf.inference.row_posterior import variances
 from pmf.inference.vb import State
@@ -32,8 +33,8 @@ from pmf.types import Gaussian, Side
 RIDGES = 1e-6, 1e6  # in single precision: a column has died there, or has no prior to speak of
 
 
-class _Ridges(NamedTuple):
-    """Of a side's row with one rating, in units of 1/tau."""
+class _Precisions(NamedTuple):
+    """Of a side's row with one rating."""
 
     columns: Float[np.ndarray, " k"]
     bias: float
@@ -50,18 +51,17 @@ def mode_prior(posterior: State, data: Data) -> DiagonalPrior:
     user_count, item_count = (np.asarray(n, float) for n in (data.user_count, data.item_count))
     of_users = _mean_variances(params.user, posterior.user, user_count)
     of_items = _mean_variances(params.item, posterior.item, item_count)
-    rank = len(of_users)
-    user = _ridges(prior.user, rank, tau * of_items, tau, user_count)
-    item = _ridges(prior.item, rank, tau * of_users, tau, item_count)
+    user = _precisions(prior.user, of_items, tau, user_count)
+    item = _precisions(prior.item, of_users, tau, item_count)
     columns = np.sqrt(user.columns * item.columns)
-    strongest = np.argmin(columns) if rank else slice(0)
+    strongest = int(np.argmin(columns)) if len(columns) else None
     return DiagonalPrior(
         tau=tau,
-        user_factor=tau * float(np.sum(user.columns[strongest]) or 1.0),
-        item_factor=tau * float(np.sum(item.columns[strongest]) or 1.0),
-        user_bias=tau * user.bias,
-        item_bias=tau * item.bias,
-        columns=tuple((columns / columns[strongest]).tolist()) if rank else (),
+        user_factor=tau if strongest is None else float(user.columns[strongest]),
+        item_factor=tau if strongest is None else float(item.columns[strongest]),
+        user_bias=user.bias,
+        item_bias=item.bias,
+        columns=tuple((columns / columns.min(initial=np.inf)).tolist()),
         user_growth=user.growth,
         item_growth=item.growth,
     )
@@ -76,23 +76,21 @@ def _mean_variances(
     return np.average(of_rows, axis=0, weights=count)
 
 
-def _ridges(
+def _precisions(
     prior: Gaussian,
-    rank: int,
-    spread: Float[np.ndarray, " k"],
+    variance: Float[np.ndarray, " k"],
     tau: float,
     count: Float[np.ndarray, " n"],
-) -> _Ridges:
-    """One side's, where each rating adds `spread` to a column's precision."""
-    precision = np.asarray(prior.precision).astype(float).diagonal()
+) -> _Precisions:
+    """One side's, given the mean variances of the other's columns."""
+    rank, precision = len(variance), np.asarray(prior.precision).astype(float).diagonal()
     own, bias = precision[:rank], precision[rank:]
-    # The mean over ratings, not rows, of the logarithm of their row's count.
-    typical = float(np.exp(np.average(np.log(np.maximum(count, 1)), weights=count)))
+    spread, typical = tau * variance, typical_count(count)  # what each rating adds
     rate = float(spread.sum() / own.sum()) if rank else 0.0
     columns = (own + typical * spread) * (1 + rate) / (1 + rate * typical)
-    least, most = RIDGES
-    return _Ridges(
-        np.clip(columns / tau, least, most),
-        float(np.clip(bias / tau, least, most).sum()) or 1.0,
+    least, most = (tau * ridge for ridge in RIDGES)
+    return _Precisions(
+        np.clip(columns, least, most),
+        float(np.clip(bias[0], least, most)) if len(bias) else tau,
         rate / (1 + rate),
     )

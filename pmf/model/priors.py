@@ -53,11 +53,9 @@ class Growth(NamedTuple):
     exponent: float = 0.0
     rate: float = 0.0
 
-    def weights(self, count: np.ndarray) -> np.ndarray:
-        """What the precisions of rows with these counts are multiplied by, float64."""
-        n = np.maximum(count, 1).astype(float)
-        weights: np.ndarray = n**self.exponent * (1 + self.rate * (n - 1))
-        return weights
+    def weights(self, n: Float[Array, " n"]) -> Float[Array, " n"]:
+        """What the precisions of rows with so many ratings are multiplied by."""
+        return n**self.exponent * (1 + self.rate * (n - 1))
 
 
 @dataclass(frozen=True)
@@ -159,8 +157,7 @@ def _times(prior: IsotropicPrior, factor: float, *names: str) -> IsotropicPrior:
 
 
 def _weights(count: Int[Array, " n"], growth: Growth, dtype: DTypeLike) -> Float[Array, " n"]:
-    n = jnp.maximum(count, 1).astype(dtype)
-    return n**growth.exponent * (1 + growth.rate * (n - 1))
+    return growth.weights(jnp.maximum(count, 1).astype(dtype))
 
 
 _weight = program(_weights, FEW, static_argnames="dtype")
