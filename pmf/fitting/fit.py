@@ -87,6 +87,8 @@ def fit_ratings(
         problem = _problem(settings, scales.unit.standardised(ratings), num_users, num_items)
     prior, search, start = _prior(inference, scales, problem, folder, clock)
     train, validation = _parts(problem, inference.validation_share)
+    if validation is not None:
+        start = None  # the search has learnt from some of the ratings that are to judge
     rows = (0, 0) if inference.integrates else (num_users, num_items)
     log_volume = _log_volume(scales, settings.terms, *rows, len(train.value))
 

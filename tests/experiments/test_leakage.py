@@ -60,6 +60,17 @@ def test_validation_ratings_judge_and_are_not_learnt_from(heldout, monkeypatch):
     assert pairs(watched) == validation if heldout is None else len(watched.value) == 50
 
 
+def test_a_fit_that_validation_ratings_stop_does_not_go_on_from_the_search(monkeypatch):
+    """The search's parameters have learnt from some of these ratings: they judge from nothing."""
+    begin = {}
+    for share in (0.0, 0.25):
+        with monkeypatch.context() as patch, pytest.raises(Captured) as caught:
+            capture(patch, fitting, "run")
+            pmf.PMF(rank=1, validation=share).fit(ratings(400))
+        begin[share] = caught.value.arguments["start"]
+    assert begin[0.0] is not None and begin[0.25] is None
+
+
 # Searches.
 
 
