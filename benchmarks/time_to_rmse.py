@@ -45,7 +45,7 @@ UNTHINNED = 30  # sweeps; of later ones the table has every one that is some 5 %
 
 
 class Size(StrEnum):
-    """Of the ratings: `benchmarks.racing.rating_sets.SHAPES`."""
+    """Of the ratings: `benchmarks.racing.rating_sets.NAMES`."""
 
     SMALL, ONE_MILLION, ALL = "small", "1m", "25m"
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.systems.base import TRACE, Axis, OnStep, Outcome, Point, System
+from experiments.systems.recovery import recovered
 from pmf.data.ids import looked_up
 from pmf.data.sources.movielens import Dataset
 from pmf.data.splits import Split
@@ -92,6 +93,8 @@ def fit_and_predict(
     }
     rank = partial(ranked, model) if ranks(settings) else None
     items = None if inference.averages else item_map(model.require_fitted(), dataset.items)
+    if dataset.truth is not None and len(fit.run.draws.mu):
+        costs |= recovered(model.require_fitted(), dataset.truth, split.test)
     extras = trace_of(model.records), costs, rank, model.noise_source, items, facts
     return Outcome(*model.heldout_prediction, *extras)
 

@@ -4,6 +4,7 @@
     gaps    by metric, a line per pair of these: the difference, and whether it is shown
     laws    of a scaling experiment: how time and memory grow
     shares  of an ablation: the parts of the held-out variance
+    recovered  where ratings are generated: the share of each true part that a system recovers
 
 Every number has its text, as tables show it, beside its value, by which sentences decide.
 """
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from paper_figures.figures import scaling, variance
+from paper_figures.figures import recovered, scaling, variance
 from paper_figures.figures.build import Tables
 from paper_figures.figures.estimates import (
     Interval,
@@ -57,6 +58,7 @@ def facts(tables: Tables) -> dict[str, Any]:
         },
         "laws": _laws(tables["scores"]) if scaling.suits(tables["scores"]) else [],
         "shares": _shares(tables["scores"]) if variance.suits(tables["scores"]) else [],
+        "recovered": _recovered(tables["scores"]) if recovered.suits(tables["scores"]) else [],
     }
 
 
@@ -194,6 +196,15 @@ def _shares(scores: pd.DataFrame) -> list[dict[str, Any]]:
         {"part": row.part, "method": LABELS.get(row.method, row.method)}
         | estimate(Interval(row.mean, row.low, row.high, row.n), "{:.1%}")
         for row in shares.itertuples()
+    ]
+
+
+def _recovered(scores: pd.DataFrame) -> list[dict[str, Any]]:
+    """Each part of the truth as each system recovers it."""
+    return [
+        {"who": row.who, "part": row.part}
+        | estimate(Interval(row.mean, row.low, row.high, row.n), "{:.1%}")
+        for row in recovered.recovered(scores).itertuples()
     ]
 
 

@@ -62,6 +62,14 @@ SECTIONS = {
         "terms",
         ("ablation", "variance"),
     ),
+    "ablation_25m": Section(
+        "Biases against factors at 25 million ratings",
+        "Ratings generated in the shape of MovieLens 25M, whose true biases and factors are known, "
+        "unless the data set's name says otherwise: which terms predict, and what of the truth do "
+        "they recover?",
+        "terms",
+        ("ablation", "recovered"),
+    ),
     "priors": Section(
         "How much the prior matters",
         "One ridge from weak to strong, under a constant prior precision and under one that grows "

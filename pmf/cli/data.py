@@ -16,11 +16,13 @@ data_app = plain_app("Data sets: what there is, and how to get it.")
 @data_app.command("list")
 def data_list() -> None:
     """Every data set that has a name, and where it is."""
-    from pmf.data.sources.base import BUNDLED, NAMES
-    from pmf.data.sources.movielens import find
+    from pmf.data.sources.base import BUNDLED
+    from pmf.data.sources.generated import SHAPES
+    from pmf.data.sources.movielens import ARCHIVES, find
 
-    for name in NAMES:
-        print(f"{name:<16} {'bundled' if name == BUNDLED else find(name) or 'not fetched'}")
+    places = {BUNDLED: "bundled"} | {name: find(name) or "not fetched" for name in ARCHIVES}
+    for name, place in (places | dict.fromkeys(SHAPES, "generated when it is asked for")).items():
+        print(f"{name:<16} {place}")
 
 
 @data_app.command("fetch")
@@ -32,10 +34,11 @@ def data_fetch(
 ) -> None:
     """Download a MovieLens data set into the data folder, or take it from a zip."""
     from pmf.data.sources.base import BUNDLED
+    from pmf.data.sources.generated import SHAPES
     from pmf.data.sources.movielens import ARCHIVES, fetch
 
-    if name == BUNDLED and from_zip is None:
-        print(f"{name} is bundled; there is nothing to fetch")
+    if name in (BUNDLED, *SHAPES) and from_zip is None:
+        print(f"{name} needs no file; there is nothing to fetch")
     elif name in ARCHIVES:
         print(fetch(name, from_zip))
     else:

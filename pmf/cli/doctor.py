@@ -71,11 +71,11 @@ def _say_what_is_kept() -> None:
 
 
 def _say_what_is_found(folder: Path) -> None:
-    from pmf.data.sources.base import BUNDLED, NAMES
-    from pmf.data.sources.movielens import find
+    from pmf.data.sources.base import BUNDLED
+    from pmf.data.sources.movielens import ARCHIVES, find
 
     print(f"data folder      {folder} (set PMF_DATA_DIR to change it)")
-    names = [name for name in NAMES if name != BUNDLED and find(name)]
+    names = [name for name in ARCHIVES if find(name)]
     print(f"data found       {', '.join([BUNDLED + ' (bundled)', *names])}")
 
 

@@ -109,6 +109,9 @@ METRICS: dict[str, Metric] = {
     "coverage": Metric(
         "coverage of items", None, form=PERCENT, shown=False, of_list=lists.coverage
     ),
+    "recovered_user": Metric("user's effect recovered", None, form=PERCENT, shown=False),
+    "recovered_item": Metric("item's effect recovered", None, form=PERCENT, shown=False),
+    "recovered_interaction": Metric("interaction recovered", None, form=PERCENT, shown=False),
     "fit_seconds": Metric("fit", None, "s", "{:.2f}"),
     "search_seconds": Metric("prior search", None, "s", "{:.1f}"),
     "sweep_seconds": Metric("sweep", None, "s", "{:.4f}"),

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from benchmarks import time_to_rmse
 from benchmarks.racing import ours, rating_sets, rivals
-from benchmarks.racing.rating_sets import Shape, generated, write_parts
+from benchmarks.racing.rating_sets import write_parts
 from benchmarks.racing.rivals import Rows
 from benchmarks.racing.task import Trajectory, load
 from benchmarks.time_to_rmse import RIVALS, Race, frame_of, kept, rows_of, thinned
@@ -170,4 +170,4 @@ def test_the_command_names_what_it_does_not_know(tmp_path):
     said = ["--size", "1m", "--out", str(tmp_path), "--only", "lunch"]
     done = CliRunner().invoke(time_to_rmse.app, said)
     assert done.exit_code == 2 and "lunch: say als" in done.output
-    assert rating_sets.SHAPES.keys() == {size.value for size in time_to_rmse.Size}
+    assert rating_sets.NAMES.keys() == {size.value for size in time_to_rmse.Size}

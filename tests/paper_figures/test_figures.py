@@ -25,6 +25,7 @@ DRAWN = {
     "quickstart": {"convergence", "calibration", "pit", "strata"},
     "compare": {"rank", "ablation", "convergence", "calibration", "pit", "strata"},
     "ablation": {"ablation", "variance"},
+    "ablation_25m": {"ablation", "recovered"},
     "sparsity": {"learning"},
     "coldstart": {"coldstart"},
     "priors": {"priors"},
@@ -71,7 +72,7 @@ def test_a_figure_is_pure_labelled_and_legible(name, figure, experiments, tmp_pa
     assert (
         any(axes.get_ylabel() for axes in visible(drawn))
         or shared
-        or figure in ("ablation", "content", "variance")
+        or figure in ("ablation", "content", "recovered", "variance")
     )
     labels = shared + "".join(axes.get_xlabel() + axes.get_ylabel() for axes in visible(drawn))
     assert re.search(r"\(stars\)|\(s\)|\(GB\)|rating|probability|coverage", labels)

@@ -16,13 +16,13 @@ from pmf.data.readers.files import is_parquet_file, read_ratings, read_whole, re
 from pmf.data.readers.parquet import DAMAGE, unreadable
 from pmf.data.readers.parquet_stream import parquet_files
 from pmf.data.readers.reading import AS_IT_IS, Reading
-from pmf.data.sources import movielens
+from pmf.data.sources import generated, movielens
 from pmf.data.sources.movielens import Dataset
 from pmf.data.tables import Table, is_path, refuse_tables
 from pmf.errors import InputError
 
 BUNDLED = "ml-small-2016"
-NAMES = (BUNDLED, *movielens.ARCHIVES)
+NAMES = (BUNDLED, *movielens.ARCHIVES, *generated.SHAPES)
 
 
 def load_data(
@@ -39,6 +39,8 @@ def load_data(
         dataset = _bundled()
     elif name in movielens.ARCHIVES:
         dataset = movielens.load(name)
+    elif name in generated.SHAPES:
+        dataset = generated.load(name)
     else:
         ratings = read_ratings(Path(name), only_required=not times, reading=reading)
         dataset = Dataset(Path(name).name, name, ratings)
@@ -46,11 +48,11 @@ def load_data(
 
 
 def files_of(name_or_path: str | PathLike[str]) -> list[Path]:
-    """Where `load` reads: a file or folder, or that of a data set; nothing for a bundled one."""
+    """Where `load` reads: a file or folder, or that of a data set; none of one that needs no file."""
     name = str(name_or_path)
     if name in movielens.ARCHIVES:
         return [path for path in [movielens.find(name)] if path]
-    return [] if name == BUNDLED else [Path(name)]
+    return [] if name in NAMES else [Path(name)]
 
 
 def unit_of(name: str) -> str:
@@ -101,7 +103,7 @@ def load_items(name_or_path: str | PathLike[str]) -> pd.DataFrame:
         return _bundled().items
     if name in movielens.ARCHIVES:
         return movielens.load_items(name)
-    if not Path(name).exists():
+    if name not in generated.SHAPES and not Path(name).exists():
         raise InputError(f"{name}: no such file")
     return pd.DataFrame()
 

@@ -20,6 +20,7 @@ from pmf.data.readers.archives import DAMAGE, folder_in_zip
 from pmf.data.readers.text import read_csv
 from pmf.errors import InputError, one_line
 from pmf.io.atomic import replacing
+from pmf.types import Params
 
 URL = "https://files.grouplens.org/datasets/movielens/"
 
@@ -78,6 +79,7 @@ class Dataset:
 
     `items` has `item_id, title, year, genres` (genres separated by `|`); `tags` has `user_id,
     item_id, tag, timestamp`; `links` has `item_id, imdb_id, tmdb_id`. Absent tables are empty.
+    `truth` is what generated ratings were drawn from, users and items numbered from 1.
     """
 
     name: str
@@ -86,6 +88,7 @@ class Dataset:
     items: pd.DataFrame = field(default_factory=pd.DataFrame)
     tags: pd.DataFrame = field(default_factory=pd.DataFrame)
     links: pd.DataFrame = field(default_factory=pd.DataFrame)
+    truth: Params | None = None
 
     def __repr__(self) -> str:
         sizes = (f"{len(getattr(self, name)):,} {name}" for name in PARTS)
