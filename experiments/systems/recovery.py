@@ -40,9 +40,7 @@ def recovered(fitted: Fitted, truth: Params, test: pd.DataFrame) -> dict[str, fl
         Params(*(type(side)(*(x[s, :-1] for x in side)) for side in draws[:2]), draws.mu[s])
         for s in range(len(draws.mu))
     )
-    total = sum(
-        np.stack(effects(params, user[known], item[known])) for params in one_at_a_time
-    )
+    total = sum(np.stack(effects(params, user[known], item[known])) for params in one_at_a_time)
     ids = (test[name].to_numpy()[known] - 1 for name in ("user_id", "item_id"))
     actual = np.stack(effects(truth, *ids))
     missed = np.var(total / len(draws.mu) - actual, axis=1) / np.var(actual, axis=1)

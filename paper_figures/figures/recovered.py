@@ -33,7 +33,7 @@ def plot(table: pd.DataFrame) -> Figure:
     axes = figure.add_subplot()
     axes.axvline(0, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
     percent = shares.assign(**{name: 100 * shares[name] for name in ("mean", "low", "high")})
-    draw_dots(axes, percent, "who", "part", "Recovered variance of the true part (%)")
+    draw_dots(axes, percent, "who", "part", "Recovered share of a rating's true part (%)")
     legend_above(figure)
     return figure
 
@@ -48,8 +48,7 @@ def numbers(table: pd.DataFrame) -> pd.DataFrame:
     """Each part's recovered share, a column per part."""
     shares = recovered(table)
     shares["share"] = [
-        estimate_text(Interval(*row), "{:.1%}")
-        for row in shares[list(Interval._fields)].to_numpy()
+        estimate_text(Interval(*row), "{:.1%}") for row in shares[list(Interval._fields)].to_numpy()
     ]
     wide = shares.pivot(index="who", columns="part", values="share")
     return wide.loc[shares["who"].unique(), list(PARTS.values())].rename_axis("system")

@@ -62,6 +62,13 @@ SECTIONS = {
         "terms",
         ("ablation", "variance"),
     ),
+    "ablation_small": Section(
+        "Where factors add to biases",
+        "Both biases, factors and everything with the package's own defaults, held out at random "
+        "and as the latest of all, by the length of users' histories: where are biases enough?",
+        "terms",
+        ("histories",),
+    ),
     "ablation_25m": Section(
         "Biases against factors at 25 million ratings",
         "Ratings generated in the shape of MovieLens 25M, whose true biases and factors are known, "

@@ -33,7 +33,9 @@ def test_effects_add_up_to_the_mean_and_know_no_biases_from_factors(made):
     ones = [np.ones((len(x), 1)) for x in (U, V)]
     no_bias = [np.zeros((len(x), 0)) for x in (U, V)]
     joined = Params(
-        Side(np.hstack([U, b, ones[0]]), no_bias[0]), Side(np.hstack([V, ones[1], c]), no_bias[1]), mu
+        Side(np.hstack([U, b, ones[0]]), no_bias[0]),
+        Side(np.hstack([V, ones[1], c]), no_bias[1]),
+        mu,
     )
     for one, other in zip(effects(truth, user, item), effects(joined, user, item), strict=True):
         np.testing.assert_allclose(np.ptp(one - other), 0, atol=1e-5)
