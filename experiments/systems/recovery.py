@@ -44,7 +44,8 @@ def recovered(fitted: Fitted, truth: Params, test: pd.DataFrame) -> dict[str, fl
     ids = (test[name].to_numpy()[known] - 1 for name in ("user_id", "item_id"))
     actual = np.stack(effects(truth, *ids))
     missed = np.var(total / len(draws.mu) - actual, axis=1) / np.var(actual, axis=1)
-    return {f"recovered_{part}": float(1 - x) for part, x in zip(Effects._fields, missed)}
+    shares = zip(Effects._fields, 1 - missed, strict=True)
+    return {f"recovered_{part}": float(share) for part, share in shares}
 
 
 def effects(params: Params, user: np.ndarray, item: np.ndarray) -> Effects:

@@ -44,3 +44,8 @@ def test_a_seed_names_one_set():
     one, again, other = (generated.generated(shape, seed) for seed in (3, 3, 4))
     np.testing.assert_array_equal(one.ratings.value, again.ratings.value)
     assert not np.array_equal(one.ratings.value, other.ratings.value)
+
+
+def test_ratings_are_half_stars():
+    ratings, _ = generated.generated(Shape(60_000, 1_000, 1_200))
+    assert set(np.unique(2 * ratings.value)) <= set(range(1, 11))

@@ -48,7 +48,7 @@ def load_data(
 
 
 def files_of(name_or_path: str | PathLike[str]) -> list[Path]:
-    """Where `load` reads: a file or folder, or that of a data set; none of one that needs no file."""
+    """Where `load` reads: a file or folder, or that of a data set; none where none is needed."""
     name = str(name_or_path)
     if name in movielens.ARCHIVES:
         return [path for path in [movielens.find(name)] if path]

@@ -178,7 +178,7 @@ def read(path: Path, name: str) -> Dataset:
 
     Raises `InputError` naming the file where one is missing or damaged, or the zip is an attack.
     """
-    return Dataset(name, str(path), **_read(path, name))
+    return Dataset(name, str(path), truth=None, **_read(path, name))
 
 
 def _read(path: Path, name: str, wanted: tuple[str, ...] = ()) -> dict[str, pd.DataFrame]:
