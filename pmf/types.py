@@ -37,11 +37,13 @@ class Ratings(NamedTuple):
 class Side(NamedTuple):
     """One side's rows: factors `(n, k)` and biases `(n, b)`, where b is 0 or 1.
 
-    An ablation is a width of zero, not a branch.
+    An ablation is a width of zero, not a branch. A row's `noise_precision` is that of its ratings,
+    in units of tau; None: 1 for all.
     """
 
     factor: Float[Array, "*s n k"]
     bias: Float[Array, "*s n b"]
+    noise_precision: Float[Array, "*s n"] | None = None
 
 
 class Params(NamedTuple):

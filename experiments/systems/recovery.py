@@ -18,7 +18,7 @@ from jaxtyping import Float
 
 from pmf.data.encoding import blocks
 from pmf.fitting.fitted import Fitted
-from pmf.types import Params
+from pmf.types import Params, Side
 
 
 class Effects(NamedTuple):
@@ -37,8 +37,7 @@ def recovered(fitted: Fitted, truth: Params, test: pd.DataFrame) -> dict[str, fl
     known = (user < len(fitted.users)) & (item < len(fitted.items))
     draws = fitted.fit.run.draws
     one_at_a_time = (
-        Params(*(type(side)(*(x[s, :-1] for x in side)) for side in draws[:2]), draws.mu[s])
-        for s in range(len(draws.mu))
+        Params(*(_rated(side, s) for side in draws[:2]), draws.mu[s]) for s in range(len(draws.mu))
     )
     total = sum(np.stack(effects(params, user[known], item[known])) for params in one_at_a_time)
     ids = (test[name].to_numpy()[known] - 1 for name in ("user_id", "item_id"))
@@ -48,9 +47,16 @@ def recovered(fitted: Fitted, truth: Params, test: pd.DataFrame) -> dict[str, fl
     return {f"recovered_{part}": float(share) for part, share in shares}
 
 
+def _rated(side: Side, s: int) -> Side:
+    """One draw of a side, without its unknown row."""
+    return Side(side.factor[s, :-1], side.bias[s, :-1])
+
+
 def effects(params: Params, user: np.ndarray, item: np.ndarray) -> Effects:
     """The parts of pairs; `params` are those of one draw, of rated rows alone."""
-    (U, b), (V, c) = (tuple(np.asarray(x, np.float64) for x in side) for side in params[:2])
+    (U, b), (V, c) = (
+        tuple(np.asarray(x, np.float64) for x in (side.factor, side.bias)) for side in params[:2]
+    )
     mean_user, mean_item = U.mean(0), V.mean(0)
     of_user = b.sum(1) + (U - mean_user) @ mean_item
     of_item = c.sum(1) + (V - mean_item) @ mean_user

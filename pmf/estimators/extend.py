@@ -5,6 +5,7 @@ A refit would let the new ratings teach the other side too; here they teach thei
 
 from typing import Literal
 
+import jax
 import numpy as np
 import pandas as pd
 
@@ -48,7 +49,9 @@ def extended(fitted: Fitted, table: pd.DataFrame, which: Which, seed: int) -> Fi
     place[fresh] = len(ids[which]) + np.arange(fresh.sum(), dtype=place.dtype)
     side: Side = getattr(fit.run.draws, which)
     new = split_row(w, side.factor.shape[-1])
-    grown = Side(*(_placed(a, b, place) for a, b in zip(side, new, strict=True)))
+    if side.noise_precision is not None:
+        new = new._replace(noise_precision=posterior.noise_precision)
+    grown = jax.tree.map(lambda old, new: _placed(old, new, place), side, new)
     ids[which] = Ids(joined(ids[which].values, names[fresh]))
 
     user, item = (place[row], other) if which == "user" else (other, place[row])
@@ -63,7 +66,7 @@ def _placed(old: Array, new: Array, place: np.ndarray) -> np.ndarray:
     last.
     """
     size = max(old.shape[1] - 1, int(place.max(initial=-1)) + 1) + 1
-    table = np.empty((old.shape[0], size, old.shape[2]), old.dtype)
+    table = np.empty((old.shape[0], size, *old.shape[2:]), old.dtype)
     table[:, : old.shape[1] - 1], table[:, -1] = old[:, :-1], old[:, -1]
     table[:, place] = new
     return table

@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Self
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
@@ -101,8 +102,7 @@ class Hybrid(Model):
     def parts(self) -> dict[str, np.ndarray]:
         """The features, and the regression on them."""
         assert self.regression is not None
-        factor, bias = map(np.asarray, self.regression)
-        B = {"regression.factor": factor, "regression.bias": bias}
+        B = {f"regression.{x}": np.asarray(getattr(self.regression, x)) for x in ("factor", "bias")}
         return {**B, **pack_features(self._features())}
 
     @classmethod
@@ -181,7 +181,7 @@ def _run(
         start=start,
     )
     # A step ends with B's update, so B is a function of the rated items' rows.
-    item = joined(Side(*(jnp.asarray(x[0]) for x in result.draws.item)))
+    item = joined(jax.tree.map(lambda x: jnp.asarray(x[0]), result.draws.item))
     gaussian = prior.rows.build(terms, data).item
     strength = jnp.float32(prior.regression)
     B = regress(jnp.asarray(task.table), item, data.item_count > 0, gaussian, strength)

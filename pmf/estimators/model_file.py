@@ -98,6 +98,10 @@ def save(saved: Saved, path: Path) -> None:
         "user.count": fitted.user_count,
         "item.count": fitted.item_count,
     }
+    for side in SIDES:
+        noise_precision = getattr(fit.run.draws, side).noise_precision
+        if noise_precision is not None:
+            tensors[f"{side}.noise_precision"] = noise_precision
     if fitted.rated is not None:
         tensors |= _pack_rated(fitted.rated)
     header: dict[str, Any] = {"format": FORMAT, "version": VERSION, CHECKSUM: ""}
@@ -292,7 +296,14 @@ def _parsed(text: str | bytes) -> Any:
 
 
 def _rebuild(header: Header, tensors: dict[str, np.ndarray], settings: AnySettings) -> Fitted:
-    user, item = (Side(tensors[f"{side}.factor"], tensors[f"{side}.bias"]) for side in SIDES)
+    user, item = (
+        Side(
+            tensors[f"{side}.factor"],
+            tensors[f"{side}.bias"],
+            tensors.get(f"{side}.noise_precision"),
+        )
+        for side in SIDES
+    )
     tau = tensors["prior.tau"]
     one = np.ones_like(tau)
     priors = (

@@ -27,6 +27,7 @@ from pmf.inference.fold_in import (
     variances,
 )
 from pmf.model.density import split_row
+from pmf.model.hyperpriors import likely_shapes
 from pmf.model.predictive import Prediction
 from pmf.model.priors import growth_of
 from pmf.process.programs import rung
@@ -89,12 +90,13 @@ class Folded(Model):
         check_floats("covariance", covariance, (*mean.shape, mean.shape[-1]))
         if mean.size and np.any(np.linalg.eigvalsh(covariance) <= 0):
             raise ValueError("covariance: not positive definite")
-        return cls(saved.settings, saved.fitted, RowPosterior(mean, covariance))
+        posterior = RowPosterior(mean, covariance, user.noise_precision)
+        return cls(saved.settings, saved.fitted, posterior)
 
     def sampled(self, seed: int = 0, least: int = 100) -> Params:
         """Draws of the rows from their posterior, at least so many: the model's draws in turn."""
         draws, times = self.fitted.fit.run.draws, -(-least // len(self.conditioning.tau))
-        w = sampled(RowPosterior(*(np.repeat(x, times, 0) for x in self.posterior)), seed)
+        w = sampled(jax.tree.map(lambda x: np.repeat(x, times, 0), self.posterior), seed)
         item, mu = jax.tree.map(lambda x: np.repeat(x, times, 0), (draws.item, draws.mu))
         return Params(split_row(w, draws.user.factor.shape[-1]), item, mu)
 
@@ -140,7 +142,7 @@ class Folded(Model):
         user, count = self._row(user_id), self.fitted.item_count[: len(self.fitted.items)]
         common = np.argsort(-count, kind="stable")[:popular]
         share = count[common] / max(count[common].sum(), 1)
-        drop = variance_drop(self.conditioning, self.posterior.covariance[:, user], common, share)
+        drop = variance_drop(self.conditioning, self.posterior, user, common, share)
         drop[np.isin(common, rated_of(self.fitted).of(np.array([user])).item)] = -np.inf
         best = np.argsort(-drop, kind="stable")[:n]
         best = best[drop[best] > -np.inf]
@@ -157,7 +159,12 @@ class Folded(Model):
 def _filled(side: Side) -> Side:
     """With rows of zeros, so that one program predicts for so many users or a few more."""
     fill = rung(side.factor.shape[1], 8, 4) - side.factor.shape[1]
-    return Side(*(np.pad(x, [(0, 0), (0, fill), (0, 0)]) for x in side))
+
+    def filled(x: np.ndarray) -> np.ndarray:
+        return np.pad(x, [(0, 0), (0, fill), *[(0, 0)] * (x.ndim - 2)], "edge")
+
+    filled_side: Side = jax.tree.map(filled, side)
+    return filled_side
 
 
 def ratings_of(fitted: Fitted, user_id: Any) -> pd.DataFrame:
@@ -180,7 +187,10 @@ def conditioning_of(fit: Fit, side: Literal["user", "item"]) -> Conditioning:
     other, rows = (draws.item, draws.user) if side == "user" else (draws.user, draws.item)
     growth = growth_of(fit.prior, side)
     mu, tau = np.asarray(draws.mu), np.asarray(prior.tau)
-    return Conditioning(other, mu, tau, getattr(prior, side), growth, rows.bias.shape[-1])
+    shape = None
+    if rows.noise_precision is not None:
+        shape = likely_shapes(np.asarray(rows.noise_precision)[:, :-1]).astype(tau.dtype)
+    return Conditioning(other, mu, tau, getattr(prior, side), growth, rows.bias.shape[-1], shape)
 
 
 def fold_in(model: Model, ratings: Table, users: Any = None) -> Folded:
@@ -200,7 +210,8 @@ def fold_in(model: Model, ratings: Table, users: Any = None) -> Folded:
     conditioning = conditioning_of(fit, "user")
     posterior = posterior_of(conditioning, rated)
     rank = fit.run.draws.user.factor.shape[-1]
-    draws = Params(split_row(posterior.mean, rank), fit.run.draws.item, fit.run.draws.mu)
+    side = split_row(posterior.mean, rank)._replace(noise_precision=posterior.noise_precision)
+    draws = fit.run.draws._replace(user=side)
     count = count_rows(new.user, ids.num_rows)
     changed = fit.with_run(draws=draws, heldout=None)
     folded = Fitted(changed, ids, items, count, fitted.item_count, rated, fitted.source)

@@ -30,6 +30,10 @@ def check_fitted(settings: AnySettings, fitted: Fitted) -> Fitted:
         n = ids.num_rows
         check_floats(f"{name}.factor", side.factor, (s, n, terms.rank))
         check_floats(f"{name}.bias", side.bias, (s, n, int(bias)))
+        if side.noise_precision is not None:
+            check_floats(f"{name}.noise_precision", side.noise_precision, (s, n))
+            if np.any(side.noise_precision <= 0):
+                raise ValueError(f"{name}.noise_precision: not above 0")
         _check(f"{name}.count", count, (n,))
         if count.dtype.kind not in "iu" or np.any(count < 0):
             raise ValueError(f"{name}.count: not how often each was rated")

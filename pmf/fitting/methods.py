@@ -25,7 +25,7 @@ from pmf.inference.gibbs import Hyperprior, gibbs
 from pmf.inference.layout import Data, by_rows, flat
 from pmf.inference.row_posterior import triangle_size
 from pmf.inference.vb import vb
-from pmf.model.hyperpriors import Gamma, NormalWishart
+from pmf.model.hyperpriors import SHAPES, Gamma, NormalWishart, RowNoise
 from pmf.model.likelihood import GaussianLikelihood
 from pmf.model.priors import AnyPrior, IsotropicPrior, NoisePrecision
 from pmf.types import Ratings, Terms
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 FULL_BATCH = 2_000_000  # ratings up to which "auto" takes the full batch; its gathers must fit
 MINI_BATCH = 1 << 16
-NOISE_SHAPE = 2.0  # of the prior of users' noise weights: as if each had two ratings more
+NOISE_SHAPE = 2.0  # of VB's prior of users' noise precisions: as if each had four ratings more
 MOST_COVARIANCES = 1_000_000_000  # numbers that a half-sweep gathers
 
 PriorSetting = IsotropicPrior | Literal["auto"]  # auto: chosen on held-out training ratings
@@ -270,6 +270,8 @@ class Gibbs(_ByRows):
     """Kept draws per chain."""
     tau: Annotated[float, Field(gt=0)] | Literal["auto", "learn"] = "auto"
     """The precision of a rating; "auto": chosen on held-out training ratings."""
+    noise: Literal["shared", "user", "item", "both"] = "shared"
+    """Whose ratings have a noise of their own."""
     hyperprior: Literal["separate", "joint"] = "separate"
     """Of factors and biases."""
     burn_in: Annotated[int, Field(ge=0)] = 100
@@ -303,18 +305,25 @@ class Gibbs(_ByRows):
                 return NoisePrecision(tau)
 
     def choose(self, problem: Problem) -> Choice:
-        hyperprior = default_hyperprior(problem.terms, self.hyperprior)
+        hyperprior = self._hyperprior(problem.terms)
         tau, search = tau_search.choose_tau(problem, hyperprior, self.num_chains)
         return Choice(NoisePrecision(tau), search)
 
     def algorithm(
         self, prior: NoisePrecision, terms: Terms, num_ratings: int
     ) -> Callable[[Data], Algorithm]:
-        hyperprior, tau = default_hyperprior(terms, self.hyperprior), prior.tau
+        hyperprior, tau = self._hyperprior(terms), prior.tau
         if tau is None:
             learnt = GaussianLikelihood(Gamma(jnp.float32(1), jnp.float32(1)))
             hyperprior, tau = hyperprior._replace(likelihood=learnt), 1.0
         return lambda data: gibbs(hyperprior, terms, 0.0, tau)
+
+    def _hyperprior(self, terms: Terms) -> Hyperprior:
+        own = RowNoise(jnp.asarray(SHAPES))
+        return default_hyperprior(terms, self.hyperprior)._replace(
+            user_noise=own if self.noise in ("user", "both") else None,
+            item_noise=own if self.noise in ("item", "both") else None,
+        )
 
     def short(self) -> dict[str, Any]:
         """Shorter chains, which tell one tau from another as well."""

@@ -50,7 +50,8 @@ class Scales:
         return scaled
 
     def side(self, side: Side, factor: float) -> Side:
-        return Side(np.asarray(side.factor) * factor, np.asarray(side.bias) * self.unit.spread)
+        bias = np.asarray(side.bias) * self.unit.spread
+        return side._replace(factor=np.asarray(side.factor) * factor, bias=bias)
 
     def params(self, params: Params) -> Params:
         """Stacks of parameters. mu is float64: ratings may lie far from 0, and close together."""

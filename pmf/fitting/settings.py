@@ -144,6 +144,11 @@ def shorthand() -> type[BaseModel]:
     return create_model("Shorthand", __config__=CONFIG, **fields)
 
 
+def in_short(value: Any) -> str:
+    """A default in few letters: 1e-06, user."""
+    return value if isinstance(value, str) else f"{value:g}"
+
+
 def _shared(kinds: list[type[Inference]], name: str) -> tuple[Any, Any]:
     """The type and the field of a setting that these inferences have."""
     hint = get_type_hints(kinds[0], include_extras=True)[name]
@@ -152,7 +157,7 @@ def _shared(kinds: list[type[Inference]], name: str) -> tuple[Any, Any]:
     alike = all(default == defaults[0] for default in defaults)
     for kind, default in zip(kinds, defaults, strict=True):
         words = (kind.model_fields[name].description or "").removesuffix(".")
-        words = words if alike else f"{words} ({default:g})"
+        words = words if alike else f"{words} ({in_short(default)})"
         meaning.setdefault(words, []).append(LABELS[kind.name])
     about = "; ".join(f"{', '.join(labels)}: {words}" for words, labels in meaning.items()) + "."
     if alike:

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from pmf.inference.layout import NO_ROWS, Data
 from pmf.inference.row_update import half_sweep, zero_epsilon
-from pmf.model.density import joined, row_epsilon, split_row
+from pmf.model.density import joined, row_epsilon, split_row, with_rows
 from pmf.model.likelihood import GAUSSIAN, Likelihood
 from pmf.process.programs import FEW, program
 from pmf.types import Gaussian, Params, Prior, Side, Terms
@@ -100,7 +100,7 @@ class RowAxis(NamedTuple):
 
 
 # Of the fields of a `Side` and of a `Gaussian`, where they have one per row.
-ROW_AXES = {"factor": -2, "bias": -2, "mean": -2, "weight": -1}
+ROW_AXES = {"factor": -2, "bias": -2, "noise_precision": -1, "mean": -2, "weight": -1}
 
 
 def row_axes(state: Any, num_rows: dict[str, int]) -> list[RowAxis | None]:
@@ -155,7 +155,7 @@ def update_side(
     gaussian = getattr(prior, side)
     epsilon = zero_epsilon(gaussian) if epsilon is None else epsilon
     w, error = half_sweep(epsilon, gaussian, prior.tau, params.mu, mine, other, rows)
-    return params._replace(**{side: split_row(w, mine.factor.shape[-1])}), error
+    return params._replace(**{side: with_rows(mine, w)}), error
 
 
 def initial_params(

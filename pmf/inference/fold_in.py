@@ -5,8 +5,9 @@
 with P and h of `pmf.inference.row_update`, under each draw of the other side, the prior and tau.
 For a point estimate that is the row an ALS update gives, with its uncertainty. For a sampler the
 mixture over draws is the new row's posterior, but that the draws do not know the new ratings
-themselves:
-one row more or less hardly moves what all others taught.
+themselves: one row more or less hardly moves what all others taught. Where rows have noise
+precisions of their own, a new one's is its mode under its Gamma, found with the row's mean: one
+over the mean of its inverse, by which its ratings' variance grows.
 """
 
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.linalg import cho_factor, cho_solve
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from pmf.data.histories import Rated
 from pmf.inference.blocks import cells_held, padded
@@ -27,6 +28,7 @@ from pmf.types import Array, Gaussian, Side
 
 CELLS = 1 << 23  # numbers of gathered rows at a time
 LEAST_WIDTH = 8
+NOISE_STEPS = 10  # to a row's own noise precision
 
 
 class RowPosterior(NamedTuple):
@@ -34,6 +36,7 @@ class RowPosterior(NamedTuple):
 
     mean: Float[Array, "s n d"]
     covariance: Float[Array, "s n d d"]
+    noise_precision: Float[Array, "s n"] | None = None
 
 
 class Conditioning(NamedTuple):
@@ -45,6 +48,7 @@ class Conditioning(NamedTuple):
     prior: Gaussian  # of a row with one rating; fields have the leading axis s
     growth: Growth  # of a row's precision with its number of ratings
     num_bias: int  # width of the new rows' bias
+    noise_shape: Float[np.ndarray, " s"] | None = None  # of the prior of rows' noise precisions
 
     def features(self, rows: np.ndarray) -> np.ndarray:
         """x = (V, 1) of some of the other side's rows, (s, *rows, d)."""
@@ -56,6 +60,13 @@ class Conditioning(NamedTuple):
         """mu + c of some of the other side's rows, (s, *rows)."""
         bias = np.asarray(self.other.bias)[:, rows].sum(-1)
         return np.asarray(bias + np.asarray(self.mu).reshape(-1, *[1] * rows.ndim))
+
+    def noise_precisions(self, rows: np.ndarray) -> np.ndarray:
+        """Those of some of the other side's rows, (s, *rows)."""
+        precision = self.other.noise_precision
+        if precision is None:
+            return np.ones((len(self.tau), *rows.shape), self.tau.dtype)
+        return np.asarray(precision)[:, rows]
 
     def weights(self, count: np.ndarray) -> np.ndarray:
         """The prior's weight of rows with these numbers of ratings."""
@@ -70,10 +81,12 @@ def posterior_of(conditioning: Conditioning, rated: Rated) -> RowPosterior:
     num_draws, d = len(conditioning.tau), conditioning.prior.mean.shape[-1]
     mean = np.empty((num_draws, num_rows, d), conditioning.tau.dtype)
     covariance = np.empty((num_draws, num_rows, d, d), conditioning.tau.dtype)
-    for rows, x, y, weight in _panels(conditioning, rated):
-        part = _condition(x, y, conditioning.prior, weight, conditioning.tau)
-        mean[:, rows], covariance[:, rows] = (np.asarray(z)[:, : len(rows)] for z in part)
-    return RowPosterior(mean, covariance)
+    noise = np.ones((num_draws, num_rows), conditioning.tau.dtype)
+    for rows, x, y, weight, count in _panels(conditioning, rated):
+        given = conditioning.prior, weight, count, conditioning.tau, conditioning.noise_shape
+        parts = (np.asarray(z)[:, : len(rows)] for z in _condition(x, y, *given))
+        mean[:, rows], covariance[:, rows], noise[:, rows] = parts
+    return RowPosterior(mean, covariance, None if conditioning.noise_shape is None else noise)
 
 
 def _panels(conditioning: Conditioning, rated: Rated) -> Iterator[tuple[np.ndarray, ...]]:
@@ -93,11 +106,14 @@ def _panels(conditioning: Conditioning, rated: Rated) -> Iterator[tuple[np.ndarr
             is_cell = cells_held(count[rows], n, w)
             col = padded(ratings.item, is_cell, 0)
             value = padded(ratings.value.astype(float), is_cell, 0)
-            x = conditioning.features(col) * is_cell[..., None]
-            y = (value - conditioning.offsets(col)) * is_cell
-            weight = np.ones(n, conditioning.tau.dtype)
+            root = np.sqrt(conditioning.noise_precisions(col)) * is_cell
+            x = conditioning.features(col) * root[..., None]
+            y = (value - conditioning.offsets(col)) * root
+            weight, number = np.ones((2, n), conditioning.tau.dtype)
             weight[: len(rows)] = conditioning.weights(count[rows])
-            yield rows, x.astype(conditioning.tau.dtype), y.astype(conditioning.tau.dtype), weight
+            number[: len(rows)] = count[rows]
+            panel = (z.astype(conditioning.tau.dtype) for z in (x, y))
+            yield rows, *panel, weight, number
 
 
 @program
@@ -106,22 +122,52 @@ def _condition(
     y: Float[Array, "s n w"],
     prior: Gaussian,
     weight: Float[Array, " n"],
+    count: Float[Array, " n"],
     tau: Float[Array, " s"],
-) -> tuple[Float[Array, "s n d"], Float[Array, "s n d d"]]:
-    def one_draw(
-        x: Float[Array, "n w d"], y: Float[Array, "n w"], prior: Gaussian, tau: Float[Array, ""]
+    noise_shape: Float[Array, " s"] | None,
+) -> tuple[Float[Array, "s n d"], Float[Array, "s n d d"], Float[Array, "s n"]]:
+    """Rows' means, covariances and noise precisions, 1 where none are to be found.
+
+    x and y are times the roots of the other side's noise precisions.
+    """
+
+    def given(
+        x: Float[Array, "n w d"],
+        y: Float[Array, "n w"],
+        prior: Gaussian,
+        tau: Float[Array, ""],
+        alpha: Float[Array, " n"],
     ) -> tuple[Float[Array, "n d"], Float[Array, "n d d"]]:
-        P, h = potentials(x, y, prior, weight, tau)
+        P, h = potentials(x, y, prior, weight / alpha, tau)  # over alpha, see `half_sweep`
         factor = cho_factor(P)
         unit = jnp.broadcast_to(jnp.eye(P.shape[-1], dtype=P.dtype), P.shape)
-        return cho_solve(factor, h[..., None])[..., 0], cho_solve(factor, unit)
+        covariance = cho_solve(factor, unit) / alpha[:, None, None]
+        return cho_solve(factor, h[..., None])[..., 0], covariance
 
-    return jax.vmap(one_draw)(x, y, prior, tau)
+    def one_draw(
+        x: Float[Array, "n w d"],
+        y: Float[Array, "n w"],
+        prior: Gaussian,
+        tau: Float[Array, ""],
+        shape: Float[Array, ""] | None,
+    ) -> tuple[Float[Array, "n d"], Float[Array, "n d d"], Float[Array, " n"]]:
+        def towards_mode(_: Int[Array, ""], alpha: Float[Array, " n"]) -> Float[Array, " n"]:
+            mean, covariance = given(x, y, prior, tau, alpha)
+            squares = jnp.sum((y - jnp.einsum("nwd,nd->nw", x, mean)) ** 2, -1)
+            spread = jnp.einsum("nwd,nde,nwe->n", x, covariance, x)
+            return (shape + count / 2 - 1) / (shape + tau * (squares + spread) / 2)
+
+        alpha = jnp.ones_like(weight)
+        if shape is not None:
+            alpha = jax.lax.fori_loop(0, NOISE_STEPS, towards_mode, alpha)
+        return *given(x, y, prior, tau, alpha), alpha
+
+    return jax.vmap(one_draw)(x, y, prior, tau, noise_shape)
 
 
 def sampled(posterior: RowPosterior, seed: int) -> Float[Array, "s n d"]:
     """One draw of each row under each draw of the rest."""
-    mean, covariance = posterior
+    mean, covariance = posterior.mean, posterior.covariance
     epsilon = np.random.default_rng(seed).standard_normal(mean.shape).astype(mean.dtype)
     return mean + np.einsum("snde,sne->snd", np.linalg.cholesky(covariance), epsilon)
 
@@ -139,39 +185,52 @@ def contributions(
 ) -> tuple[np.ndarray, float]:
     """What each of a row's ratings, and its prior, add to its factors' part of a prediction.
 
-        V_i . U = (V_i, 0)^T inv(P) (Lambda m + tau sum_j x_j y_j)
+        V_i . U = (V_i, 0)^T inv(P) (Lambda m + tau sum_j w_j x_j y_j)
 
-    averaged over draws; the numbers add up to it.
+    averaged over draws, w_j of the noise precisions of both rows; the numbers add up to it.
     """
     (ratings, C) = rated.of(np.array([row])), posterior.covariance[:, row]
     rank = conditioning.other.factor.shape[-1]
     v = np.asarray(conditioning.other.factor)[:, item]  # (s, k)
     reach = np.einsum("sk,skd->sd", v, C[:, :rank])
     x, y = conditioning.features(ratings.item), ratings.value - conditioning.offsets(ratings.item)
-    each = np.einsum("sd,snd,sn,s->n", reach, x, y, conditioning.tau, optimize=True) / len(v)
+    precision = _precisions(conditioning, posterior.noise_precision, row, ratings.item)
+    each = np.einsum("sd,snd,sn,sn->n", reach, x, y, precision, optimize=True) / len(v)
     weight = conditioning.weights(np.array([len(ratings.value)]))[0]
     shift = np.einsum("sde,se->sd", conditioning.prior.precision, conditioning.prior.mean) * weight
     return each, float(np.einsum("sd,sd->", reach, shift) / len(v))
 
 
+def _precisions(
+    conditioning: Conditioning, own: Array | None, row: int, others: np.ndarray
+) -> Float[np.ndarray, "s n"]:
+    """The precisions of ratings of a row by, or of, others: tau times both noise precisions."""
+    alpha = 1.0 if own is None else np.asarray(own)[:, row, None]
+    precision: np.ndarray = np.asarray(conditioning.tau)[:, None] * alpha
+    precision = precision * conditioning.noise_precisions(others)
+    return precision
+
+
 def variance_drop(
     conditioning: Conditioning,
-    covariance: Float[np.ndarray, "s d d"],
-    rows: np.ndarray,
+    posterior: RowPosterior,
+    row: int,
+    others: np.ndarray,
     share: np.ndarray,
 ) -> Float[np.ndarray, " m"]:
-    """How much a rating of each of `rows` lowers the mean variance of a prediction of theirs.
+    """How much a rating of each of `others` lowers the mean variance of a prediction of theirs.
 
         tau x_j^T C A C x_j / (1 + tau x_j^T C x_j),   A = sum_i share_i x_i x_i^T
 
-    Exact, and known before the rating is: a Gaussian's variance does not depend on it (the
-    rank-one update of inv(P + tau x x^T); Sherman & Morrison 1950). Averaged over draws.
+    with tau times both rows' noise precisions. Exact, where those are known, and known before the
+    rating is: a Gaussian's variance does not depend on it (the rank-one update of
+    inv(P + tau x x^T); Sherman & Morrison 1950). Averaged over draws.
     """
-    x = conditioning.features(rows)
+    x, covariance = conditioning.features(others), posterior.covariance[:, row]
     A = np.einsum("smd,sme,m->sde", x, x, share, optimize=True)
     reach = np.einsum("sde,sme->smd", covariance, x)
     gained = np.einsum("smd,sde,sme->sm", reach, A, reach, optimize=True)
     variance = np.einsum("smd,smd->sm", x, reach)
-    tau = np.asarray(conditioning.tau)[:, None]
+    tau = _precisions(conditioning, posterior.noise_precision, row, others)
     drop: np.ndarray = np.mean(tau * gained / (1 + tau * variance), 0)
     return drop

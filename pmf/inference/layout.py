@@ -14,7 +14,7 @@ from pmf.inference.blocks import Blocks, padded_blocks
 from pmf.inference.fused.layout import CSR, csr_rows
 from pmf.inference.row_update import Layout
 from pmf.model.likelihood import Residuals
-from pmf.types import Array, Ratings
+from pmf.types import Array, Params, Ratings
 
 NO_ROWS = Blocks()  # of data that are flat only
 
@@ -36,11 +36,23 @@ class Data(NamedTuple):
     user_row: Int[Array, " users"] | None = None
     item_row: Int[Array, " items"] | None = None
 
-    def residuals(self, error: Float[Array, " n"]) -> Residuals:
-        """The statistics of the ratings' noise, from the squared error of each row of a side."""
+    def residuals(self, error: Float[Array, " n"], params: Params | None = None) -> Residuals:
+        """The statistics of the ratings' noise, from the squared error of each row of a side.
+
+        `params` are those whose noise precisions weigh the errors, where any do.
+        """
         squares = jnp.sum(error)
         n = jnp.sum(self.user_count, dtype=error.dtype)  # more than an int32 holds, perhaps
-        return Residuals(squares, n, self.by_user.log_weight())
+        logs = [self.by_user.log_weight()]
+        if params is not None:
+            sides = (params.user, self.user_count), (params.item, self.item_count)
+            logs += [
+                jnp.sum(count * jnp.log(side.noise_precision))
+                for side, count in sides
+                if side.noise_precision is not None
+            ]
+        known = [x for x in logs if x is not None]
+        return Residuals(squares, n, sum(known[1:], known[0]) if known else None)
 
     def drawn_by(self, numbers: RowNumbers) -> "Data":
         """The same on one device, its rows drawing by these numbers."""

@@ -111,6 +111,9 @@ class Layout(Protocol):
     def update(self, inputs: Update) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
         """The new rows w, and each row's squared error at them, cells by their weights."""
 
+    def weighted(self, weight: Float[Array, " n1"]) -> "Layout":
+        """The same ratings, each times the weight of its column."""
+
     def log_weight(self) -> Float[Array, ""] | None:
         """sum log w over cells; None where cells carry no weight."""
 
@@ -126,7 +129,14 @@ def half_sweep(
 ) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
     """Update every row of `side` given `other`; one row of `epsilon` serves all.
 
-    Returns the new rows w and each row's squared error at them. The error costs one product with
-    the panel already in cache; from it come the log posterior and the draw of tau for nothing.
+    Returns the new rows w and each row's squared error at them, ratings times their weight and the
+    other side's noise precision. The error costs one product with the panel already in cache; from
+    it come the log posterior and the draws of tau and of the row's noise precision for nothing.
     """
+    if other.noise_precision is not None:
+        rows = rows.weighted(other.noise_precision)
+    if side.noise_precision is not None:
+        # P and h over a row's noise precision a: its ratings need none, and its draw is as wide.
+        prior = prior._replace(weight=prior.weight / side.noise_precision)
+        epsilon = epsilon / jnp.sqrt(side.noise_precision)[:, None]
     return rows.update(Update(epsilon, prior, tau, mu, side, other))

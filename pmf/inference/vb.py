@@ -49,7 +49,7 @@ from pmf.inference.row_posterior import (
     variances,
 )
 from pmf.inference.row_update import Layout, Update, zero_epsilon
-from pmf.model.density import joined, split_row
+from pmf.model.density import joined, with_rows
 from pmf.model.likelihood import LOG_2PI
 from pmf.types import Gaussian, Params, Prior, Side, Terms
 
@@ -68,7 +68,6 @@ class State(NamedTuple):
     prior: Prior
     user: Float[Array, "users q"]  # covariances, whole or diagonal: see `row_posterior`
     item: Float[Array, "items q"]
-    weight: Float[Array, " users"]  # E[weight_u]
     step: Int[Array, ""]
 
 
@@ -93,9 +92,11 @@ def vb(
 
         prior = unit_prior(terms, 1.0, dtype)
         params = initial_params(key, prior, terms, mu, data, START_SCALE)
-        weight = jnp.ones(len(data.user_count), dtype)
-        step = jnp.zeros((), jnp.int32)
-        return State(params, prior, points(params.user), points(params.item), weight, step)
+        covariances = points(params.user), points(params.item)
+        if shape is not None:
+            equal = jnp.ones(len(data.user_count), dtype)
+            params = params._replace(user=params.user._replace(noise_precision=equal))
+        return State(params, prior, *covariances, jnp.zeros((), jnp.int32))
 
     shape = None if noise_shape is None else jnp.asarray(noise_shape, dtype)
     return Algorithm(init, Partial(_step, shape))
@@ -105,31 +106,35 @@ def _step(
     noise_shape: Float[Array, ""] | None, key: Key[Array, ""], state: State, data: Data
 ) -> tuple[State, Info]:
     """One sweep. The key is unused: every update is exact."""
-    params, prior, user_covariance, item_covariance, weight, step = state
+    params, prior, user_covariance, item_covariance, step = state
     rank, tau = params.user.factor.shape[-1], prior.tau
     rated_users, rated_items = data.user_count > 0, data.item_count > 0
     n = jnp.sum(data.user_count, dtype=tau.dtype)
     by_user, by_item = _in_expectation(data.by_user), _in_expectation(data.by_item)
 
+    weight = params.user.noise_precision  # E[weight_u]
+    if weight is None:
+        weight = jnp.ones_like(data.user_count, tau.dtype)
     # A user's weight divides his prior's precision and his covariance: his cells need none.
     own = prior.user._replace(weight=1 / weight)
     sides = params.user, params.item, user_covariance, item_covariance
     users = _posterior(by_user, own, tau, params.mu, *sides)
     user_covariance = users.covariance / weight[:, None]
     user_log_det = users.log_det - users.mean.shape[-1] * jnp.log(weight)
-    params = params._replace(user=split_row(users.mean, rank))
+    params = params._replace(user=with_rows(params.user, users.mean))
     prior = prior._replace(user=learnt(users.mean, user_covariance, rated_users, rank))
     bound = -_kl_learnt(prior.user, user_log_det, rated_users)
 
     if noise_shape is not None:
         squares = users.error + users.trace / weight
         weight, gains = user_weights(noise_shape, data.user_count, tau * squares)
+        params = params._replace(user=params.user._replace(noise_precision=weight))
         by_item = by_item.weighted(weight)
         bound += jnp.sum(jnp.where(rated_users, gains, 0))
 
     sides = params.item, params.user, item_covariance, user_covariance
     items = _posterior(by_item, prior.item, tau, params.mu, *sides)
-    params = params._replace(item=split_row(items.mean, rank))
+    params = params._replace(item=with_rows(params.item, items.mean))
     error = jnp.maximum(jnp.sum(items.error + items.trace), LEAST_VARIANCE * n)
     prior = prior._replace(
         tau=n / error, item=learnt(items.mean, items.covariance, rated_items, rank)
@@ -137,7 +142,7 @@ def _step(
     bound -= _kl_learnt(prior.item, items.log_det, rated_items)
     bound += 0.5 * n * (jnp.log(prior.tau) - LOG_2PI - 1)
 
-    state = State(params, prior, user_covariance, items.covariance, weight, step + 1)
+    state = State(params, prior, user_covariance, items.covariance, step + 1)
     return _rotated(state, rated_users, rated_items), Info(bound, prior.tau)
 
 

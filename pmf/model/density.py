@@ -1,14 +1,15 @@
 """The model: its density, its prediction, and draws from it. Nothing else.
 
-    r_ui | theta        ~ N(mu + b_u + c_i + U_u . V_i, 1/tau)
+    r_ui | theta        ~ N(mu + b_u + c_i + U_u . V_i, 1/(tau alpha_u beta_i))
     (U_u, b_u)          ~ N(m_user, inv(Lambda_user))
     (V_i, c_i)          ~ N(m_item, inv(Lambda_item))
 
 Salakhutdinov & Mnih, "Probabilistic Matrix Factorization" (NIPS 2007), eq. 1-2, with biases
-joined to the factors.
+joined to the factors; alpha and beta, the rows' own noise precisions, are 1 unless they are drawn
+(Lakshminarayanan, Bouchard & Archambeau, "Robust Bayesian matrix factorisation", AISTATS 2011).
 """
 
-from functools import partial
+from functools import partial, reduce
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +30,20 @@ def split_row(w: Float[Array, "*s d"], rank: int) -> Side:
     return Side(w[..., :rank], w[..., rank:])
 
 
+def with_rows(side: Side, w: Float[Array, "*s d"]) -> Side:
+    """The side with other rows w_j; their noise stays."""
+    return split_row(w, side.factor.shape[-1])._replace(noise_precision=side.noise_precision)
+
+
+def noise_precision(
+    params: Params, user: Int[Array, " n"], item: Int[Array, " n"]
+) -> Float[Array, " n"] | None:
+    """alpha_u beta_i of each pair: the precision of a rating in units of tau; None: all are 1."""
+    sides = (params.user.noise_precision, user), (params.item.noise_precision, item)
+    parts = [precision[row] for precision, row in sides if precision is not None]
+    return reduce(jnp.multiply, parts) if parts else None
+
+
 def predict(params: Params, user: Int[Array, " n"], item: Int[Array, " n"]) -> Float[Array, " n"]:
     """E[r_ui | theta] = mu + b_u + c_i + U_u . V_i for each pair."""
     bias = params.user.bias[user].sum(-1) + params.item.bias[item].sum(-1)
@@ -40,7 +55,8 @@ def misfit(
 ) -> Float[Array, ""]:
     """What the likelihood's density depends on, see there: sum (r_ui - E[r_ui | theta])^2."""
     mean = predict(params, ratings.user, ratings.item)
-    return likelihood.misfit(ratings.value, mean, tau)
+    weight = noise_precision(params, ratings.user, ratings.item)
+    return likelihood.misfit(ratings.value, mean, tau, weight)
 
 
 def log_likelihood(
@@ -48,7 +64,9 @@ def log_likelihood(
 ) -> Float[Array, ""]:
     """log p(R | theta, tau), normalised."""
     total = misfit(params, ratings, tau, likelihood)
-    return likelihood.log_density(Residuals(total, ratings.value.shape[0]), tau)
+    weight = noise_precision(params, ratings.user, ratings.item)
+    log_weight = None if weight is None else jnp.sum(jnp.log(weight))
+    return likelihood.log_density(Residuals(total, ratings.value.shape[0], log_weight), tau)
 
 
 def log_gaussian(w: Float[Array, "n d"], gaussian: Gaussian) -> Float[Array, ""]:
@@ -122,4 +140,6 @@ def simulate(
     likelihood: Likelihood = GAUSSIAN,
 ) -> Float[Array, " n"]:
     """Ratings drawn for each pair."""
-    return likelihood.draw(key, predict(params, user, item), tau)
+    weight = noise_precision(params, user, item)
+    precision = tau if weight is None else tau * weight
+    return likelihood.draw(key, predict(params, user, item), precision)

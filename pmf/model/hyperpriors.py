@@ -3,14 +3,20 @@
 For one dimension the Wishart is a Gamma, so the Normal-Gamma prior of a bias is the same code.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.linalg import block_diag, solve_triangular
-from jaxtyping import Array, Float, Key, Num
+from jax.scipy.special import gammaln
+from jaxtyping import Array, Float, Int, Key, Num
 
 from pmf.types import Gaussian
+
+# Of rows' noise precisions: E[1/alpha], which a new row's noise variance is times, is finite.
+SHAPES = np.geomspace(1.2, 120, 64, dtype=np.float32)
 
 
 class NormalWishart(NamedTuple):
@@ -30,6 +36,15 @@ class Gamma(NamedTuple):
 
     shape: Float[Array, ""]
     rate: Float[Array, ""]
+
+
+class RowNoise(NamedTuple):
+    """alpha_j ~ Gamma(s, s) of each row j, whose mean is 1, with a shape s that is learnt.
+
+    All of `shapes` are as probable. One over s is about how much rows' noise differs.
+    """
+
+    shapes: Float[Array, " g"]
 
 
 def wishart(
@@ -114,3 +129,47 @@ def sample_tau(
 ) -> Float[Array, ""]:
     """The rating precision given n residuals: Gamma(a0 + n/2, b0 + squared_error/2)."""
     return sample_gamma(key, Gamma(gamma.shape + n / 2, gamma.rate + squared_error / 2))
+
+
+def shape_log_density(noise: RowNoise, precision: Float[Array, " n"]) -> Float[Array, " g"]:
+    """log p(s | alpha) of each shape, up to a constant."""
+    s, n = noise.shapes, len(precision)
+    gap = jnp.sum(jnp.log(precision) - precision)
+    return n * (s * jnp.log(s) - gammaln(s)) + s * gap
+
+
+def likely_shapes(precision: Float[np.ndarray, "s n"]) -> Float[np.ndarray, " s"]:
+    """The likeliest of `SHAPES` for each draw of all rows' noise precisions."""
+    densities = jax.vmap(partial(shape_log_density, RowNoise(jnp.asarray(SHAPES))))
+    likely: np.ndarray = SHAPES[np.argmax(densities(jnp.asarray(precision)), -1)]
+    return likely
+
+
+def sample_noise_precisions(
+    key: Key[Array, ""],
+    noise: RowNoise,
+    precision: Float[Array, " n"],
+    count: Int[Array, " n"],
+    misfit: Float[Array, " n"],
+    row: Int[Array, " n"] | None,
+) -> Float[Array, " n"]:
+    """Each row's next noise precision, by way of a shape that is drawn given the last ones:
+
+        s | alpha ~ p(s | alpha),    alpha_j | s, R ~ Gamma(s + n_j / 2, s + misfit_j / 2)
+
+    for n_j ratings with the squared error misfit_j, times tau and the other side's noise
+    precisions. Each is drawn by the row's number (default: its position).
+    """
+    key_shape, key_rows = jax.random.split(key)
+    s = noise.shapes[jax.random.categorical(key_shape, shape_log_density(noise, precision))]
+    shape, rate = s + count.astype(misfit.dtype) / 2, s + misfit / 2
+    return row_gammas(key_rows, shape, row) / rate
+
+
+def row_gammas(
+    key: Key[Array, ""], shape: Float[Array, " n"], row: Int[Array, " n"] | None
+) -> Float[Array, " n"]:
+    """Gamma(shape_j, 1), each drawn by its row's number (default: its position)."""
+    rows = jnp.arange(len(shape)) if row is None else row
+    keys = jax.vmap(partial(jax.random.fold_in, key))(rows)
+    return jax.vmap(lambda key, shape: jax.random.gamma(key, shape, dtype=shape.dtype))(keys, shape)

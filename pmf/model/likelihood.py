@@ -32,7 +32,11 @@ class Likelihood(Protocol):
     """p(r | E[r], tau) of ratings that are independent given their means."""
 
     def misfit(
-        self, value: Float[Array, " n"], mean: Float[Array, " n"], tau: Float[Array, ""]
+        self,
+        value: Float[Array, " n"],
+        mean: Float[Array, " n"],
+        tau: Float[Array, ""],
+        weight: Float[Array, " n"] | None = None,
     ) -> Float[Array, ""]:
         """The sum over ratings that their log density depends on."""
 
@@ -48,9 +52,9 @@ class Likelihood(Protocol):
         """Of a rating given theta: what the predictive variance has beyond the posterior's."""
 
     def draw(
-        self, key: Key[Array, ""], mean: Float[Array, " n"], tau: Float[Array, ""]
+        self, key: Key[Array, ""], mean: Float[Array, " n"], tau: Float[Array, "*n"]
     ) -> Float[Array, " n"]:
-        """Ratings with these means."""
+        """Ratings with these means, and one tau or each its own."""
 
 
 class GaussianLikelihood(NamedTuple):
@@ -59,10 +63,15 @@ class GaussianLikelihood(NamedTuple):
     tau: Gamma | None = None
 
     def misfit(
-        self, value: Float[Array, " n"], mean: Float[Array, " n"], tau: Float[Array, ""]
+        self,
+        value: Float[Array, " n"],
+        mean: Float[Array, " n"],
+        tau: Float[Array, ""],
+        weight: Float[Array, " n"] | None = None,
     ) -> Float[Array, ""]:
         """sum (r - E[r])^2, each times its weight."""
-        return jnp.sum((value - mean) ** 2)
+        squares = (value - mean) ** 2
+        return jnp.sum(squares if weight is None else weight * squares)
 
     def log_density(self, residuals: Residuals, tau: Float[Array, ""]) -> Float[Array, ""]:
         squares, n, log_weight = residuals
@@ -82,7 +91,7 @@ class GaussianLikelihood(NamedTuple):
         return 1 / tau
 
     def draw(
-        self, key: Key[Array, ""], mean: Float[Array, " n"], tau: Float[Array, ""]
+        self, key: Key[Array, ""], mean: Float[Array, " n"], tau: Float[Array, "*n"]
     ) -> Float[Array, " n"]:
         return mean + jax.random.normal(key, mean.shape, mean.dtype) / jnp.sqrt(tau)
 

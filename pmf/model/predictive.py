@@ -3,6 +3,8 @@
     E[r | R]   = mean over draws of E[r | theta_s]
     var[r | R] = variance over draws of E[r | theta_s]  +  mean over draws of 1/tau_s
 
+with tau_s times the noise precisions of the pair's rows, where they have their own.
+
 The posterior alone (the first term) covers about half of what it claims; the noise belongs to it.
 """
 
@@ -15,7 +17,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, Num
 from scipy.special import ndtri
 
-from pmf.model.density import predict
+from pmf.model.density import noise_precision, predict
 from pmf.process.programs import forget, program, rung
 from pmf.types import Params
 
@@ -39,7 +41,7 @@ class Moments(NamedTuple):
     seen: Float[Array, ""]
     mean: Float[Array, " n"]
     deviation: Float[Array, " n"]
-    noise: Float[Array, ""]
+    noise: Float[Array, " n"]
 
 
 # The number, mean and squared deviations of draws.
@@ -50,7 +52,7 @@ def no_moments(n: int, dtype: DTypeLike) -> Moments:
     """The moments of no draw yet."""
     # From the host: nothing is compiled for another n.
     zeros, zero = (jnp.asarray(np.zeros(shape, dtype)) for shape in (n, ()))
-    return Moments(zero, zeros, zeros, zero)
+    return Moments(zero, zeros, zeros, zeros)
 
 
 def with_draw(sums: Sums, draw: Float[Array, "*n"]) -> Sums:
@@ -79,20 +81,22 @@ def observe(
     def cut(x: Num[Array, " n"]) -> Num[Array, "blocks size"]:
         return jnp.pad(x, (0, blocks * size - n)).reshape(blocks, size)
 
-    def observe_block(block: tuple[Array, ...]) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
-        mean, deviation, user, item = block
+    def observe_block(block: tuple[Array, ...]) -> tuple[Float[Array, " b"], ...]:
+        mean, deviation, noise, user, item = block
 
-        def add(carry: Sums, params: Params) -> tuple[Sums, None]:
-            return with_draw(carry, predict(params, user, item)), None
+        def add(carry: Moments, draw: tuple[Params, Float[Array, ""]]) -> tuple[Moments, None]:
+            params, variance = draw
+            sums = with_draw(carry[:3], predict(params, user, item))
+            precision = noise_precision(params, user, item)
+            own = variance if precision is None else variance / precision
+            return Moments(*sums, carry.noise + (own - carry.noise) / sums[0]), None
 
-        (_, mean, deviation), _ = jax.lax.scan(add, (moments.seen, mean, deviation), draws)
-        return mean, deviation
+        seen = Moments(moments.seen, mean, deviation, noise)
+        return jax.lax.scan(add, seen, (draws, noise_variance))[0][1:]
 
-    pairs = (cut(x) for x in (moments.mean, moments.deviation, user, item))
-    mean, deviation = (x.ravel()[:n] for x in jax.lax.map(observe_block, tuple(pairs)))
-    count = moments.seen + len(noise_variance)
-    noise = moments.noise + jnp.sum(noise_variance - moments.noise) / count
-    return Moments(count, mean, deviation, noise)
+    pairs = (cut(x) for x in (*moments[1:], user, item))
+    blocks_of = (x.ravel()[:n] for x in jax.lax.map(observe_block, tuple(pairs)))
+    return Moments(moments.seen + len(noise_variance), *blocks_of)
 
 
 def summarise(moments: Moments) -> Prediction:

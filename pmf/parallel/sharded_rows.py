@@ -1,6 +1,6 @@
 """One side's rows over a mesh of devices, as a layout: each device updates its own."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import jax
@@ -71,6 +71,20 @@ class Sharded:
         )
         w, error = mapped(*tables, prior.precision, inputs.tau, inputs.mu, self.local)
         return w[:n], error[:n]
+
+    def weighted(self, weight: Float[Array, " n1"]) -> "Sharded":
+        """The local layout's cells times the weights of their columns, which are gathered."""
+        (axis,) = self.mesh.axis_names
+
+        def own_cells(weight: Float[Array, " theirs"], local: Layout) -> Layout:
+            return local.weighted(jax.lax.all_gather(weight, axis, tiled=True))
+
+        rows = PartitionSpec(axis)
+        fill = (0, -len(weight) % self.mesh.size)
+        mapped = jax.shard_map(
+            own_cells, mesh=self.mesh, in_specs=rows, out_specs=rows, check_vma=False
+        )
+        return replace(self, local=mapped(jnp.pad(weight, fill, constant_values=1.0), self.local))
 
     def log_weight(self) -> Float[Array, ""] | None:
         return self.local.log_weight()

@@ -76,7 +76,7 @@ def _bound_scorer(draws: Params, items: np.ndarray, z: float) -> Score:
     item: Side = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[:, items]), draws.item)
 
     def score(rows: np.ndarray) -> Array:
-        factor, bias = (np.asarray(x)[:, rows] for x in draws.user)
+        factor, bias = (np.asarray(x)[:, rows] for x in (draws.user.factor, draws.user.bias))
         return _bound(jnp.asarray(factor), jnp.asarray(bias.sum(-1)), item.factor, item.bias, z)
 
     return score

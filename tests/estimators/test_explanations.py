@@ -20,6 +20,7 @@ from pmf.estimators.hybrid import Hybrid
 from pmf.fitting.driver import Run
 from pmf.fitting.fitted import Fit, Fitted
 from pmf.fitting.search import Search
+from pmf.model.density import joined
 from pmf.model.priors import NoisePrecision
 from pmf.types import Gaussian, Params, Prior, Side
 from tests.helpers.handmade import COUNT, DRAWS, EXPONENT, ITEMS, RANK, USERS, D, made
@@ -217,7 +218,7 @@ def test_rows_added_to_a_sampler_are_drawn(sampler):
     ratings = pd.DataFrame({"item_id": list(OWN), "rating": list(OWN.values())})
     frame = pd.concat([ratings.assign(user_id=1000 + j) for j in range(MANY)], ignore_index=True)
     grown = sampler.partial_fit_users(frame, seed=3).fitted.fit.run.draws.user
-    w = np.concatenate(grown, -1)[:, USERS:-1]
+    w = joined(grown)[:, USERS:-1]
     z = standard(w, Truth(sampler))
     assert z.shape == (DRAWS, MANY, D)
     assert_standard_normal(z)
@@ -230,13 +231,13 @@ def test_rows_added_to_a_sampler_are_drawn(sampler):
 def test_rows_added_to_a_point_estimate_are_its_mode(point):
     ratings = pd.DataFrame({"user_id": 77, "item_id": list(OWN), "rating": list(OWN.values())})
     grown = point.partial_fit_users(ratings).fitted.fit.run.draws.user
-    np.testing.assert_allclose(np.concatenate(grown, -1)[0, USERS], Truth(point).row(0), rtol=1e-6)
+    np.testing.assert_allclose(joined(grown)[0, USERS], Truth(point).row(0), rtol=1e-6)
 
 
 def test_folded_users_have_draws_of_their_rows(sampler):
     who = folded(sampler)
     draws = who.sampled(seed=1, least=DRAWS * MANY)
-    w = np.concatenate(draws.user, -1)[:, 0].reshape(DRAWS, MANY, D)
+    w = joined(draws.user)[:, 0].reshape(DRAWS, MANY, D)
     assert_standard_normal(standard(w, Truth(sampler)))
     np.testing.assert_array_equal(draws.mu, np.repeat(sampler.fitted.fit.run.draws.mu, MANY))
     assert not np.isclose(who.sampled(2).user.factor, who.sampled(3).user.factor)[:, 0].any()

@@ -2,6 +2,7 @@
 that the data do not have; a prior far from the one that made the ratings.
 """
 
+import jax
 import numpy as np
 import pytest
 
@@ -49,7 +50,7 @@ def test_a_fit_goes_on_from_the_best_candidate():
 
 
 def _stacked(side):
-    return type(side)(*(np.asarray(x)[None] for x in side))
+    return jax.tree.map(lambda x: np.asarray(x)[None], side)
 
 
 def test_a_larger_rank_is_no_worse():

@@ -20,10 +20,10 @@ from pmf.inference import gibbs
 from pmf.inference.blocks import Blocks
 from pmf.inference.fused.layout import CSR
 from pmf.inference.layout import Data, by_rows
-from pmf.model.density import joined, predict, simulate, split_row
-from pmf.model.hyperpriors import Gamma, NormalWishart
+from pmf.model.density import joined, log_likelihood, predict, simulate, split_row
+from pmf.model.hyperpriors import Gamma, NormalWishart, RowNoise
 from pmf.model.likelihood import GaussianLikelihood
-from pmf.types import Gaussian, Params, Prior, Ratings, Terms
+from pmf.types import Gaussian, Params, Prior, Ratings, Side, Terms
 
 SIZE = 5  # users, and items; the last of each has no rating
 USER = np.array([0, 0, 0, 1, 1, 1, 2, 2, 3, 3, 3, 3], np.int32)
@@ -31,6 +31,7 @@ ITEM = np.array([0, 1, 3, 1, 2, 3, 0, 2, 0, 1, 2, 3], np.int32)
 PAIRS = jnp.asarray(USER), jnp.asarray(ITEM)
 UNRATED = jnp.array([SIZE - 1])
 MU = 0.5
+SHAPES = RowNoise(jnp.array([2.5, 5.0, 10.0, 20.0]))  # fat tails would drown other differences
 REPLICATES = 20_000
 ROUNDS = 4
 
@@ -43,7 +44,7 @@ class Joint(NamedTuple):
     rating: jax.Array
 
 
-def hyperprior(terms: Terms, is_joint: bool) -> gibbs.Hyperprior:
+def hyperprior(terms: Terms, is_joint: bool, noise: str = "shared") -> gibbs.Hyperprior:
     """Informative on purpose: with few rows a vague one has no moments to compare."""
 
     def normal_wishart(d: int, shift: float) -> NormalWishart:
@@ -59,7 +60,9 @@ def hyperprior(terms: Terms, is_joint: bool) -> gibbs.Hyperprior:
         return normal_wishart(terms.rank, shift), normal_wishart(int(has_bias), shift + 0.3)
 
     likelihood = GaussianLikelihood(Gamma(jnp.asarray(4.0), jnp.asarray(2.0)))
-    return gibbs.Hyperprior(side(terms.user_bias, 0.4), side(terms.item_bias, -0.3), likelihood)
+    sides = side(terms.user_bias, 0.4), side(terms.item_bias, -0.3)
+    own = [SHAPES if noise in (name, "both") else None for name in ("user", "item")]
+    return gibbs.Hyperprior(*sides, likelihood, *own)
 
 
 def _draw_side(rng, hypers, rank: int, replicates: int):
@@ -90,6 +93,15 @@ def _draw_side(rng, hypers, rank: int, replicates: int):
     return split_row(jnp.asarray(w), rank), jax.tree.map(jnp.asarray, gaussian)
 
 
+def _draw_noise(rng, noise: RowNoise, replicates: int) -> np.ndarray:
+    s = rng.choice(np.asarray(noise.shapes), (replicates, 1))
+    return rng.gamma(np.repeat(s, SIZE, 1)) / s
+
+
+def _with(side: Side, precision: np.ndarray) -> Side:
+    return side._replace(noise_precision=jnp.asarray(precision))
+
+
 def draw_joint(seed: int, terms: Terms, hyper: gibbs.Hyperprior, replicates: int) -> Joint:
     """Independent draws from the joint distribution, by NumPy and SciPy alone."""
     rng = np.random.default_rng(seed)
@@ -99,7 +111,14 @@ def draw_joint(seed: int, terms: Terms, hyper: gibbs.Hyperprior, replicates: int
     tau = rng.gamma(float(gamma.shape), 1 / float(gamma.rate), replicates)
     U, b, V, c = (np.asarray(x) for x in (user.factor, user.bias, item.factor, item.bias))
     mean = MU + b[:, USER].sum(-1) + c[:, ITEM].sum(-1) + (U[:, USER] * V[:, ITEM]).sum(-1)
-    rating = mean + rng.normal(size=mean.shape) / np.sqrt(tau)[:, None]
+    precision = np.repeat(tau[:, None], len(USER), 1)
+    if hyper.user_noise is not None:
+        alpha = _draw_noise(rng, hyper.user_noise, replicates)
+        user, precision = _with(user, alpha), precision * alpha[:, USER]
+    if hyper.item_noise is not None:
+        beta = _draw_noise(rng, hyper.item_noise, replicates)
+        item, precision = _with(item, beta), precision * beta[:, ITEM]
+    rating = mean + rng.normal(size=mean.shape) / np.sqrt(precision)
     params = Params(user, item, jnp.full(replicates, MU))
     return Joint(params, Prior(jnp.asarray(tau), user_prior, item_prior), jnp.asarray(rating))
 
@@ -148,6 +167,7 @@ def functions(joint: Joint) -> dict[str, np.ndarray]:
             "rating": rating[0],
             "rating^2": jnp.mean(rating**2),
             "residual^2 tau": prior.tau * jnp.mean((rating - predict(params, *PAIRS)) ** 2),
+            "log density": log_likelihood(params, Ratings(*PAIRS, rating), prior.tau),
             "prediction": predict(params, PAIRS[0][:1], PAIRS[1][:1])[0],
             "prediction without a rating": predict(params, UNRATED, UNRATED)[0],
         }
@@ -156,6 +176,10 @@ def functions(joint: Joint) -> dict[str, np.ndarray]:
             ("item", params.item, prior.item),
         ):
             w, rank = joined(side), side.factor.shape[-1]
+            if side.noise_precision is not None:
+                log = jnp.log(side.noise_precision)
+                out[f"{name} noise"], out[f"{name} unrated noise"] = log[0], log[-1]
+                out[f"{name} noise, mean"], out[f"{name} noise, spread"] = log.mean(), log.std()
             if w.shape[-1]:
                 out |= {
                     f"{name} log|Lambda|": jnp.linalg.slogdet(gaussian.precision)[1],
@@ -186,9 +210,10 @@ def p_values(
     is_joint: bool = False,
     replicates: int = REPLICATES,
     fused: bool = False,
+    noise: str = "shared",
 ) -> dict[str, float]:
     """A Kolmogorov-Smirnov p-value for each function: moved replicates against fresh draws."""
-    hyper = hyperprior(terms, is_joint)
+    hyper = hyperprior(terms, is_joint, noise)
     start = draw_joint(seed, terms, hyper, replicates)
     moved = functions(move(seed, start, hyper, fused=fused))
     fresh = functions(draw_joint(seed + 1, terms, hyper, replicates))

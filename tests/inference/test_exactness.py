@@ -31,6 +31,14 @@ def test_fused_sweep_leaves_joint_distribution(shape):
     check(p_values(seed=1, terms=SHAPES[shape], fused=True))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("noise", "fused"), [("user", True), ("item", False), ("both", False), ("both", True)]
+)
+def test_noise_of_rows_own_leaves_joint_distribution(noise, fused):
+    check(p_values(seed=1, terms=SHAPES["everything"], noise=noise, fused=fused))
+
+
 def check(p: dict[str, float]) -> None:
     level = FALSE_REJECTION / (3 * len(SHAPES) * len(p))
     assert min(p.values()) > level, sorted(p.items(), key=lambda pair: pair[1])[:3]

@@ -190,9 +190,10 @@ def test_the_next_question_lowers_the_variance_most(als, frame):
 def test_variance_drop_is_the_mean_over_draws():
     conditioning = stack(Terms(2))
     nobody = rated_by_user(Ratings(*(np.zeros(0, int),) * 3), 1)
-    covariance = posterior_of(conditioning, nobody).covariance[:, 0]
+    posterior = posterior_of(conditioning, nobody)
+    covariance = posterior.covariance[:, 0]
     share, rows = np.full(ITEMS, 1 / ITEMS), np.arange(ITEMS)
-    drop = variance_drop(conditioning, covariance, rows, share)
+    drop = variance_drop(conditioning, posterior, 0, rows, share)
     one = np.zeros(ITEMS)
     for s in range(DRAWS):
         x = conditioning.features(rows)[s]

@@ -28,7 +28,8 @@ def bound(state, noise_shape) -> float:
     users, tau = np.asarray(ratings.user), float(prior.tau)
     squares = expected_squares(params, state.user, state.item, ratings)
     count = np.bincount(users, minlength=USERS)
-    weight, total = np.asarray(state.weight), 0.0
+    own = params.user.noise_precision
+    weight, total = np.ones(USERS) if own is None else np.asarray(own), 0.0
     log_weight = np.zeros(USERS)
     if noise_shape is not None:
         shape = noise_shape + count / 2
@@ -189,7 +190,7 @@ def test_finds_the_rank_and_who_is_noisy():
     energy = np.sort(np.mean(np.square(state.params.user.factor), 0))[::-1]
     energy *= np.sort(np.mean(np.square(state.params.item.factor), 0))[::-1]
     assert np.all(energy[:2] > 0.5) and np.all(energy[2:] < 1e-3)
-    weight = np.asarray(state.weight)
+    weight = np.asarray(state.params.user.noise_precision)
     ratio = np.median(weight[::2]) / np.median(weight[1::2])
     assert 6 < ratio < 12  # (0.9 / 0.3)^2 = 9, weights of 40 ratings each and a prior
     truth = np.sum(U[ratings.user] * V[ratings.item], 1)

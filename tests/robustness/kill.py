@@ -16,6 +16,7 @@ import warnings
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
+import jax
 import numpy as np
 import typer
 
@@ -124,7 +125,7 @@ def bits_of(model: Any) -> str:
     """Every bit of every number of a fitted model but times, as text."""
     fit = model.require_fitted().fit
     run, draws = fit.run, fit.run.draws
-    arrays = [*draws.user, *draws.item, draws.mu, fit.noise_variance]
+    arrays = [*jax.tree.leaves(draws), fit.noise_variance]
     # As text, in which a NaN equals itself and other numbers are exact.
     trace = [record._replace(seconds=0.0) for record in run.records]
     bits = [(x.dtype.str, x.shape, x.tobytes().hex()) for x in map(np.asarray, arrays)]
