@@ -42,6 +42,13 @@ SECTIONS = {
     "noise": Section(
         "The noise", "What changes where the noise is learnt instead of chosen?", "inferences", ()
     ),
+    "row_noise": Section(
+        "Whose noise",
+        "Gibbs with a noise that all ratings share, and with one of each user's or item's own: what "
+        "does it give to know who is noisy?",
+        "inferences",
+        ("ablation",),
+    ),
     "vb": Section(
         "Variational Bayes",
         "All precisions learnt and nothing searched, beside ALS and Gibbs by their defaults: how "
