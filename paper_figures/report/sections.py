@@ -44,8 +44,8 @@ SECTIONS = {
     ),
     "row_noise": Section(
         "Whose noise",
-        "Gibbs with a noise that all ratings share, and with one of each user's or item's own: what "
-        "does it give to know who is noisy?",
+        "Gibbs with a noise that all ratings share, and with one of each user's or item's own: "
+        "what does it give to know who is noisy?",
         "inferences",
         ("ablation",),
     ),
@@ -77,8 +77,8 @@ SECTIONS = {
         ("histories",),
     ),
     "ablation_25m": Section(
-        "Biases against factors at 25 million ratings",
-        "Ratings generated in the shape of MovieLens 25M, whose true biases and factors are known, "
+        "Biases against factors at full size",
+        "Ratings in the shape of a large MovieLens set, generated from known biases and factors "
         "unless the data set's name says otherwise: which terms predict, and what of the truth do "
         "they recover?",
         "terms",

@@ -158,7 +158,7 @@ def regressed(prior=PRIOR):
 
 def test_each_user_is_a_ridge_regression():
     ratings, table, _, _, state, _ = regressed()
-    factor, bias = (np.asarray(x) for x in state.params.user)
+    factor, bias = (np.asarray(x) for x in (state.params.user.factor, state.params.user.bias))
     for u in range(USERS):
         mine = ratings.user == u
         if not mine.any():

@@ -41,7 +41,7 @@ OTHER = {
     "burn_in": 7,
     "thin": 3,
     "num_chains": 5,
-    "noise": "shared",
+    "noise": "user",
     "covariance": "whole",
     "store_draws": False,
 }

@@ -35,10 +35,10 @@ VALUES = {
 OF_GIBBS = ["burn_in", "thin", "tau", "num_chains", "hyperprior", "store_draws"]
 OF_MAP = ["learning_rate", "optimizer", "batch_size", "on_disk"]
 OF_MODES = ["prior", "validation", "patience"]
-OF_VB = ["noise", "covariance"]
+OF_VB = ["covariance"]
 FOREIGN = {
-    "als": [*OF_GIBBS, *OF_MAP, *OF_VB],
-    "map": [*OF_GIBBS, "fused", *OF_VB],
+    "als": [*OF_GIBBS, *OF_MAP, *OF_VB, "noise"],
+    "map": [*OF_GIBBS, "fused", *OF_VB, "noise"],
     "gibbs": [*OF_MODES, "tolerance", *OF_MAP, *OF_VB],
     "vb": [*OF_MODES, *OF_GIBBS, *OF_MAP],
 }

@@ -308,7 +308,7 @@ def test_the_report_is_whole_and_needs_nothing_else(page, experiments):
 def test_missing_experiments_are_named_and_not_invented(page):
     (missing,) = re.findall(r'class="missing">(.*?)</p>', page, re.DOTALL)
     assert set(SECTIONS) - {"compare", "scaling", "quickstart"} == set(
-        re.findall(r"[a-z_]+", missing.split(":")[1])
+        re.findall(r"[a-z_0-9]+", missing.split(":")[1])
     )
     assert 'id="ablation"' not in page
 
