@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from paper_figures.figures.runs import settings_in
 from pmf.evaluate.metrics import heading, metric_named, shown_of
 from pmf.fitting.registry import LABELS
 
@@ -41,7 +42,7 @@ def verdicts(table: pd.DataFrame, references: Sequence[str], metrics: Sequence[s
     """
     table = table[table["reference"] == references[0]]
     compared, lines = table.dropna(subset="difference"), []
-    within = [name for name in map(str, table) if "." in name]
+    within = settings_in(table)
     if len(compared):
         cells = compared.assign(
             cell=compared["difference"].map("{:+.4f} ".format)

@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from paper_figures.figures.lines import draw_dots
-from paper_figures.figures.runs import having, text, unit, varies
+from paper_figures.figures.runs import having, settings_in, text, unit, varies
 from paper_figures.figures.style import COLUMN, MUTED, WIDE, legend_above
 from pmf.evaluate.metrics import label, order_of
 from pmf.fitting.registry import LABELS
@@ -52,11 +52,6 @@ def plot(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def settings(table: pd.DataFrame) -> list[str]:
-    """The columns of the settings that the comparisons were made apart for."""
-    return [name for name in table if "." in str(name)]
-
-
 def word(value: object) -> str:
     """A setting as a word; "none" where a system has no such setting."""
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -73,7 +68,7 @@ def _series(table: pd.DataFrame) -> pd.Series:
 
 def _rows(table: pd.DataFrame) -> pd.Series:
     row = table["arm"].astype(str)
-    for name in settings(table):
+    for name in settings_in(table):
         if name != "model.method" and table[name].nunique() > 1:
             row = row + f", {name.split('.')[-1]} " + table[name].map(word)
     return row

@@ -65,6 +65,11 @@ def varying(table: pd.DataFrame) -> list[str]:
     return [name for name in names if most[name] > 1]
 
 
+def settings_in(comparisons: pd.DataFrame) -> list[str]:
+    """The columns of the settings that comparisons were made apart for: dotted names, and data."""
+    return [name for name in map(str, comparisons) if name == "data" or "." in name]
+
+
 def is_plain(table: pd.DataFrame) -> bool:
     """Whether the systems are few, and nothing but the rank varies within them."""
     return (

@@ -25,7 +25,7 @@ from paper_figures.figures.estimates import (
     over_folds,
     units,
 )
-from paper_figures.figures.runs import of_metric, text, varying, who
+from paper_figures.figures.runs import of_metric, settings_in, text, varying, who
 from pmf.evaluate.metrics import LESS, MORE, heading, metric_named, shown_of
 from pmf.fitting.registry import LABELS
 
@@ -110,14 +110,16 @@ def _gaps(
     wide = rows.groupby(["line", *units(scores)])["value"].mean()
     wide = wide.unstack("line") if units(scores) else wide.to_frame().T
     less, compared = metric_named(name).best == LESS, _compared(tables, name)
-    named = [_named(first.loc[j], list(compared.columns)) for j in first.index]
+    within = settings_in(compared)
+    named = [_named(first.loc[j], within) for j in first.index]
     gaps = []
     split = first[[key for key in keys if key.startswith(("data", "split."))]].astype(str)
     split = split.agg(" ".join, axis=1) if len(split.columns) else pd.Series("", first.index)
     for one, other in combinations([j for j in first.index if j in wide], 2):
         if split[one] != split[other]:
             continue  # other ratings
-        gap = _over_users(compared, named[one], named[other]) or _over_folds(wide[one], wide[other])
+        both = named[one], named[other]
+        gap = _over_users(compared, within, *both) or _over_folds(wide[one], wide[other])
         if gap is not None:
             gaps.append({"one": one, "other": other, "better": (gap["mean"] < 0) == less} | gap)
     return gaps
@@ -140,17 +142,16 @@ def _compared(tables: Tables, name: str) -> pd.DataFrame:
 
 def _named(line: pd.Series, columns: list[str]) -> tuple[str, ...]:
     """A line by its arm and the settings that the comparisons are within."""
-    within = [str(_plain(line.get(column))) for column in columns if "." in column]
-    return (str(line.get("arm")), *within)
+    return (str(line.get("arm")), *(str(_plain(line.get(column))) for column in columns))
 
 
 def _over_users(
-    compared: pd.DataFrame, one: tuple[str, ...], other: tuple[str, ...]
+    compared: pd.DataFrame, within: list[str], one: tuple[str, ...], other: tuple[str, ...]
 ) -> dict[str, Any] | None:
     for row in compared.to_dict("records") if one[1:] == other[1:] else []:
-        within = tuple(str(_plain(value)) for key, value in row.items() if "." in key)
+        setting = tuple(str(_plain(row[name])) for name in within)
         pair = {row["arm"]: 1, row["reference"]: -1}
-        if within == one[1:] and {*pair} == {one[0], other[0]}:
+        if setting == one[1:] and {*pair} == {one[0], other[0]}:
             sign = pair[one[0]]
             low, high = sorted((sign * row["low"], sign * row["high"]))
             gap = Interval(sign * row["difference"], low, high, row["n"])

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from paper_figures.figures.ablation import settings as apart
 from paper_figures.figures.ablation import word
 from paper_figures.figures.build import numbers
 from paper_figures.figures.estimates import (
@@ -19,7 +18,14 @@ from paper_figures.figures.estimates import (
     over_folds,
     units,
 )
-from paper_figures.figures.runs import REPLICATES, of_metric, varies, varying, who
+from paper_figures.figures.runs import (
+    REPLICATES,
+    of_metric,
+    settings_in,
+    varies,
+    varying,
+    who,
+)
 from paper_figures.report.grid import Cell, Grid, latex, markdown
 from pmf.evaluate.metrics import MORE, heading, metric_named, shown_of
 from pmf.fitting.registry import LABELS
@@ -161,7 +167,7 @@ def comparisons_grid(tables: Tables, every: bool = True) -> Grid | None:
     if rows is None or rows.empty:
         return None
     rows = rows if every else rows[rows["reference"] == rows["reference"].iloc[0]]
-    within = apart(rows)
+    within = settings_in(rows)
     header = [
         "metric",
         "arm",

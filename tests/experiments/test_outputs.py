@@ -217,6 +217,14 @@ def test_an_arm_that_is_not_compared_is_named():
     assert output.splitlines()[1:] == ["b by log_density: left out: has no log_density"]
 
 
+def test_verdicts_of_several_data_sets_are_told_apart():
+    """Their comparisons differ in the data alone, whose column has no dot in its name."""
+    same = {"metric": "rmse", "reference": "a", "difference": -0.02, "verdict": "better"}
+    rows = pd.DataFrame([same | {"data": data, "arm": "b"} for data in ("one", "two")])
+    output = verdicts(rows, ["a"], ["rmse"])
+    assert all(data in output for data in ("one", "two")) and output.count("-0.0200 better") == 2
+
+
 def test_a_metric_newer_than_the_runs_is_made_from_their_predictions(config, monkeypatch):
     """Whatever a configuration accepts is computed, also where `users.csv` lacks its column."""
     run(config, "--no-figures", "--set", "split.fold=1")
