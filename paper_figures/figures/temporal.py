@@ -25,6 +25,8 @@ KINDS = {
 def suits(table: pd.DataFrame) -> bool:
     if is_sweep(table) or not (table["split.kind"] == "split_global_time").any():
         return False
+    if varies(table, "data"):
+        return False  # a mean over data sets is of nothing
     return varies(table, "split.kind") or varies(table, "split.fraction")
 
 

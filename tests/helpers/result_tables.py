@@ -224,7 +224,8 @@ def ablation() -> Tables:
 def ablation_small() -> Tables:
     """Factors help at random, and not in time."""
     lines = [
-        arm(name, model__method=method, split__kind=kind, split__seed=seed)
+        arm(name, data=data, model__method=method, split__kind=kind, split__seed=seed)
+        for data in ("ml-small-2016", "ml-latest-small")
         for name in ("both biases", "factors", "everything")
         for method in ("als", "gibbs")
         for kind in ("sample_records", "split_global_time")

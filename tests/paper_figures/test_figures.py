@@ -25,7 +25,7 @@ DRAWN = {
     "quickstart": {"convergence", "calibration", "pit", "strata"},
     "compare": {"rank", "ablation", "convergence", "calibration", "pit", "strata"},
     "ablation": {"ablation", "variance"},
-    "ablation_small": {"histories", "temporal"},
+    "ablation_small": {"histories"},
     "ablation_25m": {
         "ablation",
         "recovered",

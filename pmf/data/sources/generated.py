@@ -46,7 +46,7 @@ def load(name: str) -> Dataset:
     """A generated data set by name."""
     (user, item, value), truth = generated(SHAPES[name])
     ratings = pd.DataFrame({"user_id": user + 1, "item_id": item + 1, "rating": value})
-    return Dataset(name, f"{name}, which is generated", ratings, truth=truth)
+    return Dataset(name, __name__, ratings, truth=truth)
 
 
 def generated(shape: Shape, seed: int = 0) -> Generated:
