@@ -27,7 +27,6 @@ from pmf.inference.fold_in import (
     variances,
 )
 from pmf.model.density import split_row
-from pmf.model.hyperpriors import likely_shapes
 from pmf.model.predictive import Prediction
 from pmf.model.priors import growth_of
 from pmf.process.programs import rung
@@ -187,10 +186,8 @@ def conditioning_of(fit: Fit, side: Literal["user", "item"]) -> Conditioning:
     other, rows = (draws.item, draws.user) if side == "user" else (draws.user, draws.item)
     growth = growth_of(fit.prior, side)
     mu, tau = np.asarray(draws.mu), np.asarray(prior.tau)
-    shape = None
-    if rows.noise_precision is not None:
-        shape = likely_shapes(np.asarray(rows.noise_precision)[:, :-1]).astype(tau.dtype)
-    return Conditioning(other, mu, tau, getattr(prior, side), growth, rows.bias.shape[-1], shape)
+    shapes = fit.noise_shapes[side]
+    return Conditioning(other, mu, tau, getattr(prior, side), growth, rows.bias.shape[-1], shapes)
 
 
 def fold_in(model: Model, ratings: Table, users: Any = None) -> Folded:

@@ -1,6 +1,7 @@
 """What a fit leaves: its run, its prior and its noise, and the ids that its rows stand for."""
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ from pmf.data.ids import Ids
 from pmf.fitting.driver import Run
 from pmf.fitting.search import Search
 from pmf.io.source import Source
+from pmf.model.hyperpriors import likely_shapes
 from pmf.model.priors import AnyPrior
-from pmf.types import Params
+from pmf.types import Params, Side
 
 
 @dataclass(frozen=True, eq=False, repr=False)  # arrays have no truth value: equal to itself alone
@@ -29,6 +31,16 @@ class Fit:
     def __repr__(self) -> str:
         draws, run = draws_in_words(self.run.draws), self.run
         return f"Fit({draws}; {len(run.records)} steps: {run.stopped}; {self.search!r})"
+
+    @cached_property
+    def noise_shapes(self) -> dict[str, np.ndarray | None]:
+        """Of each side's rows' own noise precisions, the likeliest shape in each draw."""
+
+        def likely(side: Side) -> np.ndarray | None:
+            precision = side.noise_precision
+            return None if precision is None else likely_shapes(np.asarray(precision)[:, :-1])
+
+        return {"user": likely(self.run.draws.user), "item": likely(self.run.draws.item)}
 
     def with_run(self, **changes: Any) -> "Fit":
         """The same fit of which the run left something else."""

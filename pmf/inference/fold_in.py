@@ -62,10 +62,10 @@ class Conditioning(NamedTuple):
         return np.asarray(bias + np.asarray(self.mu).reshape(-1, *[1] * rows.ndim))
 
     def noise_precisions(self, rows: np.ndarray) -> np.ndarray:
-        """Those of some of the other side's rows, (s, *rows)."""
+        """Those of some of the other side's rows, (s, *rows); (1, *rows) where all are 1."""
         precision = self.other.noise_precision
         if precision is None:
-            return np.ones((len(self.tau), *rows.shape), self.tau.dtype)
+            return np.ones((1, *rows.shape), self.tau.dtype)
         return np.asarray(precision)[:, rows]
 
     def weights(self, count: np.ndarray) -> np.ndarray:
