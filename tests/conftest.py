@@ -53,7 +53,7 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # see pmf/cli/compilation_cache.py
 # Compiling costs more than running what is this small; the processes that tests start inherit it.
-# The tutorial and the README's example are compiled as readers compile them: `as_a_user`.
+# The README's example is compiled as its readers compile it: `as_a_user`.
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
 os.environ["JAX_TRACEBACK_IN_LOCATIONS_LIMIT"] = "0"  # no program says where it was written
 # XLA's own generator of loops is simple, and done in half the time of the one that follows it; the

@@ -22,7 +22,6 @@ import pytest
 import typer
 
 from benchmarks.latency import chromium
-from tests.helpers.commands import as_a_user
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -112,14 +111,12 @@ def test_a_page_runs_and_prints_what_it_shows(page, tmp_path):
     source, shown = program(page.read_text(encoding="utf8"))
     (tmp_path / page.with_suffix(".py").name).write_text(source, encoding="utf8")
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    # As its reader compiles it; half of a guide's time would be that.
-    inherited = as_a_user() if page.stem == "tutorial" else os.environ
     done = subprocess.run(
         [sys.executable, "-u", page.with_suffix(".py").name],
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        env=inherited | {"PYTHONPATH": str(ROOT), "PATH": path},
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PATH": path},
     )
     assert done.returncode == 0, done.stderr
     *printed, rest = done.stdout.split(MARK + "\n")

@@ -31,7 +31,7 @@ def plot(table: pd.DataFrame) -> Figure:
     """Draw the strata: columns id, by, stratum, n, rmse, arm and the runs' settings."""
     rows = gains(having(table, "strata", "id", "by", "stratum", "n", "rmse", "arm"))
     panels = list(rows.groupby(SETTING, sort=False))
-    figure = Figure(figsize=(WIDE, 2.9 * -(-len(panels) // 2)))
+    figure = Figure(figsize=(WIDE, 2.2 * -(-len(panels) // 2)))
     grid = figure.subplots(-(-len(panels) // 2), 2, sharey=True, squeeze=False)
     for axes, ((data, kind), part) in zip(grid.flat, panels, strict=False):
         _draw(axes, part, list(dict.fromkeys(rows["who"])))

@@ -41,6 +41,11 @@ DIGESTS = {  # of the data that the tracked tables were made of
         RATINGS,
         "ml-latest-small-folds.csv",
     ): "a60ceeb6a859408b047b0db817070f2344315ca884d478f4ee15ada0b1d347c7",
+    (
+        "generated-25m",
+        RATINGS,
+        "",
+    ): "06546ac11e07309c3924c1cebd783665dbab096496690036229e2e0b071e937e",
 }
 NEEDED = {
     "PeerSettings": {"rival": "cmfrec"},

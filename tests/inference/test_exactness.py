@@ -32,9 +32,7 @@ def test_fused_sweep_leaves_joint_distribution(shape):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("noise", "fused"), [("user", True), ("item", False), ("both", False), ("both", True)]
-)
+@pytest.mark.parametrize(("noise", "fused"), [("user", True), ("both", False)])
 def test_noise_of_rows_own_leaves_joint_distribution(noise, fused):
     check(p_values(seed=1, terms=SHAPES["everything"], noise=noise, fused=fused))
 

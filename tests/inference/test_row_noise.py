@@ -162,17 +162,14 @@ def test_a_user_without_ratings_is_as_noisy_as_users_are(fitted):
 
 @pytest.mark.slow
 def test_the_same_over_devices_and_by_both_layouts():
-    """Users, items and both; the same draws however the rows lie, to rounding."""
+    """The same draws however the rows lie, to rounding."""
     train, test, _ = noisy_users(1)
-    few = QUICK | {"num_steps": 4, "burn_in": 2}
-    for noise in ("user", "item", "both"):
-        options = [{"devices": 1, "fused": True}, {"fused": False}, {"devices": 4}]
-        first, *others = (
-            pmf.PMF(**few, noise=noise, tau=1.0, **one).fit(train).predict(test) for one in options
-        )
-        for other in others:
-            np.testing.assert_allclose(other["mean"], first["mean"], atol=2e-3)
-            np.testing.assert_allclose(other["std"], first["std"], atol=2e-3)
+    few = QUICK | {"num_steps": 4, "burn_in": 2, "noise": "both", "tau": 1.0}
+    options = [{"devices": 1, "fused": True}, {"fused": False}, {"devices": 4}]
+    first, *others = (pmf.PMF(**few, **one).fit(train).predict(test) for one in options)
+    for other in others:
+        np.testing.assert_allclose(other["mean"], first["mean"], atol=2e-3)
+        np.testing.assert_allclose(other["std"], first["std"], atol=2e-3)
 
 
 def test_other_inferences_say_what_they_have():
