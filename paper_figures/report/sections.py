@@ -82,7 +82,7 @@ SECTIONS = {
         "unless the data set's name says otherwise: which terms predict, and what of the truth do "
         "they recover?",
         "terms",
-        ("ablation", "recovered"),
+        ("recovered",),
     ),
     "priors": Section(
         "How much the prior matters",
