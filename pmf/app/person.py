@@ -98,7 +98,7 @@ def listed(
     candidates = lists.merge(may, on="item_id", validate="one_to_one")
     pairs = person.rows(candidates.assign(user_id=ME)[["user_id", "item_id"]], "the list")
     mean, variance = person.predict_rows(*pairs)
-    noise = float(np.mean(person.fitted.fit.noise_variance))
+    noise = person.noise_rows(*pairs)
     half = ndtri(0.5 + LEVEL / 2) * np.sqrt(np.maximum(variance - noise, 0))
     whole = ndtri(0.5 + LEVEL / 2) * np.sqrt(variance)
     return candidates.assign(

@@ -20,7 +20,7 @@ from pmf.estimators.frames import fit_with_draws
 from pmf.fitting.fitted import Fitted, state_of
 from pmf.fitting.schedule import Record
 from pmf.fitting.settings import settings_in_words
-from pmf.model.predictive import Prediction, interval, predict_pairs
+from pmf.model.predictive import Prediction, interval, noise_of_pairs, predict_pairs
 from pmf.types import Params
 
 
@@ -113,6 +113,11 @@ class Model:
         mean, variance = predict_pairs(self._filled_draws(), fit.noise_variance, user, item)
         variance = self._with_own(variance, user, item)
         return Prediction(clipped(mean, self.settings), variance)
+
+    def noise_rows(self, user: np.ndarray, item: np.ndarray) -> np.ndarray:
+        """The part of these predictions' variance that is the noise of a rating."""
+        fit = fit_with_draws(self.require_fitted())
+        return noise_of_pairs(self.draws, fit.noise_variance, user, item)
 
     def _filled_draws(self) -> Params:
         """The draws, perhaps with further rows, which nobody asks for."""

@@ -128,6 +128,18 @@ def predict_pairs(
     return Prediction(mu + mean.astype(np.float64), variance)
 
 
+def noise_of_pairs(
+    draws: Params, noise_variance: np.ndarray, user: np.ndarray, item: np.ndarray
+) -> Float[np.ndarray, " n"]:
+    """The part of pairs' predictive variance that is the noise of a rating."""
+    each = np.repeat(noise_variance[:, None], len(user), 1)
+    for side, row in ((draws.user, user), (draws.item, item)):
+        if side.noise_precision is not None:
+            each = each / np.asarray(side.noise_precision)[:, row]
+    noise: np.ndarray = np.mean(each, 0)
+    return noise
+
+
 def interval(prediction: Prediction, level: float) -> tuple[np.ndarray, np.ndarray]:
     """The central Gaussian interval that holds a rating with probability `level`."""
     half = ndtri(0.5 + level / 2) * np.sqrt(prediction.variance)

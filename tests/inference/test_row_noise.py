@@ -1,5 +1,7 @@
 """Rows' own noise precisions: in the row update, over devices, in fits, and for new users."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -150,6 +152,18 @@ def test_new_users_have_a_noise_of_their_own(fitted, noise, tmp_path):
     pd.testing.assert_frame_equal(pmf.load(tmp_path / "new.pmf").predict(pairs), new.predict(pairs))
     extended = model.partial_fit_users(theirs)
     assert 0.85 * noise < extended.predict(pairs)["std"].mean() < 1.2 * noise + 0.1
+
+
+def test_what_is_no_noise_is_the_uncertainty_of_the_mean(fitted):
+    """What the page shows a visitor: the spread of the prediction over draws and the own row."""
+    model, _, bias = fitted
+    theirs = pd.DataFrame({"user_id": "new", "item_id": np.arange(80), "rating": 3 + bias})
+    new = pmf.fold_in(model, theirs)
+    user, item = new.rows(theirs[["user_id", "item_id"]], "theirs")
+    silent = replace(new.fitted.fit, noise_variance=0 * new.fitted.fit.noise_variance)
+    variance, noise = new.predict_rows(user, item).variance, new.noise_rows(user, item)
+    new.fitted = replace(new.fitted, fit=silent)
+    np.testing.assert_allclose(variance - noise, new.predict_rows(user, item).variance, rtol=1e-3)
 
 
 def test_a_user_without_ratings_is_as_noisy_as_users_are(fitted):
