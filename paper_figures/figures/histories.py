@@ -1,14 +1,12 @@
 """What factors add to biases, by the length of users' histories: a panel per data and split."""
 
-import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from paper_figures.figures.estimates import Interval, estimate_text, over_folds
 from paper_figures.figures.runs import having, text, unit, varies, who
-from paper_figures.figures.strata import first_number, short
-from paper_figures.figures.style import MUTED, WIDE, legend_above, looks, marked
+from paper_figures.figures.strata import draw_strata, first_number
+from paper_figures.figures.style import MUTED, WIDE, legend_above
 from paper_figures.figures.temporal import KINDS
 
 TABLE = "strata"
@@ -34,7 +32,8 @@ def plot(table: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(WIDE, 2.2 * -(-len(panels) // 2)))
     grid = figure.subplots(-(-len(panels) // 2), 2, sharey=True, squeeze=False)
     for axes, ((data, kind), part) in zip(grid.flat, panels, strict=False):
-        _draw(axes, part, list(dict.fromkeys(rows["who"])))
+        axes.axhline(0, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
+        draw_strata(axes, part, list(dict.fromkeys(rows["who"])), "value")
         axes.set_title(f"{data}: {KINDS[kind][0].lower()}{KINDS[kind][1:]}")
     for axes in grid[-1]:
         axes.set_xlabel("Training ratings of the user")
@@ -51,30 +50,6 @@ def gains(table: pd.DataFrame) -> pd.DataFrame:
     reference = rows[rows["arm"] == REFERENCE][[*same, "rmse"]]
     pairs = rows[rows["arm"] != REFERENCE].merge(reference, on=same, suffixes=("", "_reference"))
     return pairs.assign(value=pairs["rmse"] - pairs["rmse_reference"])
-
-
-def _draw(axes: Axes, rows: pd.DataFrame, names: list[str]) -> None:
-    strata = sorted(rows["stratum"].unique(), key=first_number)
-    place = {stratum: j for j, stratum in enumerate(strata)}
-    axes.axhline(0, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
-    for j, (name, part) in enumerate(over_folds(rows, ["who", "stratum"]).groupby("who")):
-        part = part.assign(x=part["stratum"].map(place)).sort_values("x")
-        look = looks(names)[str(name)]
-        errors = np.nan_to_num([part["mean"] - part["low"], part["high"] - part["mean"]])
-        axes.errorbar(
-            part["x"] + 0.07 * (j - 1.5),
-            part["mean"],
-            yerr=errors,
-            linestyle=look.dash,
-            linewidth=1,
-            elinewidth=1,
-            label=name,
-            **marked(look),
-        )
-    count = rows.groupby("stratum")["n"].mean()
-    axes.set_xticks(range(len(strata)), [f"{one}\n({short(count[one])})" for one in strata])
-    axes.set_xlim(-0.5, len(strata) - 0.5)
-    axes.grid(axis="x", visible=False)
 
 
 def numbers(table: pd.DataFrame) -> pd.DataFrame:

@@ -31,17 +31,18 @@ def plot(table: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(WIDE, 2.8))
     grid = figure.subplots(1, 2, sharey=True)
     for axes, (by, label) in zip(grid, SIDES.items(), strict=True):
-        _draw(axes, table[table["by"] == by].assign(who=who(table)), list(who(table)))
+        draw_strata(axes, table[table["by"] == by].assign(who=who(table)), list(who(table)), "rmse")
         axes.set_xlabel(label)
     grid[0].set_ylabel(f"Held-out RMSE ({unit(table)})")
     legend_above(figure, 5)
     return figure
 
 
-def _draw(axes: Axes, rows: pd.DataFrame, names: list[str]) -> None:
+def draw_strata(axes: Axes, rows: pd.DataFrame, names: list[str], value: str) -> None:
+    """Each system's mean of a column against the strata, with its interval and their counts."""
     strata = sorted(rows["stratum"].astype(str).unique(), key=first_number)
     place = {stratum: j for j, stratum in enumerate(strata)}
-    means = over_folds(rows.assign(stratum=rows["stratum"].astype(str)), ["who", "stratum"], "rmse")
+    means = over_folds(rows.assign(stratum=rows["stratum"].astype(str)), ["who", "stratum"], value)
     systems = list(dict.fromkeys(means["who"]))
     for j, name in enumerate(systems):
         part = means[means["who"] == name]

@@ -9,13 +9,14 @@ joined to the factors; alpha and beta, the rows' own noise precisions, are 1 unl
 (Lakshminarayanan, Bouchard & Archambeau, "Robust Bayesian matrix factorisation", AISTATS 2011).
 """
 
-from functools import partial, reduce
+from functools import reduce
 
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Float, Int, Key
 
+from pmf.model.hyperpriors import row_keys
 from pmf.model.likelihood import GAUSSIAN, LOG_2PI, Likelihood, Residuals
 from pmf.types import Array, Gaussian, Params, Prior, Ratings, Side, Terms
 
@@ -127,7 +128,7 @@ def row_epsilon(
     So neither the order of the rows nor the device that owns one can change a result.
     """
     n, d = shape
-    keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(n) if row is None else row)
+    keys = row_keys(key, row, n)
     return jax.vmap(lambda key: jax.random.normal(key, (d,), dtype))(keys)
 
 

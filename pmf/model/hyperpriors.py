@@ -170,6 +170,13 @@ def row_gammas(
     key: Key[Array, ""], shape: Float[Array, " n"], row: Int[Array, " n"] | None
 ) -> Float[Array, " n"]:
     """Gamma(shape_j, 1), each drawn by its row's number (default: its position)."""
-    rows = jnp.arange(len(shape)) if row is None else row
-    keys = jax.vmap(partial(jax.random.fold_in, key))(rows)
+    keys = row_keys(key, row, len(shape))
     return jax.vmap(lambda key, shape: jax.random.gamma(key, shape, dtype=shape.dtype))(keys, shape)
+
+
+def row_keys(key: Key[Array, ""], row: Int[Array, " n"] | None, n: int) -> Key[Array, " n"]:
+    """A key for each of n rows, by its number (default: its position).
+
+    So neither the order of the rows nor the device that owns one can change a draw.
+    """
+    return jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(n) if row is None else row)

@@ -49,16 +49,13 @@ class Sharded:
             sides = split_row(w, rank), split_row(everyones, rank)
             return local.update(Update(epsilon, prior, tau, mu, *sides))
 
-        # Up to equal shares; the added rows are cut off again below.
-        def filled(x: Array, value: float = 0.0) -> Array:
-            fill = [(0, -len(x) % mesh.size)] + [(0, 0)] * (x.ndim - 1)
-            return jnp.pad(x, fill, constant_values=value)
-
         rows, whole = PartitionSpec(axis), PartitionSpec()
         mean_spec = whole if prior.mean.ndim == 1 else rows
         specs = rows, mean_spec, rows, rows, rows, whole, whole, whole, rows
         # An update does not annotate which of its values differ between devices: no check of it.
         mapped = jax.shard_map(own_rows, mesh=mesh, in_specs=specs, out_specs=rows, check_vma=False)
+        # The rows that are added are cut off again below.
+        filled = partial(_filled, mesh)
         weight = filled(inputs.weight, 1.0)
         epsilon = jnp.broadcast_to(inputs.epsilon, (n, inputs.epsilon.shape[-1]))
         mean = prior.mean if prior.mean.ndim == 1 else filled(prior.mean)
@@ -80,11 +77,16 @@ class Sharded:
             return local.weighted(jax.lax.all_gather(weight, axis, tiled=True))
 
         rows = PartitionSpec(axis)
-        fill = (0, -len(weight) % self.mesh.size)
         mapped = jax.shard_map(
             own_cells, mesh=self.mesh, in_specs=rows, out_specs=rows, check_vma=False
         )
-        return replace(self, local=mapped(jnp.pad(weight, fill, constant_values=1.0), self.local))
+        return replace(self, local=mapped(_filled(self.mesh, weight, 1.0), self.local))
 
     def log_weight(self) -> Float[Array, ""] | None:
         return self.local.log_weight()
+
+
+def _filled(mesh: Mesh, x: Array, value: float = 0.0) -> Array:
+    """Rows filled up to equal shares of the devices."""
+    fill = [(0, -len(x) % mesh.size)] + [(0, 0)] * (x.ndim - 1)
+    return jnp.pad(x, fill, constant_values=value)
