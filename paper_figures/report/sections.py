@@ -49,6 +49,13 @@ SECTIONS = {
         "inferences",
         ("ablation",),
     ),
+    "implicit": Section(
+        "What was rated",
+        "Gibbs whose rows' prior means know what a user rated, and who rated an item, whatever the "
+        "stars: what does it give, alone and with a noise of each user's own?",
+        "inferences",
+        ("ablation",),
+    ),
     "vb": Section(
         "Variational Bayes",
         "All precisions learnt and nothing searched, beside ALS and Gibbs by their defaults: how "

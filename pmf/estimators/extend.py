@@ -18,7 +18,7 @@ from pmf.estimators.new_users import conditioning_of
 from pmf.fitting.fitted import Fitted
 from pmf.inference.fold_in import posterior_of, sampled
 from pmf.model.density import split_row
-from pmf.types import Array, Ratings, Side
+from pmf.types import Array, Gaussian, Prior, Ratings, Side
 
 Which = Literal["user", "item"]
 OTHER: dict[Which, Which] = {"user": "item", "item": "user"}
@@ -58,7 +58,20 @@ def extended(fitted: Fitted, table: pd.DataFrame, which: Which, seed: int) -> Fi
     ratings = _merged(rated, Ratings(user, item, value), which)
     draws = fit.run.draws._replace(**{which: grown})
     encoded = Encoded(ratings, ids["user"], ids["item"])
-    return Fitted.of(fit.with_run(draws=draws, heldout=None), encoded, source=fitted.source)
+    prior = _with_features(fit.run.prior, OTHER[which], int(fresh.sum()))
+    changed = fit.with_run(draws=draws, prior=prior, heldout=None)
+    return Fitted.of(changed, encoded, source=fitted.source)
+
+
+def _with_features(prior: Prior, side: Which, number: int) -> Prior:
+    """`prior` with so many features more of a side's rows: of what they rated they know nothing."""
+    gaussian: Gaussian = getattr(prior, side)
+    if gaussian.regression is None:
+        return prior
+    B = np.asarray(gaussian.regression.coefficients)
+    B = np.insert(B, np.full(number, B.shape[1] - 1), 0, axis=1)  # the unknown row stays last
+    regression = gaussian.regression._replace(coefficients=B)
+    return prior._replace(**{side: gaussian._replace(regression=regression)})
 
 
 def _placed(old: Array, new: Array, place: np.ndarray) -> np.ndarray:

@@ -37,7 +37,7 @@ from pmf.io.atomic import replacing
 from pmf.io.pytrees import digest, digest_of
 from pmf.io.source import Source
 from pmf.model.priors import AnyPrior, NoisePrecision, prior_of
-from pmf.types import Gaussian, Params, Prior, Side
+from pmf.types import Gaussian, Params, Prior, Regression, Side
 
 FORMAT = "pmf-model"
 CHECKSUM = "sha256"
@@ -102,6 +102,8 @@ def save(saved: Saved, path: Path) -> None:
         noise_precision = getattr(fit.run.draws, side).noise_precision
         if noise_precision is not None:
             tensors[f"{side}.noise_precision"] = noise_precision
+        if (regression := getattr(fit.run.prior, side).regression) is not None:
+            tensors |= {f"prior.{side}.{x}": y for x, y in _named(regression).items()}
     if fitted.rated is not None:
         tensors |= _pack_rated(fitted.rated)
     header: dict[str, Any] = {"format": FORMAT, "version": VERSION, CHECKSUM: ""}
@@ -295,6 +297,17 @@ def _parsed(text: str | bytes) -> Any:
         return None
 
 
+def _named(regression: Regression) -> dict[str, np.ndarray]:
+    return {f"regression.{name}": np.asarray(x) for name, x in regression._asdict().items()}
+
+
+def _regression(tensors: Mapping[str, np.ndarray], side: str) -> Regression | None:
+    """The inverse; None where rows have no features."""
+    if f"prior.{side}.regression.coefficients" not in tensors:
+        return None
+    return Regression(*(tensors[f"prior.{side}.regression.{x}"] for x in Regression._fields))
+
+
 def _rebuild(header: Header, tensors: dict[str, np.ndarray], settings: AnySettings) -> Fitted:
     user, item = (
         Side(
@@ -307,7 +320,12 @@ def _rebuild(header: Header, tensors: dict[str, np.ndarray], settings: AnySettin
     tau = tensors["prior.tau"]
     one = np.ones_like(tau)
     priors = (
-        Gaussian(tensors[f"prior.{side}.mean"], tensors[f"prior.{side}.precision"], one)
+        Gaussian(
+            tensors[f"prior.{side}.mean"],
+            tensors[f"prior.{side}.precision"],
+            one,
+            _regression(tensors, side),
+        )
         for side in SIDES
     )
     chosen, trials = header.search

@@ -40,9 +40,13 @@ def check_fitted(settings: AnySettings, fitted: Fitted) -> Fitted:
         prior, d = getattr(fitted.fit.run.prior, name), terms.rank + bias
         of_each = name == "item" and isinstance(settings, HybridSettings)  # from its features
         check_floats(f"prior.{name}.mean", prior.mean, (s, n, d) if of_each else (s, d))
-        check_floats(f"prior.{name}.precision", prior.precision, (s, d, d))
-        if d and np.any(np.linalg.eigvalsh(prior.precision) <= 0):
-            raise ValueError(f"prior.{name}.precision: not positive definite")
+        _check_precision(f"prior.{name}.precision", prior.precision, (s, d, d))
+        if (regression := prior.regression) is not None:
+            q = (fitted.items if name == "user" else fitted.users).num_rows
+            label = f"prior.{name}.regression"
+            check_floats(f"{label}.coefficients", regression.coefficients, (s, q, d))
+            check_floats(f"{label}.offset", regression.offset, (s, d))
+            _check_precision(f"{label}.precision", regression.precision, (s, d, d))
     check_floats("mu", draws.mu, (s,))
     check_floats("noise_variance", noise, (s,))
     check_floats("prior.tau", fitted.fit.run.prior.tau, (s,))
@@ -51,6 +55,12 @@ def check_fitted(settings: AnySettings, fitted: Fitted) -> Fitted:
     if fitted.rated is not None:
         _check_rated(fitted.rated, fitted.user_count, len(fitted.items))
     return fitted
+
+
+def _check_precision(name: str, precision: np.ndarray, shape: tuple[int, ...]) -> None:
+    check_floats(name, precision, shape)
+    if precision.size and np.any(np.linalg.eigvalsh(precision) <= 0):
+        raise ValueError(f"{name}: not positive definite")
 
 
 def _check_rated(rated: Rated, count: np.ndarray, num_items: int) -> None:

@@ -272,6 +272,8 @@ class Gibbs(_ByRows):
     """The precision of a rating; "auto": chosen on held-out training ratings."""
     noise: Literal["shared", "user", "item", "both"] = "shared"
     """Whose ratings have a noise of their own."""
+    implicit: Literal["none", "user", "item", "both"] = "none"
+    """Whose prior means know what a row rated, or was rated by."""
     hyperprior: Literal["separate", "joint"] = "separate"
     """Of factors and biases."""
     burn_in: Annotated[int, Field(ge=0)] = 100
@@ -305,6 +307,7 @@ class Gibbs(_ByRows):
                 return NoisePrecision(tau)
 
     def choose(self, problem: Problem) -> Choice:
+        """By chains without implicit features: they move tau little, and take long."""
         hyperprior = self._hyperprior(problem.terms)
         tau, search = tau_search.choose_tau(problem, hyperprior, self.num_chains)
         return Choice(NoisePrecision(tau), search)
@@ -318,11 +321,21 @@ class Gibbs(_ByRows):
             hyperprior, tau = hyperprior._replace(likelihood=learnt), 1.0
         return lambda data: gibbs(hyperprior, terms, 0.0, tau)
 
+    def layout(self, ratings: Ratings, num_users: int, num_items: int, rank: int) -> Data:
+        data = super().layout(ratings, num_users, num_items, rank)
+        return data.with_implicit(ratings, named_sides(self.implicit))
+
+    @property
+    def needs_one_device(self) -> bool:
+        return super().needs_one_device or self.implicit != "none"
+
     def _hyperprior(self, terms: Terms) -> Hyperprior:
         own = RowNoise(jnp.asarray(SHAPES))
-        return default_hyperprior(terms, self.hyperprior)._replace(
-            user_noise=own if self.noise in ("user", "both") else None,
-            item_noise=own if self.noise in ("item", "both") else None,
+        hyperprior = default_hyperprior(terms, self.hyperprior)
+        return hyperprior._replace(
+            **{f"{side}_noise": own for side in named_sides(self.noise)},
+            user_coefficients=hyperprior.user,
+            item_coefficients=hyperprior.item,
         )
 
     def short(self) -> dict[str, Any]:
@@ -376,6 +389,11 @@ class VB(_ByRows):
     @property
     def needs_one_device(self) -> bool:
         return True
+
+
+def named_sides(name: str) -> tuple[str, ...]:
+    """The sides that a setting names: "user", "item", "both" of them, or none."""
+    return ("user", "item") if name == "both" else tuple({"user", "item"} & {name})
 
 
 def default_hyperprior(terms: Terms, kind: Literal["separate", "joint"] = "separate") -> Hyperprior:

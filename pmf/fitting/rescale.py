@@ -19,7 +19,7 @@ from pmf.data.units import Unit
 from pmf.fitting.schedule import Record
 from pmf.model.predictive import Prediction
 from pmf.model.priors import AnyPrior, IsotropicPrior, NoisePrecision, RegressedPrior
-from pmf.types import Gaussian, Params, Prior, Side
+from pmf.types import Gaussian, Params, Prior, Regression, Side
 
 Kind = TypeVar("Kind", bound=AnyPrior)
 
@@ -74,7 +74,12 @@ class Scales:
         mean, precision = np.asarray(gaussian.mean), np.asarray(gaussian.precision)
         scale = np.full(mean.shape[-1], self.unit.spread, mean.dtype)
         scale[:rank] = factor
-        return Gaussian(mean * scale, precision / np.outer(scale, scale), gaussian.weight)
+        regression = gaussian.regression
+        if regression is not None:
+            B, offset, own = map(np.asarray, regression)
+            regression = Regression(B * scale, offset * scale, own / np.outer(scale, scale))
+        precision = precision / np.outer(scale, scale)
+        return Gaussian(mean * scale, precision, gaussian.weight, regression)
 
     def prediction(self, prediction: Prediction) -> Prediction:
         centre, spread = self.unit

@@ -85,7 +85,7 @@ class Settings(RatingSettings, TermSettings):
     def model_post_init(self, context: Any) -> None:
         super().model_post_init(context)
         if self.devices != 1 and self.inference.needs_one_device:
-            raise ValueError("vb, on_disk and fused are for one device")
+            raise ValueError("vb, on_disk, implicit and fused are for one device")
 
     def flat(self) -> dict[str, Any]:
         """All of them in one dictionary, as `make_settings` takes them."""

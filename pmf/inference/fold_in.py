@@ -68,6 +68,19 @@ class Conditioning(NamedTuple):
             return np.ones((1, *rows.shape), self.tau.dtype)
         return np.asarray(precision)[:, rows]
 
+    def prior_means(self, rows: np.ndarray, is_cell: np.ndarray) -> np.ndarray:
+        """The prior mean of new rows that rated, or were rated by, panels (n, w) of the other's:
+        (s, n, d), or (s, d) where all rows have the same.
+        """
+        mean, regression = self.prior.mean, self.prior.regression
+        if regression is None:
+            return np.asarray(mean)
+        told = np.einsum("snwd,nw->snd", np.asarray(regression.coefficients)[:, rows], is_cell)
+        count = is_cell.sum(-1)[:, None]
+        shift = told / np.sqrt(np.maximum(count, 1)) - np.asarray(regression.offset)[:, None]
+        means: np.ndarray = np.asarray(mean)[:, None] + shift * (count > 0)
+        return means
+
     def weights(self, count: np.ndarray) -> np.ndarray:
         """The prior's weight of rows with these numbers of ratings."""
         weights: np.ndarray = self.growth.weights(np.maximum(count, 1).astype(float))
@@ -82,15 +95,16 @@ def posterior_of(conditioning: Conditioning, rated: Rated) -> RowPosterior:
     mean = np.empty((num_draws, num_rows, d), conditioning.tau.dtype)
     covariance = np.empty((num_draws, num_rows, d, d), conditioning.tau.dtype)
     noise = np.ones((num_draws, num_rows), conditioning.tau.dtype)
-    for rows, x, y, weight, count in _panels(conditioning, rated):
-        given = conditioning.prior, weight, count, conditioning.tau, conditioning.noise_shape
+    for rows, prior_mean, x, y, weight, count in _panels(conditioning, rated):
+        prior = conditioning.prior._replace(mean=prior_mean, regression=None)
+        given = prior, weight, count, conditioning.tau, conditioning.noise_shape
         parts = (np.asarray(z)[:, : len(rows)] for z in _condition(x, y, *given))
         mean[:, rows], covariance[:, rows], noise[:, rows] = parts
     return RowPosterior(mean, covariance, None if conditioning.noise_shape is None else noise)
 
 
 def _panels(conditioning: Conditioning, rated: Rated) -> Iterator[tuple[np.ndarray, ...]]:
-    """Rows of like many ratings with their padded features and residuals.
+    """Rows of like many ratings with their prior means, padded features and residuals.
 
     Widths are powers of two and heights powers of four: few programs serve requests of any size.
     """
@@ -112,7 +126,8 @@ def _panels(conditioning: Conditioning, rated: Rated) -> Iterator[tuple[np.ndarr
             weight, number = np.ones((2, n), conditioning.tau.dtype)
             weight[: len(rows)] = conditioning.weights(count[rows])
             number[: len(rows)] = count[rows]
-            panel = (z.astype(conditioning.tau.dtype) for z in (x, y))
+            means = conditioning.prior_means(col, is_cell)
+            panel = (z.astype(conditioning.tau.dtype) for z in (means, x, y))
             yield rows, *panel, weight, number
 
 
@@ -187,7 +202,8 @@ def contributions(
 
         V_i . U = (V_i, 0)^T inv(P) (Lambda m + tau sum_j w_j x_j y_j)
 
-    averaged over draws, w_j of the noise precisions of both rows; the numbers add up to it.
+    averaged over draws, w_j of the noise precisions of both rows; the numbers add up to it. Where
+    the prior mean knows what was rated, each rating has its share of that.
     """
     (ratings, C) = rated.of(np.array([row])), posterior.covariance[:, row]
     rank = conditioning.other.factor.shape[-1]
@@ -197,8 +213,14 @@ def contributions(
     precision = _precisions(conditioning, posterior.noise_precision, row, ratings.item)
     each = np.einsum("sd,snd,sn,sn->n", reach, x, y, precision, optimize=True) / len(v)
     weight = conditioning.weights(np.array([len(ratings.value)]))[0]
-    shift = np.einsum("sde,se->sd", conditioning.prior.precision, conditioning.prior.mean) * weight
-    return each, float(np.einsum("sd,sd->", reach, shift) / len(v))
+    prior = conditioning.prior
+    pull = np.einsum("sd,sde->se", reach, np.asarray(prior.precision)) * weight
+    mean = np.asarray(prior.mean)
+    if prior.regression is not None and len(each):
+        told = np.asarray(prior.regression.coefficients)[:, ratings.item] / np.sqrt(len(each))
+        each += np.einsum("sd,snd->n", pull, told) / len(v)
+        mean = mean - np.asarray(prior.regression.offset)
+    return each, float(np.einsum("sd,sd->", pull, mean) / len(v))
 
 
 def _precisions(

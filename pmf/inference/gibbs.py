@@ -3,9 +3,9 @@
 A sweep draws, in turn, each side's row prior given its rows, then its rows given the other side,
 their noise precisions given their ratings' residuals, and last the rating precision tau given all
 residuals (Salakhutdinov & Mnih, ICML 2008, section 3.3; biases join their row's draw; noise of
-rows' own: Lakshminarayanan, Bouchard & Archambeau, AISTATS 2011). Every draw is from a full
-conditional, so the sweep leaves the posterior invariant: `tests/inference/test_exactness.py` proves
-it.
+rows' own: Lakshminarayanan, Bouchard & Archambeau, AISTATS 2011; features in the prior mean: see
+`pmf.inference.row_features`). Every draw is from a full conditional, so the sweep leaves the
+posterior invariant: `tests/inference/test_exactness.py` proves it.
 """
 
 from typing import NamedTuple
@@ -17,16 +17,18 @@ from jaxtyping import Array, Float, Int, Key
 
 from pmf.inference.base import Algorithm, State, initial_params, unit_prior, update_side
 from pmf.inference.layout import Data
+from pmf.inference.row_features import RowFeatures, sample_regression
 from pmf.model.density import joined, log_prior, row_epsilon
 from pmf.model.hyperpriors import (
     NormalWishart,
     RowNoise,
     row_gammas,
     sample_noise_precisions,
+    sample_precision,
     sample_row_prior,
 )
 from pmf.model.likelihood import GAUSSIAN, Likelihood
-from pmf.types import Params, Side, Terms
+from pmf.types import Gaussian, Params, Prior, Regression, Side, Terms
 
 START_SCALE = 1.0  # forgets its start sooner than a small one
 START_SHAPE = 2.0  # of rows' noise precisions: all alike would take long to part
@@ -37,7 +39,8 @@ class Hyperprior(NamedTuple):
     """Each side's Normal-Wisharts, which own its (factor, bias) columns in order.
 
     The likelihood holds the prior of its own parameters. A side's rows have noise precisions of
-    their own where they have a prior; None: 1 for all.
+    their own where they have a prior; None: 1 for all. So with the coefficients on its features,
+    whose hyperpriors own columns as the rows' do.
     """
 
     user: tuple[NormalWishart, ...]
@@ -45,6 +48,8 @@ class Hyperprior(NamedTuple):
     likelihood: Likelihood = GAUSSIAN
     user_noise: RowNoise | None = None
     item_noise: RowNoise | None = None
+    user_coefficients: tuple[NormalWishart, ...] | None = None
+    item_coefficients: tuple[NormalWishart, ...] | None = None
 
 
 class Info(NamedTuple):
@@ -57,7 +62,11 @@ def gibbs(hyperprior: Hyperprior, terms: Terms, mu: float, tau: float) -> Algori
 
     def init(key: Key[Array, ""], data: Data) -> State:
         dtype = hyperprior.user[0].mean.dtype
-        prior = unit_prior(terms, tau, dtype)  # the first sweep replaces it before it is used
+        prior = unit_prior(terms, tau, dtype)
+        prior = prior._replace(
+            user=_with_regression(prior.user, data.user_features),
+            item=_with_regression(prior.item, data.item_features),
+        )
         params = initial_params(key, prior, terms, mu, data, START_SCALE)
         return State(_with_noise(jax.random.fold_in(key, NOISE), params, hyperprior, data), prior)
 
@@ -69,32 +78,75 @@ def _step(
 ) -> tuple[State, Info]:
     """One sweep."""
     params, prior = state
-    key_user_prior, key_user, key_item_prior, key_item, key_tau = jax.random.split(key, 5)
-
-    w = joined(params.user)
-    prior = prior._replace(user=sample_row_prior(key_user_prior, hyperprior.user, w))
-    epsilon = row_epsilon(key_user, data.user_row, w.shape, w.dtype)
-    params, error = update_side("user", params, prior, data, epsilon)
-    if hyperprior.user_noise is not None:
-        misfit = data.user_count, prior.tau * error, data.user_row
-        alpha = _noise(key_user, hyperprior.user_noise, params.user, *misfit)
-        params = params._replace(user=params.user._replace(noise_precision=alpha))
-
-    w = joined(params.item)
-    prior = prior._replace(item=sample_row_prior(key_item_prior, hyperprior.item, w))
-    epsilon = row_epsilon(key_item, data.item_row, w.shape, w.dtype)
-    params, error = update_side("item", params, prior, data, epsilon)
-    if hyperprior.item_noise is not None:
-        misfit = data.item_count, prior.tau * error, data.item_row
-        beta = _noise(key_item, hyperprior.item_noise, params.item, *misfit)
-        params = params._replace(item=params.item._replace(noise_precision=beta))
-        error = beta * error
+    *keys, key_tau = jax.random.split(key, 5)
+    params, users, user_prior, _ = _draw_side("user", *keys[:2], hyperprior, params, prior, data)
+    prior = prior._replace(user=users)
+    params, items, item_prior, error = _draw_side("item", *keys[2:], hyperprior, params, prior, data)
+    prior = prior._replace(item=items)
+    if params.item.noise_precision is not None:
+        error = params.item.noise_precision * error
 
     likelihood = hyperprior.likelihood
     residuals = data.residuals(error, params)
     prior = prior._replace(tau=likelihood.augment(key_tau, residuals, prior.tau))
-    log_density = likelihood.log_density(residuals, prior.tau)
-    return State(params, prior), Info(log_density + log_prior(params, prior), prior.tau)
+    density = likelihood.log_density(residuals, prior.tau)
+    density += log_prior(params, Prior(prior.tau, user_prior, item_prior))
+    return State(params, prior), Info(density, prior.tau)
+
+
+def _draw_side(
+    side: str,
+    key_prior: Key[Array, ""],
+    key_rows: Key[Array, ""],
+    hyperprior: Hyperprior,
+    params: Params,
+    prior: Prior,
+    data: Data,
+) -> tuple[Params, Gaussian, Gaussian, Float[Array, " n"]]:
+    """The prior of one side's rows, the rows, and their noise precisions.
+
+    Also returns the prior as the rows see it, each with its own mean where it has features, and
+    each row's squared error.
+    """
+    noise, w = getattr(hyperprior, f"{side}_noise"), joined(getattr(params, side))
+    row, count = getattr(data, f"{side}_row"), getattr(data, f"{side}_count")
+    gaussian, shift = _row_prior(side, key_prior, hyperprior, getattr(prior, side), w, data)
+    seen = gaussian if shift is None else Gaussian(gaussian.mean + shift, *gaussian[1:3])
+    epsilon = row_epsilon(key_rows, row, w.shape, w.dtype)
+    params, error = update_side(side, params, prior._replace(**{side: seen}), data, epsilon)
+    if noise is not None:
+        rows = getattr(params, side)
+        precision = _noise(key_rows, noise, rows, count, prior.tau * error, row)
+        params = params._replace(**{side: rows._replace(noise_precision=precision)})
+    return params, gaussian, seen, error
+
+
+def _row_prior(
+    side: str,
+    key: Key[Array, ""],
+    hyperprior: Hyperprior,
+    gaussian: Gaussian,
+    w: Float[Array, "n d"],
+    data: Data,
+) -> tuple[Gaussian, Float[Array, "n d"] | None]:
+    """The prior of one side's rows given them, and what features add to the mean of each.
+
+    The coefficients are drawn first, and given them the rest: so the last sweep's need not be kept.
+    """
+    hypers, features = getattr(hyperprior, side), getattr(data, f"{side}_features")
+    if features is None:
+        return sample_row_prior(key, hypers, w), None
+    key, key_regression, key_precision = jax.random.split(key, 3)
+    row, column = data.user_row, data.item_row
+    if side == "item":
+        row, column = column, row
+    precision = gaussian.regression.precision
+    given = features, w, gaussian, precision, row, column
+    regression, shift = sample_regression(key_regression, *given)
+    own = getattr(hyperprior, f"{side}_coefficients")
+    precision = sample_precision(key_precision, own, regression.coefficients)
+    drawn = sample_row_prior(key, hypers, w - shift)
+    return drawn._replace(regression=regression._replace(precision=precision)), shift
 
 
 def _noise(
@@ -109,6 +161,15 @@ def _noise(
     assert side.noise_precision is not None
     key = jax.random.fold_in(key, NOISE)
     return sample_noise_precisions(key, noise, side.noise_precision, count, misfit, row)
+
+
+def _with_regression(gaussian: Gaussian, features: RowFeatures | None) -> Gaussian:
+    """`gaussian` with coefficients of 0, whose precision is that of the rows."""
+    if features is None:
+        return gaussian
+    mean, precision, _ = gaussian[:3]
+    coefficients = jnp.zeros((len(features.centre), len(mean)), mean.dtype)
+    return gaussian._replace(regression=Regression(coefficients, mean, precision))
 
 
 def _with_noise(key: Key[Array, ""], params: Params, hyperprior: Hyperprior, data: Data) -> Params:

@@ -1,5 +1,6 @@
 """Ratings in the order that an algorithm works in: by rows, or flat. Host code."""
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from pmf.errors import InputError
 from pmf.inference import fused as kernel
 from pmf.inference.blocks import Blocks, padded_blocks
 from pmf.inference.fused.layout import CSR, csr_rows
+from pmf.inference.row_features import RowFeatures, rated_features
 from pmf.inference.row_update import Layout
 from pmf.model.likelihood import Residuals
 from pmf.types import Array, Params, Ratings
@@ -25,7 +27,8 @@ class Data(NamedTuple):
     ALS and Gibbs work by rows, `by_user` and `by_item`, and need no flat `ratings`; a gradient
     method is the reverse. Rows are padded blocks, or compressed where the fused kernel runs.
     `user_row` and `item_row` are the numbers that rows' random numbers are drawn by
-    (`pmf.data.row_numbers`), where these are not their places.
+    (`pmf.data.row_numbers`), where these are not their places. A side has features where its rows'
+    prior means depend on them.
     """
 
     ratings: Ratings | None
@@ -35,6 +38,8 @@ class Data(NamedTuple):
     item_count: Int[Array, " items"]
     user_row: Int[Array, " users"] | None = None
     item_row: Int[Array, " items"] | None = None
+    user_features: RowFeatures | None = None
+    item_features: RowFeatures | None = None
 
     def residuals(self, error: Float[Array, " n"], params: Params | None = None) -> Residuals:
         """The statistics of the ratings' noise, from the squared error of each row of a side.
@@ -53,6 +58,16 @@ class Data(NamedTuple):
             ]
         known = [x for x in logs if x is not None]
         return Residuals(squares, n, sum(known[1:], known[0]) if known else None)
+
+    def with_implicit(self, ratings: Ratings, sides: Collection[str]) -> "Data":
+        """The same, with what rows of the named sides rated, or were rated by, for features.
+
+        Raises `InputError` where both sides are long.
+        """
+        shape = len(self.user_count), len(self.item_count)
+        pairs = np.asarray(ratings.user), np.asarray(ratings.item)
+        sides_of = {"user": (*pairs, *shape), "item": (*pairs[::-1], *shape[::-1])}
+        return self._replace(**{f"{side}_features": rated_features(*sides_of[side]) for side in sides})
 
     def drawn_by(self, numbers: RowNumbers) -> "Data":
         """The same on one device, its rows drawing by these numbers."""

@@ -106,14 +106,36 @@ def sample_row_prior(
     (factors, bias) with two hyperpriors makes them independent; one hyperprior over all columns
     is the joint Normal-Wishart.
     """
-    edges = [sum(h.mean.shape[0] for h in hypers[:j]) for j in range(len(hypers) + 1)]
     keys = jax.random.split(key, len(hypers))
     return stack_independent(
         [
-            sample_normal_wishart(keys[j], condition(hyper, w[:, edges[j] : edges[j + 1]]))
-            for j, hyper in enumerate(hypers)
+            sample_normal_wishart(key, condition(hyper, columns))
+            for key, hyper, columns in zip(keys, hypers, _columns(hypers, w), strict=True)
         ]
     )
+
+
+def sample_precision(
+    key: Key[Array, ""], hypers: tuple[NormalWishart, ...], w: Float[Array, "n d"]
+) -> Float[Array, "d d"]:
+    """The precision of rows whose mean is 0, given them: Wishart(inv(scale_inv + w^T w), dof + n).
+
+    Hyperpriors own columns as in `sample_row_prior`; their means and strengths have no part.
+    """
+    keys, n = jax.random.split(key, len(hypers)), w.shape[0]
+    parts = [
+        wishart(key, hyper.scale_inv + jnp.matmul(x.T, x, precision="highest"), hyper.dof + n)
+        for key, hyper, x in zip(keys, hypers, _columns(hypers, w), strict=True)
+    ]
+    return block_diag(*parts)
+
+
+def _columns(
+    hypers: tuple[NormalWishart, ...], w: Float[Array, "n d"]
+) -> list[Float[Array, "n c"]]:
+    """The columns of rows that each hyperprior owns."""
+    edges = np.cumsum([hyper.mean.shape[0] for hyper in hypers])[:-1]
+    return jnp.split(w, edges, 1)
 
 
 def sample_gamma(key: Key[Array, ""], gamma: Gamma) -> Float[Array, ""]:

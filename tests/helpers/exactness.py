@@ -20,10 +20,11 @@ from pmf.inference import gibbs
 from pmf.inference.blocks import Blocks
 from pmf.inference.fused.layout import CSR
 from pmf.inference.layout import Data, by_rows
+from pmf.inference.row_features import RowFeatures, rated_features, row_features
 from pmf.model.density import joined, log_likelihood, predict, simulate, split_row
 from pmf.model.hyperpriors import Gamma, NormalWishart, RowNoise
 from pmf.model.likelihood import GaussianLikelihood
-from pmf.types import Gaussian, Params, Prior, Ratings, Side, Terms
+from pmf.types import Gaussian, Params, Prior, Ratings, Regression, Side, Terms
 
 SIZE = 5  # users, and items; the last of each has no rating
 USER = np.array([0, 0, 0, 1, 1, 1, 2, 2, 3, 3, 3, 3], np.int32)
@@ -44,6 +45,21 @@ class Joint(NamedTuple):
     rating: jax.Array
 
 
+def features(kind: str) -> dict[str, RowFeatures]:
+    """Of each side: none, what its rows rated, or two numbers of each rated row."""
+    if kind == "none":
+        return {}
+    if kind == "rated":
+        pairs = USER, ITEM
+        return {
+            "user": rated_features(*pairs, SIZE, SIZE),
+            "item": rated_features(*pairs[::-1], SIZE, SIZE),
+        }
+    Z = np.random.default_rng(7).normal(size=(2, SIZE, 2))
+    is_rated = np.arange(SIZE) < SIZE - 1
+    return {side: row_features(z, is_rated, "") for side, z in zip(("user", "item"), Z, strict=True)}
+
+
 def hyperprior(terms: Terms, is_joint: bool, noise: str = "shared") -> gibbs.Hyperprior:
     """Informative on purpose: with few rows a vague one has no moments to compare."""
 
@@ -62,10 +78,21 @@ def hyperprior(terms: Terms, is_joint: bool, noise: str = "shared") -> gibbs.Hyp
     likelihood = GaussianLikelihood(Gamma(jnp.asarray(4.0), jnp.asarray(2.0)))
     sides = side(terms.user_bias, 0.4), side(terms.item_bias, -0.3)
     own = [SHAPES if noise in (name, "both") else None for name in ("user", "item")]
-    return gibbs.Hyperprior(*sides, likelihood, *own)
+    return gibbs.Hyperprior(*sides, likelihood, *own, *sides)
 
 
-def _draw_side(rng, hypers, rank: int, replicates: int):
+def _draw_side(rng, hypers, rank: int, replicates: int, features: RowFeatures | None = None):
+    w, gaussian = _draw_rows(rng, hypers, replicates, SIZE)
+    if features is not None:
+        still = [hyper._replace(mean=0 * hyper.mean, strength=jnp.inf) for hyper in hypers]
+        B, own = _draw_rows(rng, still, replicates, len(features.centre))
+        offset = np.asarray(features.centre) @ B
+        w = w + np.asarray(features.Z) @ B
+        gaussian = gaussian._replace(regression=Regression(B, offset, own.precision))
+    return split_row(jnp.asarray(w), rank), jax.tree.map(jnp.asarray, gaussian)
+
+
+def _draw_rows(rng, hypers, replicates: int, number: int):
     means, precisions, rows = [], [], []
     for hyper in hypers:
         m0, beta, scale_inv, dof = (np.asarray(x) for x in hyper)
@@ -77,7 +104,7 @@ def _draw_side(rng, hypers, rank: int, replicates: int):
         ).reshape(replicates, d, d)
         root = np.linalg.cholesky(np.linalg.inv(Lambda))
         m = m0 + np.einsum("rij,rj->ri", root, rng.normal(size=(replicates, d))) / np.sqrt(beta)
-        epsilon = rng.normal(size=(replicates, SIZE, d))
+        epsilon = rng.normal(size=(replicates, number, d))
         rows.append(m[:, None] + np.einsum("rij,rnj->rni", root, epsilon))
         means.append(m)
         precisions.append(Lambda)
@@ -88,9 +115,9 @@ def _draw_side(rng, hypers, rank: int, replicates: int):
         precision[:, at : at + d, at : at + d] = Lambda
         at += d
     empty = np.zeros((replicates, 0))
-    w = np.concatenate(rows, -1) if rows else np.zeros((replicates, SIZE, 0))
+    w = np.concatenate(rows, -1) if rows else np.zeros((replicates, number, 0))
     gaussian = Gaussian(np.concatenate([empty, *means], -1), precision, np.ones(replicates))
-    return split_row(jnp.asarray(w), rank), jax.tree.map(jnp.asarray, gaussian)
+    return w, gaussian
 
 
 def _draw_noise(rng, noise: RowNoise, replicates: int) -> np.ndarray:
@@ -102,11 +129,17 @@ def _with(side: Side, precision: np.ndarray) -> Side:
     return side._replace(noise_precision=jnp.asarray(precision))
 
 
-def draw_joint(seed: int, terms: Terms, hyper: gibbs.Hyperprior, replicates: int) -> Joint:
+def draw_joint(
+    seed: int,
+    terms: Terms,
+    hyper: gibbs.Hyperprior,
+    replicates: int,
+    of_rows: dict[str, RowFeatures],
+) -> Joint:
     """Independent draws from the joint distribution, by NumPy and SciPy alone."""
     rng = np.random.default_rng(seed)
-    user, user_prior = _draw_side(rng, hyper.user, terms.rank, replicates)
-    item, item_prior = _draw_side(rng, hyper.item, terms.rank, replicates)
+    user, user_prior = _draw_side(rng, hyper.user, terms.rank, replicates, of_rows.get("user"))
+    item, item_prior = _draw_side(rng, hyper.item, terms.rank, replicates, of_rows.get("item"))
     gamma = hyper.likelihood.tau
     tau = rng.gamma(float(gamma.shape), 1 / float(gamma.rate), replicates)
     U, b, V, c = (np.asarray(x) for x in (user.factor, user.bias, item.factor, item.bias))
@@ -133,7 +166,12 @@ def _refilled(rows: Blocks | CSR, rating) -> Blocks | CSR:
 
 
 def move(
-    seed: int, joint: Joint, hyper: gibbs.Hyperprior, rounds: int = ROUNDS, fused: bool = False
+    seed: int,
+    joint: Joint,
+    hyper: gibbs.Hyperprior,
+    of_rows: dict[str, RowFeatures],
+    rounds: int = ROUNDS,
+    fused: bool = False,
 ) -> Joint:
     """Each replicate after `rounds` of (sweep; new ratings)."""
     position = np.arange(1.0, len(USER) + 1) + 0.25  # no half steps: values stay floats
@@ -145,6 +183,7 @@ def move(
         key_sweep, key_data = jax.random.split(key)
         rows = (_refilled(side, joint.rating) for side in (template.by_user, template.by_item))
         data = Data(None, *rows, template.user_count, template.item_count)
+        data = data._replace(**{f"{side}_features": x for side, x in of_rows.items()})
         state, _ = step(key_sweep, gibbs.State(joint.params, joint.prior), data)
         rating = simulate(key_data, state.params, *PAIRS, state.prior.tau)
         return Joint(state.params, state.prior, rating)
@@ -195,6 +234,12 @@ def functions(joint: Joint) -> dict[str, np.ndarray]:
             if side.bias.shape[-1]:
                 out[f"{name} bias"] = side.bias[0, 0]
                 out[f"{name} bias precision"] = gaussian.precision[-1, -1]
+            if gaussian.regression is not None:
+                B, offset, precision = gaussian.regression
+                out[f"{name} log|Lambda_B|"] = jnp.linalg.slogdet(precision)[1]
+                out[f"{name} B Lambda_B B"] = jnp.einsum("qd,de,qe->", B, precision, B)
+                out[f"{name} |B|^2"], out[f"{name} |offset|^2"] = jnp.sum(B**2), jnp.sum(offset**2)
+                out[f"{name} B of the bias"] = B[0, -1]
         if params.user.factor.shape[-1]:
             gram = params.user.factor.T @ params.user.factor
             out["tr(U'U V'V)"] = jnp.trace(gram @ params.item.factor.T @ params.item.factor)
@@ -211,10 +256,12 @@ def p_values(
     replicates: int = REPLICATES,
     fused: bool = False,
     noise: str = "shared",
+    feature: str = "none",
 ) -> dict[str, float]:
     """A Kolmogorov-Smirnov p-value for each function: moved replicates against fresh draws."""
     hyper = hyperprior(terms, is_joint, noise)
-    start = draw_joint(seed, terms, hyper, replicates)
-    moved = functions(move(seed, start, hyper, fused=fused))
-    fresh = functions(draw_joint(seed + 1, terms, hyper, replicates))
+    of_rows = features(feature)
+    start = draw_joint(seed, terms, hyper, replicates, of_rows)
+    moved = functions(move(seed, start, hyper, of_rows, fused=fused))
+    fresh = functions(draw_joint(seed + 1, terms, hyper, replicates, of_rows))
     return {name: float(scipy.stats.ks_2samp(moved[name], fresh[name]).pvalue) for name in fresh}

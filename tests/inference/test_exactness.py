@@ -37,6 +37,21 @@ def test_noise_of_rows_own_leaves_joint_distribution(noise, fused):
     check(p_values(seed=1, terms=SHAPES["everything"], noise=noise, fused=fused))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("shape", "feature", "is_joint"),
+    [
+        ("everything", "rated", False),
+        ("everything", "rated", True),
+        ("everything", "narrow", False),
+        ("factors and item bias", "rated", False),
+        ("both biases", "narrow", False),
+    ],
+)
+def test_features_leave_joint_distribution(shape, feature, is_joint):
+    check(p_values(seed=1, terms=SHAPES[shape], feature=feature, is_joint=is_joint, noise="user"))
+
+
 def check(p: dict[str, float]) -> None:
     level = FALSE_REJECTION / (3 * len(SHAPES) * len(p))
     assert min(p.values()) > level, sorted(p.items(), key=lambda pair: pair[1])[:3]

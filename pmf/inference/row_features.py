@@ -1,0 +1,123 @@
+"""Features of a side's rows in their prior mean, and the draw of the coefficients on them.
+
+    w_j ~ N(m + B^T z_j, inv(Lambda)),    row p of B ~ N(0, inv(Lambda_B))
+
+the model of Macau (Simm et al., "Macau: Scalable Bayesian factorization with high-dimensional side
+information", MLSP 2017, eq. 5), whose B has the rows' Lambda times a number in place of a precision
+of its own. Given the rows, B is drawn as a whole, by a draw from its prior that is moved by what
+the rows say (Matheron's rule; in Macau "noise injection"):
+
+    B0 ~ the prior,   e_j ~ N(0, inv(Lambda)),   R = W - m - Z B0 - e
+    B = B0 + E[B | W - m = R]
+
+In columns turned by T, T^T Lambda_B T = I and T^T Lambda T = diag(D), the columns of B are
+independent, and the expectation solves (Z^T Z + I / D_c) B_c = Z^T R_c. The eigenvectors of the
+smaller of Z^T Z and Z Z^T, which never change, make that exact for any D.
+
+Rows and features draw by their numbers, so neither's order changes a draw.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.linalg
+from jax.scipy.linalg import solve_triangular
+from jaxtyping import Bool, Float, Int, Key
+
+from pmf.errors import InputError
+from pmf.model.density import row_epsilon
+from pmf.types import Array, Gaussian, Regression
+
+MOST_AXES = 6000  # of the smaller side: their eigenvectors take a minute, once
+
+
+class RowFeatures(NamedTuple):
+    """Z, less its rows' mean, and the spectral decomposition of its smaller Gram matrix.
+
+    A row without features is 0.
+    """
+
+    Z: Float[Array, "n q"]
+    centre: Float[Array, " q"]  # the rows' mean, which was taken away
+    vectors: Float[Array, "g g"]  # of Z Z^T where n <= q, else of Z^T Z
+    values: Float[Array, " g"]
+
+
+def row_features(
+    Z: Float[np.ndarray, "n q"], has_features: Bool[np.ndarray, " n"], what: str = "features"
+) -> RowFeatures:
+    """Features for the sampler; `Z` is overwritten. Raises `InputError` where they are too many."""
+    n, q = Z.shape
+    if min(n, q) > MOST_AXES:
+        raise InputError(
+            f"{what}: {n:,} rows with {q:,} features; the smaller number may be {MOST_AXES:,}"
+        )
+    centre = Z[has_features].mean(0) if has_features.any() else np.zeros(q, Z.dtype)
+    Z -= centre
+    Z[~has_features] = 0
+    gram = Z @ Z.T if n <= q else Z.T @ Z
+    values, vectors = scipy.linalg.eigh(gram.astype(float), overwrite_a=True, driver="evd")
+    arrays = Z, centre, vectors.astype(Z.dtype), np.maximum(values, 0).astype(Z.dtype)
+    return RowFeatures(*map(jnp.asarray, arrays))
+
+
+def rated_features(
+    row: Int[np.ndarray, " m"], col: Int[np.ndarray, " m"], num_rows: int, num_cols: int
+) -> RowFeatures:
+    """What a side's rows rated, or were rated by: 1 / sqrt(n_j) for each of row j's n_j ratings.
+
+    So the prior mean of a user has the implicit feedback of SVD++ (Koren, KDD 2008, eq. 15). A row
+    without ratings has no features.
+    """
+    count = np.bincount(row, minlength=num_rows)
+    Z = np.zeros((num_rows, num_cols), np.float32)
+    Z[row, col] = 1 / np.sqrt(count[row])
+    return row_features(Z, count > 0, "implicit")
+
+
+def sample_regression(
+    key: Key[Array, ""],
+    features: RowFeatures,
+    w: Float[Array, "n d"],
+    gaussian: Gaussian,
+    precision: Float[Array, "d d"],
+    row: Int[Array, " n"] | None,
+    column: Int[Array, " q"] | None,
+) -> tuple[Regression, Float[Array, "n d"]]:
+    """B given rows w, and what it adds to each row's mean.
+
+    `gaussian` is the rows' prior without it, `precision` that of B's rows. Rows and features have
+    the numbers `row` and `column` (default: their positions).
+    """
+    Z, centre, vectors, values = features
+    n, q = Z.shape
+    key_prior, key_rows = jax.random.split(key)
+    L, L_B = jnp.linalg.cholesky(gaussian.precision), jnp.linalg.cholesky(precision)
+    B = _spread(L_B, row_epsilon(key_prior, column, (q, w.shape[1]), w.dtype))
+    e = _spread(L, row_epsilon(key_rows, row, w.shape, w.dtype))
+    residual = w - gaussian.mean - _product(Z, B) - e
+
+    # R = residual inv(T)^T, with T = inv(L_B)^T V for inv(L_B) Lambda inv(L_B)^T = V diag(D) V^T
+    half = solve_triangular(L_B, gaussian.precision, lower=True)
+    D, V = jnp.linalg.eigh(solve_triangular(L_B, half.T, lower=True))
+    R = _product(residual, _product(L_B, V))
+    ridge = values[:, None] + 1 / D
+
+    def solved(x: Float[Array, "g d"]) -> Float[Array, "g d"]:
+        return _product(vectors, _product(vectors.T, x) / ridge)
+
+    moved = _product(Z.T, solved(R)) if n <= q else solved(_product(Z.T, R))
+    B += _product(moved, solve_triangular(L_B, V, lower=True, trans=1).T)
+    return Regression(B, _product(centre, B), precision), _product(Z, B)
+
+
+def _spread(L: Float[Array, "d d"], epsilon: Float[Array, "n d"]) -> Float[Array, "n d"]:
+    """Rows N(0, inv(L L^T)) from rows N(0, I)."""
+    spread: Float[Array, "n d"] = solve_triangular(L, epsilon.T, lower=True, trans=1).T
+    return spread
+
+
+def _product(a: Array, b: Array) -> Array:
+    return jnp.matmul(a, b, precision="highest")
