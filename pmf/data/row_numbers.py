@@ -50,10 +50,12 @@ def row_numbers(ratings: Ratings, num_users: int, num_items: int) -> RowNumbers:
 
 def chances(ratings: Ratings, numbers: RowNumbers, seed: int) -> np.ndarray:
     """A number in [0, 1) for each rating, by its rows' numbers and the seed."""
-    pair = numbers.user[ratings.user].astype(np.uint64) * np.uint64(len(numbers.item))
-    pair += numbers.item[ratings.item].astype(np.uint64)
-    lot = mixed(mixed(pair) + mixed(np.array([seed], np.uint64)))
-    return (lot >> np.uint64(11)) * 2.0**-53
+    lots, of_seed = np.empty(len(ratings.user)), mixed(np.array([seed], np.uint64))
+    for rows in blocks(len(lots)):
+        pair = numbers.user[ratings.user[rows]].astype(np.uint64) * np.uint64(len(numbers.item))
+        pair += numbers.item[ratings.item[rows]].astype(np.uint64)
+        lots[rows] = (mixed(mixed(pair) + of_seed) >> np.uint64(11)) * 2.0**-53
+    return lots
 
 
 def _rank_of(values: Values) -> Callable[[slice], np.ndarray]:

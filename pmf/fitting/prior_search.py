@@ -1,16 +1,16 @@
 """The prior of a mode, for ALS, MAP and the hybrid: by variational Bayes and one scale.
 
 Nothing here sees a test rating. With a part of the training ratings held out, a few sweeps of
-`pmf.inference.vb` learn every precision; `pmf.inference.mode_prior` turns them into the prior that
-a mode needs; and how strong it is, a scale that would be 1 were the model true and the sweeps at
-their end, is chosen by the held-out error of sweeps of ALS. Each candidate goes on from the means
-that variational Bayes found, and the fit from the factors of the best one, so little of this work
-is lost. (From a neighbour's factors it would not find a column again that a stronger prior emptied:
+`pmf.inference.vb` learn every precision, of many ratings first on those of some users;
+`pmf.inference.mode_prior` turns them into the prior that a mode needs; and how strong it is, a
+scale that would be 1 were the model true and the sweeps at their end, is chosen by the held-out
+error of sweeps of ALS. Each candidate goes on from the means that variational Bayes found, and the
+fit from the factors of the best one, so little of this work is lost. (From a neighbour's factors it would not find a column again that a stronger prior emptied:
 0 is a saddle point.)
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -21,6 +21,7 @@ from pmf.errors import NotFiniteError
 from pmf.fitting.driver import check_finite, copied, program_of, stepped
 from pmf.fitting.search import (
     LEAST_GAIN,
+    MANY_RATINGS,
     Holdout,
     Judged,
     Problem,
@@ -43,7 +44,7 @@ from pmf.types import Params
 
 class End(NamedTuple):
     """Of sweeps: after so many, or once `calm` in a row changed the held-out RMSE, relative to the
-    ratings' spread, by less than `gain`; or where it rises, and is above that of another candidate.
+    ratings' spread, by less than `gain`; or where another candidate is ahead, see `_is_behind`.
     """
 
     sweeps: int
@@ -119,23 +120,26 @@ def _choose(problem: Problem, build: Build, axes: list[str]) -> tuple[Point, Cho
     share = float(np.clip(ENOUGH / len(problem.ratings.value), *HELD_OUT))
     (part,) = holdouts(problem, share)
     spread = mean_and_std(problem.ratings.value)[1] or 1.0
-    posterior = _settled(_posterior(problem), None, problem, part, VB_END)
+    posterior = _learnt(problem, part, share)
     unscaled = mode_prior(posterior.state, part.data)
     ends: dict[Point, Params] = {}
     judged: list[Judged] = []
-    to_beat = np.inf
+    best: list[float] = []  # of the best candidate so far, its RMSE after each sweep
 
     def loss(point: Point) -> float:
-        nonlocal to_beat
+        nonlocal best
         algorithm = build(unscaled.scaled(point.scale), point.regression, part.data)
-        start = posterior.state.params
+        state = algorithm.init(jax.random.key(problem.seed), part.data)
+        state = state._replace(params=posterior.state.params)
         value = {axis: getattr(point, axis) for axis in axes}
         try:
-            end = _settled(algorithm, start, problem, part, ALS_END, to_beat)
+            end = _settled(algorithm, state, problem, part, ALS_END, best)
         except NotFiniteError:
             judged.append(Judged(Trial(value, float("inf"), 0.0, 0.0), np.empty(0)))
             return float("inf")
-        ends[point], to_beat = end.state.params, min(to_beat, end.rmse)
+        ends[point] = end.state.params
+        if not best or end.rmse < best[-1]:
+            best = end.course
         judged.append(Judged(Trial(value, end.rmse, end.seconds, end.compile_seconds), end.squares))
         return end.rmse / spread
 
@@ -148,9 +152,32 @@ def _choose(problem: Problem, build: Build, axes: list[str]) -> tuple[Point, Cho
     return point, Choice(prior, Search(numbers_of(prior), trials), start)
 
 
-def _posterior(problem: Problem) -> Algorithm:
-    """Diagonal covariances and one noise for all users, as a mode has it."""
-    return vb(problem.terms, problem.mu, noise_shape=None, whole=False)
+def _learnt(problem: Problem, part: Holdout, share: float) -> "_Settled":
+    """Where sweeps of variational Bayes ended; of many ratings they begin with random users'.
+
+    Covariances are diagonal, and all users have one noise, as a mode has it.
+    """
+    algorithm = vb(problem.terms, problem.mu, noise_shape=None, whole=False)
+    key, spent, until = jax.random.key(problem.seed), 0.0, VB_END
+    state = algorithm.init(key, part.data)
+    if len(problem.ratings.value) > MANY_RATINGS:
+        few = _alone(subsampled(problem, MANY_RATINGS))
+        (first,) = holdouts(few, share)
+        early = _settled(algorithm, algorithm.init(key, first.data), few, first, VB_END)
+        # Users come first in a sweep: of these few nothing is needed.
+        params = state.params._replace(item=early.state.params.item)
+        state = state._replace(params=params, prior=early.state.prior, item=early.state.item)
+        spent, until = early.seconds, VB_END._replace(calm=1)
+    end = _settled(algorithm, state, problem, part, until)
+    return end._replace(seconds=end.seconds + spent)
+
+
+def _alone(problem: Problem) -> Problem:
+    """The problem without users who have no rating."""
+    present, user = np.unique(problem.ratings.user, return_inverse=True)
+    ratings = problem.ratings._replace(user=user.astype(np.int32))
+    numbers = problem.numbers._replace(user=problem.numbers.user[present])
+    return problem._replace(ratings=ratings, users=len(present), numbers=numbers)
 
 
 class _Settled(NamedTuple):
@@ -158,45 +185,54 @@ class _Settled(NamedTuple):
 
     state: Any
     squares: np.ndarray
+    course: list[float]  # the held-out RMSE after each sweep
     seconds: float
     compile_seconds: float
 
     @property
     def rmse(self) -> float:
-        return float(np.sqrt(self.squares.mean()))
+        return self.course[-1]
 
 
 def _settled(
     algorithm: Algorithm,
-    start: Params | None,
+    state: Any,
     problem: Problem,
     part: Holdout,
     end: End,
-    to_beat: float = np.inf,
+    best: Sequence[float] = (),
 ) -> _Settled:
-    """Sweeps to an end, from a start if one is given.
+    """Sweeps from a state to an end, `best` being the course of the best candidate so far.
 
     Raises `NotFiniteError`.
     """
     key, (data, held) = jax.random.key(problem.seed), part
-    state: Any = algorithm.init(key, data)
-    # Steps donate their state, and others start from the same parameters.
-    state = copied(state if start is None else state._replace(params=start))
+    state = copied(state)  # steps donate their state, and others start from the same parameters
     begin = time.perf_counter()
     advance = program_of(algorithm.step)
     advance.lower(key, state, data).compile()
-    compile_seconds, seconds, rmse = time.perf_counter() - begin, 0.0, np.inf
+    compile_seconds, seconds, course = time.perf_counter() - begin, 0.0, list[float]()
     gain, calm = end.gain * float(np.std(held.value)), 0
     for sweep in range(1, end.sweeps + 1):
         state, info, spent = stepped(advance, key, state, data)
         seconds += spent
         check_finite(info, "prior search", sweep, problem.seed)
-        before, squares = rmse, _squares(state, held)
-        rmse = float(np.sqrt(squares.mean()))
-        calm = calm + 1 if abs(before - rmse) < gain else 0
-        if calm == end.calm or before < rmse > to_beat:
+        squares = _squares(state, held)
+        course.append(float(np.sqrt(squares.mean())))
+        calm = calm + 1 if sweep > 1 and abs(course[-2] - course[-1]) < gain else 0
+        if calm == end.calm or _is_behind(course, best):
             break
-    return _Settled(state, squares, seconds, compile_seconds)
+    return _Settled(state, squares, course, seconds, compile_seconds)
+
+
+def _is_behind(course: Sequence[float], best: Sequence[float]) -> bool:
+    """Whether a candidate will not be the best: it is worse than that was after as many sweeps, or
+    at its end, and did not come nearer with the last.
+    """
+    if len(course) < 2 or not best:
+        return False
+    gaps = [course[-j] - best[min(len(course) - j, len(best) - 1)] for j in (1, 2)]
+    return gaps[0] > 0 and gaps[0] >= gaps[1]
 
 
 def _squares(state: AnyState, held: Any) -> np.ndarray:

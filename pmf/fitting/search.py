@@ -20,6 +20,7 @@ from pmf.inference.layout import Data, by_rows
 from pmf.types import Ratings, Terms
 
 LEAST_RATINGS = 10  # fewer say nothing of a prior
+MANY_RATINGS = 3_000_000  # the layout of more takes longer than to compile for their number
 LEAST_GAIN = 1e-4  # of RMSE, relative to the ratings' spread: less is a flat valley
 
 
@@ -83,7 +84,10 @@ class Problem(NamedTuple):
 
 
 class Holdout(NamedTuple):
-    """The training ratings without a part, in the shapes of the whole, and that part."""
+    """The training ratings without a part, and that part.
+
+    Up to `MANY_RATINGS` they have the shapes of the whole, and so its compiled programs.
+    """
 
     data: Data
     held: Ratings
@@ -103,8 +107,12 @@ def holdouts(problem: Problem, share: float, number: int = 1) -> list[Holdout]:
                 f"{len(part)} ratings are too few to choose a prior from; "
                 "give one (prior=..., or tau=... for gibbs)"
             )
-        shape = ratings, problem.users, problem.items, problem.terms.rank
-        data = by_rows(*shape, observed=~held, fused=problem.fused)
+        shape = problem.users, problem.items, problem.terms.rank
+        if len(held) > MANY_RATINGS:
+            rest = Ratings(*(x[~held] for x in ratings))
+            data = by_rows(rest, *shape, fused=problem.fused)
+        else:
+            data = by_rows(ratings, *shape, observed=~held, fused=problem.fused)
         user, item, value = (x[held] for x in ratings)
         held_out = Ratings(user, item, decoded(value))
         parts.append(Holdout(data.drawn_by(problem.numbers), held_out))

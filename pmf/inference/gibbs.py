@@ -78,19 +78,21 @@ def _step(
 ) -> tuple[State, Info]:
     """One sweep."""
     params, prior = state
-    *keys, key_tau = jax.random.split(key, 5)
-    params, users, user_prior, _ = _draw_side("user", *keys[:2], hyperprior, params, prior, data)
+    key_user_prior, key_user, key_item_prior, key_item, key_tau = jax.random.split(key, 5)
+    user = "user", key_user_prior, key_user
+    params, users, of_users, _ = _draw_side(*user, hyperprior, params, prior, data)
     prior = prior._replace(user=users)
-    params, items, item_prior, error = _draw_side("item", *keys[2:], hyperprior, params, prior, data)
+    item = "item", key_item_prior, key_item
+    params, items, of_items, error = _draw_side(*item, hyperprior, params, prior, data)
     prior = prior._replace(item=items)
-    if params.item.noise_precision is not None:
-        error = params.item.noise_precision * error
+    if (beta := params.item.noise_precision) is not None:
+        error = beta * error
 
     likelihood = hyperprior.likelihood
     residuals = data.residuals(error, params)
     prior = prior._replace(tau=likelihood.augment(key_tau, residuals, prior.tau))
     density = likelihood.log_density(residuals, prior.tau)
-    density += log_prior(params, Prior(prior.tau, user_prior, item_prior))
+    density += log_prior(params, Prior(prior.tau, of_users, of_items))
     return State(params, prior), Info(density, prior.tau)
 
 

@@ -42,6 +42,7 @@ OTHER = {
     "thin": 3,
     "num_chains": 5,
     "noise": "user",
+    "implicit": "user",
     "covariance": "whole",
     "store_draws": False,
 }
