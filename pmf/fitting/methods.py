@@ -330,10 +330,11 @@ class Gibbs(_ByRows):
         return super().needs_one_device or self.implicit != "none"
 
     def _hyperprior(self, terms: Terms) -> Hyperprior:
-        own = RowNoise(jnp.asarray(SHAPES))
+        own, noisy = RowNoise(jnp.asarray(SHAPES)), named_sides(self.noise)
         hyperprior = default_hyperprior(terms, self.hyperprior)
         return hyperprior._replace(
-            **{f"{side}_noise": own for side in named_sides(self.noise)},
+            user_noise=own if "user" in noisy else None,
+            item_noise=own if "item" in noisy else None,
             user_coefficients=hyperprior.user,
             item_coefficients=hyperprior.item,
         )

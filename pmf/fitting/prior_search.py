@@ -5,8 +5,8 @@ Nothing here sees a test rating. With a part of the training ratings held out, a
 `pmf.inference.mode_prior` turns them into the prior that a mode needs; and how strong it is, a
 scale that would be 1 were the model true and the sweeps at their end, is chosen by the held-out
 error of sweeps of ALS. Each candidate goes on from the means that variational Bayes found, and the
-fit from the factors of the best one, so little of this work is lost. (From a neighbour's factors it would not find a column again that a stronger prior emptied:
-0 is a saddle point.)
+fit from the factors of the best one, so little of this work is lost. (From a neighbour's factors it
+would not find a column again that a stronger prior emptied: 0 is a saddle point.)
 """
 
 import time
@@ -129,7 +129,7 @@ def _choose(problem: Problem, build: Build, axes: list[str]) -> tuple[Point, Cho
     def loss(point: Point) -> float:
         nonlocal best
         algorithm = build(unscaled.scaled(point.scale), point.regression, part.data)
-        state = algorithm.init(jax.random.key(problem.seed), part.data)
+        state: Any = algorithm.init(jax.random.key(problem.seed), part.data)
         state = state._replace(params=posterior.state.params)
         value = {axis: getattr(point, axis) for axis in axes}
         try:
@@ -159,7 +159,7 @@ def _learnt(problem: Problem, part: Holdout, share: float) -> "_Settled":
     """
     algorithm = vb(problem.terms, problem.mu, noise_shape=None, whole=False)
     key, spent, until = jax.random.key(problem.seed), 0.0, VB_END
-    state = algorithm.init(key, part.data)
+    state: Any = algorithm.init(key, part.data)
     if len(problem.ratings.value) > MANY_RATINGS:
         few = _alone(subsampled(problem, MANY_RATINGS))
         (first,) = holdouts(few, share)

@@ -64,8 +64,8 @@ def gibbs(hyperprior: Hyperprior, terms: Terms, mu: float, tau: float) -> Algori
         dtype = hyperprior.user[0].mean.dtype
         prior = unit_prior(terms, tau, dtype)
         prior = prior._replace(
-            user=_with_regression(prior.user, data.user_features),
-            item=_with_regression(prior.item, data.item_features),
+            user=_with_regression(prior.user, data.features.user),
+            item=_with_regression(prior.item, data.features.item),
         )
         params = initial_params(key, prior, terms, mu, data, START_SCALE)
         return State(_with_noise(jax.random.fold_in(key, NOISE), params, hyperprior, data), prior)
@@ -135,8 +135,8 @@ def _row_prior(
 
     The coefficients are drawn first, and given them the rest: so the last sweep's need not be kept.
     """
-    hypers, features = getattr(hyperprior, side), getattr(data, f"{side}_features")
-    if features is None:
+    hypers, features = getattr(hyperprior, side), getattr(data.features, side)
+    if features is None or gaussian.regression is None:
         return sample_row_prior(key, hypers, w), None
     key, key_regression, key_precision = jax.random.split(key, 3)
     row, column = data.user_row, data.item_row

@@ -13,7 +13,7 @@ from pmf.errors import InputError
 from pmf.inference import fused as kernel
 from pmf.inference.blocks import Blocks, padded_blocks
 from pmf.inference.fused.layout import CSR, csr_rows
-from pmf.inference.row_features import RowFeatures, rated_features
+from pmf.inference.row_features import Features, rated_features
 from pmf.inference.row_update import Layout
 from pmf.model.likelihood import Residuals
 from pmf.types import Array, Params, Ratings
@@ -28,7 +28,7 @@ class Data(NamedTuple):
     method is the reverse. Rows are padded blocks, or compressed where the fused kernel runs.
     `user_row` and `item_row` are the numbers that rows' random numbers are drawn by
     (`pmf.data.row_numbers`), where these are not their places. A side has features where its rows'
-    prior means depend on them.
+    prior means depend on some.
     """
 
     ratings: Ratings | None
@@ -38,8 +38,7 @@ class Data(NamedTuple):
     item_count: Int[Array, " items"]
     user_row: Int[Array, " users"] | None = None
     item_row: Int[Array, " items"] | None = None
-    user_features: RowFeatures | None = None
-    item_features: RowFeatures | None = None
+    features: Features = Features()
 
     def residuals(self, error: Float[Array, " n"], params: Params | None = None) -> Residuals:
         """The statistics of the ratings' noise, from the squared error of each row of a side.
@@ -64,10 +63,11 @@ class Data(NamedTuple):
 
         Raises `InputError` where both sides are long.
         """
-        shape = len(self.user_count), len(self.item_count)
-        pairs = np.asarray(ratings.user), np.asarray(ratings.item)
-        sides_of = {"user": (*pairs, *shape), "item": (*pairs[::-1], *shape[::-1])}
-        return self._replace(**{f"{side}_features": rated_features(*sides_of[side]) for side in sides})
+        user, item = np.asarray(ratings.user), np.asarray(ratings.item)
+        users, items = len(self.user_count), len(self.item_count)
+        of_users = rated_features(user, item, users, items) if "user" in sides else None
+        of_items = rated_features(item, user, items, users) if "item" in sides else None
+        return self._replace(features=Features(of_users, of_items))
 
     def drawn_by(self, numbers: RowNumbers) -> "Data":
         """The same on one device, its rows drawing by these numbers."""
@@ -112,7 +112,8 @@ def by_rows(
             np.bincount(row[chosen], minlength=n)
             for row, n in ((user, num_users), (item, num_items))
         ]
-    return Data(None, by_user, by_item, *(jnp.asarray(x.astype(np.int32)) for x in counts))
+    user_count, item_count = (jnp.asarray(x.astype(np.int32)) for x in counts)
+    return Data(None, by_user, by_item, user_count, item_count)
 
 
 def checked_weights(weight: np.ndarray, number: int) -> np.ndarray:

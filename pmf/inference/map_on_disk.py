@@ -39,8 +39,8 @@ BUFFER = 1 << 21  # ratings that are shuffled among themselves: 25 MB
 def on_host(ratings: Ratings, num_users: int, num_items: int) -> Data:
     """Ratings for `streamed_map`: arrays in memory or in files; values may be `Coded`."""
     counts = (count_rows(ratings.user, num_users), count_rows(ratings.item, num_items))
-    rows = NO_ROWS, NO_ROWS
-    return Data(ratings, *rows, *(jnp.asarray(count.astype(np.int32)) for count in counts))
+    user_count, item_count = (jnp.asarray(count.astype(np.int32)) for count in counts)
+    return Data(ratings, NO_ROWS, NO_ROWS, user_count, item_count)
 
 
 def streamed_map(

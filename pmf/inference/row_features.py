@@ -45,6 +45,13 @@ class RowFeatures(NamedTuple):
     values: Float[Array, " g"]
 
 
+class Features(NamedTuple):
+    """Of each side's rows; None where their prior mean depends on none."""
+
+    user: RowFeatures | None = None
+    item: RowFeatures | None = None
+
+
 def row_features(
     Z: Float[np.ndarray, "n q"], has_features: Bool[np.ndarray, " n"], what: str = "features"
 ) -> RowFeatures:

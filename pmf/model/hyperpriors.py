@@ -127,7 +127,8 @@ def sample_precision(
         wishart(key, hyper.scale_inv + jnp.matmul(x.T, x, precision="highest"), hyper.dof + n)
         for key, hyper, x in zip(keys, hypers, _columns(hypers, w), strict=True)
     ]
-    return block_diag(*parts)
+    precision: Float[Array, "d d"] = block_diag(*parts)
+    return precision
 
 
 def _columns(

@@ -157,10 +157,12 @@ def flat_on_mesh(placement: Placement, ratings: Ratings, start: int = 0) -> Data
 
 def _data(placement: Placement, ratings: Ratings | None, by_user: Layout, by_item: Layout) -> Data:
     mesh, sides = placement.mesh, (placement.user, placement.item)
-    counts = (_cut(mesh, side.count[side.row].astype(np.int32), len(side.row)) for side in sides)
+    user_count, item_count = (
+        _cut(mesh, side.count[side.row].astype(np.int32), len(side.row)) for side in sides
+    )
     numbers = zip(placement.numbers, sides, strict=True)
-    rows = (_cut(mesh, number[side.row], len(side.row)) for number, side in numbers)
-    return Data(ratings, by_user, by_item, *counts, *rows)
+    user_row, item_row = (_cut(mesh, number[side.row], len(side.row)) for number, side in numbers)
+    return Data(ratings, by_user, by_item, user_count, item_count, user_row, item_row)
 
 
 def _cut(mesh: Mesh, x: np.ndarray, n: int, start: int = 0) -> jax.Array:

@@ -95,11 +95,11 @@ class ShardSpec:
 def shard_spec(build: Build, placement: Placement) -> ShardSpec:
     """How the state of the algorithm that `build(data)` gives is sharded."""
     num_rows = {side: len(getattr(placement, side).count) for side in ("user", "item")}
-    counts = [jax.ShapeDtypeStruct((n,), np.int32) for n in num_rows.values()]
+    users, items = (jax.ShapeDtypeStruct((n,), np.int32) for n in num_rows.values())
     state = jax.eval_shape(
         lambda key, data: build(data).init(key, data),
         jax.random.key(0),
-        Data(None, NO_ROWS, NO_ROWS, *counts, *counts),
+        Data(None, NO_ROWS, NO_ROWS, users, items, users, items),
     )
     ratings = int(placement.user.count.sum())
     axes = tuple(row_axes(state, num_rows))

@@ -81,7 +81,10 @@ def test_a_setting_of_another_inference_is_refused_and_said_whose_it_is(method, 
             "method: the inference is given; say it in inference=pmf.ALS(...)",
         ),
         ({"method": "gibbs", "burn_in": -1}, "burn_in: Input should be greater than or equal to 0"),
-        ({"fused": True, "devices": 2}, "Value error, vb, on_disk, implicit and fused are for one device"),
+        (
+            {"fused": True, "devices": 2},
+            "Value error, vb, on_disk, implicit and fused are for one device",
+        ),
     ],
 )
 def test_mistakes_are_told_in_one_line(settings, message):

@@ -20,7 +20,7 @@ from pmf.inference import gibbs
 from pmf.inference.blocks import Blocks
 from pmf.inference.fused.layout import CSR
 from pmf.inference.layout import Data, by_rows
-from pmf.inference.row_features import RowFeatures, rated_features, row_features
+from pmf.inference.row_features import Features, RowFeatures, rated_features, row_features
 from pmf.model.density import joined, log_likelihood, predict, simulate, split_row
 from pmf.model.hyperpriors import Gamma, NormalWishart, RowNoise
 from pmf.model.likelihood import GaussianLikelihood
@@ -57,7 +57,8 @@ def features(kind: str) -> dict[str, RowFeatures]:
         }
     Z = np.random.default_rng(7).normal(size=(2, SIZE, 2))
     is_rated = np.arange(SIZE) < SIZE - 1
-    return {side: row_features(z, is_rated, "") for side, z in zip(("user", "item"), Z, strict=True)}
+    sides = zip(("user", "item"), Z, strict=True)
+    return {side: row_features(z, is_rated, "features") for side, z in sides}
 
 
 def hyperprior(terms: Terms, is_joint: bool, noise: str = "shared") -> gibbs.Hyperprior:
@@ -183,7 +184,7 @@ def move(
         key_sweep, key_data = jax.random.split(key)
         rows = (_refilled(side, joint.rating) for side in (template.by_user, template.by_item))
         data = Data(None, *rows, template.user_count, template.item_count)
-        data = data._replace(**{f"{side}_features": x for side, x in of_rows.items()})
+        data = data._replace(features=Features(**of_rows))
         state, _ = step(key_sweep, gibbs.State(joint.params, joint.prior), data)
         rating = simulate(key_data, state.params, *PAIRS, state.prior.tau)
         return Joint(state.params, state.prior, rating)
