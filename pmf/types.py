@@ -55,9 +55,9 @@ class Params(NamedTuple):
 
 
 class Regression(NamedTuple):
-    """B, by which a row's features z_j move its prior mean: mean_j = mean + B^T z_j - offset.
+    """B, by which features z_j of one kind move a row's prior mean: by B^T z_j - offset.
 
-    `offset` is B^T of the rows' mean features, so that `mean` is an average row's. A row without
+    `offset` is B^T of the rows' mean features, so that the mean is an average row's. A row without
     features has it. Rows of B, one a feature, are N(0, inv(precision)).
     """
 
@@ -70,14 +70,14 @@ class Gaussian(NamedTuple):
     """w_j ~ N(mean, inv(weight_j * precision)) for the rows w_j of one side.
 
     `mean` is one for all rows, or one per row (the hybrid's, from each item's features). So is
-    `weight`: one number, or one per row (the count-weighted prior). With a `regression` it is the
-    mean of rows without features.
+    `weight`: one number, or one per row (the count-weighted prior). With `regressions`, by kind of
+    features (`pmf.inference.row_features`), it is the mean of rows without features.
     """
 
     mean: Float[Array, "*n d"]
     precision: Float[Array, "d d"]
     weight: Float[Array, "*n"]
-    regression: Regression | None = None
+    regressions: dict[str, Regression] = {}
 
 
 class Prior(NamedTuple):

@@ -8,6 +8,7 @@ import pandas as pd
 
 from experiments.systems.base import TRACE, Axis, OnStep, Outcome, Point, System
 from experiments.systems.recovery import recovered
+from pmf.data.features import ItemFeatures
 from pmf.data.ids import looked_up
 from pmf.data.sources.movielens import Dataset
 from pmf.data.splits import Split
@@ -75,10 +76,12 @@ def fit_and_predict(
     dataset: Dataset,
     on_step: OnStep,
     checkpoints: Checkpoints | None,
+    item_features: ItemFeatures | None = None,
 ) -> Outcome:
     """Fit on the training part, watch the test part, and predict it over all kept draws."""
     model = PMF.of(model_settings(settings))
-    model.fit(split.train, split.test, on_step, dataset.source, checkpoints)
+    more = on_step, dataset.source, checkpoints
+    model.fit(split.train, split.test, *more, item_features=item_features)
     fit, inference = model.require_fitted().fit, model.settings.inference
     costs = {
         "fit_seconds": model.records[-1].seconds,

@@ -1,4 +1,5 @@
-"""The systems "content" and "hybrid": predictions from item features, alone and with factors.
+"""The systems with item features: "content" by them alone, "hybrid" and "featured" with factors,
+a mode and draws.
 
 Tags of test pairs are left out of the features: who tags a film has mostly rated it.
 """
@@ -8,9 +9,10 @@ from typing import Any
 
 import pandas as pd
 
+from experiments.systems import factorization
 from experiments.systems.base import Axis, OnStep, Outcome, Point, System
 from experiments.systems.factorization import PRIOR_AXES, trace_of, tuned_prior
-from pmf.data.features import item_features
+from pmf.data.features import ItemFeatures, item_features
 from pmf.data.sources.movielens import Dataset
 from pmf.data.splits import Split
 from pmf.estimators.content import Content
@@ -25,6 +27,11 @@ from pmf.model.priors import numbers_of
 REGRESSION_AXIS = Axis(0.05, 50.0, prior_search.Point().regression)
 
 
+def features_of(split: Split, dataset: Dataset) -> ItemFeatures:
+    """The items' features without what the test part tells."""
+    return item_features(dataset.items, dataset.tags, without=split.test)
+
+
 def fit_and_predict(
     kind: type[Content] | type[Hybrid],
     settings: ContentSettings | HybridSettings,
@@ -37,7 +44,7 @@ def fit_and_predict(
 
     There are no checkpoints: a fit takes seconds.
     """
-    features = item_features(dataset.items, dataset.tags, without=split.test)
+    features = features_of(split, dataset)
     model = kind(**{name: getattr(settings, name) for name in type(settings).model_fields})
     fit = model.fit(split.train, features, split.test, on_step).require_fitted().fit
     costs = {
@@ -53,6 +60,18 @@ def fit_and_predict(
     rank = partial(ranked, model)
     trace = trace_of(fit.run.records)
     return Outcome(*model.heldout_prediction, trace, costs, rank, model.noise_source, facts=facts)
+
+
+def fit_in_the_prior(
+    settings: Any,
+    split: Split,
+    dataset: Dataset,
+    on_step: OnStep,
+    checkpoints: Checkpoints | None,
+) -> Outcome:
+    """`pmf.PMF` by Gibbs, its items' prior means regressed on their features."""
+    rest = split, dataset, on_step, checkpoints
+    return factorization.fit_and_predict(settings, *rest, features_of(split, dataset))
 
 
 def content_space(settings: ContentSettings) -> dict[str, Axis]:
@@ -82,3 +101,4 @@ CONTENT = System(
     ContentSettings, partial(fit_and_predict, Content), TABLES, content_space, tuned=tuned
 )
 HYBRID = System(HybridSettings, partial(fit_and_predict, Hybrid), TABLES, hybrid_space, tuned=tuned)
+FEATURED = factorization.SYSTEM._replace(fit_and_predict=fit_in_the_prior, tables=TABLES)

@@ -9,6 +9,7 @@ SYSTEMS: dict[str, System] = {
     "pmf": factorization.SYSTEM,
     "content": featured.CONTENT,
     "hybrid": featured.HYBRID,
+    "featured": featured.FEATURED,
     "peer": system.SYSTEM,
     "sweep": timing.SYSTEM,
 }

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pandas as pd
 
+from pmf.data.features import ItemFeatures
 from pmf.data.frames import Encoded
 from pmf.data.histories import Rated, rated_by_user
 from pmf.data.ids import Ids, factorize, joined
@@ -17,6 +18,7 @@ from pmf.estimators.frames import fit_with_draws
 from pmf.estimators.new_users import conditioning_of
 from pmf.fitting.fitted import Fitted
 from pmf.inference.fold_in import posterior_of, sampled
+from pmf.inference.row_features import RATED
 from pmf.model.density import split_row
 from pmf.types import Array, Gaussian, Prior, Ratings, Side
 
@@ -24,8 +26,16 @@ Which = Literal["user", "item"]
 OTHER: dict[Which, Which] = {"user": "item", "item": "user"}
 
 
-def extended(fitted: Fitted, table: pd.DataFrame, which: Which, seed: int) -> Fitted:
+def extended(
+    fitted: Fitted,
+    table: pd.DataFrame,
+    which: Which,
+    seed: int,
+    features: ItemFeatures | None = None,
+) -> Fitted:
     """`fitted` with a row for each user (or item) of a checked frame of ratings, each pair once.
+
+    `features` are those of the items that the fit had; of others than these nothing is known.
 
     One that the model knows gets a new row in place of its own, from the ratings given here alone.
     A point estimate's row is its conditional's mean, a sampler's draws are drawn from it by `seed`.
@@ -40,9 +50,9 @@ def extended(fitted: Fitted, table: pd.DataFrame, which: Which, seed: int) -> Fi
     row, other = row[known], other[known]
     value = table["rating"].to_numpy()[known]
 
-    posterior = posterior_of(
-        conditioning_of(fit, which), rated_by_user(Ratings(row, other, value), len(names))
-    )
+    given = None if features is None or which == "user" else features.table(Ids(names))[:-1]
+    by_row = rated_by_user(Ratings(row, other, value), len(names))
+    posterior = posterior_of(conditioning_of(fit, which), by_row, given)
     w = sampled(posterior, seed) if len(fit.run.prior.tau) > 1 else posterior.mean
     place = ids[which].codes(pd.Series(names, name=f"{which}_id"), source)
     fresh = ids[which].unknown(place)
@@ -64,14 +74,15 @@ def extended(fitted: Fitted, table: pd.DataFrame, which: Which, seed: int) -> Fi
 
 
 def _with_features(prior: Prior, side: Which, number: int) -> Prior:
-    """`prior` with so many features more of a side's rows: of what they rated they know nothing."""
+    """`prior` with so many rows more that a side's may have rated, and who tells nothing by it."""
     gaussian: Gaussian = getattr(prior, side)
-    if gaussian.regression is None:
+    if RATED not in gaussian.regressions:
         return prior
-    B = np.asarray(gaussian.regression.coefficients)
+    regression = gaussian.regressions[RATED]
+    B = np.asarray(regression.coefficients)
     B = np.insert(B, np.full(number, B.shape[1] - 1), 0, axis=1)  # the unknown row stays last
-    regression = gaussian.regression._replace(coefficients=B)
-    return prior._replace(**{side: gaussian._replace(regression=regression)})
+    regressions = gaussian.regressions | {RATED: regression._replace(coefficients=B)}
+    return prior._replace(**{side: gaussian._replace(regressions=regressions)})
 
 
 def _placed(old: Array, new: Array, place: np.ndarray) -> np.ndarray:

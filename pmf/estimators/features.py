@@ -53,7 +53,7 @@ def feature_problem(
     computing()
     rules = settings.scale, settings.duplicates
     encoded = learnable(ratings, "the training frame", *rules)
-    items = _all_items(encoded.items, features.items)
+    items = all_items(encoded.items, features.items)
     encoded = encoded._replace(items=items)
     scales = Scales(unit_of(encoded.ratings.value, settings.mu), share)
     train = scales.unit.standardised(encoded.ratings)
@@ -67,7 +67,7 @@ def feature_problem(
     return FeatureProblem(encoded, features.table(items), problem, watched, scales)
 
 
-def _all_items(rated: Ids, described: Ids) -> Ids:
+def all_items(rated: Ids, described: Ids) -> Ids:
     """The rated items in their order, then those with metadata alone."""
     row = described.codes(pd.Series(rated.values, name="item_id"))
     known = row[~described.unknown(row)]

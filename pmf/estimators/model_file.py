@@ -33,6 +33,7 @@ from pmf.fitting.settings import (
 )
 from pmf.fitting.settings_base import settings_of
 from pmf.inference.optimizers import LostOptimizer, is_spec
+from pmf.inference.row_features import GIVEN, RATED
 from pmf.io.atomic import replacing
 from pmf.io.pytrees import digest, digest_of
 from pmf.io.source import Source
@@ -102,8 +103,9 @@ def save(saved: Saved, path: Path) -> None:
         noise_precision = getattr(fit.run.draws, side).noise_precision
         if noise_precision is not None:
             tensors[f"{side}.noise_precision"] = noise_precision
-        if (regression := getattr(fit.run.prior, side).regression) is not None:
-            tensors |= {f"prior.{side}.{x}": y for x, y in _named(regression).items()}
+        for of, regression in getattr(fit.run.prior, side).regressions.items():
+            arrays_of_it = regression._asdict().items()
+            tensors |= {f"prior.{side}.{of}.{x}": np.asarray(y) for x, y in arrays_of_it}
     if fitted.rated is not None:
         tensors |= _pack_rated(fitted.rated)
     header: dict[str, Any] = {"format": FORMAT, "version": VERSION, CHECKSUM: ""}
@@ -297,15 +299,13 @@ def _parsed(text: str | bytes) -> Any:
         return None
 
 
-def _named(regression: Regression) -> dict[str, np.ndarray]:
-    return {f"regression.{name}": np.asarray(x) for name, x in regression._asdict().items()}
-
-
-def _regression(tensors: Mapping[str, np.ndarray], side: str) -> Regression | None:
-    """The inverse; None where rows have no features."""
-    if f"prior.{side}.regression.coefficients" not in tensors:
-        return None
-    return Regression(*(tensors[f"prior.{side}.regression.{x}"] for x in Regression._fields))
+def _regressions(tensors: Mapping[str, np.ndarray], side: str) -> dict[str, Regression]:
+    """A side's coefficients for each kind of features that it has."""
+    kinds = [x for x in (RATED, GIVEN) if f"prior.{side}.{x}.coefficients" in tensors]
+    return {
+        kind: Regression(*(tensors[f"prior.{side}.{kind}.{x}"] for x in Regression._fields))
+        for kind in kinds
+    }
 
 
 def _rebuild(header: Header, tensors: dict[str, np.ndarray], settings: AnySettings) -> Fitted:
@@ -324,7 +324,7 @@ def _rebuild(header: Header, tensors: dict[str, np.ndarray], settings: AnySettin
             tensors[f"prior.{side}.mean"],
             tensors[f"prior.{side}.precision"],
             one,
-            _regression(tensors, side),
+            _regressions(tensors, side),
         )
         for side in SIDES
     )

@@ -7,6 +7,7 @@ from pmf.data.ids import Ids
 from pmf.data.values import Coded
 from pmf.fitting.fitted import Fitted
 from pmf.fitting.settings import AnySettings, HybridSettings
+from pmf.inference.row_features import RATED
 from pmf.types import Terms
 
 FLOATS = np.dtype(np.float32), np.dtype(np.float64)
@@ -41,9 +42,10 @@ def check_fitted(settings: AnySettings, fitted: Fitted) -> Fitted:
         of_each = name == "item" and isinstance(settings, HybridSettings)  # from its features
         check_floats(f"prior.{name}.mean", prior.mean, (s, n, d) if of_each else (s, d))
         _check_precision(f"prior.{name}.precision", prior.precision, (s, d, d))
-        if (regression := prior.regression) is not None:
-            q = (fitted.items if name == "user" else fitted.users).num_rows
-            label = f"prior.{name}.regression"
+        for kind, regression in prior.regressions.items():
+            label, q = f"prior.{name}.{kind}", regression.coefficients.shape[1]
+            if kind == RATED:
+                q = (fitted.items if name == "user" else fitted.users).num_rows
             check_floats(f"{label}.coefficients", regression.coefficients, (s, q, d))
             check_floats(f"{label}.offset", regression.offset, (s, d))
             _check_precision(f"{label}.precision", regression.precision, (s, d, d))

@@ -3,14 +3,19 @@
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import numpy as np
+
+from pmf.data.features import ItemFeatures
 from pmf.data.frames import checked, each_once
 from pmf.data.readers.reading import AS_IT_IS, Reading
 from pmf.data.sources import base
 from pmf.data.tables import Table
 from pmf.estimators.base import Model
 from pmf.estimators.extend import Which, extended
+from pmf.estimators.features import all_items, pack_features, unpack_features
+from pmf.estimators.model_file import Saved
 from pmf.fitting.checkpoint import Checkpoints, claimed
 from pmf.fitting.fit import OnRecord, fit_ratings
 from pmf.fitting.fitted import Fitted
@@ -19,6 +24,7 @@ from pmf.fitting.phases import Clock, OnStep, no_progress
 from pmf.fitting.progress import both, progress_bar
 from pmf.fitting.settings import Settings, make_settings, shorthand
 from pmf.fitting.settings_base import takes
+from pmf.inference.row_features import GIVEN
 from pmf.io.workspace import work_folder
 
 
@@ -37,6 +43,7 @@ class PMF(Model):
     """
 
     settings: Settings
+    features: ItemFeatures | None = None  # that it was fitted with
 
     def __init__(
         self,
@@ -66,6 +73,7 @@ class PMF(Model):
         on_record: OnRecord = lambda record: None,
         reading: Reading = AS_IT_IS,
         progress: bool = False,
+        item_features: ItemFeatures | None = None,
     ) -> "PMF":
         """Fit to a table of ratings, a data set by name, a file, or a folder of Parquet files.
 
@@ -82,12 +90,16 @@ class PMF(Model):
         `pmf.fitting.schedule.Record`; `source` names the training frame in messages. With
         `checkpoints` (`pmf.fitting.checkpoint.Checkpoints`) a run that stopped can be resumed, bit
         for bit; after SIGINT or SIGTERM `Interrupted` is raised.
+
+        With `item_features` (`pmf.item_features`; Gibbs only) items' prior means are regressed on
+        them. Then every item that has features has a row: one that nobody has rated is predicted
+        from them, with as wide an interval as they leave.
         """
         settings = self.settings
         settings.inference.check_can_run()
         if progress:
             with progress_bar() as bar:
-                rest = source, checkpoints, on_record, reading
+                rest = source, checkpoints, on_record, reading, False, item_features
                 return self.fit(ratings, heldout, both(bar, on_step), *rest)
         clock, on_disk = Clock(on_step), settings.inference.reads_disk
         with claimed(checkpoints):  # before the ratings are read
@@ -95,17 +107,34 @@ class PMF(Model):
                 rules = settings.scale, settings.duplicates
                 with clock.phase("reading"):
                     encoded = base.encoded(ratings, *rules, folder, reading, source)
+                    given = {}
+                    if item_features is not None:
+                        items = all_items(encoded.items, item_features.items)
+                        encoded = encoded._replace(items=items)
+                        given["item"] = item_features.table(items)
                     watched = None
                     if heldout is not None:
                         watched = encoded.held_out(heldout, settings.scale)
                 rows = encoded.users.num_rows, encoded.items.num_rows
-                fit = fit_ratings(
-                    settings, encoded.ratings, *rows, watched, clock, checkpoints, on_record
-                )
+                learnt_from = settings, encoded.ratings, *rows
+                fit = fit_ratings(*learnt_from, watched, clock, checkpoints, on_record, given=given)
                 keeps = settings.store_ratings and not on_disk
                 self.fitted = Fitted.of(fit, encoded, keeps)
         self.fitted.fit = replace(fit, phases=clock.seconds())
+        self.features = item_features
         return self
+
+    def parts(self) -> dict[str, np.ndarray]:
+        """The features that it was fitted with."""
+        return {} if self.features is None else pack_features(self.features)
+
+    @classmethod
+    def of_file(cls, saved: Saved) -> Self:
+        model = super().of_file(saved)
+        regressions = saved.fitted.fit.run.prior.item.regressions
+        if GIVEN in regressions:
+            model.features = unpack_features(saved.parts, regressions[GIVEN].coefficients.shape[1])
+        return model
 
     def partial_fit_users(self, ratings: Table, seed: int = 0) -> "PMF":
         """A model that has the frame's users too, their rows given the items as fitted.
@@ -123,5 +152,6 @@ class PMF(Model):
         source = f"the new {which}s' ratings"
         table = each_once(checked(ratings, source, self.settings.scale, times=False), source)
         model = PMF.of(self.settings)
-        model.fitted = extended(self.require_fitted(), table, which, seed)
+        model.fitted = extended(self.require_fitted(), table, which, seed, self.features)
+        model.features = self.features
         return model

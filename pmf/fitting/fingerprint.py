@@ -1,9 +1,11 @@
 """What fixes a run's numbers bit for bit: its settings, its data, and the software below it."""
 
+from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
 import jax
+import numpy as np
 from pydantic_core import to_jsonable_python
 
 from pmf.data.values import arrays_of
@@ -12,6 +14,7 @@ from pmf.inference.optimizers import is_spec
 from pmf.io.pytrees import digest
 from pmf.types import Ratings
 
+NOTHING: Mapping[str, np.ndarray] = {}
 PACKAGES = "pmf", "jax", "jaxlib"
 ONLY_ROUNDING = {"devices"}  # a run may go on over another number of them
 AFTER_THE_RUN = {"scale", "clip", "store_ratings"}  # `scale` only refuses ratings, and clips
@@ -19,7 +22,12 @@ BEFORE_THE_RUN = {"duplicates"}  # they are gone from the ratings that the run s
 
 
 def fingerprint(
-    settings: Settings, ratings: Ratings, num_users: int, num_items: int, heldout: Ratings | None
+    settings: Settings,
+    ratings: Ratings,
+    num_users: int,
+    num_items: int,
+    heldout: Ratings | None,
+    given: Mapping[str, np.ndarray] = NOTHING,
 ) -> dict[str, Any]:
     """Names and values: two runs alike in all of them have the same numbers, on as many devices.
 
@@ -35,6 +43,7 @@ def fingerprint(
         "rows": [num_users, num_items],
         "training ratings": digest(ratings.user, ratings.item, *arrays_of(ratings.value)),
         "held-out ratings": digest(*heldout) if heldout is not None else "none",
+        **{f"{side} features": digest(table) for side, table in given.items()},
         **{f"{package} version": metadata.version(package) for package in PACKAGES},
         "platform": sorted({f"{device.platform} {device.device_kind}" for device in jax.devices()}),
         "64-bit JAX": bool(jax.config.read("jax_enable_x64")),

@@ -4,7 +4,7 @@ All of it happens to standardised ratings (`pmf.data.units`); what comes out is 
 unit.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from pmf.data.values import decoded, mean_and_std
 from pmf.errors import InputError
 from pmf.fitting.checkpoint import CheckpointFolder, Checkpoints
 from pmf.fitting.driver import Run, run
-from pmf.fitting.fingerprint import fingerprint
+from pmf.fitting.fingerprint import NOTHING, fingerprint
 from pmf.fitting.fitted import Fit
 from pmf.fitting.methods import Inference
 from pmf.fitting.phases import Clock
@@ -67,20 +67,26 @@ def fit_ratings(
     clock: Clock | None = None,
     checkpoints: Checkpoints | None = None,
     on_record: OnRecord = lambda record: None,
+    given: Mapping[str, np.ndarray] = NOTHING,
 ) -> Fit:
     """Fit NumPy `ratings` of so many rows; `heldout` is watched, never learnt from.
 
-    `clock` times the phases, and tells whoever watches of them.
+    `clock` times the phases, and tells whoever watches of them. `given` are features of a side's
+    rows ("user", "item"), all-zero where nothing is known of one.
     Raises `InputError` for settings that the data cannot support and for checkpoints that cannot be
     written or are of another run; `NotFiniteError` and `Interrupted` from the run.
     """
     computing()
     clock = clock or Clock()
-    _check_size(settings, num_users, num_items)
     inference, mesh = settings.inference, _mesh(settings)
+    if given and (mesh is not None or not inference.takes_features):
+        raise InputError(
+            f"{inference.name}: given features are for gibbs, on one device; pmf.Hybrid has a mode"
+        )
+    _check_size(settings, num_users, num_items, given)
     folder = None
     if checkpoints is not None:
-        identity = fingerprint(settings, ratings, num_users, num_items, heldout)
+        identity = fingerprint(settings, ratings, num_users, num_items, heldout, given)
         folder = CheckpointFolder(checkpoints, identity)
     with clock.phase("layout"):
         scales = Scales(unit_of(ratings.value, settings.mu))
@@ -99,7 +105,7 @@ def fit_ratings(
 
     monitored = Monitored(watched, validation, inference.name, folder, tell, clock, start)
     algorithm = inference.algorithm(prior, settings.terms, len(ratings.value))
-    where = _run_here if mesh is None else partial(_run_on_mesh, mesh)
+    where = partial(_run_here, given) if mesh is None else partial(_run_on_mesh, mesh)
     result = where(settings, algorithm, train, problem.numbers, monitored)
     noise = None if inference.learns_noise else residual_variance(result.draws, train)
     if noise is not None:
@@ -210,12 +216,19 @@ Build = Callable[[Data], Algorithm]
 
 
 def _run_here(
-    settings: Settings, build: Build, train: Ratings, numbers: RowNumbers, monitored: Monitored
+    given: Mapping[str, np.ndarray],
+    settings: Settings,
+    build: Build,
+    train: Ratings,
+    numbers: RowNumbers,
+    monitored: Monitored,
 ) -> Run:
     """On JAX's default device."""
     inference, rows = settings.inference, (len(numbers.user), len(numbers.item))
     with monitored.clock.phase("layout"):
         data = inference.layout(train, *rows, settings.rank).drawn_by(numbers)
+        if given or inference.implicit_sides:
+            data = data.with_features(train, inference.implicit_sides, given)
     return run(build(data), settings.seed, data, inference.schedule, *monitored)
 
 
@@ -254,7 +267,9 @@ def _on_mesh(
     return placement, flat_on_mesh(placement, train)
 
 
-def _check_size(settings: Settings, num_users: int, num_items: int) -> None:
+def _check_size(
+    settings: Settings, num_users: int, num_items: int, given: Mapping[str, np.ndarray]
+) -> None:
     """Check the sizes before the work."""
     least = min(num_users, num_items)
     if settings.rank > least:
@@ -263,7 +278,11 @@ def _check_size(settings: Settings, num_users: int, num_items: int) -> None:
             f"{num_items}, each with one for unknown ids); say at most {least}"
         )
     rank, user_bias, item_bias = settings.terms
-    numbers = num_users * (rank + user_bias) + num_items * (rank + item_bias)
+    d = {"user": rank + user_bias, "item": rank + item_bias}
+    numbers = num_users * d["user"] + num_items * d["item"]
+    others = {"user": num_items, "item": num_users}
+    numbers += sum(others[side] * d[side] for side in settings.inference.implicit_sides)
+    numbers += sum(table.shape[1] * d[side] for side, table in given.items())
     schedule = settings.inference.schedule
     size = 4e-9 * numbers * schedule.num_steps * schedule.num_chains
     if schedule.average and schedule.store_draws and size > STORED_GB:

@@ -57,6 +57,7 @@ class Inference(BaseModel):
     )
     averages: ClassVar[bool] = False  # a prediction averages draws; else there is one estimate
     by_rows: ClassVar[bool] = True  # whether its layout is rows, or flat ratings
+    takes_features: ClassVar[bool] = False  # whether rows' prior means may depend on given features
     open_setting: ClassVar[str | None] = "prior"  # what its prior search fills in
 
     num_steps: Annotated[int, Field(ge=1)]
@@ -97,6 +98,11 @@ class Inference(BaseModel):
     def kernel(self) -> bool | None:
         """Whether by the fused CPU kernel; None: where it is available."""
         return None
+
+    @property
+    def implicit_sides(self) -> tuple[str, ...]:
+        """The sides whose rows' prior means depend on what they rated, or were rated by."""
+        return ()
 
     @property
     def reads_disk(self) -> bool:
@@ -264,6 +270,7 @@ class Gibbs(_ByRows):
     noise_source: ClassVar[str] = "posterior of 1/tau"
     averages: ClassVar[bool] = True
     learns_noise: ClassVar[bool] = True
+    takes_features: ClassVar[bool] = True
     open_setting: ClassVar[str | None] = "tau"
 
     num_steps: Annotated[int, Field(ge=1)] = 100
@@ -321,9 +328,9 @@ class Gibbs(_ByRows):
             hyperprior, tau = hyperprior._replace(likelihood=learnt), 1.0
         return lambda data: gibbs(hyperprior, terms, 0.0, tau)
 
-    def layout(self, ratings: Ratings, num_users: int, num_items: int, rank: int) -> Data:
-        data = super().layout(ratings, num_users, num_items, rank)
-        return data.with_implicit(ratings, named_sides(self.implicit))
+    @property
+    def implicit_sides(self) -> tuple[str, ...]:
+        return named_sides(self.implicit)
 
     @property
     def needs_one_device(self) -> bool:

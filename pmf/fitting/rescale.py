@@ -74,12 +74,14 @@ class Scales:
         mean, precision = np.asarray(gaussian.mean), np.asarray(gaussian.precision)
         scale = np.full(mean.shape[-1], self.unit.spread, mean.dtype)
         scale[:rank] = factor
-        regression = gaussian.regression
-        if regression is not None:
-            B, offset, own = map(np.asarray, regression)
-            regression = Regression(B * scale, offset * scale, own / np.outer(scale, scale))
-        precision = precision / np.outer(scale, scale)
-        return Gaussian(mean * scale, precision, gaussian.weight, regression)
+        squares = np.outer(scale, scale)
+        regressions = {
+            kind: Regression(
+                np.asarray(B) * scale, np.asarray(offset) * scale, np.asarray(own) / squares
+            )
+            for kind, (B, offset, own) in gaussian.regressions.items()
+        }
+        return Gaussian(mean * scale, precision / squares, gaussian.weight, regressions)
 
     def prediction(self, prediction: Prediction) -> Prediction:
         centre, spread = self.unit

@@ -21,6 +21,7 @@ from jaxtyping import Float, Int
 
 from pmf.data.histories import Rated
 from pmf.inference.blocks import cells_held, padded
+from pmf.inference.row_features import GIVEN, RATED
 from pmf.inference.row_update import potentials
 from pmf.model.priors import Growth
 from pmf.process.programs import forget, piece, program
@@ -68,17 +69,25 @@ class Conditioning(NamedTuple):
             return np.ones((1, *rows.shape), self.tau.dtype)
         return np.asarray(precision)[:, rows]
 
-    def prior_means(self, rows: np.ndarray, is_cell: np.ndarray) -> np.ndarray:
-        """The prior mean of new rows that rated, or were rated by, panels (n, w) of the other's:
-        (s, n, d), or (s, d) where all rows have the same.
+    def prior_means(
+        self, rows: np.ndarray, is_cell: np.ndarray, given: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The prior mean of new rows that rated, or were rated by, panels (n, w) of the other's,
+        and have the `given` features (n, q), 0 where nothing is known: (s, n, d), or (s, d) where
+        all rows have the same.
         """
-        mean, regression = self.prior.mean, self.prior.regression
-        if regression is None:
-            return np.asarray(mean)
+        mean, regressions = np.asarray(self.prior.mean), self.prior.regressions
+        if given is not None:
+            B, offset, _ = map(np.asarray, regressions[GIVEN])
+            known = np.any(given != 0, 1)[:, None]
+            mean = mean[:, None] + (given @ B - offset[:, None]) * known
+        if RATED not in regressions:
+            return mean
+        regression = regressions[RATED]
         told = np.einsum("snwd,nw->snd", np.asarray(regression.coefficients)[:, rows], is_cell)
         count = is_cell.sum(-1)[:, None]
         shift = told / np.sqrt(np.maximum(count, 1)) - np.asarray(regression.offset)[:, None]
-        means: np.ndarray = np.asarray(mean)[:, None] + shift * (count > 0)
+        means: np.ndarray = (mean if mean.ndim == 3 else mean[:, None]) + shift * (count > 0)
         return means
 
     def weights(self, count: np.ndarray) -> np.ndarray:
@@ -87,23 +96,30 @@ class Conditioning(NamedTuple):
         return weights.astype(self.tau.dtype)
 
 
-def posterior_of(conditioning: Conditioning, rated: Rated) -> RowPosterior:
-    """The posterior of a row for each of `rated`, perhaps without any rating: then its prior."""
+def posterior_of(
+    conditioning: Conditioning, rated: Rated, features: np.ndarray | None = None
+) -> RowPosterior:
+    """The posterior of a row for each of `rated`, perhaps without any rating: then its prior.
+
+    `features` are the rows' own, where those of the fit had some.
+    """
     forget()
     num_rows = len(rated.pairs.start) - 1
     num_draws, d = len(conditioning.tau), conditioning.prior.mean.shape[-1]
     mean = np.empty((num_draws, num_rows, d), conditioning.tau.dtype)
     covariance = np.empty((num_draws, num_rows, d, d), conditioning.tau.dtype)
     noise = np.ones((num_draws, num_rows), conditioning.tau.dtype)
-    for rows, prior_mean, x, y, weight, count in _panels(conditioning, rated):
-        prior = conditioning.prior._replace(mean=prior_mean, regression=None)
+    for rows, prior_mean, x, y, weight, count in _panels(conditioning, rated, features):
+        prior = conditioning.prior._replace(mean=prior_mean, regressions={})
         given = prior, weight, count, conditioning.tau, conditioning.noise_shape
         parts = (np.asarray(z)[:, : len(rows)] for z in _condition(x, y, *given))
         mean[:, rows], covariance[:, rows], noise[:, rows] = parts
     return RowPosterior(mean, covariance, None if conditioning.noise_shape is None else noise)
 
 
-def _panels(conditioning: Conditioning, rated: Rated) -> Iterator[tuple[np.ndarray, ...]]:
+def _panels(
+    conditioning: Conditioning, rated: Rated, features: np.ndarray | None
+) -> Iterator[tuple[np.ndarray, ...]]:
     """Rows of like many ratings with their prior means, padded features and residuals.
 
     Widths are powers of two and heights powers of four: few programs serve requests of any size.
@@ -126,7 +142,10 @@ def _panels(conditioning: Conditioning, rated: Rated) -> Iterator[tuple[np.ndarr
             weight, number = np.ones((2, n), conditioning.tau.dtype)
             weight[: len(rows)] = conditioning.weights(count[rows])
             number[: len(rows)] = count[rows]
-            means = conditioning.prior_means(col, is_cell)
+            theirs = None
+            if features is not None:
+                theirs = np.pad(features[rows], ((0, n - len(rows)), (0, 0)))
+            means = conditioning.prior_means(col, is_cell, theirs)
             panel = (z.astype(conditioning.tau.dtype) for z in (means, x, y))
             yield rows, *panel, weight, number
 
@@ -216,10 +235,11 @@ def contributions(
     prior = conditioning.prior
     pull = np.einsum("sd,sde->se", reach, np.asarray(prior.precision)) * weight
     mean = np.asarray(prior.mean)
-    if prior.regression is not None and len(each):
-        told = np.asarray(prior.regression.coefficients)[:, ratings.item] / np.sqrt(len(each))
+    if RATED in prior.regressions and len(each):
+        B, offset, _ = map(np.asarray, prior.regressions[RATED])
+        told = B[:, ratings.item] / np.sqrt(len(each))
         each += np.einsum("sd,snd->n", pull, told) / len(v)
-        mean = mean - np.asarray(prior.regression.offset)
+        mean = mean - offset
     return each, float(np.einsum("sd,sd->", pull, mean) / len(v))
 
 

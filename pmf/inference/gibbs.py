@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from pmf.inference.base import Algorithm, State, initial_params, unit_prior, update_side
 from pmf.inference.layout import Data
-from pmf.inference.row_features import RowFeatures, sample_regression
+from pmf.inference.row_features import RATED, RowFeatures, sample_regression
 from pmf.model.density import joined, log_prior, row_epsilon
 from pmf.model.hyperpriors import (
     NormalWishart,
@@ -64,8 +64,8 @@ def gibbs(hyperprior: Hyperprior, terms: Terms, mu: float, tau: float) -> Algori
         dtype = hyperprior.user[0].mean.dtype
         prior = unit_prior(terms, tau, dtype)
         prior = prior._replace(
-            user=_with_regression(prior.user, data.features.user),
-            item=_with_regression(prior.item, data.features.item),
+            user=_with_regressions(prior.user, data.features.user),
+            item=_with_regressions(prior.item, data.features.item),
         )
         params = initial_params(key, prior, terms, mu, data, START_SCALE)
         return State(_with_noise(jax.random.fold_in(key, NOISE), params, hyperprior, data), prior)
@@ -133,22 +133,30 @@ def _row_prior(
 ) -> tuple[Gaussian, Float[Array, "n d"] | None]:
     """The prior of one side's rows given them, and what features add to the mean of each.
 
-    The coefficients are drawn first, and given them the rest: so the last sweep's need not be kept.
+    The coefficients are drawn first, one kind of features after another, and given them the rest:
+    so with one kind the last sweep's coefficients have no part.
     """
     hypers, features = getattr(hyperprior, side), getattr(data.features, side)
-    if features is None or gaussian.regression is None:
+    if not features:
         return sample_row_prior(key, hypers, w), None
-    key, key_regression, key_precision = jax.random.split(key, 3)
-    row, column = data.user_row, data.item_row
-    if side == "item":
-        row, column = column, row
-    precision = gaussian.regression.precision
-    given = features, w, gaussian, precision, row, column
-    regression, shift = sample_regression(key_regression, *given)
     own = getattr(hyperprior, f"{side}_coefficients")
-    precision = sample_precision(key_precision, own, regression.coefficients)
+    row, rated = data.user_row, data.item_row
+    if side == "item":
+        row, rated = rated, row
+    regressions = dict(gaussian.regressions)
+    # Those of the first are drawn anew before they are asked for.
+    shifts = {x: features[x].shift(regressions[x].coefficients) for x in [*features][1:]}
+    for kind, table in features.items():
+        key, key_regression, key_precision = jax.random.split(key, 3)
+        rest = w - sum(shift for other, shift in shifts.items() if other != kind)
+        given = table, rest, gaussian, regressions[kind].precision
+        numbers = row, rated if kind == RATED else None
+        regression, shifts[kind] = sample_regression(key_regression, *given, *numbers)
+        precision = sample_precision(key_precision, own, regression.coefficients)
+        regressions[kind] = regression._replace(precision=precision)
+    shift = sum(shifts.values())
     drawn = sample_row_prior(key, hypers, w - shift)
-    return drawn._replace(regression=regression._replace(precision=precision)), shift
+    return drawn._replace(regressions=regressions), shift
 
 
 def _noise(
@@ -165,13 +173,13 @@ def _noise(
     return sample_noise_precisions(key, noise, side.noise_precision, count, misfit, row)
 
 
-def _with_regression(gaussian: Gaussian, features: RowFeatures | None) -> Gaussian:
+def _with_regressions(gaussian: Gaussian, features: dict[str, RowFeatures]) -> Gaussian:
     """`gaussian` with coefficients of 0, whose precision is that of the rows."""
-    if features is None:
-        return gaussian
-    mean, precision, _ = gaussian[:3]
-    coefficients = jnp.zeros((len(features.centre), len(mean)), mean.dtype)
-    return gaussian._replace(regression=Regression(coefficients, mean, precision))
+    mean, precision, dtype = gaussian.mean, gaussian.precision, gaussian.mean.dtype
+    zeros = {x: jnp.zeros((len(y.centre), len(mean)), dtype) for x, y in features.items()}
+    return gaussian._replace(
+        regressions={x: Regression(y, mean, precision) for x, y in zeros.items()}
+    )
 
 
 def _with_noise(key: Key[Array, ""], params: Params, hyperprior: Hyperprior, data: Data) -> Params:

@@ -1,5 +1,8 @@
 """Features of a side's rows in their prior mean, and the draw of the coefficients on them.
 
+They are of two kinds: what a row rated or was rated by (`RATED`), and what a user of the library
+gives (`GIVEN`).
+
     w_j ~ N(m + B^T z_j, inv(Lambda)),    row p of B ~ N(0, inv(Lambda_B))
 
 the model of Macau (Simm et al., "Macau: Scalable Bayesian factorization with high-dimensional side
@@ -30,26 +33,39 @@ from pmf.errors import InputError
 from pmf.model.density import row_epsilon
 from pmf.types import Array, Gaussian, Regression
 
+RATED, GIVEN = "rated", "given"
 MOST_AXES = 6000  # of the smaller side: their eigenvectors take a minute, once
+MOST_NUMBERS = 1 << 28  # of features of rows: 1 GB, twice
+
+
+def _product(a: Array, b: Array) -> Array:
+    return jnp.matmul(a, b, precision="highest")
 
 
 class RowFeatures(NamedTuple):
     """Z, less its rows' mean, and the spectral decomposition of its smaller Gram matrix.
 
-    A row without features is 0.
+    A row without features is 0. What is multiplied from both sides is here twice: a CPU would turn
+    it in each sweep.
     """
 
     Z: Float[Array, "n q"]
+    Z_T: Float[Array, "q n"]
     centre: Float[Array, " q"]  # the rows' mean, which was taken away
     vectors: Float[Array, "g g"]  # of Z Z^T where n <= q, else of Z^T Z
+    vectors_T: Float[Array, "g g"]
     values: Float[Array, " g"]
+
+    def shift(self, B: Float[Array, "q d"]) -> Float[Array, "n d"]:
+        """What coefficients add to each row's mean."""
+        return _product(self.Z, B)
 
 
 class Features(NamedTuple):
-    """Of each side's rows; None where their prior mean depends on none."""
+    """Those of each side's rows, by kind."""
 
-    user: RowFeatures | None = None
-    item: RowFeatures | None = None
+    user: dict[str, RowFeatures] = {}
+    item: dict[str, RowFeatures] = {}
 
 
 def row_features(
@@ -57,17 +73,23 @@ def row_features(
 ) -> RowFeatures:
     """Features for the sampler; `Z` is overwritten. Raises `InputError` where they are too many."""
     n, q = Z.shape
-    if min(n, q) > MOST_AXES:
-        raise InputError(
-            f"{what}: {n:,} rows with {q:,} features; the smaller number may be {MOST_AXES:,}"
-        )
+    _check_size(n, q, what)
     centre = Z[has_features].mean(0) if has_features.any() else np.zeros(q, Z.dtype)
     Z -= centre
     Z[~has_features] = 0
     gram = Z @ Z.T if n <= q else Z.T @ Z
     values, vectors = scipy.linalg.eigh(gram.astype(float), overwrite_a=True, driver="evd")
-    arrays = Z, centre, vectors.astype(Z.dtype), np.maximum(values, 0).astype(Z.dtype)
-    return RowFeatures(*map(jnp.asarray, arrays))
+    vectors, values = vectors.astype(Z.dtype), np.maximum(values, 0).astype(Z.dtype)
+    arrays = Z, Z.T, centre, vectors, vectors.T, values
+    return RowFeatures(*(jnp.asarray(np.ascontiguousarray(x)) for x in arrays))
+
+
+def _check_size(n: int, q: int, what: str) -> None:
+    if min(n, q) > MOST_AXES or n * q > MOST_NUMBERS:
+        raise InputError(
+            f"{what}: {n:,} rows with {q:,} features; the smaller number may be {MOST_AXES:,}, and "
+            f"their product {MOST_NUMBERS:,}"
+        )
 
 
 def rated_features(
@@ -78,6 +100,7 @@ def rated_features(
     So the prior mean of a user has the implicit feedback of SVD++ (Koren, KDD 2008, eq. 15). A row
     without ratings has no features.
     """
+    _check_size(num_rows, num_cols, "implicit")
     count = np.bincount(row, minlength=num_rows)
     Z = np.zeros((num_rows, num_cols), np.float32)
     Z[row, col] = 1 / np.sqrt(count[row])
@@ -98,33 +121,34 @@ def sample_regression(
     `gaussian` is the rows' prior without it, `precision` that of B's rows. Rows and features have
     the numbers `row` and `column` (default: their positions).
     """
-    Z, centre, vectors, values = features
-    n, q = Z.shape
+    (n, q), Z_T = features.Z.shape, features.Z_T
     key_prior, key_rows = jax.random.split(key)
     L, L_B = jnp.linalg.cholesky(gaussian.precision), jnp.linalg.cholesky(precision)
     B = _spread(L_B, row_epsilon(key_prior, column, (q, w.shape[1]), w.dtype))
     e = _spread(L, row_epsilon(key_rows, row, w.shape, w.dtype))
-    residual = w - gaussian.mean - _product(Z, B) - e
+    shift = features.shift(B)
+    residual = w - gaussian.mean - shift - e
 
     # R = residual inv(T)^T, with T = inv(L_B)^T V for inv(L_B) Lambda inv(L_B)^T = V diag(D) V^T
     half = solve_triangular(L_B, gaussian.precision, lower=True)
     D, V = jnp.linalg.eigh(solve_triangular(L_B, half.T, lower=True))
     R = _product(residual, _product(L_B, V))
-    ridge = values[:, None] + 1 / D
+    ridge = features.values[:, None] + 1 / D
 
     def solved(x: Float[Array, "g d"]) -> Float[Array, "g d"]:
-        return _product(vectors, _product(vectors.T, x) / ridge)
+        return _product(features.vectors, _product(features.vectors_T, x) / ridge)
 
-    moved = _product(Z.T, solved(R)) if n <= q else solved(_product(Z.T, R))
-    B += _product(moved, solve_triangular(L_B, V, lower=True, trans=1).T)
-    return Regression(B, _product(centre, B), precision), _product(Z, B)
+    T = solve_triangular(L_B, V, lower=True, trans=1)
+    if n <= q:
+        weights = solved(R)
+        B += _product(_product(Z_T, weights), T.T)
+        shift += _product(R - weights / D, T.T)  # Z Z^T times the weights, without a product
+    else:
+        B += _product(solved(_product(Z_T, R)), T.T)
+        shift = features.shift(B)
+    return Regression(B, _product(features.centre, B), precision), shift
 
 
 def _spread(L: Float[Array, "d d"], epsilon: Float[Array, "n d"]) -> Float[Array, "n d"]:
     """Rows N(0, inv(L L^T)) from rows N(0, I)."""
-    spread: Float[Array, "n d"] = solve_triangular(L, epsilon.T, lower=True, trans=1).T
-    return spread
-
-
-def _product(a: Array, b: Array) -> Array:
-    return jnp.matmul(a, b, precision="highest")
+    return _product(epsilon, solve_triangular(L, jnp.eye(len(L), dtype=L.dtype), lower=True))

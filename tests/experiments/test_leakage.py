@@ -214,6 +214,22 @@ def test_tags_of_test_pairs_are_no_features(system):
     pd.testing.assert_frame_equal(arguments["train"], SPLIT.train)
 
 
+def test_nor_are_they_of_items_prior_means(monkeypatch):
+    items = pd.DataFrame({"item_id": range(30), "genres": ["A", "B"] * 15})
+    tags = SPLIT.test[:2].assign(tag="spoiler", timestamp=0)
+    dataset = Dataset("", "", SPLIT.train, items, tags)
+
+    def fit(self, *arguments, item_features):
+        raise Captured(train=arguments[0], features=item_features)
+
+    monkeypatch.setattr(factorization.PMF, "fit", fit)
+    settings = featured.FEATURED.settings(method="gibbs")
+    with pytest.raises(Captured) as caught:
+        featured.FEATURED.fit_and_predict(settings, SPLIT, dataset, quiet, None)
+    assert [*caught.value.arguments["features"].names] == ["genre: A", "genre: B"]
+    pd.testing.assert_frame_equal(caught.value.arguments["train"], SPLIT.train)
+
+
 @pytest.mark.parametrize("system", [factorization.SYSTEM, featured.HYBRID], ids=["pmf", "hybrid"])
 def test_a_searched_point_is_in_units_of_the_training_ratings(system, monkeypatch):
     """A user's typical count and the ratings' spread are the training part's."""

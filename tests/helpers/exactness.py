@@ -20,7 +20,14 @@ from pmf.inference import gibbs
 from pmf.inference.blocks import Blocks
 from pmf.inference.fused.layout import CSR
 from pmf.inference.layout import Data, by_rows
-from pmf.inference.row_features import Features, RowFeatures, rated_features, row_features
+from pmf.inference.row_features import (
+    GIVEN,
+    RATED,
+    Features,
+    RowFeatures,
+    rated_features,
+    row_features,
+)
 from pmf.model.density import joined, log_likelihood, predict, simulate, split_row
 from pmf.model.hyperpriors import Gamma, NormalWishart, RowNoise
 from pmf.model.likelihood import GaussianLikelihood
@@ -45,20 +52,15 @@ class Joint(NamedTuple):
     rating: jax.Array
 
 
-def features(kind: str) -> dict[str, RowFeatures]:
-    """Of each side: none, what its rows rated, or two numbers of each rated row."""
-    if kind == "none":
-        return {}
-    if kind == "rated":
-        pairs = USER, ITEM
-        return {
-            "user": rated_features(*pairs, SIZE, SIZE),
-            "item": rated_features(*pairs[::-1], SIZE, SIZE),
-        }
+def features(kinds: tuple[str, ...]) -> Features:
+    """Of both sides: what their rows rated, and two numbers of each rated row, or less."""
     Z = np.random.default_rng(7).normal(size=(2, SIZE, 2))
     is_rated = np.arange(SIZE) < SIZE - 1
-    sides = zip(("user", "item"), Z, strict=True)
-    return {side: row_features(z, is_rated, "features") for side, z in sides}
+    sides = [
+        {RATED: rated_features(*pair, SIZE, SIZE), GIVEN: row_features(z, is_rated, "given")}
+        for pair, z in zip(((USER, ITEM), (ITEM, USER)), Z, strict=True)
+    ]
+    return Features(*({kind: side[kind] for kind in kinds} for side in sides))
 
 
 def hyperprior(terms: Terms, is_joint: bool, noise: str = "shared") -> gibbs.Hyperprior:
@@ -82,14 +84,15 @@ def hyperprior(terms: Terms, is_joint: bool, noise: str = "shared") -> gibbs.Hyp
     return gibbs.Hyperprior(*sides, likelihood, *own, *sides)
 
 
-def _draw_side(rng, hypers, rank: int, replicates: int, features: RowFeatures | None = None):
+def _draw_side(rng, hypers, rank: int, replicates: int, of_rows: dict[str, RowFeatures]):
     w, gaussian = _draw_rows(rng, hypers, replicates, SIZE)
-    if features is not None:
-        still = [hyper._replace(mean=0 * hyper.mean, strength=jnp.inf) for hyper in hypers]
-        B, own = _draw_rows(rng, still, replicates, len(features.centre))
-        offset = np.asarray(features.centre) @ B
-        w = w + np.asarray(features.Z) @ B
-        gaussian = gaussian._replace(regression=Regression(B, offset, own.precision))
+    still = [hyper._replace(mean=0 * hyper.mean, strength=jnp.inf) for hyper in hypers]
+    regressions = {}
+    for kind, table in of_rows.items():
+        B, own = _draw_rows(rng, still, replicates, len(table.centre))
+        regressions[kind] = Regression(B, np.asarray(table.centre) @ B, own.precision)
+        w = w + np.asarray(table.Z) @ B
+    gaussian = gaussian._replace(regressions=regressions)
     return split_row(jnp.asarray(w), rank), jax.tree.map(jnp.asarray, gaussian)
 
 
@@ -135,12 +138,12 @@ def draw_joint(
     terms: Terms,
     hyper: gibbs.Hyperprior,
     replicates: int,
-    of_rows: dict[str, RowFeatures],
+    of_rows: Features,
 ) -> Joint:
     """Independent draws from the joint distribution, by NumPy and SciPy alone."""
     rng = np.random.default_rng(seed)
-    user, user_prior = _draw_side(rng, hyper.user, terms.rank, replicates, of_rows.get("user"))
-    item, item_prior = _draw_side(rng, hyper.item, terms.rank, replicates, of_rows.get("item"))
+    user, user_prior = _draw_side(rng, hyper.user, terms.rank, replicates, of_rows.user)
+    item, item_prior = _draw_side(rng, hyper.item, terms.rank, replicates, of_rows.item)
     gamma = hyper.likelihood.tau
     tau = rng.gamma(float(gamma.shape), 1 / float(gamma.rate), replicates)
     U, b, V, c = (np.asarray(x) for x in (user.factor, user.bias, item.factor, item.bias))
@@ -170,7 +173,7 @@ def move(
     seed: int,
     joint: Joint,
     hyper: gibbs.Hyperprior,
-    of_rows: dict[str, RowFeatures],
+    of_rows: Features,
     rounds: int = ROUNDS,
     fused: bool = False,
 ) -> Joint:
@@ -184,7 +187,7 @@ def move(
         key_sweep, key_data = jax.random.split(key)
         rows = (_refilled(side, joint.rating) for side in (template.by_user, template.by_item))
         data = Data(None, *rows, template.user_count, template.item_count)
-        data = data._replace(features=Features(**of_rows))
+        data = data._replace(features=of_rows)
         state, _ = step(key_sweep, gibbs.State(joint.params, joint.prior), data)
         rating = simulate(key_data, state.params, *PAIRS, state.prior.tau)
         return Joint(state.params, state.prior, rating)
@@ -235,12 +238,12 @@ def functions(joint: Joint) -> dict[str, np.ndarray]:
             if side.bias.shape[-1]:
                 out[f"{name} bias"] = side.bias[0, 0]
                 out[f"{name} bias precision"] = gaussian.precision[-1, -1]
-            if gaussian.regression is not None:
-                B, offset, precision = gaussian.regression
-                out[f"{name} log|Lambda_B|"] = jnp.linalg.slogdet(precision)[1]
-                out[f"{name} B Lambda_B B"] = jnp.einsum("qd,de,qe->", B, precision, B)
-                out[f"{name} |B|^2"], out[f"{name} |offset|^2"] = jnp.sum(B**2), jnp.sum(offset**2)
-                out[f"{name} B of the bias"] = B[0, -1]
+            for kind, (B, offset, precision) in gaussian.regressions.items():
+                of = f"{name} {kind}"
+                out[f"{of} log|Lambda_B|"] = jnp.linalg.slogdet(precision)[1]
+                out[f"{of} B Lambda_B B"] = jnp.einsum("qd,de,qe->", B, precision, B)
+                out[f"{of} |B|^2"], out[f"{of} |offset|^2"] = jnp.sum(B**2), jnp.sum(offset**2)
+                out[f"{of} B of the bias"] = B[0, -1]
         if params.user.factor.shape[-1]:
             gram = params.user.factor.T @ params.user.factor
             out["tr(U'U V'V)"] = jnp.trace(gram @ params.item.factor.T @ params.item.factor)
@@ -257,11 +260,11 @@ def p_values(
     replicates: int = REPLICATES,
     fused: bool = False,
     noise: str = "shared",
-    feature: str = "none",
+    kinds: tuple[str, ...] = (),
 ) -> dict[str, float]:
     """A Kolmogorov-Smirnov p-value for each function: moved replicates against fresh draws."""
     hyper = hyperprior(terms, is_joint, noise)
-    of_rows = features(feature)
+    of_rows = features(kinds)
     start = draw_joint(seed, terms, hyper, replicates, of_rows)
     moved = functions(move(seed, start, hyper, of_rows, fused=fused))
     fresh = functions(draw_joint(seed + 1, terms, hyper, replicates, of_rows))

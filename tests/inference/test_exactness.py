@@ -39,17 +39,16 @@ def test_noise_of_rows_own_leaves_joint_distribution(noise, fused):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("shape", "feature", "is_joint"),
+    ("shape", "kinds", "is_joint"),
     [
-        ("everything", "rated", False),
-        ("everything", "rated", True),
-        ("everything", "narrow", False),
-        ("factors and item bias", "rated", False),
-        ("both biases", "narrow", False),
+        ("everything", ("rated",), False),
+        ("everything", ("given", "rated"), True),
+        ("factors and item bias", ("rated",), False),
+        ("both biases", ("given",), False),
     ],
 )
-def test_features_leave_joint_distribution(shape, feature, is_joint):
-    check(p_values(seed=1, terms=SHAPES[shape], feature=feature, is_joint=is_joint, noise="user"))
+def test_features_leave_joint_distribution(shape, kinds, is_joint):
+    check(p_values(seed=1, terms=SHAPES[shape], kinds=kinds, is_joint=is_joint, noise="user"))
 
 
 def check(p: dict[str, float]) -> None:

@@ -9,7 +9,13 @@ import pytest
 import pmf
 from pmf.estimators.new_users import conditioning_of
 from pmf.inference import row_features as module
-from pmf.inference.row_features import rated_features, row_features, sample_regression
+from pmf.inference.row_features import (
+    GIVEN,
+    RATED,
+    rated_features,
+    row_features,
+    sample_regression,
+)
 from pmf.types import Gaussian
 
 D = 3
@@ -62,13 +68,14 @@ def test_what_they_add_is_their_sum():
 
 def test_features_are_what_was_rated():
     user, item = np.array([0, 0, 0, 0, 2]), np.array([0, 1, 2, 4, 1])
-    Z, centre, vectors, values = map(np.asarray, rated_features(user, item, 4, 5))
+    features = rated_features(user, item, 4, 5)
+    Z, Z_T, centre, vectors, vectors_T, values = map(np.asarray, features)
     whole = np.array([[0.5, 0.5, 0.5, 0, 0.5], [0] * 5, [0, 1, 0, 0, 0], [0] * 5])
     rated = [0, 2]
     np.testing.assert_allclose(centre, whole[rated].mean(0))
     np.testing.assert_allclose(Z[rated], whole[rated] - centre, atol=1e-7)
     np.testing.assert_allclose(Z[[1, 3]], 0)
-    np.testing.assert_allclose(vectors * values @ vectors.T, Z @ Z.T, atol=1e-6)
+    np.testing.assert_allclose(vectors * values @ vectors_T, Z @ Z_T, atol=1e-6)
 
 
 def test_too_many_are_refused_before_they_are_decomposed(monkeypatch):
@@ -130,7 +137,7 @@ def test_the_unit_of_ratings_is_of_no_account(fitted):
     other = pmf.PMF(**IMPLICIT | {"tau": 0.02}).fit(tenfold)
     table, scaled = fitted.predict(test), other.predict(test)
     np.testing.assert_allclose(scaled["mean"], 10 * table["mean"] + 7, atol=0.2)
-    regression, wide = (x.fitted.fit.run.prior.item.regression for x in (fitted, other))
+    regression, wide = (x.fitted.fit.run.prior.item.regressions[RATED] for x in (fitted, other))
     np.testing.assert_allclose(
         wide.coefficients[..., -1].std(), 10 * regression.coefficients[..., -1].std(), rtol=0.05
     )
@@ -152,13 +159,13 @@ def test_a_damaged_regression_is_refused(fitted, tmp_path):
 
     broken = copy.copy(fitted)
     run = fitted.fitted.fit.run
-    regression = run.prior.user.regression
+    regression = run.prior.user.regressions[RATED]
     short = regression._replace(coefficients=regression.coefficients[:, :-1])
-    prior = run.prior._replace(user=run.prior.user._replace(regression=short))
+    prior = run.prior._replace(user=run.prior.user._replace(regressions={RATED: short}))
     broken.fitted = copy.copy(fitted.fitted)
     broken.fitted.fit = fitted.fitted.fit.with_run(prior=prior)
     broken.save(tmp_path / "m.pmf")
-    with pytest.raises(pmf.InputError, match=r"prior.user.regression.coefficients: its shape"):
+    with pytest.raises(pmf.InputError, match=r"prior.user.rated.coefficients: its shape"):
         pmf.load(tmp_path / "m.pmf")
 
 
@@ -169,7 +176,7 @@ def test_a_new_user_is_drawn_to_what_they_rated(fitted):
     items = fitted.fitted.items.codes(rated["item_id"], "here")
     draws, prior = fitted.draws, fitted.fitted.fit.run.prior
     for s in (0, 17):
-        B, offset, _ = (x[s] for x in prior.user.regression)
+        B, offset, _ = (x[s] for x in prior.user.regressions[RATED])
         mean = prior.user.mean[s] + B[items].sum(0) / np.sqrt(3) - offset
         x = np.concatenate([draws.item.factor[s, items], np.ones((3, 1))], 1)
         y = rated["rating"] - draws.mu[s] - draws.item.bias[s, items, 0]
@@ -188,8 +195,8 @@ def test_more_rows_come_later(fitted):
     extra = pd.DataFrame({"user_id": "late", "item_id": ["m0", "m2"], "rating": [5.0, 4.0]})
     items = pd.DataFrame({"user_id": ["u0", "u1"], "item_id": "late", "rating": [5.0, 1.0]})
     both = fitted.partial_fit_users(extra).partial_fit_items(items)
-    regression = both.fitted.fit.run.prior.user.regression
-    old = fitted.fitted.fit.run.prior.user.regression
+    regression = both.fitted.fit.run.prior.user.regressions[RATED]
+    old = fitted.fitted.fit.run.prior.user.regressions[RATED]
     np.testing.assert_array_equal(regression.coefficients[:, :-2], old.coefficients[:, :-1])
     np.testing.assert_array_equal(regression.coefficients[:, -2], 0)
     np.testing.assert_array_equal(regression.coefficients[:, -1], old.coefficients[:, -1])
@@ -208,7 +215,73 @@ def test_later_users_are_taught_by_what_they_rated(fitted):
     assert np.abs(means - plain).mean() > 0.1
 
 
+def described(seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Ratings by genre of 60 items, of which the last ten have none in training; and the items."""
+    rng = np.random.default_rng(seed)
+    genre = np.arange(60) % 2
+    user, item = np.nonzero(rng.random((80, 60)) < 0.4)
+    likes = np.where(rng.random(80) < 0.5, 1.0, -1.0)
+    rating = 3 + likes[user] * np.where(genre[item] == 0, 1, -1) + 0.5 * rng.normal(size=len(user))
+    frame = pd.DataFrame({"user_id": user, "item_id": item, "rating": rating})
+    items = pd.DataFrame({"item_id": np.arange(60), "genres": np.where(genre == 0, "A", "B")})
+    is_new = frame["item_id"] >= 50
+    return frame[~is_new], frame[is_new], items
+
+
+@pytest.fixture(scope="module")
+def with_genres() -> pmf.PMF:
+    train, _, items = described()
+    features = pmf.item_features(items)
+    return pmf.PMF(**IMPLICIT | {"tau": 4.0}).fit(train, item_features=features)
+
+
+def test_an_item_that_nobody_rated_is_predicted_from_its_features(with_genres, tmp_path):
+    train, new, _ = described()
+    plain = pmf.PMF(**IMPLICIT | {"tau": 4.0}).fit(train)
+    with pytest.warns(pmf.UnknownIdWarning):
+        assert rmse(plain, new) > 1.0
+    assert rmse(with_genres, new) < 0.65  # 0.5 is the noise
+    table = with_genres.predict(new, interval=0.9)
+    covers = (table["low"] <= new["rating"]) & (new["rating"] <= table["high"])
+    assert 0.84 < covers.mean() < 0.96
+    assert (table["unknown"] == "").all()
+    with_genres.save(tmp_path / "m.pmf")
+    again = pmf.load(tmp_path / "m.pmf")
+    pd.testing.assert_frame_equal(again.predict(new), with_genres.predict(new))
+    rated = new[new["item_id"] == 50]
+    one, other = (x.partial_fit_items(rated).predict(rated) for x in (with_genres, again))
+    pd.testing.assert_frame_equal(one, other)
+
+
+def test_a_later_item_begins_from_its_features(with_genres):
+    """One rating says little: what is known of the item is left, where it is told."""
+    _, new, _ = described()
+    rated = new[new["item_id"] == 50]
+    later = with_genres.partial_fit_items(rated[:1])
+    error = rmse(later, rated[1:])
+    assert error < 0.75
+    blind = pmf.PMF.of(with_genres.settings)
+    blind.fitted, blind.features = with_genres.fitted, None
+    assert rmse(blind.partial_fit_items(rated[:1]), rated[1:]) > error + 0.1
+
+
+def test_both_kinds_of_features_are_one_sum(with_genres):
+    regressions = with_genres.fitted.fit.run.prior.item.regressions
+    assert [*regressions] == [GIVEN, RATED]
+    assert regressions[GIVEN].coefficients.shape == (40, 2, 3)
+    assert regressions[RATED].coefficients.shape == (40, 81, 3)
+
+
 def test_what_cannot_be_done_is_refused():
+    train, _, items = described()
+    with pytest.raises(pmf.InputError, match=r"als: given features are for gibbs.*pmf.Hybrid"):
+        pmf.PMF(2, prior=pmf.IsotropicPrior(1, 1, 1, 1, 1)).fit(
+            train, item_features=pmf.item_features(items)
+        )
+    with pytest.raises(pmf.InputError, match="no rated item has features"):
+        pmf.PMF(**IMPLICIT).fit(
+            train, item_features=pmf.item_features(items.assign(item_id=items["item_id"] + 1000))
+        )
     with pytest.raises(pmf.InputError, match="implicit: a setting of Gibbs"):
         pmf.PMF(method="als", implicit="user")
     with pytest.raises(pmf.InputError, match="implicit"):
