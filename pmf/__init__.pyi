@@ -1,6 +1,7 @@
 """The public names, and where each is at home: the one list of them."""
 
 from .data.features import item_features as item_features
+from .data.frame_features import frame_features as frame_features
 from .data.readers.reading import Reading as Reading
 from .data.sources.base import load_data as load_data
 from .errors import (

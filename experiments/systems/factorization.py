@@ -8,7 +8,7 @@ import pandas as pd
 
 from experiments.systems.base import TRACE, Axis, OnStep, Outcome, Point, System
 from experiments.systems.recovery import recovered
-from pmf.data.features import ItemFeatures
+from pmf.data.features import FeatureTable
 from pmf.data.ids import looked_up
 from pmf.data.sources.movielens import Dataset
 from pmf.data.splits import Split
@@ -76,7 +76,7 @@ def fit_and_predict(
     dataset: Dataset,
     on_step: OnStep,
     checkpoints: Checkpoints | None,
-    item_features: ItemFeatures | None = None,
+    item_features: FeatureTable | None = None,
 ) -> Outcome:
     """Fit on the training part, watch the test part, and predict it over all kept draws."""
     model = PMF.of(model_settings(settings))

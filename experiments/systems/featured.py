@@ -12,7 +12,7 @@ import pandas as pd
 from experiments.systems import factorization
 from experiments.systems.base import Axis, OnStep, Outcome, Point, System
 from experiments.systems.factorization import PRIOR_AXES, trace_of, tuned_prior
-from pmf.data.features import ItemFeatures, item_features
+from pmf.data.features import FeatureTable, item_features
 from pmf.data.sources.movielens import Dataset
 from pmf.data.splits import Split
 from pmf.estimators.content import Content
@@ -27,7 +27,7 @@ from pmf.model.priors import numbers_of
 REGRESSION_AXIS = Axis(0.05, 50.0, prior_search.Point().regression)
 
 
-def features_of(split: Split, dataset: Dataset) -> ItemFeatures:
+def features_of(split: Split, dataset: Dataset) -> FeatureTable:
     """The items' features without what the test part tells."""
     return item_features(dataset.items, dataset.tags, without=split.test)
 

@@ -25,7 +25,7 @@ MOST_TAGS = 5000  # the vocabulary: the most frequent of the tags that two items
 NO_GENRE = "(no genres listed)"
 
 
-class _Kind(NamedTuple):
+class Kind(NamedTuple):
     """Features of one kind; `loadings` map them to the model's features."""
 
     names: list[str]
@@ -33,16 +33,16 @@ class _Kind(NamedTuple):
     loadings: np.ndarray
 
 
-class ItemFeatures(NamedTuple):
-    """Each item's p named features x, and the d <= p numbers z that a model is given.
+class FeatureTable(NamedTuple):
+    """Each item's (or user's) p named features x, and the d <= p numbers z that a model is given.
 
         z = (x - mean) loadings
 
-    Weights v on z are weights `loadings v` on the named features: a profile stays readable. An item
-    without genres, or without a year, has the mean of that kind.
+    Weights v on z are weights `loadings v` on the named features: a profile stays readable. One
+    that has none of a kind, as an item without a year, has the mean of that kind.
     """
 
-    items: Ids
+    ids: Ids
     names: np.ndarray  # (p,) such as "genre: Drama", "decade: 1990s", "tag: surreal"
     values: csr_array  # (n, p)
     mean: np.ndarray  # (p,)
@@ -50,21 +50,21 @@ class ItemFeatures(NamedTuple):
 
     def __repr__(self) -> str:
         names, numbers = self.loadings.shape
-        return f"ItemFeatures({len(self.items):,} items, {names:,} features in {numbers} numbers)"
+        return f"FeatureTable({len(self.ids):,} rows, {names:,} features in {numbers} numbers)"
 
     @property
     def width(self) -> int:
-        """d, how many numbers describe each item."""
+        """d, how many numbers describe each row."""
         return int(self.loadings.shape[1])
 
-    def table(self, items: Ids) -> np.ndarray:
-        """z of these items, float32, and a last row for an unknown one.
+    def table(self, ids: Ids) -> np.ndarray:
+        """z of these ids, float32, and a last row for an unknown one.
 
-        Without metadata an item has the mean features, z = 0.
+        Without metadata a row has the mean features, z = 0.
         """
-        row = self.items.codes(pd.Series(items.values, name="item_id"), "the ratings")
-        z = np.zeros((len(items) + 1, self.width), np.float32)
-        known = np.flatnonzero(~self.items.unknown(row))
+        row = self.ids.codes(pd.Series(ids.values, name="id"), "the ratings")
+        z = np.zeros((len(ids) + 1, self.width), np.float32)
+        known = np.flatnonzero(~self.ids.unknown(row))
         z[known] = self.values[row[known]] @ self.loadings - self.mean @ self.loadings
         return z
 
@@ -77,8 +77,8 @@ class ItemFeatures(NamedTuple):
 
         Empty for an item without metadata.
         """
-        row = self.items.row(item, "item_id")
-        if row == len(self.items):
+        row = self.ids.row(item, "item_id")
+        if row == len(self.ids):
             return pd.Series(dtype=float)
         deviation = self.values[[row]].toarray()[0] - self.mean
         return _strongest(pd.Series(deviation * (self.loadings @ weights), self.names))
@@ -95,7 +95,7 @@ def item_features(
     tag_components: int = TAG_COMPONENTS,
     tags_before: object = None,
     without: Table | None = None,
-) -> ItemFeatures:
+) -> FeatureTable:
     """Features from the tables `items` and `tags` of a `pmf.data.sources.movielens.Dataset`.
 
     Genres are one-hot; the year is a decade, one-hot; tags, each a term whatever its words, are
@@ -128,12 +128,14 @@ def item_features(
     written = _documents(ids, _allowed(tags, tags_before, left_out))
     if tag_components and any(written):
         kinds.append(_tags(written, tag_components))
-    return _joined(ids, [kind for kind in kinds if kind.names])
-
-
-def _joined(ids: Ids, kinds: list[_Kind]) -> ItemFeatures:
+    kinds = [kind for kind in kinds if kind.names]
     if not kinds:
         raise InputError("no item features: no item has a genre, a year or a tag")
+    return side_by_side(ids, kinds)
+
+
+def side_by_side(ids: Ids, kinds: list[Kind]) -> FeatureTable:
+    """Features of several kinds, at least one, of the same rows."""
     width = np.cumsum([0, *(kind.loadings.shape[1] for kind in kinds)])
     loadings = [
         np.pad(kind.loadings, ((0, 0), (begin, width[-1] - end)))
@@ -141,10 +143,10 @@ def _joined(ids: Ids, kinds: list[_Kind]) -> ItemFeatures:
     ]
     values = csr_array(hstack([kind.values for kind in kinds], format="csr"))
     names = np.array([name for kind in kinds for name in kind.names], dtype=object)
-    return ItemFeatures(ids, names, values, values.mean(axis=0), np.concatenate(loadings))
+    return FeatureTable(ids, names, values, values.mean(axis=0), np.concatenate(loadings))
 
 
-def _one_hot(prefix: str, table: pd.DataFrame) -> _Kind:
+def one_hot(prefix: str, table: pd.DataFrame) -> Kind:
     """Rows of length 1; where a row has none, the mean of those that have one."""
     values = table.to_numpy(np.float64)
     length = np.sqrt(values.sum(axis=1, keepdims=True))
@@ -153,17 +155,17 @@ def _one_hot(prefix: str, table: pd.DataFrame) -> _Kind:
     if has.any():
         values[~has] = values[has].mean(axis=0)
     names = [f"{prefix}: {name}" for name in table.columns]
-    return _Kind(names, csr_array(values), np.eye(len(names)))
+    return Kind(names, csr_array(values), np.eye(len(names)))
 
 
-def _genres(genres: pd.Series) -> _Kind:
+def _genres(genres: pd.Series) -> Kind:
     table = genres.fillna("").astype(str).str.get_dummies("|")
-    return _one_hot("genre", table.drop(columns=[NO_GENRE, ""], errors="ignore"))
+    return one_hot("genre", table.drop(columns=[NO_GENRE, ""], errors="ignore"))
 
 
-def _decades(year: pd.Series) -> _Kind:
+def _decades(year: pd.Series) -> Kind:
     decade = year.astype("Int32") // 10 * 10
-    return _one_hot("decade", pd.get_dummies(decade.astype("string") + "s"))
+    return one_hot("decade", pd.get_dummies(decade.astype("string") + "s"))
 
 
 def _allowed(
@@ -205,7 +207,7 @@ def _documents(ids: Ids, tags: pd.DataFrame) -> list[list[str]]:
     return written
 
 
-def _tags(written: list[list[str]], components: int) -> _Kind:
+def _tags(written: list[list[str]], components: int) -> Kind:
     try:
         from sklearn.decomposition import TruncatedSVD
         from sklearn.feature_extraction.text import TfidfVectorizer
@@ -217,11 +219,11 @@ def _tags(written: list[list[str]], components: int) -> _Kind:
     shared = pd.Series([tag for tags in written for tag in sorted(set(tags))]).value_counts()
     vocabulary = sorted(shared[shared > 1].index[:MOST_TAGS])
     if not vocabulary:
-        return _Kind([], csr_array((len(written), 0)), np.zeros((0, 0)))
+        return Kind([], csr_array((len(written), 0)), np.zeros((0, 0)))
     vectorizer = TfidfVectorizer(analyzer=list, vocabulary=vocabulary, sublinear_tf=True)
     values = csr_array(vectorizer.fit_transform(written))
     loadings = np.eye(len(vocabulary))
     if components < len(vocabulary):
         svd = TruncatedSVD(components, random_state=0, n_iter=10)
         loadings = svd.fit(values).components_.T
-    return _Kind([f"tag: {tag}" for tag in vocabulary], values, loadings)
+    return Kind([f"tag: {tag}" for tag in vocabulary], values, loadings)

@@ -191,6 +191,12 @@ class Model:
         kind, fitted = type(self).__name__, self.require_fitted()
         model_file.save(model_file.Saved(kind, self.settings, fitted, self.parts()), Path(path))
 
+    def given_features(self, side: str, ids: Ids) -> np.ndarray | None:
+        """What the features that a prior mean was fitted with say of these rows of a side, and of
+        an unknown one; None where it was fitted with none.
+        """
+        return None
+
     def parts(self) -> dict[str, np.ndarray]:
         """The arrays that a file of it holds beside its fit."""
         return {}

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
-from pmf.data.features import ItemFeatures
+from pmf.data.features import FeatureTable
 from pmf.data.tables import Table
 from pmf.estimators.base import Model, rated_of
 from pmf.estimators.features import (
@@ -57,7 +57,7 @@ class Content(Model):
     """
 
     settings: ContentSettings
-    features: ItemFeatures | None = None
+    features: FeatureTable | None = None
     evidence: Evidence | None = None
 
     def __init__(self, **settings: Any):
@@ -66,7 +66,7 @@ class Content(Model):
     def fit(
         self,
         ratings: Table,
-        features: ItemFeatures,
+        features: FeatureTable,
         heldout: Table | None = None,
         on_step: OnStep = no_progress,
         progress: bool = False,
@@ -155,7 +155,7 @@ class Content(Model):
     def _weights(self, user: int) -> np.ndarray:
         return np.asarray(self.require_fitted().fit.run.draws.user.factor[0, user])
 
-    def _features(self) -> ItemFeatures:
+    def _features(self) -> FeatureTable:
         self.require_fitted()
         assert self.features is not None
         return self.features

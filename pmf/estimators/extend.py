@@ -3,13 +3,13 @@
 A refit would let the new ratings teach the other side too; here they teach their own rows alone.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 import jax
 import numpy as np
 import pandas as pd
 
-from pmf.data.features import ItemFeatures
 from pmf.data.frames import Encoded
 from pmf.data.histories import Rated, rated_by_user
 from pmf.data.ids import Ids, factorize, joined
@@ -31,11 +31,11 @@ def extended(
     table: pd.DataFrame,
     which: Which,
     seed: int,
-    features: ItemFeatures | None = None,
+    features_of: Callable[[str, Ids], np.ndarray | None],
 ) -> Fitted:
     """`fitted` with a row for each user (or item) of a checked frame of ratings, each pair once.
 
-    `features` are those of the items that the fit had; of others than these nothing is known.
+    `features_of` tells what is known of rows: `Model.given_features`.
 
     One that the model knows gets a new row in place of its own, from the ratings given here alone.
     A point estimate's row is its conditional's mean, a sampler's draws are drawn from it by `seed`.
@@ -50,8 +50,8 @@ def extended(
     row, other = row[known], other[known]
     value = table["rating"].to_numpy()[known]
 
-    given = None if features is None or which == "user" else features.table(Ids(names))[:-1]
     by_row = rated_by_user(Ratings(row, other, value), len(names))
+    given = features_of(which, Ids(names))
     posterior = posterior_of(conditioning_of(fit, which), by_row, given)
     w = sampled(posterior, seed) if len(fit.run.prior.tau) > 1 else posterior.mean
     place = ids[which].codes(pd.Series(names, name=f"{which}_id"), source)

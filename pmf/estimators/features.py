@@ -12,7 +12,7 @@ import pandas as pd
 from scipy.sparse import csr_array
 
 from pmf.data.checks import shown
-from pmf.data.features import ItemFeatures
+from pmf.data.features import FeatureTable
 from pmf.data.frames import Encoded, learnable
 from pmf.data.ids import Ids, joined
 from pmf.data.row_numbers import row_numbers
@@ -42,7 +42,7 @@ def feature_problem(
     settings: ContentSettings | HybridSettings,
     terms: Terms,
     ratings: Table,
-    features: ItemFeatures,
+    features: FeatureTable,
     heldout: Table | None,
     share: float = 0.5,
 ) -> FeatureProblem:
@@ -53,7 +53,7 @@ def feature_problem(
     computing()
     rules = settings.scale, settings.duplicates
     encoded = learnable(ratings, "the training frame", *rules)
-    items = all_items(encoded.items, features.items)
+    items = all_described(encoded.items, features.ids, "item")
     encoded = encoded._replace(items=items)
     scales = Scales(unit_of(encoded.ratings.value, settings.mu), share)
     train = scales.unit.standardised(encoded.ratings)
@@ -67,20 +67,36 @@ def feature_problem(
     return FeatureProblem(encoded, features.table(items), problem, watched, scales)
 
 
-def all_items(rated: Ids, described: Ids) -> Ids:
-    """The rated items in their order, then those with metadata alone."""
-    row = described.codes(pd.Series(rated.values, name="item_id"))
+def all_described(rated: Ids, described: Ids, side: str) -> Ids:
+    """The users (or items) with ratings in their order, then those with metadata alone.
+
+    Raises `InputError` where none has both.
+    """
+    row = described.codes(pd.Series(rated.values, name=f"{side}_id"))
     known = row[~described.unknown(row)]
     if not len(known):
         ours, theirs = shown(rated.values[0]), shown(described.values[0])
         raise InputError(
-            f"no rated item has features; items are called such as {ours} in the ratings, and such "
-            f"as {theirs} in the features"
+            f"no rated {side} has features; {side}s are called such as {ours} in the ratings, and "
+            f"such as {theirs} in the features"
         )
     return Ids(joined(rated.values, np.delete(described.values, known)))
 
 
-def pack_features(features: ItemFeatures) -> dict[str, np.ndarray]:
+def with_described(
+    encoded: Encoded, features: Mapping[str, FeatureTable]
+) -> tuple[Encoded, dict[str, np.ndarray]]:
+    """Ratings with a row for everything that has features, and the features of each side's rows.
+
+    Raises `InputError` where no rated row has some.
+    """
+    ids = {"user": encoded.users, "item": encoded.items}
+    ids |= {side: all_described(ids[side], x.ids, side) for side, x in features.items()}
+    tables = {side: x.table(ids[side]) for side, x in features.items()}
+    return Encoded(encoded.ratings, ids["user"], ids["item"]), tables
+
+
+def pack_features(features: FeatureTable) -> dict[str, np.ndarray]:
     """Features as arrays of a model file."""
     items, names, values, mean, loadings = features
     words = Ids(np.asarray(names, object))
@@ -96,7 +112,7 @@ def pack_features(features: ItemFeatures) -> dict[str, np.ndarray]:
     }
 
 
-def unpack_features(parts: Mapping[str, np.ndarray], width: int) -> ItemFeatures:
+def unpack_features(parts: Mapping[str, np.ndarray], width: int) -> FeatureTable:
     """The inverse, of so many numbers per item. Raises `ValueError` for other arrays."""
     items, words = (unpack_ids(parts, f"feature.{part}") for part in ("item", "name"))
     data, column, start = (parts[f"feature.{part}"] for part in ("values", "column", "start"))
@@ -112,6 +128,6 @@ def unpack_features(parts: Mapping[str, np.ndarray], width: int) -> ItemFeatures
         raise ValueError("features: not among those with a name")
     if start[0] != 0 or start[-1] != len(data) or np.any(np.diff(start) < 0):
         raise ValueError("features: not where each item's are")
-    return ItemFeatures(
+    return FeatureTable(
         items, words.values, csr_array((data, column, start), (n, p)), mean, loadings
     )

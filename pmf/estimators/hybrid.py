@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from pmf.data.features import ItemFeatures
+from pmf.data.features import FeatureTable
 from pmf.data.tables import Table
 from pmf.estimators.base import Model
 from pmf.estimators.features import (
@@ -49,7 +49,7 @@ class Hybrid(Model):
     """
 
     settings: HybridSettings
-    features: ItemFeatures | None = None
+    features: FeatureTable | None = None
     regression: Side | None = None  # B of factors (q, k), bias (q, b)
 
     def __init__(self, rank: int = 16, **settings: Any):
@@ -58,7 +58,7 @@ class Hybrid(Model):
     def fit(
         self,
         ratings: Table,
-        features: ItemFeatures,
+        features: FeatureTable,
         heldout: Table | None = None,
         on_step: OnStep = no_progress,
         progress: bool = False,
@@ -147,7 +147,7 @@ class Hybrid(Model):
         factor = self.require_fitted().fit.run.draws.user.factor[0, user]
         return np.asarray(B.factor @ factor + B.bias.sum(-1))
 
-    def _features(self) -> ItemFeatures:
+    def _features(self) -> FeatureTable:
         self.require_fitted()
         assert self.features is not None
         return self.features

@@ -26,6 +26,7 @@ from pmf.inference.fold_in import (
     variance_drop,
     variances,
 )
+from pmf.inference.row_features import GIVEN
 from pmf.model.density import split_row
 from pmf.model.predictive import Prediction
 from pmf.model.priors import growth_of
@@ -48,8 +49,15 @@ class Folded(Model):
     conditioning: Conditioning
     posterior: RowPosterior
 
-    def __init__(self, settings: Any, fitted: Fitted, posterior: RowPosterior):
+    def __init__(
+        self,
+        settings: Any,
+        fitted: Fitted,
+        posterior: RowPosterior,
+        features: np.ndarray | None = None,
+    ):
         self.settings, self.fitted, self.posterior = settings, fitted, posterior
+        self.features = features  # that were given of the rows
         self.conditioning = conditioning_of(fitted.fit, "user")
 
     def __repr__(self) -> str:
@@ -79,8 +87,9 @@ class Folded(Model):
         return variance
 
     def parts(self) -> dict[str, np.ndarray]:
-        """The covariance of each row's posterior, whose mean is the row."""
-        return {"covariance": self.posterior.covariance}
+        """The covariance of each row's posterior, whose mean is the row, and given features."""
+        given = {} if self.features is None else {"features": self.features}
+        return {"covariance": self.posterior.covariance, **given}
 
     @classmethod
     def of_file(cls, saved: Saved) -> Self:
@@ -90,7 +99,10 @@ class Folded(Model):
         if mean.size and np.any(np.linalg.eigvalsh(covariance) <= 0):
             raise ValueError("covariance: not positive definite")
         posterior = RowPosterior(mean, covariance, user.noise_precision)
-        return cls(saved.settings, saved.fitted, posterior)
+        if (features := saved.parts.get("features")) is not None:
+            width = saved.fitted.fit.run.prior.user.regressions[GIVEN].coefficients.shape[1]
+            check_floats("features", features, (mean.shape[1], width))
+        return cls(saved.settings, saved.fitted, posterior, features)
 
     def sampled(self, seed: int = 0, least: int = 100) -> Params:
         """Draws of the rows from their posterior, at least so many: the model's draws in turn."""
@@ -109,7 +121,8 @@ class Folded(Model):
         """
         user, item = self._row(user_id), self.fitted.items.row(item_id, "item_id")
         draws, rated = self.fitted.fit.run.draws, rated_of(self.fitted)
-        each, prior = contributions(self.conditioning, rated, user, self.posterior, item)
+        rows = user, self.posterior, item, self.features
+        each, prior = contributions(self.conditioning, rated, *rows)
         ratings = rated.of(np.array([user]))
         head = {
             "mean": float(np.mean(draws.mu)),
@@ -194,7 +207,8 @@ def fold_in(model: Model, ratings: Table, users: Any = None) -> Folded:
     """New users of a fitted model by their ratings alone; nothing is refitted.
 
     `users` names them all (or the only one) where some have no ratings yet; else they are those of
-    the frame. A user that the model knows may be among them: only the ratings given here count.
+    the frame. A user that the model knows may be among them: only the ratings given here count,
+    and the features that the model was fitted with.
     Ratings of items that the model does not know teach nothing, and are counted in one
     `UnknownIdWarning`.
 
@@ -205,14 +219,15 @@ def fold_in(model: Model, ratings: Table, users: Any = None) -> Folded:
     ids, new = _encoded(model, as_frame(ratings, SOURCE), users, items)
     rated = rated_by_user(new, ids.num_rows)  # the last: an unknown user's, who is at the prior
     conditioning = conditioning_of(fit, "user")
-    posterior = posterior_of(conditioning, rated)
+    features = model.given_features("user", ids)
+    posterior = posterior_of(conditioning, rated, features)
     rank = fit.run.draws.user.factor.shape[-1]
     side = split_row(posterior.mean, rank)._replace(noise_precision=posterior.noise_precision)
     draws = fit.run.draws._replace(user=side)
     count = count_rows(new.user, ids.num_rows)
     changed = fit.with_run(draws=draws, heldout=None)
     folded = Fitted(changed, ids, items, count, fitted.item_count, rated, fitted.source)
-    return Folded(model.settings, folded, posterior)
+    return Folded(model.settings, folded, posterior, features)
 
 
 def _encoded(model: Model, ratings: pd.DataFrame, users: Any, items: Ids) -> tuple[Ids, Ratings]:

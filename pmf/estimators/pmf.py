@@ -7,14 +7,15 @@ from typing import Any, Self
 
 import numpy as np
 
-from pmf.data.features import ItemFeatures
+from pmf.data.features import FeatureTable
 from pmf.data.frames import checked, each_once
+from pmf.data.ids import Ids
 from pmf.data.readers.reading import AS_IT_IS, Reading
 from pmf.data.sources import base
 from pmf.data.tables import Table
 from pmf.estimators.base import Model
 from pmf.estimators.extend import Which, extended
-from pmf.estimators.features import all_items, pack_features, unpack_features
+from pmf.estimators.features import pack_features, unpack_features, with_described
 from pmf.estimators.model_file import Saved
 from pmf.fitting.checkpoint import Checkpoints, claimed
 from pmf.fitting.fit import OnRecord, fit_ratings
@@ -43,7 +44,7 @@ class PMF(Model):
     """
 
     settings: Settings
-    features: ItemFeatures | None = None  # that it was fitted with
+    features: dict[str, FeatureTable] = {}  # of each side ("user", "item") that it was fitted with
 
     def __init__(
         self,
@@ -73,7 +74,8 @@ class PMF(Model):
         on_record: OnRecord = lambda record: None,
         reading: Reading = AS_IT_IS,
         progress: bool = False,
-        item_features: ItemFeatures | None = None,
+        item_features: FeatureTable | None = None,
+        user_features: FeatureTable | None = None,
     ) -> "PMF":
         """Fit to a table of ratings, a data set by name, a file, or a folder of Parquet files.
 
@@ -91,15 +93,16 @@ class PMF(Model):
         `checkpoints` (`pmf.fitting.checkpoint.Checkpoints`) a run that stopped can be resumed, bit
         for bit; after SIGINT or SIGTERM `Interrupted` is raised.
 
-        With `item_features` (`pmf.item_features`; Gibbs only) items' prior means are regressed on
-        them. Then every item that has features has a row: one that nobody has rated is predicted
-        from them, with as wide an interval as they leave.
+        With `item_features` (`pmf.item_features`) or `user_features` (`pmf.frame_features`), by
+        Gibbs only, rows' prior means are regressed on them. Then every item, or user, that has
+        features has a row: one without ratings is predicted from them, with as wide an interval as
+        they leave.
         """
         settings = self.settings
         settings.inference.check_can_run()
         if progress:
             with progress_bar() as bar:
-                rest = source, checkpoints, on_record, reading, False, item_features
+                rest = source, checkpoints, on_record, reading, False, item_features, user_features
                 return self.fit(ratings, heldout, both(bar, on_step), *rest)
         clock, on_disk = Clock(on_step), settings.inference.reads_disk
         with claimed(checkpoints):  # before the ratings are read
@@ -107,11 +110,9 @@ class PMF(Model):
                 rules = settings.scale, settings.duplicates
                 with clock.phase("reading"):
                     encoded = base.encoded(ratings, *rules, folder, reading, source)
-                    given = {}
-                    if item_features is not None:
-                        items = all_items(encoded.items, item_features.items)
-                        encoded = encoded._replace(items=items)
-                        given["item"] = item_features.table(items)
+                    of_sides = {"user": user_features, "item": item_features}
+                    features = {side: x for side, x in of_sides.items() if x is not None}
+                    encoded, given = with_described(encoded, features)
                     watched = None
                     if heldout is not None:
                         watched = encoded.held_out(heldout, settings.scale)
@@ -121,19 +122,28 @@ class PMF(Model):
                 keeps = settings.store_ratings and not on_disk
                 self.fitted = Fitted.of(fit, encoded, keeps)
         self.fitted.fit = replace(fit, phases=clock.seconds())
-        self.features = item_features
+        self.features = features
         return self
+
+    def given_features(self, side: str, ids: Ids) -> np.ndarray | None:
+        features = self.features.get(side)
+        return None if features is None else features.table(ids)
 
     def parts(self) -> dict[str, np.ndarray]:
         """The features that it was fitted with."""
-        return {} if self.features is None else pack_features(self.features)
+        packed = {side: pack_features(x).items() for side, x in self.features.items()}
+        return {f"{side}.{name}": x for side, parts in packed.items() for name, x in parts}
 
     @classmethod
     def of_file(cls, saved: Saved) -> Self:
         model = super().of_file(saved)
-        regressions = saved.fitted.fit.run.prior.item.regressions
-        if GIVEN in regressions:
-            model.features = unpack_features(saved.parts, regressions[GIVEN].coefficients.shape[1])
+        prior = saved.fitted.fit.run.prior
+        for side, gaussian in {"user": prior.user, "item": prior.item}.items():
+            if GIVEN in gaussian.regressions:
+                width, start = gaussian.regressions[GIVEN].coefficients.shape[1], f"{side}."
+                of_side = [name for name in saved.parts if name.startswith(start)]
+                parts = {name.removeprefix(start): saved.parts[name] for name in of_side}
+                model.features = model.features | {side: unpack_features(parts, width)}
         return model
 
     def partial_fit_users(self, ratings: Table, seed: int = 0) -> "PMF":
@@ -152,6 +162,6 @@ class PMF(Model):
         source = f"the new {which}s' ratings"
         table = each_once(checked(ratings, source, self.settings.scale, times=False), source)
         model = PMF.of(self.settings)
-        model.fitted = extended(self.require_fitted(), table, which, seed, self.features)
+        model.fitted = extended(self.require_fitted(), table, which, seed, self.given_features)
         model.features = self.features
         return model

@@ -69,6 +69,19 @@ class Conditioning(NamedTuple):
             return np.ones((1, *rows.shape), self.tau.dtype)
         return np.asarray(precision)[:, rows]
 
+    def means_given(self, features: np.ndarray | None) -> np.ndarray:
+        """The prior means of rows with the given features (n, q), 0 where nothing is known of one:
+        (s, n, d); without any (s, 1, d).
+        """
+        mean = np.asarray(self.prior.mean)[:, None]
+        if features is None:
+            return mean
+        B, offset, _ = map(np.asarray, self.prior.regressions[GIVEN])
+        means: np.ndarray = (
+            mean + (features @ B - offset[:, None]) * np.any(features != 0, 1)[:, None]
+        )
+        return means
+
     def prior_means(
         self, rows: np.ndarray, is_cell: np.ndarray, given: np.ndarray | None = None
     ) -> np.ndarray:
@@ -76,18 +89,14 @@ class Conditioning(NamedTuple):
         and have the `given` features (n, q), 0 where nothing is known: (s, n, d), or (s, d) where
         all rows have the same.
         """
-        mean, regressions = np.asarray(self.prior.mean), self.prior.regressions
-        if given is not None:
-            B, offset, _ = map(np.asarray, regressions[GIVEN])
-            known = np.any(given != 0, 1)[:, None]
-            mean = mean[:, None] + (given @ B - offset[:, None]) * known
-        if RATED not in regressions:
-            return mean
-        regression = regressions[RATED]
+        mean = self.means_given(given)
+        if RATED not in self.prior.regressions:
+            return mean[:, 0] if given is None else mean
+        regression = self.prior.regressions[RATED]
         told = np.einsum("snwd,nw->snd", np.asarray(regression.coefficients)[:, rows], is_cell)
         count = is_cell.sum(-1)[:, None]
         shift = told / np.sqrt(np.maximum(count, 1)) - np.asarray(regression.offset)[:, None]
-        means: np.ndarray = (mean if mean.ndim == 3 else mean[:, None]) + shift * (count > 0)
+        means: np.ndarray = mean + shift * (count > 0)
         return means
 
     def weights(self, count: np.ndarray) -> np.ndarray:
@@ -215,14 +224,20 @@ def variances(
 
 
 def contributions(
-    conditioning: Conditioning, rated: Rated, row: int, posterior: RowPosterior, item: int
+    conditioning: Conditioning,
+    rated: Rated,
+    row: int,
+    posterior: RowPosterior,
+    item: int,
+    features: np.ndarray | None = None,
 ) -> tuple[np.ndarray, float]:
     """What each of a row's ratings, and its prior, add to its factors' part of a prediction.
 
         V_i . U = (V_i, 0)^T inv(P) (Lambda m + tau sum_j w_j x_j y_j)
 
     averaged over draws, w_j of the noise precisions of both rows; the numbers add up to it. Where
-    the prior mean knows what was rated, each rating has its share of that.
+    the prior mean knows what was rated, each rating has its share of that. `features` are those
+    that were given of the rows.
     """
     (ratings, C) = rated.of(np.array([row])), posterior.covariance[:, row]
     rank = conditioning.other.factor.shape[-1]
@@ -234,7 +249,7 @@ def contributions(
     weight = conditioning.weights(np.array([len(ratings.value)]))[0]
     prior = conditioning.prior
     pull = np.einsum("sd,sde->se", reach, np.asarray(prior.precision)) * weight
-    mean = np.asarray(prior.mean)
+    mean = conditioning.means_given(None if features is None else features[[row]])[:, 0]
     if RATED in prior.regressions and len(each):
         B, offset, _ = map(np.asarray, prior.regressions[RATED])
         told = B[:, ratings.item] / np.sqrt(len(each))

@@ -107,7 +107,7 @@ def test_every_number_is_in_its_column(dataset):
 
 def test_features_are_of_those_items(dataset):
     features = item_features(dataset.items, tag_components=0)
-    table = pd.DataFrame(features.values.toarray(), features.items.values, features.names) > 0
+    table = pd.DataFrame(features.values.toarray(), features.ids.values, features.names) > 0
     for item, genres in GENRES.items():
         has = {name.removeprefix("genre: ") for name in table.columns[table.loc[item]]}
         assert {name for name in has if ":" not in name} == set(genres.split("|"))

@@ -92,7 +92,7 @@ def test_reduced_features_stay_readable():
     f = item_features(items, tags, tag_components=5)
     assert f.width == 3 + 5 and len(f.names) == 3 + 20
     weights = rng.normal(size=f.width)
-    z = f.table(f.items)
+    z = f.table(f.ids)
     for item in (0, 55):  # with tags and without
         parts = f.contributions(item, weights)
         assert parts.sum() == pytest.approx(z[item] @ weights, rel=1e-5)

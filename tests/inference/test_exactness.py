@@ -41,10 +41,8 @@ def test_noise_of_rows_own_leaves_joint_distribution(noise, fused):
 @pytest.mark.parametrize(
     ("shape", "kinds", "is_joint"),
     [
-        ("everything", ("rated",), False),
         ("everything", ("given", "rated"), True),
         ("factors and item bias", ("rated",), False),
-        ("both biases", ("given",), False),
     ],
 )
 def test_features_leave_joint_distribution(shape, kinds, is_joint):

@@ -261,8 +261,40 @@ def test_a_later_item_begins_from_its_features(with_genres):
     error = rmse(later, rated[1:])
     assert error < 0.75
     blind = pmf.PMF.of(with_genres.settings)
-    blind.fitted, blind.features = with_genres.fitted, None
+    blind.fitted, blind.features = with_genres.fitted, {}
     assert rmse(blind.partial_fit_items(rated[:1]), rated[1:]) > error + 0.1
+
+
+def test_users_have_features_too(tmp_path):
+    """Of users without ratings too: the young like what the old dislike."""
+    rng = np.random.default_rng(0)
+    age = rng.normal(40, 10, 120)
+    user, item = np.nonzero(rng.random((120, 30)) < 0.4)
+    taste = np.where(item % 2 == 0, 1, -1) * (age[user] - 40) / 10
+    rating = 3 + 0.8 * taste + 0.4 * rng.normal(size=len(user))
+    frame = pd.DataFrame({"user_id": user, "item_id": item, "rating": rating})
+    is_new = frame["user_id"] >= 100
+    people = pd.DataFrame(
+        {"user_id": np.arange(120), "age": age, "sex": rng.choice(["f", "m"], 120)}
+    )
+    model = pmf.PMF(**QUICK | {"tau": 4.0})
+    model.fit(frame[~is_new], user_features=pmf.frame_features(people))
+    assert rmse(model, frame[is_new]) < 0.6
+    one = frame[frame["user_id"] == 110]
+    pairs = one[["user_id", "item_id"]]
+    new = pmf.fold_in(model, one[:1])
+    assert np.corrcoef(new.predict(pairs)["mean"], taste[one.index])[0, 1] > 0.8
+    item_id = one["item_id"].iloc[3]
+    parts, mean = new.explain(110, item_id), new.predict(pairs[pairs["item_id"] == item_id])["mean"]
+    assert parts["contribution"].sum() == pytest.approx(mean.iloc[0], abs=1e-4)
+    new.save(tmp_path / "new.pmf")
+    again = pmf.load(tmp_path / "new.pmf")
+    pd.testing.assert_frame_equal(again.explain(110, item_id), parts)
+    empty = one[:0]
+    nobody = pmf.fold_in(model, empty, users=[110, "stranger"])
+    apart = nobody.predict(pd.DataFrame({"user_id": ["stranger"] * 2, "item_id": [0, 1]}))["mean"]
+    assert abs(apart.diff().iloc[1]) < 0.4  # of a stranger nothing is known
+    assert np.corrcoef(nobody.predict(pairs)["mean"], taste[one.index])[0, 1] > 0.8
 
 
 def test_both_kinds_of_features_are_one_sum(with_genres):
