@@ -58,12 +58,14 @@ class Regression(NamedTuple):
     """B, by which features z_j of one kind move a row's prior mean: by B^T z_j - offset.
 
     `offset` is B^T of the rows' mean features, so that the mean is an average row's. A row without
-    features has it. Rows of B, one a feature, are N(0, inv(precision)).
+    features has it. Rows of B, one a feature, are N(0, inv(precision)). `spread` is how much the
+    features move rows: the covariance of B^T z_j - offset over those that have features.
     """
 
     coefficients: Float[Array, "*s q d"]
     offset: Float[Array, "*s d"]
     precision: Float[Array, "*s d d"]
+    spread: Float[Array, "*s d d"]
 
 
 class Gaussian(NamedTuple):

@@ -49,6 +49,7 @@ def check_fitted(settings: AnySettings, fitted: Fitted) -> Fitted:
             check_floats(f"{label}.coefficients", regression.coefficients, (s, q, d))
             check_floats(f"{label}.offset", regression.offset, (s, d))
             _check_precision(f"{label}.precision", regression.precision, (s, d, d))
+            check_floats(f"{label}.spread", regression.spread, (s, d, d))
     check_floats("mu", draws.mu, (s,))
     check_floats("noise_variance", noise, (s,))
     check_floats("prior.tau", fitted.fit.run.prior.tau, (s,))

@@ -77,9 +77,12 @@ class Scales:
         squares = np.outer(scale, scale)
         regressions = {
             kind: Regression(
-                np.asarray(B) * scale, np.asarray(offset) * scale, np.asarray(own) / squares
+                np.asarray(B) * scale,
+                np.asarray(offset) * scale,
+                np.asarray(own) / squares,
+                np.asarray(spread) * squares,
             )
-            for kind, (B, offset, own) in gaussian.regressions.items()
+            for kind, (B, offset, own, spread) in gaussian.regressions.items()
         }
         return Gaussian(mean * scale, precision / squares, gaussian.weight, regressions)
 

@@ -76,7 +76,7 @@ class Conditioning(NamedTuple):
         mean = np.asarray(self.prior.mean)[:, None]
         if features is None:
             return mean
-        B, offset, _ = map(np.asarray, self.prior.regressions[GIVEN])
+        B, offset, *_ = map(np.asarray, self.prior.regressions[GIVEN])
         means: np.ndarray = (
             mean + (features @ B - offset[:, None]) * np.any(features != 0, 1)[:, None]
         )
@@ -123,6 +123,12 @@ def posterior_of(
         given = prior, weight, count, conditioning.tau, conditioning.noise_shape
         parts = (np.asarray(z)[:, : len(rows)] for z in _condition(x, y, *given))
         mean[:, rows], covariance[:, rows], noise[:, rows] = parts
+    unrated = np.diff(rated.pairs.start) == 0
+    for kind, regression in conditioning.prior.regressions.items():
+        unknown = unrated
+        if kind == GIVEN and features is not None:
+            unknown = unrated & ~np.any(features[:num_rows] != 0, 1)
+        covariance[:, unknown] += np.asarray(regression.spread)[:, None]
     return RowPosterior(mean, covariance, None if conditioning.noise_shape is None else noise)
 
 
@@ -251,7 +257,7 @@ def contributions(
     pull = np.einsum("sd,sde->se", reach, np.asarray(prior.precision)) * weight
     mean = conditioning.means_given(None if features is None else features[[row]])[:, 0]
     if RATED in prior.regressions and len(each):
-        B, offset, _ = map(np.asarray, prior.regressions[RATED])
+        B, offset, *_ = map(np.asarray, prior.regressions[RATED])
         told = B[:, ratings.item] / np.sqrt(len(each))
         each += np.einsum("sd,snd->n", pull, told) / len(v)
         mean = mean - offset

@@ -15,10 +15,10 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int, Key
 
-from pmf.inference.base import Algorithm, State, initial_params, unit_prior, update_side
+from pmf.inference.base import Algorithm, initial_params, unit_prior, update_side
 from pmf.inference.layout import Data
-from pmf.inference.row_features import RATED, RowFeatures, sample_regression
-from pmf.model.density import joined, log_prior, row_epsilon
+from pmf.inference.row_features import RATED, RowFeatures, sample_regression, unknown_shift
+from pmf.model.density import joined, log_prior, row_epsilon, with_rows
 from pmf.model.hyperpriors import (
     NormalWishart,
     RowNoise,
@@ -32,6 +32,7 @@ from pmf.types import Gaussian, Params, Prior, Regression, Side, Terms
 
 START_SCALE = 1.0  # forgets its start sooner than a small one
 START_SHAPE = 2.0  # of rows' noise precisions: all alike would take long to part
+UNKNOWN = 2**31 - 2  # as `NOISE`, and one less for each further kind of features
 NOISE = 2**31 - 1  # what the key of rows' noise precisions folds in: no row has this number
 
 
@@ -52,6 +53,15 @@ class Hyperprior(NamedTuple):
     item_coefficients: tuple[NormalWishart, ...] | None = None
 
 
+class State(NamedTuple):
+    """Of rows without ratings it has in `added` what features that are not known of them add."""
+
+    params: Params
+    prior: Prior
+    user_added: Float[Array, "users d"] | None = None
+    item_added: Float[Array, "items d"] | None = None
+
+
 class Info(NamedTuple):
     log_posterior: Float[Array, ""]  # of the rows given this sweep's prior
     tau: Float[Array, ""]
@@ -68,7 +78,8 @@ def gibbs(hyperprior: Hyperprior, terms: Terms, mu: float, tau: float) -> Algori
             item=_with_regressions(prior.item, data.features.item),
         )
         params = initial_params(key, prior, terms, mu, data, START_SCALE)
-        return State(_with_noise(jax.random.fold_in(key, NOISE), params, hyperprior, data), prior)
+        params = _with_noise(jax.random.fold_in(key, NOISE), params, hyperprior, data)
+        return State(params, prior, *_nothing_added(params, data))
 
     return Algorithm(init, Partial(_step, hyperprior), hyperprior.likelihood)
 
@@ -77,13 +88,13 @@ def _step(
     hyperprior: Hyperprior, key: Key[Array, ""], state: State, data: Data
 ) -> tuple[State, Info]:
     """One sweep."""
-    params, prior = state
+    params, prior, user_added, item_added = state
     key_user_prior, key_user, key_item_prior, key_item, key_tau = jax.random.split(key, 5)
-    user = "user", key_user_prior, key_user
-    params, users, of_users, _ = _draw_side(*user, hyperprior, params, prior, data)
+    user = "user", key_user_prior, key_user, user_added
+    params, users, of_users, _, user_added = _draw_side(*user, hyperprior, params, prior, data)
     prior = prior._replace(user=users)
-    item = "item", key_item_prior, key_item
-    params, items, of_items, error = _draw_side(*item, hyperprior, params, prior, data)
+    item = "item", key_item_prior, key_item, item_added
+    params, items, of_items, error, item_added = _draw_side(*item, hyperprior, params, prior, data)
     prior = prior._replace(item=items)
     if (beta := params.item.noise_precision) is not None:
         error = beta * error
@@ -93,24 +104,26 @@ def _step(
     prior = prior._replace(tau=likelihood.augment(key_tau, residuals, prior.tau))
     density = likelihood.log_density(residuals, prior.tau)
     density += log_prior(params, Prior(prior.tau, of_users, of_items))
-    return State(params, prior), Info(density, prior.tau)
+    return State(params, prior, user_added, item_added), Info(density, prior.tau)
 
 
 def _draw_side(
     side: str,
     key_prior: Key[Array, ""],
     key_rows: Key[Array, ""],
+    added: Float[Array, "n d"] | None,
     hyperprior: Hyperprior,
     params: Params,
     prior: Prior,
     data: Data,
-) -> tuple[Params, Gaussian, Gaussian, Float[Array, " n"]]:
+) -> tuple[Params, Gaussian, Gaussian, Float[Array, " n"], Float[Array, "n d"] | None]:
     """The prior of one side's rows, the rows, and their noise precisions.
 
-    Also returns the prior as the rows see it, each with its own mean where it has features, and
-    each row's squared error.
+    Also returns the prior as the rows see it, each with its own mean where it has features, each
+    row's squared error, and what was added to rows without ratings.
     """
     noise, w = getattr(hyperprior, f"{side}_noise"), joined(getattr(params, side))
+    w = w if added is None else w - added
     row, count = getattr(data, f"{side}_row"), getattr(data, f"{side}_count")
     gaussian, shift = _row_prior(side, key_prior, hyperprior, getattr(prior, side), w, data)
     seen = gaussian if shift is None else Gaussian(gaussian.mean + shift, *gaussian[1:3])
@@ -120,7 +133,16 @@ def _draw_side(
         rows = getattr(params, side)
         precision = _noise(key_rows, noise, rows, count, prior.tau * error, row)
         params = params._replace(**{side: rows._replace(noise_precision=precision)})
-    return params, gaussian, seen, error
+    if added is not None:
+        added = jnp.zeros_like(w)
+        for j, (kind, features) in enumerate(getattr(data.features, side).items()):
+            key = jax.random.fold_in(key_rows, UNKNOWN - j)
+            added += unknown_shift(key, features, gaussian.regressions[kind].spread, row)
+        added = jnp.where(count[:, None] > 0, 0, added)
+        rows = getattr(params, side)
+        params = params._replace(**{side: with_rows(rows, joined(rows) + added)})
+        seen = seen._replace(mean=seen.mean + added)
+    return params, gaussian, seen, error, added
 
 
 def _row_prior(
@@ -178,8 +200,14 @@ def _with_regressions(gaussian: Gaussian, features: dict[str, RowFeatures]) -> G
     mean, precision, dtype = gaussian.mean, gaussian.precision, gaussian.mean.dtype
     zeros = {x: jnp.zeros((len(y.centre), len(mean)), dtype) for x, y in features.items()}
     return gaussian._replace(
-        regressions={x: Regression(y, mean, precision) for x, y in zeros.items()}
+        regressions={x: Regression(y, mean, precision, 0 * precision) for x, y in zeros.items()}
     )
+
+
+def _nothing_added(params: Params, data: Data) -> tuple[Float[Array, "n d"] | None, ...]:
+    """To each side's rows; None where the side has no features."""
+    sides = (params.user, data.features.user), (params.item, data.features.item)
+    return tuple(jnp.zeros_like(joined(side)) if features else None for side, features in sides)
 
 
 def _with_noise(key: Key[Array, ""], params: Params, hyperprior: Hyperprior, data: Data) -> Params:

@@ -18,6 +18,10 @@ independent, and the expectation solves (Z^T Z + I / D_c) B_c = Z^T R_c. The eig
 smaller of Z^T Z and Z Z^T, which never change, make that exact for any D.
 
 Rows and features draw by their numbers, so neither's order changes a draw.
+
+A row without ratings may have no features either, as one that nobody has rated yet has not been
+rated by anybody. It is not an average row: it is a row of which z is not known, and is drawn about
+the mean with the spread that features have over the others.
 """
 
 from typing import NamedTuple
@@ -51,6 +55,7 @@ class RowFeatures(NamedTuple):
 
     Z: Float[Array, "n q"]
     Z_T: Float[Array, "q n"]
+    known: Bool[Array, " n"]  # which rows have features
     centre: Float[Array, " q"]  # the rows' mean, which was taken away
     vectors: Float[Array, "g g"]  # of Z Z^T where n <= q, else of Z^T Z
     vectors_T: Float[Array, "g g"]
@@ -80,7 +85,7 @@ def row_features(
     gram = Z @ Z.T if n <= q else Z.T @ Z
     values, vectors = scipy.linalg.eigh(gram.astype(float), overwrite_a=True, driver="evd")
     vectors, values = vectors.astype(Z.dtype), np.maximum(values, 0).astype(Z.dtype)
-    arrays = Z, Z.T, centre, vectors, vectors.T, values
+    arrays = Z, Z.T, has_features, centre, vectors, vectors.T, values
     return RowFeatures(*(jnp.asarray(np.ascontiguousarray(x)) for x in arrays))
 
 
@@ -146,7 +151,22 @@ def sample_regression(
     else:
         B += _product(solved(_product(Z_T, R)), T.T)
         shift = features.shift(B)
-    return Regression(B, _product(features.centre, B), precision), shift
+    spread = _product(shift.T, shift) / jnp.maximum(jnp.sum(features.known), 1)
+    return Regression(B, _product(features.centre, B), precision, spread), shift
+
+
+def unknown_shift(
+    key: Key[Array, ""],
+    features: RowFeatures,
+    spread: Float[Array, "d d"],
+    row: Int[Array, " n"] | None,
+) -> Float[Array, "n d"]:
+    """What features would add to rows of which they are not known: N(0, spread); 0 to others."""
+    (n, _), d = features.Z.shape, len(spread)
+    jitter = 1e-6 * jnp.trace(spread) / max(d, 1) + 1e-12  # few rows' spread is singular
+    root = jnp.linalg.cholesky(spread + jitter * jnp.eye(d, dtype=spread.dtype))
+    epsilon = row_epsilon(key, row, (n, d), spread.dtype)
+    return jnp.where(features.known[:, None], 0, _product(epsilon, root.T))
 
 
 def _spread(L: Float[Array, "d d"], epsilon: Float[Array, "n d"]) -> Float[Array, "n d"]:

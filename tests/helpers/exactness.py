@@ -50,6 +50,8 @@ class Joint(NamedTuple):
     params: Params
     prior: Prior
     rating: jax.Array
+    user_added: jax.Array | None = None  # to rows whose features are not known
+    item_added: jax.Array | None = None
 
 
 def features(kinds: tuple[str, ...]) -> Features:
@@ -87,13 +89,23 @@ def hyperprior(terms: Terms, is_joint: bool, noise: str = "shared") -> gibbs.Hyp
 def _draw_side(rng, hypers, rank: int, replicates: int, of_rows: dict[str, RowFeatures]):
     w, gaussian = _draw_rows(rng, hypers, replicates, SIZE)
     still = [hyper._replace(mean=0 * hyper.mean, strength=jnp.inf) for hyper in hypers]
-    regressions = {}
+    regressions, added = {}, np.zeros_like(w)
     for kind, table in of_rows.items():
         B, own = _draw_rows(rng, still, replicates, len(table.centre))
-        regressions[kind] = Regression(B, np.asarray(table.centre) @ B, own.precision)
-        w = w + np.asarray(table.Z) @ B
+        known, shift = np.asarray(table.known), np.asarray(table.Z) @ B
+        spread = np.swapaxes(shift, 1, 2) @ shift / known.sum()
+        offset = np.asarray(table.centre) @ B
+        regressions[kind] = Regression(B, offset, own.precision, spread)
+        w = w + shift
+        values, vectors = np.linalg.eigh(spread)
+        root = vectors * np.sqrt(np.maximum(values, 0))[:, None]
+        unknown = np.einsum("rij,rnj->rni", root, rng.normal(size=w.shape))
+        unrated = np.arange(SIZE) == SIZE - 1
+        added = added + np.where((unrated & ~known)[:, None], unknown, 0)
+    w = w + added
     gaussian = gaussian._replace(regressions=regressions)
-    return split_row(jnp.asarray(w), rank), jax.tree.map(jnp.asarray, gaussian)
+    added = jnp.asarray(added) if of_rows else None
+    return split_row(jnp.asarray(w), rank), jax.tree.map(jnp.asarray, gaussian), added
 
 
 def _draw_rows(rng, hypers, replicates: int, number: int):
@@ -142,8 +154,12 @@ def draw_joint(
 ) -> Joint:
     """Independent draws from the joint distribution, by NumPy and SciPy alone."""
     rng = np.random.default_rng(seed)
-    user, user_prior = _draw_side(rng, hyper.user, terms.rank, replicates, of_rows.user)
-    item, item_prior = _draw_side(rng, hyper.item, terms.rank, replicates, of_rows.item)
+    user, user_prior, *user_added = _draw_side(
+        rng, hyper.user, terms.rank, replicates, of_rows.user
+    )
+    item, item_prior, *item_added = _draw_side(
+        rng, hyper.item, terms.rank, replicates, of_rows.item
+    )
     gamma = hyper.likelihood.tau
     tau = rng.gamma(float(gamma.shape), 1 / float(gamma.rate), replicates)
     U, b, V, c = (np.asarray(x) for x in (user.factor, user.bias, item.factor, item.bias))
@@ -157,7 +173,8 @@ def draw_joint(
         item, precision = _with(item, beta), precision * beta[:, ITEM]
     rating = mean + rng.normal(size=mean.shape) / np.sqrt(precision)
     params = Params(user, item, jnp.full(replicates, MU))
-    return Joint(params, Prior(jnp.asarray(tau), user_prior, item_prior), jnp.asarray(rating))
+    prior = Prior(jnp.asarray(tau), user_prior, item_prior)
+    return Joint(params, prior, jnp.asarray(rating), *user_added, *item_added)
 
 
 def _refilled(rows: Blocks | CSR, rating) -> Blocks | CSR:
@@ -188,9 +205,10 @@ def move(
         rows = (_refilled(side, joint.rating) for side in (template.by_user, template.by_item))
         data = Data(None, *rows, template.user_count, template.item_count)
         data = data._replace(features=of_rows)
-        state, _ = step(key_sweep, gibbs.State(joint.params, joint.prior), data)
+        added = joint.user_added, joint.item_added
+        state, _ = step(key_sweep, gibbs.State(joint.params, joint.prior, *added), data)
         rating = simulate(key_data, state.params, *PAIRS, state.prior.tau)
-        return Joint(state.params, state.prior, rating)
+        return Joint(state.params, state.prior, rating, state.user_added, state.item_added)
 
     @jax.jit
     def all_replicates(keys, joint):
@@ -238,18 +256,18 @@ def functions(joint: Joint) -> dict[str, np.ndarray]:
             if side.bias.shape[-1]:
                 out[f"{name} bias"] = side.bias[0, 0]
                 out[f"{name} bias precision"] = gaussian.precision[-1, -1]
-            for kind, (B, offset, precision) in gaussian.regressions.items():
+            for kind, (B, offset, precision, spread) in gaussian.regressions.items():
                 of = f"{name} {kind}"
                 out[f"{of} log|Lambda_B|"] = jnp.linalg.slogdet(precision)[1]
                 out[f"{of} B Lambda_B B"] = jnp.einsum("qd,de,qe->", B, precision, B)
                 out[f"{of} |B|^2"], out[f"{of} |offset|^2"] = jnp.sum(B**2), jnp.sum(offset**2)
-                out[f"{of} B of the bias"] = B[0, -1]
+                out[f"{of} B of the bias"], out[f"{of} spread"] = B[0, -1], jnp.trace(spread)
         if params.user.factor.shape[-1]:
             gram = params.user.factor.T @ params.user.factor
             out["tr(U'U V'V)"] = jnp.trace(gram @ params.item.factor.T @ params.item.factor)
         return out
 
-    values = jax.jit(jax.vmap(one))(*joint)
+    values = jax.jit(jax.vmap(one))(*joint[:3])
     return {name: np.asarray(value) for name, value in values.items()}
 
 

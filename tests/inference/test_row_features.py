@@ -60,16 +60,18 @@ def test_what_they_add_is_their_sum():
     features = row_features(raw.copy(), np.arange(6) < 5, "features")
     gaussian = Gaussian(jnp.zeros(D), jnp.asarray(precision(rng)), jnp.ones(()))
     given = features, jnp.asarray(rng.normal(size=(6, D))), gaussian, jnp.eye(D), None, None
-    (B, offset, _), shift = sample_regression(jax.random.key(1), *given)
+    (B, offset, _, spread), shift = sample_regression(jax.random.key(1), *given)
     np.testing.assert_allclose(shift[:5], raw[:5] @ B - offset, atol=1e-12)
     np.testing.assert_allclose(shift[5], 0)  # a row without features is an average one
     np.testing.assert_allclose(shift[:5].sum(0), 0, atol=1e-12)
+    np.testing.assert_allclose(spread, np.cov(shift[:5].T, bias=True), atol=1e-12)
 
 
 def test_features_are_what_was_rated():
     user, item = np.array([0, 0, 0, 0, 2]), np.array([0, 1, 2, 4, 1])
     features = rated_features(user, item, 4, 5)
-    Z, Z_T, centre, vectors, vectors_T, values = map(np.asarray, features)
+    Z, Z_T, known, centre, vectors, vectors_T, values = map(np.asarray, features)
+    assert known.tolist() == [True, False, True, False]
     whole = np.array([[0.5, 0.5, 0.5, 0, 0.5], [0] * 5, [0, 1, 0, 0, 0], [0] * 5])
     rated = [0, 2]
     np.testing.assert_allclose(centre, whole[rated].mean(0))
@@ -176,7 +178,7 @@ def test_a_new_user_is_drawn_to_what_they_rated(fitted):
     items = fitted.fitted.items.codes(rated["item_id"], "here")
     draws, prior = fitted.draws, fitted.fitted.fit.run.prior
     for s in (0, 17):
-        B, offset, _ = (x[s] for x in prior.user.regressions[RATED])
+        B, offset, _, spread = (x[s] for x in prior.user.regressions[RATED])
         mean = prior.user.mean[s] + B[items].sum(0) / np.sqrt(3) - offset
         x = np.concatenate([draws.item.factor[s, items], np.ones((3, 1))], 1)
         y = rated["rating"] - draws.mu[s] - draws.item.bias[s, items, 0]
@@ -184,6 +186,8 @@ def test_a_new_user_is_drawn_to_what_they_rated(fitted):
         h = prior.user.precision[s] @ mean + prior.tau[s] * x.T @ y
         np.testing.assert_allclose(new.posterior.mean[s, 0], np.linalg.solve(P, h), atol=1e-3)
         np.testing.assert_allclose(new.posterior.mean[s, 1], prior.user.mean[s], atol=1e-4)
+        nobody = np.linalg.inv(prior.user.precision[s]) + spread  # who has rated nothing
+        np.testing.assert_allclose(new.posterior.covariance[s, 1], nobody, rtol=1e-3, atol=1e-4)
     for item in ("m1", "m2"):
         table = new.predict(pd.DataFrame({"user_id": ["new"], "item_id": [item]}))
         parts = new.explain("new", item)["contribution"]
