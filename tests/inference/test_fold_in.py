@@ -48,7 +48,7 @@ def stack(terms: Terms) -> Conditioning:
     prior = type(priors[0].user)(
         *(
             one([np.asarray(x) for x in field])
-            for field in zip(*(p.user for p in priors), strict=True)
+            for field in zip(*(p.user[:3] for p in priors), strict=True)
         )
     )
     tau = np.array([1.7, 0.9, 2.5])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pmf.errors import InputError
+from pmf.inference import gibbs as gibbs_module
 from pmf.inference.als import als
 from pmf.inference.base import State
 from pmf.inference.gibbs import gibbs
@@ -121,8 +122,12 @@ def test_a_sweep_reports_the_density_of_weighted_ratings(fused):
     """log N(r | E[r], 1/(w tau)) of all ratings, of ALS and of Gibbs with tau learnt."""
     data = by_rows(RATINGS, USERS, ITEMS, TERMS.rank, fused=fused, weight=WEIGHT)
     gibbs_sampler = gibbs(hyperprior(TERMS), TERMS, 3.4, 1.3)
-    for algorithm in (als(PRIOR, TERMS, 3.4), gibbs_sampler):
-        state, info = jax.jit(algorithm.step)(jax.random.key(1), State(PARAMS, PRIOR), data)
+    sampled = gibbs_module.State(PARAMS, PRIOR)
+    for algorithm, start in (
+        (als(PRIOR, TERMS, 3.4), State(PARAMS, PRIOR)),
+        (gibbs_sampler, sampled),
+    ):
+        state, info = jax.jit(algorithm.step)(jax.random.key(1), start, data)
         mean = predict(state.params, RATINGS.user, RATINGS.item)
         precision = WEIGHT * float(state.prior.tau)
         squares = precision * (RATINGS.value - np.asarray(mean)) ** 2
