@@ -39,24 +39,25 @@ COLUMNS = ("system", "size", "rank", "cache", "step", "seconds", "rmse", "error"
 
 
 def plot(table: pd.DataFrame) -> Figure:
-    """A panel a size, a row of them a rank, a line a system."""
+    """A panel for each size and rank that was raced on, two in a row; a line for each system."""
     lines = trajectories(having(table, "time_to_rmse", *COLUMNS))
-    sizes = [size for size in SIZES if size in set(lines["size"])]
-    ranks = sorted(lines["rank"].unique())
-    width = COLUMN if len(sizes) == 1 else WIDE
-    figure = Figure(figsize=(width, 2.1 * len(ranks) + 0.5))
-    grid = figure.subplots(len(ranks), len(sizes), squeeze=False)
+    raced = lines[["size", "rank"]].drop_duplicates()
+    panels = sorted(raced.itertuples(index=False), key=lambda x: ([*SIZES].index(x.size), x.rank))
+    across = min(2, max(1, len(panels)))
+    down = -(-len(panels) // across)
+    width = COLUMN if across == 1 else WIDE
+    figure = Figure(figsize=(width, 2.1 * max(down, 1) + 0.5))
+    grid = figure.subplots(max(down, 1), across, squeeze=False)
     all_looks = looks(NAMES[name] for name in NAMES if name in set(lines["system"]))
-    for down, rank in enumerate(ranks):
-        for across, size in enumerate(sizes):
-            here = lines[(lines["size"] == size) & (lines["rank"] == rank)]
-            axes = grid[down, across]
-            _panel(axes, here, all_looks)
-            axes.set_title(f"{SIZES[size]}, rank {rank}")
-            if across == 0:
-                axes.set_ylabel("Test RMSE (stars)")
-            if down == len(ranks) - 1:
-                axes.set_xlabel("Time (s)")
+    for axes, (size, rank) in zip(grid.flat, panels, strict=False):
+        _panel(axes, lines[(lines["size"] == size) & (lines["rank"] == rank)], all_looks)
+        axes.set_title(f"{SIZES[size]}, rank {rank}")
+    for axes in grid.flat[len(panels) :]:
+        axes.remove()
+    for axes in grid[:, 0]:
+        axes.set_ylabel("Test RMSE (stars)")
+    for axes in grid.flat[max(len(panels) - across, 0) : len(panels)]:  # the last of each column
+        axes.set_xlabel("Time (s)")
     legend_above(figure, len(all_looks))
     return figure
 
