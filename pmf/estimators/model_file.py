@@ -103,9 +103,11 @@ def save(saved: Saved, path: Path) -> None:
         noise_precision = getattr(fit.run.draws, side).noise_precision
         if noise_precision is not None:
             tensors[f"{side}.noise_precision"] = noise_precision
-        for of, regression in getattr(fit.run.prior, side).regressions.items():
-            arrays_of_it = regression._asdict().items()
-            tensors |= {f"prior.{side}.{of}.{x}": np.asarray(y) for x, y in arrays_of_it}
+        tensors |= {
+            f"prior.{side}.{features}.{name}": np.asarray(array)
+            for features, regression in getattr(fit.run.prior, side).regressions.items()
+            for name, array in regression._asdict().items()
+        }
     if fitted.rated is not None:
         tensors |= _pack_rated(fitted.rated)
     header: dict[str, Any] = {"format": FORMAT, "version": VERSION, CHECKSUM: ""}

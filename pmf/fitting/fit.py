@@ -32,6 +32,7 @@ from pmf.fitting.search import Problem, Search, Trial
 from pmf.fitting.settings import Settings
 from pmf.inference.base import Algorithm
 from pmf.inference.layout import Data
+from pmf.inference.row_features import all_features
 from pmf.model.predictive import predict_pairs
 from pmf.model.priors import AnyPrior, numbers_of, prior_of
 from pmf.parallel.placement import Placement, device_mesh, flat_on_mesh, place, rows_on_mesh
@@ -228,7 +229,8 @@ def _run_here(
     with monitored.clock.phase("layout"):
         data = inference.layout(train, *rows, settings.rank).drawn_by(numbers)
         if given or inference.implicit_sides:
-            data = data.with_features(train, inference.implicit_sides, given)
+            of_rows = all_features(train, *rows, inference.implicit_sides, given)
+            data = data._replace(features=of_rows)
     return run(build(data), settings.seed, data, inference.schedule, *monitored)
 
 

@@ -338,12 +338,9 @@ class Gibbs(_ByRows):
 
     def _hyperprior(self, terms: Terms) -> Hyperprior:
         own, noisy = RowNoise(jnp.asarray(SHAPES)), named_sides(self.noise)
-        hyperprior = default_hyperprior(terms, self.hyperprior)
-        return hyperprior._replace(
+        return default_hyperprior(terms, self.hyperprior)._replace(
             user_noise=own if "user" in noisy else None,
             item_noise=own if "item" in noisy else None,
-            user_coefficients=hyperprior.user,
-            item_coefficients=hyperprior.item,
         )
 
     def short(self) -> dict[str, Any]:

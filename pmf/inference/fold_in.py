@@ -21,7 +21,7 @@ from jaxtyping import Float, Int
 
 from pmf.data.histories import Rated
 from pmf.inference.blocks import cells_held, padded
-from pmf.inference.row_features import GIVEN, RATED
+from pmf.inference.row_features import GIVEN, RATED, is_given
 from pmf.inference.row_update import potentials
 from pmf.model.priors import Growth
 from pmf.process.programs import forget, piece, program
@@ -77,9 +77,8 @@ class Conditioning(NamedTuple):
         if features is None:
             return mean
         B, offset, *_ = map(np.asarray, self.prior.regressions[GIVEN])
-        means: np.ndarray = (
-            mean + (features @ B - offset[:, None]) * np.any(features != 0, 1)[:, None]
-        )
+        shift = (features @ B - offset[:, None]) * is_given(features)[:, None]
+        means: np.ndarray = mean + shift
         return means
 
     def prior_means(
@@ -127,7 +126,7 @@ def posterior_of(
     for kind, regression in conditioning.prior.regressions.items():
         unknown = unrated
         if kind == GIVEN and features is not None:
-            unknown = unrated & ~np.any(features[:num_rows] != 0, 1)
+            unknown = unrated & ~is_given(features[:num_rows])
         covariance[:, unknown] += np.asarray(regression.spread)[:, None]
     return RowPosterior(mean, covariance, None if conditioning.noise_shape is None else noise)
 

@@ -40,8 +40,8 @@ class Hyperprior(NamedTuple):
     """Each side's Normal-Wisharts, which own its (factor, bias) columns in order.
 
     The likelihood holds the prior of its own parameters. A side's rows have noise precisions of
-    their own where they have a prior; None: 1 for all. So with the coefficients on its features,
-    whose hyperpriors own columns as the rows' do.
+    their own where they have a prior; None: 1 for all. The coefficients on a side's features have
+    the Wisharts of its rows, and the mean 0.
     """
 
     user: tuple[NormalWishart, ...]
@@ -49,8 +49,6 @@ class Hyperprior(NamedTuple):
     likelihood: Likelihood = GAUSSIAN
     user_noise: RowNoise | None = None
     item_noise: RowNoise | None = None
-    user_coefficients: tuple[NormalWishart, ...] | None = None
-    item_coefficients: tuple[NormalWishart, ...] | None = None
 
 
 class State(NamedTuple):
@@ -161,7 +159,6 @@ def _row_prior(
     hypers, features = getattr(hyperprior, side), getattr(data.features, side)
     if not features:
         return sample_row_prior(key, hypers, w), None
-    own = getattr(hyperprior, f"{side}_coefficients")
     row, rated = data.user_row, data.item_row
     if side == "item":
         row, rated = rated, row
@@ -174,7 +171,7 @@ def _row_prior(
         given = table, rest, gaussian, regressions[kind].precision
         numbers = row, rated if kind == RATED else None
         regression, shifts[kind] = sample_regression(key_regression, *given, *numbers)
-        precision = sample_precision(key_precision, own, regression.coefficients)
+        precision = sample_precision(key_precision, hypers, regression.coefficients)
         regressions[kind] = regression._replace(precision=precision)
     shift = sum(shifts.values())
     drawn = sample_row_prior(key, hypers, w - shift)

@@ -1,6 +1,5 @@
 """Ratings in the order that an algorithm works in: by rows, or flat. Host code."""
 
-from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -13,14 +12,7 @@ from pmf.errors import InputError
 from pmf.inference import fused as kernel
 from pmf.inference.blocks import Blocks, padded_blocks
 from pmf.inference.fused.layout import CSR, csr_rows
-from pmf.inference.row_features import (
-    GIVEN,
-    RATED,
-    Features,
-    RowFeatures,
-    rated_features,
-    row_features,
-)
+from pmf.inference.row_features import Features
 from pmf.inference.row_update import Layout
 from pmf.model.likelihood import Residuals
 from pmf.types import Array, Params, Ratings
@@ -64,27 +56,6 @@ class Data(NamedTuple):
             ]
         known = [x for x in logs if x is not None]
         return Residuals(squares, n, sum(known[1:], known[0]) if known else None)
-
-    def with_features(
-        self, ratings: Ratings, implicit: Collection[str], given: Mapping[str, np.ndarray]
-    ) -> "Data":
-        """The same with features: what rows of the sides `implicit` rated, or were rated by, and
-        the `given` ones of each side, all-zero where nothing is known of a row.
-
-        Raises `InputError` where a side has many, and many rows.
-        """
-        user, item = np.asarray(ratings.user), np.asarray(ratings.item)
-        users, items = len(self.user_count), len(self.item_count)
-        sides: dict[str, dict[str, RowFeatures]] = {"user": {}, "item": {}}
-        if "user" in implicit:
-            sides["user"][RATED] = rated_features(user, item, users, items)
-        if "item" in implicit:
-            sides["item"][RATED] = rated_features(item, user, items, users)
-        for side, table in given.items():
-            sides[side][GIVEN] = row_features(
-                table.copy(), np.any(table != 0, 1), f"{side} features"
-            )
-        return self._replace(features=Features(**sides))
 
     def drawn_by(self, numbers: RowNumbers) -> "Data":
         """The same on one device, its rows drawing by these numbers."""

@@ -24,6 +24,7 @@ rated by anybody. It is not an average row: it is a row of which z is not known,
 the mean with the spread that features have over the others.
 """
 
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import jax
@@ -35,7 +36,7 @@ from jaxtyping import Bool, Float, Int, Key
 
 from pmf.errors import InputError
 from pmf.model.density import row_epsilon
-from pmf.types import Array, Gaussian, Regression
+from pmf.types import Array, Gaussian, Ratings, Regression
 
 RATED, GIVEN = "rated", "given"
 MOST_AXES = 6000  # of the smaller side: their eigenvectors take a minute, once
@@ -110,6 +111,34 @@ def rated_features(
     Z = np.zeros((num_rows, num_cols), np.float32)
     Z[row, col] = 1 / np.sqrt(count[row])
     return row_features(Z, count > 0, "implicit")
+
+
+def all_features(
+    ratings: Ratings,
+    num_users: int,
+    num_items: int,
+    implicit: Collection[str],
+    given: Mapping[str, np.ndarray],
+) -> Features:
+    """What rows of the sides `implicit` rated, or were rated by, and the `given` ones of each side.
+
+    Raises `InputError` where a side has many, and many rows.
+    """
+    user, item = np.asarray(ratings.user), np.asarray(ratings.item)
+    sides: dict[str, dict[str, RowFeatures]] = {"user": {}, "item": {}}
+    if "user" in implicit:
+        sides["user"][RATED] = rated_features(user, item, num_users, num_items)
+    if "item" in implicit:
+        sides["item"][RATED] = rated_features(item, user, num_items, num_users)
+    for side, table in given.items():
+        sides[side][GIVEN] = row_features(table.copy(), is_given(table), f"{side} features")
+    return Features(**sides)
+
+
+def is_given(table: Float[np.ndarray, "n q"]) -> Bool[np.ndarray, " n"]:
+    """Of which rows something is known: the others' features are all 0."""
+    known: Bool[np.ndarray, " n"] = np.any(table != 0, axis=1)
+    return known
 
 
 def sample_regression(

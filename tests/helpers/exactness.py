@@ -83,7 +83,7 @@ def hyperprior(terms: Terms, is_joint: bool, noise: str = "shared") -> gibbs.Hyp
     likelihood = GaussianLikelihood(Gamma(jnp.asarray(4.0), jnp.asarray(2.0)))
     sides = side(terms.user_bias, 0.4), side(terms.item_bias, -0.3)
     own = [SHAPES if noise in (name, "both") else None for name in ("user", "item")]
-    return gibbs.Hyperprior(*sides, likelihood, *own, *sides)
+    return gibbs.Hyperprior(*sides, likelihood, *own)
 
 
 def _draw_side(rng, hypers, rank: int, replicates: int, of_rows: dict[str, RowFeatures]):
