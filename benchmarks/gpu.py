@@ -22,7 +22,7 @@ import typer
 
 from pmf.cli.console import run_app
 from pmf.errors import InputError
-from pmf.fitting.methods import default_hyperprior
+from pmf.fitting.methods.gibbs import default_hyperprior
 from pmf.inference.als import als
 from pmf.inference.base import Algorithm
 from pmf.inference.blocks import Block, Blocks, panel_numbers, widths

@@ -96,7 +96,7 @@ def worker(method: str, devices: int, rank: int, sweeps: int) -> dict[str, Any]:
 
 def _builder(method: str, rank: int) -> Callable[[Any], Any]:
     """The algorithm of these data."""
-    from pmf.fitting.methods import default_hyperprior
+    from pmf.fitting.methods.gibbs import default_hyperprior
     from pmf.inference.als import als
     from pmf.inference.gibbs import gibbs
     from pmf.model.priors import Ridge, from_ridge

@@ -97,7 +97,7 @@ def cmfrec_cg(path: str, rank: int) -> dict[str, Any]:
 def our_gibbs(path: str, rank: int, fused: bool = True) -> dict[str, Any]:
     """Seconds of each sweep, one chain, hyperparameters drawn, tau fixed."""
     from pmf.fitting.driver import run
-    from pmf.fitting.methods import default_hyperprior
+    from pmf.fitting.methods.gibbs import default_hyperprior
     from pmf.fitting.schedule import Schedule
     from pmf.inference.gibbs import gibbs
     from pmf.inference.layout import by_rows

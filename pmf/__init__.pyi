@@ -24,10 +24,10 @@ from .estimators.pmf import PMF as PMF
 from .evaluate.report import ranked as ranked
 from .evaluate.report import report as report
 from .fitting.checkpoint import Checkpoints as Checkpoints
-from .fitting.methods import ALS as ALS
-from .fitting.methods import MAP as MAP
-from .fitting.methods import VB as VB
-from .fitting.methods import Gibbs as Gibbs
+from .fitting.methods.als import ALS as ALS
+from .fitting.methods.gibbs import Gibbs as Gibbs
+from .fitting.methods.map import MAP as MAP
+from .fitting.methods.vb import VB as VB
 from .model.priors import (
     DiagonalPrior as DiagonalPrior,
 )

@@ -18,7 +18,7 @@ from pmf.evaluate.report import ranked
 from pmf.fitting import ridge_search, tau_search
 from pmf.fitting.checkpoint import Checkpoints
 from pmf.fitting.fitted import Fitted
-from pmf.fitting.methods import check_is_of
+from pmf.fitting.methods.base import check_is_of
 from pmf.fitting.registry import DEFAULT, INFERENCES, inference_named
 from pmf.fitting.schedule import Record
 from pmf.fitting.settings import MODEL, make_settings, of_method, shorthand

@@ -20,7 +20,7 @@ from pmf.estimators.model_file import Saved
 from pmf.fitting.checkpoint import Checkpoints, claimed
 from pmf.fitting.fit import OnRecord, fit_ratings
 from pmf.fitting.fitted import Fitted
-from pmf.fitting.methods import Inference
+from pmf.fitting.methods.base import Inference
 from pmf.fitting.phases import Clock, OnStep, no_progress
 from pmf.fitting.progress import both, progress_bar
 from pmf.fitting.settings import Settings, make_settings, shorthand

@@ -23,7 +23,7 @@ from pmf.fitting.checkpoint import CheckpointFolder, Checkpoints
 from pmf.fitting.driver import Run, run
 from pmf.fitting.fingerprint import NOTHING, fingerprint
 from pmf.fitting.fitted import Fit
-from pmf.fitting.methods import Inference
+from pmf.fitting.methods.base import Inference
 from pmf.fitting.phases import Clock
 from pmf.fitting.prior_search import Choice
 from pmf.fitting.rescale import Scales

@@ -19,10 +19,10 @@ class Entry(NamedTuple):
 
 
 INFERENCES = {
-    "als": Entry("ALS", "pmf.fitting.methods:ALS", "sweeps at the most", 100),
-    "map": Entry("MAP", "pmf.fitting.methods:MAP", "updates or epochs at the most", 1000),
-    "gibbs": Entry("Gibbs", "pmf.fitting.methods:Gibbs", "kept draws per chain", 100),
-    "vb": Entry("VB", "pmf.fitting.methods:VB", "sweeps at the most", 50),
+    "als": Entry("ALS", "pmf.fitting.methods.als:ALS", "sweeps at the most", 100),
+    "map": Entry("MAP", "pmf.fitting.methods.map:MAP", "updates or epochs at the most", 1000),
+    "gibbs": Entry("Gibbs", "pmf.fitting.methods.gibbs:Gibbs", "kept draws per chain", 100),
+    "vb": Entry("VB", "pmf.fitting.methods.vb:VB", "sweeps at the most", 50),
 }
 LABELS = {name: entry.label for name, entry in INFERENCES.items()}
 DEFAULT = "als"
@@ -37,7 +37,7 @@ def steps_in_words() -> str:
 
 
 def inference_named(name: object) -> Any:
-    """The class of an inference's settings, a `pmf.fitting.methods.Inference`.
+    """The class of an inference's settings, a `pmf.fitting.methods.base.Inference`.
 
     Raises `InputError` for an unknown name.
     """

@@ -10,7 +10,8 @@ from pydantic import BaseModel, Field, FiniteFloat, SerializeAsAny, create_model
 
 from pmf.data.choices import Duplicates
 from pmf.errors import InputError
-from pmf.fitting.methods import ALS, Inference, PriorSetting, check_is_of
+from pmf.fitting.methods.als import ALS
+from pmf.fitting.methods.base import Inference, PriorSetting, check_is_of
 from pmf.fitting.registry import DEFAULT, INFERENCES, LABELS, inference_named
 from pmf.fitting.schedule import Schedule
 from pmf.fitting.settings_base import CONFIG, in_words, settings_of

@@ -35,7 +35,7 @@ from pmf.fitting.checkpoint import (
     remove_checkpoints,
 )
 from pmf.fitting.driver import Run, run
-from pmf.fitting.methods import default_hyperprior
+from pmf.fitting.methods.gibbs import default_hyperprior
 from pmf.fitting.prior_search import Choice
 from pmf.fitting.schedule import Record, Schedule
 from pmf.fitting.search import Search, Trial

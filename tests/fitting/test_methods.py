@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 import pmf
-from pmf.fitting import fit, methods
+from pmf.fitting import fit
+from pmf.fitting.methods.map import MINI_BATCH
 from pmf.fitting.schedule import Schedule
 from pmf.inference import map as map_module
 from pmf.types import Terms
@@ -120,7 +121,7 @@ def test_a_prior_that_is_given_is_used(method, module, algorithm):
 @pytest.mark.parametrize(
     ("settings", "few", "many"),
     [
-        ({}, None, methods.MINI_BATCH),
+        ({}, None, MINI_BATCH),
         ({"batch_size": "full"}, None, None),
         ({"batch_size": 16}, 16, 16),
         ({"optimizer": "lbfgs"}, None, None),  # a line search needs the full batch

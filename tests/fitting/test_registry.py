@@ -13,7 +13,7 @@ import pytest
 import pmf
 from pmf.errors import InputError
 from pmf.fitting import registry
-from pmf.fitting.methods import ALS
+from pmf.fitting.methods.als import ALS
 from pmf.fitting.settings import shorthand
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pmf.fitting import search, tau_search
-from pmf.fitting.methods import default_hyperprior
+from pmf.fitting.methods.gibbs import default_hyperprior
 from pmf.fitting.ridge_search import START, Point, choose_ridges
 from pmf.fitting.schedule import Schedule
 from pmf.fitting.search import Judged, Search, Trial, log_of, pattern_search
