@@ -11,7 +11,8 @@ import pytest
 
 import pmf
 from pmf.fitting import fit
-from pmf.fitting.methods.map import MINI_BATCH
+from pmf.fitting.methods import als, gibbs
+from pmf.fitting.methods import map as map_method
 from pmf.fitting.schedule import Schedule
 from pmf.inference import map as map_module
 from pmf.types import Terms
@@ -69,7 +70,7 @@ def test_a_schedule_is_the_one_that_is_asked(settings, schedule):
 )
 def test_separate_hyperpriors_own_factors_and_bias_and_a_joint_one_both(kind, user_bias, widths):
     settings = {"method": "gibbs", "hyperprior": kind, "user_bias": user_bias}
-    hyperprior = arguments_of(methods, "gibbs", **settings)["hyperprior"]
+    hyperprior = arguments_of(gibbs, "gibbs", **settings)["hyperprior"]
     for side, columns in zip((hyperprior.user, hyperprior.item), widths, strict=True):
         assert [len(one.mean) for one in side] == columns
         assert [one.scale_inv.shape for one in side] == [(d, d) for d in columns]
@@ -78,7 +79,7 @@ def test_separate_hyperpriors_own_factors_and_bias_and_a_joint_one_both(kind, us
 
 def test_the_default_hyperprior_is_bpmfs_own():
     """Salakhutdinov & Mnih (ICML 2008), section 4.2: mu0 = 0, beta0 = 2, W0 = I, nu0 = d."""
-    hyperprior = arguments_of(methods, "gibbs", method="gibbs")["hyperprior"]
+    hyperprior = arguments_of(gibbs, "gibbs", method="gibbs")["hyperprior"]
     for factors, bias in (hyperprior.user, hyperprior.item):
         for one, d in ((factors, 3), (bias, 1)):
             assert (one.strength, one.dof) == (2, d)
@@ -91,11 +92,11 @@ def test_the_default_hyperprior_is_separate():
 
 
 def test_tau_is_kept_or_learnt():
-    arguments = arguments_of(methods, "gibbs", method="gibbs", tau=2.5, item_bias=False)
+    arguments = arguments_of(gibbs, "gibbs", method="gibbs", tau=2.5, item_bias=False)
     assert arguments["tau"] == pytest.approx(2.5 * TABLE["rating"].var(ddof=0))  # standardised
     assert arguments["hyperprior"].likelihood.tau is None
     assert arguments["terms"] == Terms(3, True, False)
-    assert arguments_of(methods, "gibbs", method="gibbs", tau="learn")[
+    assert arguments_of(gibbs, "gibbs", method="gibbs", tau="learn")[
         "hyperprior"
     ].likelihood.tau == (
         1,
@@ -105,7 +106,7 @@ def test_tau_is_kept_or_learnt():
 
 @pytest.mark.parametrize(
     ("method", "module", "algorithm"),
-    [("als", methods, "als"), ("map", map_module, "gradient_map")],
+    [("als", als, "als"), ("map", map_module, "gradient_map")],
 )
 def test_a_prior_that_is_given_is_used(method, module, algorithm):
     arguments = arguments_of(module, algorithm, method=method)
@@ -121,7 +122,7 @@ def test_a_prior_that_is_given_is_used(method, module, algorithm):
 @pytest.mark.parametrize(
     ("settings", "few", "many"),
     [
-        ({}, None, MINI_BATCH),
+        ({}, None, map_method.MINI_BATCH),
         ({"batch_size": "full"}, None, None),
         ({"batch_size": 16}, 16, 16),
         ({"optimizer": "lbfgs"}, None, None),  # a line search needs the full batch
@@ -130,7 +131,7 @@ def test_a_prior_that_is_given_is_used(method, module, algorithm):
 )
 def test_batches_are_for_many_ratings_and_never_for_a_line_search(settings, few, many, monkeypatch):
     for limit, size in ((1000, few), (10, many)):
-        monkeypatch.setattr(methods, "FULL_BATCH", limit)
+        monkeypatch.setattr(map_method, "FULL_BATCH", limit)
         arguments = arguments_of(map_module, "gradient_map", method="map", **settings)
         assert arguments["batch_size"] == size
 
