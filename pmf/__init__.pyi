@@ -14,6 +14,7 @@ from .errors import (
     NotFiniteError as NotFiniteError,
 )
 from .estimators.base import OverlapWarning as OverlapWarning
+from .estimators.base import UnknownContextWarning as UnknownContextWarning
 from .estimators.base import UnknownIdWarning as UnknownIdWarning
 from .estimators.content import Content as Content
 from .estimators.hybrid import Hybrid as Hybrid

@@ -47,11 +47,16 @@ class Side(NamedTuple):
 
 
 class Params(NamedTuple):
-    """theta = (U, b, V, c, mu). A stack of draws has the same fields with a leading axis."""
+    """theta = (U, b, V, c, mu). A stack of draws has the same fields with a leading axis.
+
+    `context` has the rows (D_t, e_t) of the contexts that ratings are given in, such as days; None:
+    the model has none.
+    """
 
     user: Side
     item: Side
     mu: Float[Array, "*s"]
+    context: Side | None = None
 
 
 class Regression(NamedTuple):
@@ -88,6 +93,7 @@ class Prior(NamedTuple):
     tau: Float[Array, ""]
     user: Gaussian
     item: Gaussian
+    context: Gaussian | None = None
 
 
 Class = TypeVar("Class", bound=type[Any])

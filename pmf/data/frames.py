@@ -9,6 +9,7 @@ import pandas as pd
 from pmf.data.checks import Checks, Place, rows_of, shown
 from pmf.data.choices import Duplicates
 from pmf.data.columns import REQUIRED, canonical_columns
+from pmf.data.contexts import ContextRows, coded_contexts, contexts_of, require_contexts
 from pmf.data.encoding import code_by_appearance, first_repeat, has_repeats
 from pmf.data.ids import Ids, factorize
 from pmf.data.tables import Table, as_frame
@@ -98,12 +99,30 @@ class Encoded(NamedTuple):
     ratings: Ratings
     users: Ids
     items: Ids
+    context: np.ndarray | None = None  # of each rating, where they are given in contexts
+    contexts: Ids | None = None
 
     def held_out(self, frame: Table, scale: tuple[float, float] | None) -> Ratings:
         """Other ratings in the same row numbers. Raises `InputError` for a bad frame."""
         table = checked(frame, "the held-out frame", scale, times=False)
         user, item = self.users.codes(table["user_id"]), self.items.codes(table["item_id"])
         return Ratings(user, item, table["rating"].to_numpy())
+
+    def context_rows(self, heldout: Table | None, by: str | None) -> ContextRows | None:
+        """The contexts of the ratings and of held-out ones; None where they have none.
+
+        A held-out rating in no known context, or without the column, is in the unknown one.
+        """
+        if self.context is None or self.contexts is None or by is None:
+            return None
+        row = None
+        if heldout is not None:
+            source = "the held-out frame"
+            found = contexts_of(heldout, by, source)
+            n = len(as_frame(heldout, source))
+            unknown = np.full(n, len(self.contexts), np.int32)
+            row = unknown if found is None else self.contexts.codes(found, source)
+        return ContextRows(self.context, self.contexts.num_rows, row)
 
 
 def encode(table: pd.DataFrame, source: str = "the frame") -> Encoded:
@@ -120,13 +139,19 @@ def learnable(
     source: str = "the frame",
     scale: tuple[float, float] | None = None,
     duplicates: Duplicates = "error",
+    context: str | None = None,
 ) -> Encoded:
     """The arrays of a frame, every value checked, each pair once (`distinct`).
 
-    Times are looked at where `duplicates` asks for the last.
+    Times are looked at where `duplicates` asks for the last. `context` says what the contexts of
+    ratings are, see `pmf.data.contexts`.
     """
     table = checked(frame, source, scale, times=duplicates == "last")
-    return distinct(encode(table, source), duplicates, source, rows_of(source), times_of(table))
+    encoded = encode(table, source)
+    if context is not None:
+        of_rows = coded_contexts(require_contexts(frame, context, source), source)
+        encoded = Encoded(*encoded[:3], *of_rows)
+    return distinct(encoded, duplicates, source, rows_of(source), times_of(table))
 
 
 def times_of(table: pd.DataFrame) -> np.ndarray | None:
@@ -152,7 +177,8 @@ def distinct(
         return encoded
     user, users = _recoded(encoded.ratings.user[chosen.row], encoded.users)
     item, items = _recoded(encoded.ratings.item[chosen.row], encoded.items)
-    return Encoded(Ratings(user, item, chosen.value), users, items)
+    context = None if encoded.context is None else encoded.context[chosen.row]
+    return Encoded(Ratings(user, item, chosen.value), users, items, context, encoded.contexts)
 
 
 def _recoded(codes: np.ndarray, ids: Ids) -> tuple[np.ndarray, Ids]:
@@ -168,7 +194,7 @@ def one_a_pair(
     time: np.ndarray | None,
 ) -> Chosen | None:
     """What `distinct` keeps; None where no pair repeats. Raises what it raises."""
-    (user, item, value), users, items = encoded
+    (user, item, value), users, items = encoded[:3]
     for count, name in ((len(users), "user"), (len(items), "item")):
         if count < 2:
             raise InputError(f"{source}: only one {name}; at least two are needed to learn from")

@@ -28,6 +28,10 @@ class UnknownIdWarning(UserWarning):
     """Some pairs have a user or an item that is unknown to the model."""
 
 
+class UnknownContextWarning(UserWarning):
+    """Some pairs are in a context, such as a day, that is unknown to the model."""
+
+
 class OverlapWarning(UserWarning):
     """Some test pairs are among what the model was fitted to."""
 
@@ -99,7 +103,9 @@ class Model:
         rating lies with that probability, and with `interval=[0.5, 0.9]` `low_50, high_50, low_90,
         high_90`. A pair with an unknown id gets the mean plus the known
         bias, is marked in the column `unknown` ("", "user", "item" or "both") and counted in one
-        `UnknownIdWarning`; no row is dropped. `source` names the frame in messages.
+        `UnknownIdWarning`; no row is dropped. Where the model was fitted with contexts, such as
+        days, and the frame has their column, each pair is predicted in its own; without, and in
+        one that is unknown, as in any. `source` names the frame in messages.
         """
         return answer(self, frame, interval, source)
 
@@ -107,10 +113,19 @@ class Model:
         """Row numbers of pairs of raw ids. Unknown ones are counted in one `UnknownIdWarning`."""
         return row_numbers(self.require_fitted(), ids, source)
 
-    def predict_rows(self, user: np.ndarray, item: np.ndarray) -> Prediction:
+    def context_rows(self, frame: Table, source: str) -> np.ndarray | None:
+        """Row numbers of the contexts of a frame's pairs; None where there are none.
+
+        Unknown ones are counted in one `UnknownContextWarning`.
+        """
+        return None
+
+    def predict_rows(
+        self, user: np.ndarray, item: np.ndarray, context: np.ndarray | None = None
+    ) -> Prediction:
         """The predictive distribution by row numbers; a count of ids stands for an unknown one."""
-        fit = fit_with_draws(self.require_fitted())
-        mean, variance = predict_pairs(self._filled_draws(), fit.noise_variance, user, item)
+        fit, places = fit_with_draws(self.require_fitted()), (user, item, context)
+        mean, variance = predict_pairs(self._filled_draws(), fit.noise_variance, *places)
         variance = self._with_own(variance, user, item)
         return Prediction(clipped(mean, self.settings), variance)
 
@@ -215,7 +230,7 @@ def answer(model: Model, frame: Table, levels: Levels, source: str) -> pd.DataFr
     frame = as_frame(frame, source)
     fitted, ids = model.require_fitted(), pairs(frame, source)
     user, item = row_numbers(fitted, ids, source)
-    prediction = model.predict_rows(user, item)
+    prediction = model.predict_rows(user, item, model.context_rows(frame, source))
     table = ids.assign(mean=prediction.mean, std=np.sqrt(prediction.variance))
     for level, names in ends.items():
         for name, end in zip(names, interval(prediction, level), strict=True):

@@ -67,7 +67,7 @@ def extended(
     user, item = (place[row], other) if which == "user" else (other, place[row])
     ratings = _merged(rated, Ratings(user, item, value), which)
     draws = fit.run.draws._replace(**{which: grown})
-    encoded = Encoded(ratings, ids["user"], ids["item"])
+    encoded = Encoded(ratings, ids["user"], ids["item"], contexts=fitted.contexts)
     prior = _with_features(fit.run.prior, OTHER[which], int(fresh.sum()))
     changed = fit.with_run(draws=draws, prior=prior, heldout=None)
     return Fitted.of(changed, encoded, source=fitted.source)

@@ -93,7 +93,7 @@ def with_described(
     ids = {"user": encoded.users, "item": encoded.items}
     ids |= {side: all_described(ids[side], x.ids, side) for side, x in features.items()}
     tables = {side: x.table(ids[side]) for side, x in features.items()}
-    return Encoded(encoded.ratings, ids["user"], ids["item"]), tables
+    return encoded._replace(users=ids["user"], items=ids["item"]), tables
 
 
 def pack_features(features: FeatureTable) -> dict[str, np.ndarray]:

@@ -99,6 +99,9 @@ def save(saved: Saved, path: Path) -> None:
         "user.count": fitted.user_count,
         "item.count": fitted.item_count,
     }
+    if fit.run.draws.context is not None and fitted.contexts is not None:
+        tensors["context.factor"] = fit.run.draws.context.factor
+        tensors["context.bias"] = fit.run.draws.context.bias
     for side in SIDES:
         noise_precision = getattr(fit.run.draws, side).noise_precision
         if noise_precision is not None:
@@ -111,7 +114,10 @@ def save(saved: Saved, path: Path) -> None:
     if fitted.rated is not None:
         tensors |= _pack_rated(fitted.rated)
     header: dict[str, Any] = {"format": FORMAT, "version": VERSION, CHECKSUM: ""}
-    for name, ids in (("user", fitted.users), ("item", fitted.items)):
+    all_ids = {"user": fitted.users, "item": fitted.items, "context": fitted.contexts}
+    for name, ids in all_ids.items():
+        if ids is None:
+            continue
         tensors |= {f"{name}.{part}": array for part, array in pack_ids(ids).items()}
     header["kind"], header["kind of settings"] = kind, type(settings).__name__
     header["settings"] = _as_json(settings)
@@ -319,6 +325,10 @@ def _rebuild(header: Header, tensors: dict[str, np.ndarray], settings: AnySettin
         )
         for side in SIDES
     )
+    context, contexts = None, None
+    if "context.factor" in tensors:
+        context = Side(tensors["context.factor"], tensors["context.bias"])
+        contexts = unpack_ids(tensors, "context")
     tau = tensors["prior.tau"]
     one = np.ones_like(tau)
     priors = (
@@ -333,7 +343,7 @@ def _rebuild(header: Header, tensors: dict[str, np.ndarray], settings: AnySettin
     chosen, trials = header.search
     search = Search(chosen, trials)
     run = Run(
-        Params(user, item, tensors["mu"]),
+        Params(user, item, tensors["mu"], context),
         Prior(tau, *priors),
         [Record(*record) for record in header.records],
         header.log_posterior,
@@ -345,7 +355,7 @@ def _rebuild(header: Header, tensors: dict[str, np.ndarray], settings: AnySettin
     fit = Fit(run, prior, tensors["noise_variance"], search, header.phases)
     users, items = (unpack_ids(tensors, side) for side in SIDES)
     counts = tensors["user.count"], tensors["item.count"]
-    return Fitted(fit, users, items, *counts, _unpack_rated(tensors))
+    return Fitted(fit, users, items, *counts, _unpack_rated(tensors), contexts=contexts)
 
 
 def _earlier_prior(chosen: dict[str, float], settings: AnySettings) -> AnyPrior:

@@ -6,7 +6,7 @@ from pmf.data.histories import Rated
 from pmf.data.ids import Ids
 from pmf.data.values import Coded
 from pmf.fitting.fitted import Fitted
-from pmf.fitting.settings import AnySettings, HybridSettings
+from pmf.fitting.settings import AnySettings, HybridSettings, Settings
 from pmf.inference.row_features import RATED
 from pmf.types import Terms
 
@@ -50,6 +50,7 @@ def check_fitted(settings: AnySettings, fitted: Fitted) -> Fitted:
             check_floats(f"{label}.offset", regression.offset, (s, d))
             _check_precision(f"{label}.precision", regression.precision, (s, d, d))
             check_floats(f"{label}.spread", regression.spread, (s, d, d))
+    _check_contexts(settings, fitted, (s, terms.rank))
     check_floats("mu", draws.mu, (s,))
     check_floats("noise_variance", noise, (s,))
     check_floats("prior.tau", fitted.fit.run.prior.tau, (s,))
@@ -58,6 +59,19 @@ def check_fitted(settings: AnySettings, fitted: Fitted) -> Fitted:
     if fitted.rated is not None:
         _check_rated(fitted.rated, fitted.user_count, len(fitted.items))
     return fitted
+
+
+def _check_contexts(settings: AnySettings, fitted: Fitted, shape: tuple[int, int]) -> None:
+    context, ids = fitted.fit.run.draws.context, fitted.contexts
+    has_some = isinstance(settings, Settings) and settings.inference.context_column is not None
+    if context is None or ids is None:
+        return
+    if not has_some:
+        raise ValueError("context: the settings have none")
+    check_ids("context ids", ids)
+    (s, rank), n = shape, ids.num_rows
+    check_floats("context.factor", context.factor, (s, n, rank))
+    check_floats("context.bias", context.bias, (s, n, 1))
 
 
 def _check_precision(name: str, precision: np.ndarray, shape: tuple[int, ...]) -> None:

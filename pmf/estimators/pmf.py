@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 
+from pmf.data.contexts import ASCENDING, contexts_of
 from pmf.data.features import FeatureTable
 from pmf.data.frames import checked, each_once
 from pmf.data.ids import Ids
 from pmf.data.readers.reading import AS_IT_IS, Reading
 from pmf.data.sources import base
 from pmf.data.tables import Table
-from pmf.estimators.base import Model
+from pmf.estimators.base import Model, UnknownContextWarning, warn
 from pmf.estimators.extend import Which, extended
 from pmf.estimators.features import pack_features, unpack_features, with_described
 from pmf.estimators.model_file import Saved
@@ -109,21 +111,35 @@ class PMF(Model):
             with work_folder() if on_disk else nullcontext() as folder:
                 rules = settings.scale, settings.duplicates
                 with clock.phase("reading"):
-                    encoded = base.encoded(ratings, *rules, folder, reading, source)
+                    by = settings.inference.context_column
+                    encoded = base.encoded(ratings, *rules, folder, reading, source, by)
                     of_sides = {"user": user_features, "item": item_features}
                     features = {side: x for side, x in of_sides.items() if x is not None}
                     encoded, given = with_described(encoded, features)
                     watched = None
                     if heldout is not None:
                         watched = encoded.held_out(heldout, settings.scale)
+                    contexts = encoded.context_rows(heldout, by)
                 rows = encoded.users.num_rows, encoded.items.num_rows
                 learnt_from = settings, encoded.ratings, *rows
-                fit = fit_ratings(*learnt_from, watched, clock, checkpoints, on_record, given=given)
+                more = checkpoints, on_record, given, contexts
+                fit = fit_ratings(*learnt_from, watched, clock, *more)
                 keeps = settings.store_ratings and not on_disk
                 self.fitted = Fitted.of(fit, encoded, keeps)
         self.fitted.fit = replace(fit, phases=clock.seconds())
         self.features = features
         return self
+
+    def context_rows(self, frame: Table, source: str) -> np.ndarray | None:
+        by, ids = self.settings.inference.context_column, self.require_fitted().contexts
+        if by is None or ids is None:
+            return None
+        contexts = contexts_of(frame, by, source)
+        if contexts is None:
+            return None
+        row = ids.codes(contexts, source)
+        _warn_of_unknown(ids, by, row, contexts, source)
+        return row
 
     def given_features(self, side: str, ids: Ids) -> np.ndarray | None:
         features = self.features.get(side)
@@ -165,3 +181,18 @@ class PMF(Model):
         model.fitted = extended(self.require_fitted(), table, which, seed, self.given_features)
         model.features = self.features
         return model
+
+
+def _warn_of_unknown(ids: Ids, by: str, row: np.ndarray, contexts: pd.Series, source: str) -> None:
+    """Count the rows of contexts that a model does not know in one `UnknownContextWarning`."""
+    count = int(ids.unknown(row).sum())
+    if not count:
+        return
+    later = int((contexts > ids.values[-1]).sum()) if by in ASCENDING else 0
+    after = f", {later:,} of them after the last training {by}" if later else ""
+    warn(
+        f"{source}: {count:,} of {len(row):,} pairs are in a {by} unknown to the model{after}; "
+        "they are predicted as in any",
+        UnknownContextWarning,
+        stacklevel=5,
+    )

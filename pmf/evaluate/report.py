@@ -124,7 +124,10 @@ def report(
     table = checked(ratings, TEST, model.settings.scale, times=False)
     user, item = model.rows(table, TEST)
     _warn_of_overlap(fitted, user, item)
-    prediction = model.heldout_prediction if heldout else model.predict_rows(user, item)
+    if heldout:
+        prediction = model.heldout_prediction
+    else:
+        prediction = model.predict_rows(user, item, model.context_rows(ratings, TEST))
     if len(prediction.mean) != len(table):
         raise InputError(
             f"{len(table)} test ratings, but fit watched {len(prediction.mean)}: "

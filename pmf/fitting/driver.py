@@ -138,11 +138,13 @@ def run(
     on_record: Callable[[Record], None] = lambda record: None,
     clock: Clock | None = None,
     start: Params | None = None,
+    context: np.ndarray | None = None,
     form: HostForm = ON_ONE_DEVICE,
 ) -> Run:
     """Run an algorithm to the end of its schedule.
 
-    `heldout` ratings are watched only; `validation` ratings judge when patience is at its end.
+    `heldout` ratings are watched only, each in its `context` where they are given in contexts;
+    `validation` ratings judge when patience is at its end.
     With a checkpoint `folder` the run goes on from what it finds there, bit for bit as if it had
     never stopped. `on_record` is told of each step before its checkpoint. `clock` times the run,
     and tells of its phases, steps by `name`. It begins from the parameters `start`, on the host,
@@ -158,7 +160,7 @@ def run(
         # Steps donate their state, and a first state may share the caller's arrays.
         state = copied(_started(algorithm.init(key_init, data), start, form))
         n = float(_total(data.user_count))
-        monitor = Monitor(schedule, heldout, validation, n, form, algorithm.likelihood)
+        monitor = Monitor(schedule, heldout, validation, n, form, algorithm.likelihood, context)
         progress = monitor.begin(key_steps, state)
         begin = time.perf_counter()
         advance = program_of(algorithm.step)

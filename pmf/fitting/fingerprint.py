@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from pydantic_core import to_jsonable_python
 
+from pmf.data.contexts import ContextRows
 from pmf.data.values import arrays_of
 from pmf.fitting.settings import Settings
 from pmf.inference.optimizers import is_spec
@@ -28,6 +29,7 @@ def fingerprint(
     num_items: int,
     heldout: Ratings | None,
     given: Mapping[str, np.ndarray] = NOTHING,
+    contexts: ContextRows | None = None,
 ) -> dict[str, Any]:
     """Names and values: two runs alike in all of them have the same numbers, on as many devices.
 
@@ -44,7 +46,16 @@ def fingerprint(
         "training ratings": digest(ratings.user, ratings.item, *arrays_of(ratings.value)),
         "held-out ratings": digest(*heldout) if heldout is not None else "none",
         **{f"{side} features": digest(table) for side, table in given.items()},
+        **_of_contexts(contexts),
         **{f"{package} version": metadata.version(package) for package in PACKAGES},
         "platform": sorted({f"{device.platform} {device.device_kind}" for device in jax.devices()}),
         "64-bit JAX": bool(jax.config.read("jax_enable_x64")),
     }
+
+
+def _of_contexts(contexts: ContextRows | None) -> dict[str, Any]:
+    if contexts is None:
+        return {}
+    train, num_rows, heldout = contexts
+    watched = "none" if heldout is None else digest(heldout)
+    return {"contexts": [num_rows, digest(train)], "held-out contexts": watched}

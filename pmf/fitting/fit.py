@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from pmf.data.contexts import ContextRows
 from pmf.data.encoding import blocks
 from pmf.data.row_numbers import RowNumbers, chances, row_numbers
 from pmf.data.units import unit_of
@@ -31,7 +32,8 @@ from pmf.fitting.schedule import Record
 from pmf.fitting.search import Problem, Search, Trial
 from pmf.fitting.settings import Settings
 from pmf.inference.base import Algorithm
-from pmf.inference.layout import Data
+from pmf.inference.contexts import from_unknown
+from pmf.inference.layout import Data, by_rows_in_contexts
 from pmf.inference.row_features import all_features
 from pmf.model.predictive import predict_pairs
 from pmf.model.priors import AnyPrior, numbers_of, prior_of
@@ -43,6 +45,7 @@ from pmf.types import Params, Ratings, Terms
 LEAST_VARIANCE = 1e-6  # of a residual, standardised: perfectly fitted ratings leave it finite
 WORSE = 1.1  # times the squared error at the start; some of it may be the start's random factors
 STORED_GB = 4.0  # of kept draws
+MET_GB = 8.0  # of what rows of contexts and of another side are together
 
 OnRecord = Callable[[Record], None]
 
@@ -57,6 +60,7 @@ class Monitored(NamedTuple):
     on_record: OnRecord
     clock: Clock
     start: Params | None
+    context: np.ndarray | None
 
 
 def fit_ratings(
@@ -69,11 +73,13 @@ def fit_ratings(
     checkpoints: Checkpoints | None = None,
     on_record: OnRecord = lambda record: None,
     given: Mapping[str, np.ndarray] = NOTHING,
+    contexts: ContextRows | None = None,
 ) -> Fit:
     """Fit NumPy `ratings` of so many rows; `heldout` is watched, never learnt from.
 
     `clock` times the phases, and tells whoever watches of them. `given` are features of a side's
-    rows ("user", "item"), all-zero where nothing is known of one.
+    rows ("user", "item"), all-zero where nothing is known of one; `contexts` are those that the
+    ratings are given in, where the inference asks for some.
     Raises `InputError` for settings that the data cannot support and for checkpoints that cannot be
     written or are of another run; `NotFiniteError` and `Interrupted` from the run.
     """
@@ -84,10 +90,10 @@ def fit_ratings(
         raise InputError(
             f"{inference.name}: given features are for gibbs, on one device; pmf.Hybrid has a mode"
         )
-    _check_size(settings, num_users, num_items, given)
+    _check_size(settings, num_users, num_items, given, contexts)
     folder = None
     if checkpoints is not None:
-        identity = fingerprint(settings, ratings, num_users, num_items, heldout, given)
+        identity = fingerprint(settings, ratings, num_users, num_items, heldout, given, contexts)
         folder = CheckpointFolder(checkpoints, identity)
     with clock.phase("layout"):
         scales = Scales(unit_of(ratings.value, settings.mu))
@@ -97,16 +103,18 @@ def fit_ratings(
     if validation is not None:
         start = None  # the search has learnt from some of the ratings that are to judge
     rows = (0, 0) if inference.integrates else (num_users, num_items)
-    log_volume = _log_volume(scales, settings.terms, *rows, len(train.value))
+    num_contexts = contexts.num_rows if contexts else 0
+    log_volume = _log_volume(scales, settings.terms, *rows, num_contexts, len(train.value))
 
     watched = scales.unit.standardised(heldout, coded=False) if heldout else validation
 
     def tell(record: Record) -> None:
         on_record(scales.record(record, log_volume))
 
-    monitored = Monitored(watched, validation, inference.name, folder, tell, clock, start)
+    context = contexts and contexts.heldout
+    monitored = Monitored(watched, validation, inference.name, folder, tell, clock, start, context)
     algorithm = inference.algorithm(prior, settings.terms, len(ratings.value))
-    where = partial(_run_here, given) if mesh is None else partial(_run_on_mesh, mesh)
+    where = partial(_run_here, given, contexts) if mesh is None else partial(_run_on_mesh, mesh)
     result = where(settings, algorithm, train, problem.numbers, monitored)
     noise = None if inference.learns_noise else residual_variance(result.draws, train)
     if noise is not None:
@@ -145,12 +153,13 @@ def summed_up(
     `noise` is a point method's residual variance, standardised; None takes each draw's 1/tau.
     """
     variance, heldout = result.noise_variance, result.heldout
+    draws, priors = from_unknown(result.draws, result.prior)
     if noise is not None:
         variance = np.full_like(variance, noise)
         heldout = heldout and heldout._replace(variance=np.full_like(heldout.variance, noise))
     run = result._replace(
-        draws=scales.params(result.draws),
-        prior=scales.row_priors(result.prior, result.draws.user.factor.shape[-1]),
+        draws=scales.params(draws),
+        prior=scales.row_priors(priors, draws.user.factor.shape[-1]),
         records=[scales.record(record, log_volume) for record in result.records],
         log_posterior=result.log_posterior - log_volume,
         heldout=heldout and scales.prediction(heldout),
@@ -183,11 +192,13 @@ def _check_gain(noise: float, train: Ratings, name: str) -> None:
         )
 
 
-def _log_volume(scales: Scales, terms: Terms, num_users: int, num_items: int, n: int) -> float:
+def _log_volume(
+    scales: Scales, terms: Terms, num_users: int, num_items: int, num_contexts: int, n: int
+) -> float:
     rank, user_bias, item_bias = terms
-    return scales.log_volume(
-        n, (num_users * rank, num_users * user_bias), (num_items * rank, num_items * item_bias)
-    )
+    users = num_users * rank, num_users * user_bias
+    items = (num_items + num_contexts) * rank, num_items * item_bias + num_contexts
+    return scales.log_volume(n, users, items)
 
 
 def _prior(
@@ -218,6 +229,7 @@ Build = Callable[[Data], Algorithm]
 
 def _run_here(
     given: Mapping[str, np.ndarray],
+    contexts: ContextRows | None,
     settings: Settings,
     build: Build,
     train: Ratings,
@@ -227,10 +239,16 @@ def _run_here(
     """On JAX's default device."""
     inference, rows = settings.inference, (len(numbers.user), len(numbers.item))
     with monitored.clock.phase("layout"):
-        data = inference.layout(train, *rows, settings.rank).drawn_by(numbers)
+        if contexts is None:
+            data = inference.layout(train, *rows, settings.rank)
+        else:
+            of_rows = contexts.train, contexts.num_rows
+            shape = *rows, *of_rows, settings.rank
+            data = by_rows_in_contexts(train, *shape, fused=inference.kernel)
+        data = data.drawn_by(numbers)
         if given or inference.implicit_sides:
-            of_rows = all_features(train, *rows, inference.implicit_sides, given)
-            data = data._replace(features=of_rows)
+            features = all_features(train, *rows, inference.implicit_sides, given)
+            data = data._replace(features=features)
     return run(build(data), settings.seed, data, inference.schedule, *monitored)
 
 
@@ -270,7 +288,11 @@ def _on_mesh(
 
 
 def _check_size(
-    settings: Settings, num_users: int, num_items: int, given: Mapping[str, np.ndarray]
+    settings: Settings,
+    num_users: int,
+    num_items: int,
+    given: Mapping[str, np.ndarray],
+    contexts: ContextRows | None,
 ) -> None:
     """Check the sizes before the work."""
     least = min(num_users, num_items)
@@ -286,6 +308,15 @@ def _check_size(
     numbers += sum(others[side] * d[side] for side in settings.inference.implicit_sides)
     numbers += sum(table.shape[1] * d[side] for side, table in given.items())
     schedule = settings.inference.schedule
+    if contexts is not None:
+        numbers += contexts.num_rows * (rank + 1)
+        met = 4e-9 * len(contexts.train) * (rank + 2) * schedule.num_chains
+        if met > MET_GB:
+            raise InputError(
+                f"a half-sweep of {len(contexts.train):,} ratings in contexts needs {met:.1f} GB "
+                f"({schedule.num_chains} chains of rank {rank}), and may have {MET_GB:g}; say a "
+                "smaller rank, or fewer chains"
+            )
     size = 4e-9 * numbers * schedule.num_steps * schedule.num_chains
     if schedule.average and schedule.store_draws and size > STORED_GB:
         raise InputError(

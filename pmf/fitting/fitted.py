@@ -74,16 +74,17 @@ class Fitted:
     item_count: np.ndarray
     rated: Rated | None = None  # the training ratings, where they are kept
     source: Source | None = None  # the file that holds all of it, where it is not in memory
+    contexts: Ids | None = None  # that ratings were given in
 
     @classmethod
     def of(
         cls, fit: Fit, encoded: Encoded, keep_ratings: bool = True, source: Source | None = None
     ) -> "Fitted":
         """A fit to these ratings, which are kept with it or only counted."""
-        ratings, users, items = encoded
+        ratings, users, items = encoded[:3]
         counts = count_rows(ratings.user, users.num_rows), count_rows(ratings.item, items.num_rows)
         rated = rated_by_user(ratings, users.num_rows) if keep_ratings else None
-        return cls(fit, users, items, *counts, rated, source)
+        return cls(fit, users, items, *counts, rated, source, encoded.contexts)
 
     def __repr__(self) -> str:
         return f"Fitted({self.size_in_words}; {draws_in_words(self.fit.run.draws)})"

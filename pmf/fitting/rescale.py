@@ -56,10 +56,12 @@ class Scales:
     def params(self, params: Params) -> Params:
         """Stacks of parameters. mu is float64: ratings may lie far from 0, and close together."""
         centre, spread = self.unit
+        context = params.context
         return Params(
             self.side(params.user, self.user_factor),
             self.side(params.item, self.item_factor),
             centre + spread * np.asarray(params.mu, np.float64),
+            None if context is None else self.side(context, self.item_factor),
         )
 
     def row_priors(self, prior: Prior, rank: int) -> Prior:

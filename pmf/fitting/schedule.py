@@ -11,7 +11,7 @@ from pmf.inference.base import AnyState, HostForm
 from pmf.model.likelihood import GAUSSIAN, Likelihood
 from pmf.model.predictive import Moments, no_moments, observe
 from pmf.process.programs import FEW, program
-from pmf.types import Params, Prior, Ratings
+from pmf.types import Array, Params, Prior, Ratings
 
 CALM_STEPS = 3  # an oscillating optimizer may stand still for one step by chance
 Draws = tuple[Params, Prior]  # stacks of parameters, and of the prior each was drawn under
@@ -98,6 +98,7 @@ class Monitor(NamedTuple):
     n: float  # training ratings
     form: HostForm = ON_ONE_DEVICE
     likelihood: Likelihood = GAUSSIAN
+    context: Array | None = None  # of each held-out rating, where they are given in contexts
 
     def begin(self, key: jax.Array, state: AnyState) -> Progress:
         """Before the first step."""
@@ -127,7 +128,7 @@ class Monitor(NamedTuple):
         draws, prior = as_draws(progress.state)
         noise = self.likelihood.variance(prior.tau)
         so_far = progress.moments if averaged else no_moments(len(value), noise.dtype)
-        moments = observe(so_far, draws, noise, user, item)
+        moments = observe(so_far, draws, noise, user, item, self.context)
         if averaged or not self.schedule.average:
             progress.moments = moments
         elif progress.moments.seen > 0:

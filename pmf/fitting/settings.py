@@ -86,7 +86,9 @@ class Settings(RatingSettings, TermSettings):
     def model_post_init(self, context: Any) -> None:
         super().model_post_init(context)
         if self.devices != 1 and self.inference.needs_one_device:
-            raise ValueError("vb, on_disk, implicit and fused are for one device")
+            raise ValueError("vb, on_disk, implicit, context and fused are for one device")
+        if self.inference.context_column is not None and not self.item_bias:
+            raise ValueError("context needs item_bias=True: items meet contexts there")
 
     def flat(self) -> dict[str, Any]:
         """All of them in one dictionary, as `make_settings` takes them."""

@@ -145,13 +145,11 @@ def update_side(
     data: Data,
     epsilon: Float[Array, "#n d"] | None = None,
 ) -> tuple[Params, Float[Array, " n"]]:
-    """`params` with the rows of one side, "user" or "item", updated given the other's.
+    """`params` with the rows of one side, "user", "item" or "context", updated given the others'.
 
     Without `epsilon` each row goes to its mode. Also returns each row's squared error.
     """
-    mine, other, rows = params.user, params.item, data.by_user
-    if side == "item":
-        mine, other, rows = params.item, params.user, data.by_item
+    mine, other, rows = getattr(params, side), data.facing(side, params), data.of(side).rows
     gaussian = getattr(prior, side)
     epsilon = zero_epsilon(gaussian) if epsilon is None else epsilon
     w, error = half_sweep(epsilon, gaussian, prior.tau, params.mu, mine, other, rows)

@@ -1,8 +1,9 @@
 """Gibbs sampling: Bayesian PMF with biases.
 
 A sweep draws, in turn, each side's row prior given its rows, then its rows given the other side,
-their noise precisions given their ratings' residuals, and last the rating precision tau given all
-residuals (Salakhutdinov & Mnih, ICML 2008, section 3.3; biases join their row's draw; noise of
+their noise precisions given their ratings' residuals; the same of the contexts (where ratings are
+given in some, see `pmf.inference.contexts`); and last the rating precision tau given all residuals
+(Salakhutdinov & Mnih, ICML 2008, section 3.3; biases join their row's draw; noise of
 rows' own: Lakshminarayanan, Bouchard & Archambeau, AISTATS 2011; features in the prior mean: see
 `pmf.inference.row_features`). Every draw is from a full conditional, so the sweep leaves the
 posterior invariant: `tests/inference/test_exactness.py` proves it.
@@ -33,6 +34,7 @@ from pmf.types import Gaussian, Params, Prior, Regression, Side, Terms
 START_SCALE = 1.0  # forgets its start sooner than a small one
 START_SHAPE = 2.0  # of rows' noise precisions: all alike would take long to part
 UNKNOWN = 2**31 - 2  # as `NOISE`, and one less for each further kind of features
+CONTEXT = 2**31 - 2  # what a sweep's key, and the first one, fold in for the contexts
 NOISE = 2**31 - 1  # what the key of rows' noise precisions folds in: no row has this number
 
 
@@ -49,15 +51,19 @@ class Hyperprior(NamedTuple):
     likelihood: Likelihood = GAUSSIAN
     user_noise: RowNoise | None = None
     item_noise: RowNoise | None = None
+    context: tuple[NormalWishart, ...] = ()
+
+    def noise(self, side: str) -> RowNoise | None:
+        """That of a side's rows. Contexts have none of their own."""
+        return {"user": self.user_noise, "item": self.item_noise}.get(side)
 
 
 class State(NamedTuple):
-    """Of rows without ratings it has in `added` what features that are not known of them add."""
+    """In `added`, of each side with features, what is added to rows of which none are known."""
 
     params: Params
     prior: Prior
-    user_added: Float[Array, "users d"] | None = None
-    item_added: Float[Array, "items d"] | None = None
+    added: dict[str, Float[Array, "n d"]] = {}
 
 
 class Info(NamedTuple):
@@ -77,7 +83,8 @@ def gibbs(hyperprior: Hyperprior, terms: Terms, mu: float, tau: float) -> Algori
         )
         params = initial_params(key, prior, terms, mu, data, START_SCALE)
         params = _with_noise(jax.random.fold_in(key, NOISE), params, hyperprior, data)
-        return State(params, prior, *_nothing_added(params, data))
+        state = State(params, prior, _nothing_added(params, data))
+        return state if data.contexts is None else _with_contexts(key, state, terms, data)
 
     return Algorithm(init, Partial(_step, hyperprior), hyperprior.likelihood)
 
@@ -86,61 +93,55 @@ def _step(
     hyperprior: Hyperprior, key: Key[Array, ""], state: State, data: Data
 ) -> tuple[State, Info]:
     """One sweep."""
-    params, prior, user_added, item_added = state
     key_user_prior, key_user, key_item_prior, key_item, key_tau = jax.random.split(key, 5)
-    user = "user", key_user_prior, key_user, user_added
-    params, users, of_users, _, user_added = _draw_side(*user, hyperprior, params, prior, data)
-    prior = prior._replace(user=users)
-    item = "item", key_item_prior, key_item, item_added
-    params, items, of_items, error, item_added = _draw_side(*item, hyperprior, params, prior, data)
-    prior = prior._replace(item=items)
-    if (beta := params.item.noise_precision) is not None:
-        error = beta * error
+    keys = {"user": (key_user_prior, key_user), "item": (key_item_prior, key_item)}
+    if data.contexts is not None:
+        keys["context"] = tuple(jax.random.split(jax.random.fold_in(key, CONTEXT)))
+    seen, error = {}, jnp.zeros(())
+    for side, (key_prior, key_rows) in keys.items():
+        state, seen[side], error = _draw_side(side, key_prior, key_rows, hyperprior, state, data)
 
-    likelihood = hyperprior.likelihood
+    params, tau, likelihood = state.params, state.prior.tau, hyperprior.likelihood
     residuals = data.residuals(error, params)
-    prior = prior._replace(tau=likelihood.augment(key_tau, residuals, prior.tau))
-    density = likelihood.log_density(residuals, prior.tau)
-    density += log_prior(params, Prior(prior.tau, of_users, of_items))
-    return State(params, prior, user_added, item_added), Info(density, prior.tau)
+    tau = likelihood.augment(key_tau, residuals, tau)
+    density = likelihood.log_density(residuals, tau) + log_prior(params, Prior(tau, **seen))
+    return state._replace(prior=state.prior._replace(tau=tau)), Info(density, tau)
 
 
 def _draw_side(
     side: str,
     key_prior: Key[Array, ""],
     key_rows: Key[Array, ""],
-    added: Float[Array, "n d"] | None,
     hyperprior: Hyperprior,
-    params: Params,
-    prior: Prior,
+    state: State,
     data: Data,
-) -> tuple[Params, Gaussian, Gaussian, Float[Array, " n"], Float[Array, "n d"] | None]:
+) -> tuple[State, Gaussian, Float[Array, " n"]]:
     """The prior of one side's rows, the rows, and their noise precisions.
 
-    Also returns the prior as the rows see it, each with its own mean where it has features, each
-    row's squared error, and what was added to rows without ratings.
+    Also returns the prior as the rows see it, each with its own mean where it has features, and
+    each row's squared error, ratings times all that weighs them but tau.
     """
-    noise, w = getattr(hyperprior, f"{side}_noise"), joined(getattr(params, side))
-    w = w if added is None else w - added
-    row, count = getattr(data, f"{side}_row"), getattr(data, f"{side}_count")
+    (params, prior, added), (_, count, row, features) = state, data.of(side)
+    w = joined(getattr(params, side))
+    w = w - added[side] if features else w
     gaussian, shift = _row_prior(side, key_prior, hyperprior, getattr(prior, side), w, data)
     seen = gaussian if shift is None else Gaussian(gaussian.mean + shift, *gaussian[1:3])
     epsilon = row_epsilon(key_rows, row, w.shape, w.dtype)
     params, error = update_side(side, params, prior._replace(**{side: seen}), data, epsilon)
-    if noise is not None:
-        rows = getattr(params, side)
+    rows: Side = getattr(params, side)
+    if (noise := hyperprior.noise(side)) is not None:
         precision = _noise(key_rows, noise, rows, count, prior.tau * error, row)
-        params = params._replace(**{side: rows._replace(noise_precision=precision)})
-    if added is not None:
-        added = jnp.zeros_like(w)
-        for j, (kind, features) in enumerate(getattr(data.features, side).items()):
+        rows, error = rows._replace(noise_precision=precision), precision * error
+    if features:
+        own = jnp.zeros_like(w)
+        for j, (kind, table) in enumerate(features.items()):
             key = jax.random.fold_in(key_rows, UNKNOWN - j)
-            added += unknown_shift(key, features, gaussian.regressions[kind].spread, row)
-        added = jnp.where(count[:, None] > 0, 0, added)
-        rows = getattr(params, side)
-        params = params._replace(**{side: with_rows(rows, joined(rows) + added)})
-        seen = seen._replace(mean=seen.mean + added)
-    return params, gaussian, seen, error, added
+            own += unknown_shift(key, table, gaussian.regressions[kind].spread, row)
+        own = jnp.where(count[:, None] > 0, 0, own)
+        rows, seen = with_rows(rows, joined(rows) + own), seen._replace(mean=seen.mean + own)
+        added = added | {side: own}
+    params, prior = params._replace(**{side: rows}), prior._replace(**{side: gaussian})
+    return State(params, prior, added), seen, error
 
 
 def _row_prior(
@@ -156,12 +157,10 @@ def _row_prior(
     The coefficients are drawn first, one kind of features after another, and given them the rest:
     so with one kind the last sweep's coefficients have no part.
     """
-    hypers, features = getattr(hyperprior, side), getattr(data.features, side)
+    hypers, (_, _, row, features) = getattr(hyperprior, side), data.of(side)
     if not features:
         return sample_row_prior(key, hypers, w), None
-    row, rated = data.user_row, data.item_row
-    if side == "item":
-        row, rated = rated, row
+    rated = data.item_row if side == "user" else data.user_row
     regressions = dict(gaussian.regressions)
     # Those of the first are drawn anew before they are asked for.
     shifts = {x: features[x].shift(regressions[x].coefficients) for x in [*features][1:]}
@@ -201,10 +200,22 @@ def _with_regressions(gaussian: Gaussian, features: dict[str, RowFeatures]) -> G
     )
 
 
-def _nothing_added(params: Params, data: Data) -> tuple[Float[Array, "n d"] | None, ...]:
-    """To each side's rows; None where the side has no features."""
-    sides = (params.user, data.features.user), (params.item, data.features.item)
-    return tuple(jnp.zeros_like(joined(side)) if features else None for side, features in sides)
+def _nothing_added(params: Params, data: Data) -> dict[str, Float[Array, "n d"]]:
+    """To the rows of each side that has features."""
+    sides = "user", "item"
+    return {x: jnp.zeros_like(joined(getattr(params, x))) for x in sides if data.of(x).features}
+
+
+def _with_contexts(key: Key[Array, ""], state: State, terms: Terms, data: Data) -> State:
+    """`state` with a first row for every context: factors as those of the other sides, bias 0."""
+    dtype, n = state.prior.tau.dtype, len(data.of("context").count)
+    key = jax.random.fold_in(key, CONTEXT)
+    factor = START_SCALE * row_epsilon(key, None, (n, terms.rank), dtype)
+    gaussian = unit_prior(terms._replace(user_bias=True), 1.0, dtype).user
+    return state._replace(
+        params=state.params._replace(context=Side(factor, jnp.zeros((n, 1), dtype))),
+        prior=state.prior._replace(context=gaussian),
+    )
 
 
 def _with_noise(key: Key[Array, ""], params: Params, hyperprior: Hyperprior, data: Data) -> Params:

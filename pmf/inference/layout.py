@@ -11,13 +11,23 @@ from pmf.data.values import decoded
 from pmf.errors import InputError
 from pmf.inference import fused as kernel
 from pmf.inference.blocks import Blocks, padded_blocks
-from pmf.inference.fused.layout import CSR, csr_rows
-from pmf.inference.row_features import Features
+from pmf.inference.contexts import OTHERS, Contexts, Meetings, meetings_of
+from pmf.inference.fused.layout import CSR, csr_rows, csr_side
+from pmf.inference.row_features import Features, RowFeatures
 from pmf.inference.row_update import Layout
 from pmf.model.likelihood import Residuals
-from pmf.types import Array, Params, Ratings
+from pmf.types import Array, Params, Ratings, Side
 
 NO_ROWS = Blocks()  # of data that are flat only
+
+
+class SideData(NamedTuple):
+    """What the update of one side needs to know of its rows."""
+
+    rows: Layout
+    count: Int[Array, " n"]
+    number: Int[Array, " n"] | None  # see `Data`; None: a row's is its place
+    features: dict[str, RowFeatures]
 
 
 class Data(NamedTuple):
@@ -27,7 +37,7 @@ class Data(NamedTuple):
     method is the reverse. Rows are padded blocks, or compressed where the fused kernel runs.
     `user_row` and `item_row` are the numbers that rows' random numbers are drawn by
     (`pmf.data.row_numbers`), where these are not their places. A side has features where its rows'
-    prior means depend on some.
+    prior means depend on some. With `contexts` the columns of rows are pairs.
     """
 
     ratings: Ratings | None
@@ -38,6 +48,22 @@ class Data(NamedTuple):
     user_row: Int[Array, " users"] | None = None
     item_row: Int[Array, " items"] | None = None
     features: Features = Features()
+    contexts: Contexts | None = None
+
+    def of(self, side: str) -> SideData:
+        """One side's."""
+        if side == "context":
+            assert self.contexts is not None
+            return SideData(self.contexts.rows, self.contexts.count, None, {})
+        if side == "user":
+            return SideData(self.by_user, self.user_count, self.user_row, self.features.user)
+        return SideData(self.by_item, self.item_count, self.item_row, self.features.item)
+
+    def facing(self, side: str, params: Params) -> Side:
+        """The rows that a side's columns stand for."""
+        if self.contexts is not None:
+            return self.contexts.facing(side, params)
+        return params.item if side == "user" else params.user
 
     def residuals(self, error: Float[Array, " n"], params: Params | None = None) -> Residuals:
         """The statistics of the ratings' noise, from the squared error of each row of a side.
@@ -102,6 +128,38 @@ def by_rows(
         ]
     user_count, item_count = (jnp.asarray(x.astype(np.int32)) for x in counts)
     return Data(None, by_user, by_item, user_count, item_count)
+
+
+def by_rows_in_contexts(
+    ratings: Ratings,
+    num_users: int,
+    num_items: int,
+    context: np.ndarray,
+    num_contexts: int,
+    rank: int,
+    fused: bool | None = None,
+) -> Data:
+    """The three orientations of ratings of which each is given in a context."""
+    if fused and not kernel.available():
+        raise InputError("fused=True needs JAX on a CPU and numba: pip install 'pmf[fast]'")
+    user, item = np.asarray(ratings.user), np.asarray(ratings.item)
+    rows = {"user": user, "item": item, "context": np.asarray(context)}
+    size = {"user": num_users, "item": num_items, "context": num_contexts}
+    layouts: dict[str, Layout] = {}
+    meetings: dict[str, Meetings] = {}
+    counts: dict[str, Array] = {}
+    for side, (first, second) in OTHERS.items():
+        column, pairs = meetings_of(rows[side], rows[first], rows[second], size[second])
+        shape = size[side], len(pairs.first)
+        if kernel.available() and fused is not False:
+            layouts[side] = csr_side(rows[side], column, ratings.value, *shape)
+        else:
+            layouts[side] = padded_blocks(rows[side], column, decoded(ratings.value), *shape, rank)
+        meetings[side] = Meetings(*map(jnp.asarray, pairs))
+        counts[side] = jnp.asarray(np.bincount(rows[side], minlength=size[side]).astype(np.int32))
+    contexts = Contexts(layouts["context"], counts["context"], **meetings)
+    by_side = layouts["user"], layouts["item"], counts["user"], counts["item"]
+    return Data(None, *by_side, contexts=contexts)
 
 
 def checked_weights(weight: np.ndarray, number: int) -> np.ndarray:

@@ -4,9 +4,16 @@
     (U_u, b_u)          ~ N(m_user, inv(Lambda_user))
     (V_i, c_i)          ~ N(m_item, inv(Lambda_item))
 
+and, where ratings are given in contexts t, such as days, with all pairwise interactions,
+
+    E[r_uit | theta]    = mu + b_u + c_i + e_t + U_u . V_i + U_u . D_t + V_i . D_t
+    (D_t, e_t)          ~ N(m_context, inv(Lambda_context))
+
 Salakhutdinov & Mnih, "Probabilistic Matrix Factorization" (NIPS 2007), eq. 1-2, with biases
 joined to the factors; alpha and beta, the rows' own noise precisions, are 1 unless they are drawn
 (Lakshminarayanan, Bouchard & Archambeau, "Robust Bayesian matrix factorisation", AISTATS 2011).
+Contexts are those of a factorization machine (Rendle, ICDM 2010, eq. 1; with days, "On the
+difficulty of evaluating baselines", 2019).
 """
 
 from functools import reduce
@@ -45,10 +52,34 @@ def noise_precision(
     return reduce(jnp.multiply, parts) if parts else None
 
 
-def predict(params: Params, user: Int[Array, " n"], item: Int[Array, " n"]) -> Float[Array, " n"]:
-    """E[r_ui | theta] = mu + b_u + c_i + U_u . V_i for each pair."""
-    bias = params.user.bias[user].sum(-1) + params.item.bias[item].sum(-1)
-    return params.mu + bias + jnp.sum(params.user.factor[user] * params.item.factor[item], -1)
+def rows_at(side: Side, row: Int[Array, " n"]) -> Side:
+    """The rows of one side at some places."""
+    precision = side.noise_precision
+    own = None if precision is None else precision[row]
+    return Side(side.factor[row], side.bias[row], own)
+
+
+def met(one: Side, other: Side) -> Side:
+    """What rows of two sides, pair by pair, are to a third: factors V + D, bias c + e + V . D."""
+    bias = one.bias.sum(-1) + other.bias.sum(-1) + jnp.sum(one.factor * other.factor, -1)
+    known = [x for x in (one.noise_precision, other.noise_precision) if x is not None]
+    own = reduce(jnp.multiply, known) if known else None
+    return Side(one.factor + other.factor, bias[..., None], own)
+
+
+def predict(
+    params: Params,
+    user: Int[Array, " n"],
+    item: Int[Array, " n"],
+    context: Int[Array, " n"] | None = None,
+) -> Float[Array, " n"]:
+    """E[r_ui | theta] = mu + b_u + c_i + U_u . V_i for each pair, or E[r_uit | theta]."""
+    users, items = rows_at(params.user, user), rows_at(params.item, item)
+    if context is not None:
+        assert params.context is not None
+        items = met(items, rows_at(params.context, context))
+    bias = users.bias.sum(-1) + items.bias.sum(-1)
+    return params.mu + bias + jnp.sum(users.factor * items.factor, -1)
 
 
 def misfit(
@@ -82,9 +113,11 @@ def log_gaussian(w: Float[Array, "n d"], gaussian: Gaussian) -> Float[Array, ""]
 
 def log_prior(params: Params, prior: Prior) -> Float[Array, ""]:
     """log p(U, b, V, c | prior), normalised."""
-    return log_gaussian(joined(params.user), prior.user) + log_gaussian(
-        joined(params.item), prior.item
-    )
+    density = log_gaussian(joined(params.user), prior.user)
+    density += log_gaussian(joined(params.item), prior.item)
+    if params.context is not None and prior.context is not None:
+        density += log_gaussian(joined(params.context), prior.context)
+    return density
 
 
 def log_posterior(
@@ -139,8 +172,9 @@ def simulate(
     item: Int[Array, " n"],
     tau: Float[Array, ""],
     likelihood: Likelihood = GAUSSIAN,
+    context: Int[Array, " n"] | None = None,
 ) -> Float[Array, " n"]:
     """Ratings drawn for each pair."""
     weight = noise_precision(params, user, item)
     precision = tau if weight is None else tau * weight
-    return likelihood.draw(key, predict(params, user, item), precision)
+    return likelihood.draw(key, predict(params, user, item, context), precision)

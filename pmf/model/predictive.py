@@ -69,8 +69,9 @@ def observe(
     noise_variance: Float[Array, " s"],
     user: Int[Array, " n"],
     item: Int[Array, " n"],
+    context: Int[Array, " n"] | None = None,
 ) -> Moments:
-    """Add a stack of s draws at the pairs (user, item).
+    """Add a stack of s draws at the pairs (user, item), in a context where there is one.
 
     Works on blocks of at most `PAIRS` pairs, which bound the memory of the gathered factors.
     """
@@ -82,11 +83,11 @@ def observe(
         return jnp.pad(x, (0, blocks * size - n)).reshape(blocks, size)
 
     def observe_block(block: tuple[Array, ...]) -> tuple[Float[Array, " b"], ...]:
-        mean, deviation, noise, user, item = block
+        mean, deviation, noise, user, item, *contexts = block
 
         def add(carry: Moments, draw: tuple[Params, Float[Array, ""]]) -> tuple[Moments, None]:
             params, variance = draw
-            sums = with_draw(carry[:3], predict(params, user, item))
+            sums = with_draw(carry[:3], predict(params, user, item, *contexts))
             precision = noise_precision(params, user, item)
             own = variance if precision is None else variance / precision
             return Moments(*sums, carry.noise + (own - carry.noise) / sums[0]), None
@@ -94,7 +95,8 @@ def observe(
         seen = Moments(moments.seen, mean, deviation, noise)
         return jax.lax.scan(add, seen, (draws, noise_variance))[0][1:]
 
-    pairs = (cut(x) for x in (*moments[1:], user, item))
+    contexts = () if context is None else (context,)
+    pairs = (cut(x) for x in (*moments[1:], user, item, *contexts))
     blocks_of = (x.ravel()[:n] for x in jax.lax.map(observe_block, tuple(pairs)))
     return Moments(moments.seen + len(noise_variance), *blocks_of)
 
@@ -106,7 +108,11 @@ def summarise(moments: Moments) -> Prediction:
 
 
 def predict_pairs(
-    draws: Params, noise_variance: np.ndarray, user: np.ndarray, item: np.ndarray
+    draws: Params,
+    noise_variance: np.ndarray,
+    user: np.ndarray,
+    item: np.ndarray,
+    context: np.ndarray | None = None,
 ) -> Prediction:
     """The predictive distribution of any pairs from a stack of draws, in blocks of pairs.
 
@@ -118,11 +124,12 @@ def predict_pairs(
     draws = draws._replace(mu=(np.asarray(draws.mu) - mu).astype(noise_variance.dtype))
     draws, noise = jax.tree.map(jnp.asarray, (draws, noise_variance))
     parts = [Prediction(np.empty(0, noise.dtype), np.empty(0, noise.dtype))]
+    places = (user, item) if context is None else (user, item, context)
     for begin in range(0, len(user), PAIRS):
         block = slice(begin, begin + PAIRS)
         size = min(PAIRS, rung(len(user[block]), LEAST))
         fill = size - len(user[block])
-        pair = (jnp.asarray(np.pad(x[block], (0, fill))) for x in (user, item))
+        pair = (jnp.asarray(np.pad(x[block], (0, fill))) for x in places)
         parts.append(summarise(observe(no_moments(size, noise.dtype), draws, noise, *pair)))
     mean, variance = (np.concatenate(x)[: len(user)] for x in zip(*parts, strict=True))
     return Prediction(mu + mean.astype(np.float64), variance)

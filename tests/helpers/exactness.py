@@ -19,7 +19,7 @@ import scipy.stats
 from pmf.inference import gibbs
 from pmf.inference.blocks import Blocks
 from pmf.inference.fused.layout import CSR
-from pmf.inference.layout import Data, by_rows
+from pmf.inference.layout import by_rows, by_rows_in_contexts
 from pmf.inference.row_features import (
     GIVEN,
     RATED,
@@ -36,6 +36,7 @@ from pmf.types import Gaussian, Params, Prior, Ratings, Regression, Side, Terms
 SIZE = 5  # users, and items; the last of each has no rating
 USER = np.array([0, 0, 0, 1, 1, 1, 2, 2, 3, 3, 3, 3], np.int32)
 ITEM = np.array([0, 1, 3, 1, 2, 3, 0, 2, 0, 1, 2, 3], np.int32)
+CONTEXT = np.array([0, 0, 1, 2, 0, 1, 3, 3, 1, 2, 2, 0], np.int32)
 PAIRS = jnp.asarray(USER), jnp.asarray(ITEM)
 UNRATED = jnp.array([SIZE - 1])
 MU = 0.5
@@ -50,8 +51,7 @@ class Joint(NamedTuple):
     params: Params
     prior: Prior
     rating: jax.Array
-    user_added: jax.Array | None = None  # to rows whose features are not known
-    item_added: jax.Array | None = None
+    added: dict[str, jax.Array] = {}  # by side, to rows whose features are not known
 
 
 def features(kinds: tuple[str, ...]) -> Features:
@@ -65,7 +65,9 @@ def features(kinds: tuple[str, ...]) -> Features:
     return Features(*({kind: side[kind] for kind in kinds} for side in sides))
 
 
-def hyperprior(terms: Terms, is_joint: bool, noise: str = "shared") -> gibbs.Hyperprior:
+def hyperprior(
+    terms: Terms, is_joint: bool, noise: str = "shared", in_contexts: bool = False
+) -> gibbs.Hyperprior:
     """Informative on purpose: with few rows a vague one has no moments to compare."""
 
     def normal_wishart(d: int, shift: float) -> NormalWishart:
@@ -83,7 +85,7 @@ def hyperprior(terms: Terms, is_joint: bool, noise: str = "shared") -> gibbs.Hyp
     likelihood = GaussianLikelihood(Gamma(jnp.asarray(4.0), jnp.asarray(2.0)))
     sides = side(terms.user_bias, 0.4), side(terms.item_bias, -0.3)
     own = [SHAPES if noise in (name, "both") else None for name in ("user", "item")]
-    return gibbs.Hyperprior(*sides, likelihood, *own)
+    return gibbs.Hyperprior(*sides, likelihood, *own, side(True, 0.2) if in_contexts else ())
 
 
 def _draw_side(rng, hypers, rank: int, replicates: int, of_rows: dict[str, RowFeatures]):
@@ -104,8 +106,7 @@ def _draw_side(rng, hypers, rank: int, replicates: int, of_rows: dict[str, RowFe
         added = added + np.where((unrated & ~known)[:, None], unknown, 0)
     w = w + added
     gaussian = gaussian._replace(regressions=regressions)
-    added = jnp.asarray(added) if of_rows else None
-    return split_row(jnp.asarray(w), rank), jax.tree.map(jnp.asarray, gaussian), added
+    return split_row(jnp.asarray(w), rank), jax.tree.map(jnp.asarray, gaussian), jnp.asarray(added)
 
 
 def _draw_rows(rng, hypers, replicates: int, number: int):
@@ -154,16 +155,20 @@ def draw_joint(
 ) -> Joint:
     """Independent draws from the joint distribution, by NumPy and SciPy alone."""
     rng = np.random.default_rng(seed)
-    user, user_prior, *user_added = _draw_side(
-        rng, hyper.user, terms.rank, replicates, of_rows.user
-    )
-    item, item_prior, *item_added = _draw_side(
-        rng, hyper.item, terms.rank, replicates, of_rows.item
-    )
+    user, user_prior, user_added = _draw_side(rng, hyper.user, terms.rank, replicates, of_rows.user)
+    item, item_prior, item_added = _draw_side(rng, hyper.item, terms.rank, replicates, of_rows.item)
+    added = {"user": user_added, "item": item_added} if any(of_rows) else {}
+    context, context_prior = None, None
+    if hyper.context:
+        context, context_prior, _ = _draw_side(rng, hyper.context, terms.rank, replicates, {})
     gamma = hyper.likelihood.tau
     tau = rng.gamma(float(gamma.shape), 1 / float(gamma.rate), replicates)
     U, b, V, c = (np.asarray(x) for x in (user.factor, user.bias, item.factor, item.bias))
     mean = MU + b[:, USER].sum(-1) + c[:, ITEM].sum(-1) + (U[:, USER] * V[:, ITEM]).sum(-1)
+    if context is not None:
+        D, e = np.asarray(context.factor), np.asarray(context.bias)
+        met = D[:, CONTEXT] * (U[:, USER] + V[:, ITEM])
+        mean = mean + e[:, CONTEXT].sum(-1) + met.sum(-1)
     precision = np.repeat(tau[:, None], len(USER), 1)
     if hyper.user_noise is not None:
         alpha = _draw_noise(rng, hyper.user_noise, replicates)
@@ -172,9 +177,9 @@ def draw_joint(
         beta = _draw_noise(rng, hyper.item_noise, replicates)
         item, precision = _with(item, beta), precision * beta[:, ITEM]
     rating = mean + rng.normal(size=mean.shape) / np.sqrt(precision)
-    params = Params(user, item, jnp.full(replicates, MU))
-    prior = Prior(jnp.asarray(tau), user_prior, item_prior)
-    return Joint(params, prior, jnp.asarray(rating), *user_added, *item_added)
+    params = Params(user, item, jnp.full(replicates, MU), context)
+    prior = Prior(jnp.asarray(tau), user_prior, item_prior, context_prior)
+    return Joint(params, prior, jnp.asarray(rating), added)
 
 
 def _refilled(rows: Blocks | CSR, rating) -> Blocks | CSR:
@@ -197,18 +202,28 @@ def move(
     """Each replicate after `rounds` of (sweep; new ratings)."""
     position = np.arange(1.0, len(USER) + 1) + 0.25  # no half steps: values stay floats
     ratings = Ratings(USER, ITEM, position)
-    template = by_rows(ratings, SIZE, SIZE, rank=2, growth=1.3, fused=fused)
+    in_contexts = joint.params.context is not None
+    if in_contexts:
+        shape = SIZE, SIZE, CONTEXT, SIZE
+        template = by_rows_in_contexts(ratings, *shape, rank=2, fused=fused)
+    else:
+        template = by_rows(ratings, SIZE, SIZE, rank=2, growth=1.3, fused=fused)
     step = gibbs.gibbs(hyper, Terms(0), MU, 1.0).step
 
     def one_round(key, joint: Joint) -> Joint:
         key_sweep, key_data = jax.random.split(key)
-        rows = (_refilled(side, joint.rating) for side in (template.by_user, template.by_item))
-        data = Data(None, *rows, template.user_count, template.item_count)
-        data = data._replace(features=of_rows)
-        added = joint.user_added, joint.item_added
-        state, _ = step(key_sweep, gibbs.State(joint.params, joint.prior, *added), data)
-        rating = simulate(key_data, state.params, *PAIRS, state.prior.tau)
-        return Joint(state.params, state.prior, rating, state.user_added, state.item_added)
+        by_user, by_item = (
+            _refilled(x, joint.rating) for x in (template.by_user, template.by_item)
+        )
+        data = template._replace(by_user=by_user, by_item=by_item, features=of_rows)
+        if in_contexts:
+            rows = _refilled(data.contexts.rows, joint.rating)
+            data = data._replace(contexts=data.contexts._replace(rows=rows))
+        state, _ = step(key_sweep, gibbs.State(joint.params, joint.prior, joint.added), data)
+        context = CONTEXT if in_contexts else None
+        tau = state.prior.tau
+        rating = simulate(key_data, state.params, *PAIRS, tau, context=context)
+        return Joint(state.params, state.prior, rating, state.added)
 
     @jax.jit
     def all_replicates(keys, joint):
@@ -223,19 +238,24 @@ def functions(joint: Joint) -> dict[str, np.ndarray]:
     """Numbers that a rotation of the factors leaves alone, one a replicate."""
 
     def one(params: Params, prior: Prior, rating):
+        in_contexts = params.context is not None
+        mean = predict(params, *PAIRS, CONTEXT if in_contexts else None)
         out = {
             "tau": prior.tau,
             "rating": rating[0],
             "rating^2": jnp.mean(rating**2),
-            "residual^2 tau": prior.tau * jnp.mean((rating - predict(params, *PAIRS)) ** 2),
-            "log density": log_likelihood(params, Ratings(*PAIRS, rating), prior.tau),
-            "prediction": predict(params, PAIRS[0][:1], PAIRS[1][:1])[0],
-            "prediction without a rating": predict(params, UNRATED, UNRATED)[0],
+            "residual^2 tau": prior.tau * jnp.mean((rating - mean) ** 2),
+            "prediction": mean[0],
+            "prediction without a rating": predict(
+                params, UNRATED, UNRATED, UNRATED if in_contexts else None
+            )[0],
         }
-        for name, side, gaussian in (
-            ("user", params.user, prior.user),
-            ("item", params.item, prior.item),
-        ):
+        sides = [("user", params.user, prior.user), ("item", params.item, prior.item)]
+        if in_contexts:
+            sides.append(("context", params.context, prior.context))
+        else:
+            out["log density"] = log_likelihood(params, Ratings(*PAIRS, rating), prior.tau)
+        for name, side, gaussian in sides:
             w, rank = joined(side), side.factor.shape[-1]
             if side.noise_precision is not None:
                 log = jnp.log(side.noise_precision)
@@ -265,6 +285,9 @@ def functions(joint: Joint) -> dict[str, np.ndarray]:
         if params.user.factor.shape[-1]:
             gram = params.user.factor.T @ params.user.factor
             out["tr(U'U V'V)"] = jnp.trace(gram @ params.item.factor.T @ params.item.factor)
+            if in_contexts:
+                of_contexts = params.context.factor.T @ params.context.factor
+                out["tr(U'U D'D)"] = jnp.trace(gram @ of_contexts)
         return out
 
     values = jax.jit(jax.vmap(one))(*joint[:3])
@@ -279,9 +302,10 @@ def p_values(
     fused: bool = False,
     noise: str = "shared",
     kinds: tuple[str, ...] = (),
+    in_contexts: bool = False,
 ) -> dict[str, float]:
     """A Kolmogorov-Smirnov p-value for each function: moved replicates against fresh draws."""
-    hyper = hyperprior(terms, is_joint, noise)
+    hyper = hyperprior(terms, is_joint, noise, in_contexts)
     of_rows = features(kinds)
     start = draw_joint(seed, terms, hyper, replicates, of_rows)
     moved = functions(move(seed, start, hyper, of_rows, fused=fused))

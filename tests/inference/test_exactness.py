@@ -49,6 +49,19 @@ def test_features_leave_joint_distribution(shape, kinds, is_joint):
     check(p_values(seed=1, terms=SHAPES[shape], kinds=kinds, is_joint=is_joint, noise="user"))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("shape", "kinds", "is_joint", "noise", "fused"),
+    [
+        ("everything", (), False, "both", True),
+        ("everything", ("rated",), True, "user", False),
+    ],
+)
+def test_contexts_leave_joint_distribution(shape, kinds, is_joint, noise, fused):
+    own = {"kinds": kinds, "is_joint": is_joint, "noise": noise, "fused": fused}
+    check(p_values(seed=1, terms=SHAPES[shape], in_contexts=True, **own))
+
+
 def check(p: dict[str, float]) -> None:
     level = FALSE_REJECTION / (3 * len(SHAPES) * len(p))
     assert min(p.values()) > level, sorted(p.items(), key=lambda pair: pair[1])[:3]

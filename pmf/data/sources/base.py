@@ -115,23 +115,27 @@ def encoded(
     work_folder: Path | None = None,
     reading: Reading = AS_IT_IS,
     source: str = "the frame",
+    context: str | None = None,
 ) -> Encoded:
     """Ratings to learn from as arrays: of a table, whose name in messages is `source`, a data set,
     a file, or a folder of Parquet files.
 
     A folder is read by batches. With a `work_folder` the arrays stay in files there, and a Parquet
-    file is read by batches too. Times are read where `duplicates` asks for the last. Raises
-    `InputError` as `load`, and where a pair repeats and `duplicates` are errors.
+    file is read by batches too. Times are read where `duplicates` asks for the last, and `context`
+    for the contexts that they are (`pmf.data.contexts`). Raises `InputError` as `load`, and where a
+    pair repeats and `duplicates` are errors.
     """
     if not is_path(ratings):
         if work_folder is not None:
             raise InputError("on_disk=True reads Parquet: fit a path, not a frame")
         refuse_all_but(reading, (), source)
-        return learnable(ratings, source, scale, duplicates)
+        return learnable(ratings, source, scale, duplicates, context)
     name = _known(ratings, reading)
     path = Path(name)
     is_parquet = path.is_dir() or is_parquet_file(path, reading)
     if name not in NAMES and is_parquet and (work_folder is not None or path.is_dir()):
+        if context is not None:
+            raise InputError(f"{name}: contexts need one table; read the folder as a frame")
         refuse_all_but(reading, ("columns",), name)
         scan = parquet_stream.scan(path, scale, reading.columns)
         return parquet_stream.read(scan, duplicates, work_folder)
@@ -139,9 +143,10 @@ def encoded(
         raise InputError(f"{name}: on_disk=True reads Parquet only; convert it to Parquet")
     if name in NAMES:
         dataset = load_data(name)
-        return learnable(dataset.ratings, dataset.source, scale, duplicates)
-    frame = read_ratings(path, only_required=duplicates != "last", reading=reading)
-    return learnable(frame, name, scale, duplicates)
+        return learnable(dataset.ratings, dataset.source, scale, duplicates, context)
+    only_required = duplicates != "last" and context is None
+    frame = read_ratings(path, only_required=only_required, reading=reading)
+    return learnable(frame, name, scale, duplicates, context)
 
 
 def _known(name_or_path: str | PathLike[str], reading: Reading = AS_IT_IS) -> str:

@@ -88,6 +88,11 @@ class Inference(BaseModel):
         return ()
 
     @property
+    def context_column(self) -> str | None:
+        """What the contexts of ratings are, see `pmf.data.contexts`; None: there are none."""
+        return None
+
+    @property
     def reads_disk(self) -> bool:
         """Whether the ratings stay in files."""
         return False

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from pmf.data.values import Coded, decoded
+from pmf.data.values import Coded, Values, decoded
 from pmf.inference.blocks import repeated
 from pmf.inference.row_posterior import RowPosteriors
 from pmf.inference.row_update import Update
@@ -69,13 +69,9 @@ def csr_rows(
     from pmf.inference.fused.csr import compress, count_repeats, transpose
 
     user, item, value = ratings
-    levels = np.zeros(1, np.float32)  # of values that are no codes
-    if isinstance(value, Coded) and observed is None:
-        levels = np.zeros(256, np.float32)
-        levels[: len(value.table)] = value.table
-        value = value.code
-    else:  # no code stands for the zero of a padded cell
-        value = decoded(value)
+    if observed is not None:
+        value = decoded(value)  # no code stands for the zero of a padded cell
+    value, levels = _levels(value)
     is_plain = observed is None and weight is None
     carried = value if is_plain else np.arange(len(value), dtype=np.int32)
     by_user = compress(user, item, carried, num_users)
@@ -97,6 +93,26 @@ def csr_rows(
 
     by_item = transpose(*by_user, num_items)
     return finish(*by_user, num_items), finish(*by_item, num_users)
+
+
+def csr_side(row: np.ndarray, col: np.ndarray, value: Values, num_rows: int, num_cols: int) -> CSR:
+    """One orientation as compressed rows. Raises `InputError` where a (row, column) repeats."""
+    from pmf.inference.fused.csr import compress, count_repeats
+
+    values, levels = _levels(value)
+    start, columns, values = compress(row, col, values, num_rows)
+    if repeats := count_repeats(start, columns, num_cols):
+        raise repeated(repeats)
+    return CSR(*map(jnp.asarray, (start, columns, values, _shares(start), levels)))
+
+
+def _levels(value: Values) -> tuple[np.ndarray, np.ndarray]:
+    """Values as cells hold them, and what the codes among them stand for."""
+    if not isinstance(value, Coded):
+        return decoded(value), np.zeros(1, np.float32)
+    levels = np.zeros(256, np.float32)
+    levels[: len(value.table)] = value.table
+    return value.code, levels
 
 
 def _shares(start: np.ndarray) -> np.ndarray:
