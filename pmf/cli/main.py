@@ -90,7 +90,9 @@ def evaluate(
     from pmf.estimators.load import load
     from pmf.evaluate.report import ranked, report
 
-    fitted, ratings = load(model), load_data(test, reading, times=False).ratings
+    fitted = load(model)
+    in_contexts = fitted.context_column is not None
+    ratings = load_data(test, reading, times=in_contexts).ratings
     result = report(fitted, ratings, bootstrap=bootstrap)
     scores: dict[str, Any] = dict(result.scores)
     if train is not None:

@@ -177,8 +177,12 @@ def distinct(
         return encoded
     user, users = _recoded(encoded.ratings.user[chosen.row], encoded.users)
     item, items = _recoded(encoded.ratings.item[chosen.row], encoded.items)
-    context = None if encoded.context is None else encoded.context[chosen.row]
-    return Encoded(Ratings(user, item, chosen.value), users, items, context, encoded.contexts)
+    ratings = Ratings(user, item, chosen.value)
+    if encoded.context is None or encoded.contexts is None:
+        return Encoded(ratings, users, items)
+    present, context = np.unique(encoded.context[chosen.row], return_inverse=True)
+    contexts = Ids(encoded.contexts.values[present])
+    return Encoded(ratings, users, items, context.astype(np.int32), contexts)
 
 
 def _recoded(codes: np.ndarray, ids: Ids) -> tuple[np.ndarray, Ids]:

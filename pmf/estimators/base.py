@@ -113,6 +113,11 @@ class Model:
         """Row numbers of pairs of raw ids. Unknown ones are counted in one `UnknownIdWarning`."""
         return row_numbers(self.require_fitted(), ids, source)
 
+    @property
+    def context_column(self) -> str | None:
+        """What the contexts of ratings are (`pmf.data.contexts`); None: there are none."""
+        return None
+
     def context_rows(self, frame: Table, source: str) -> np.ndarray | None:
         """Row numbers of the contexts of a frame's pairs; None where there are none.
 

@@ -111,7 +111,7 @@ class PMF(Model):
             with work_folder() if on_disk else nullcontext() as folder:
                 rules = settings.scale, settings.duplicates
                 with clock.phase("reading"):
-                    by = settings.inference.context_column
+                    by = self.context_column
                     encoded = base.encoded(ratings, *rules, folder, reading, source, by)
                     of_sides = {"user": user_features, "item": item_features}
                     features = {side: x for side, x in of_sides.items() if x is not None}
@@ -130,8 +130,12 @@ class PMF(Model):
         self.features = features
         return self
 
+    @property
+    def context_column(self) -> str | None:
+        return self.settings.inference.context_column
+
     def context_rows(self, frame: Table, source: str) -> np.ndarray | None:
-        by, ids = self.settings.inference.context_column, self.require_fitted().contexts
+        by, ids = self.context_column, self.require_fitted().contexts
         if by is None or ids is None:
             return None
         contexts = contexts_of(frame, by, source)

@@ -92,13 +92,13 @@ def _moved(
     inverse = A.copy()
     inverse[:, k, :k] = -D0
 
-    def vector(x: np.ndarray) -> np.ndarray:
+    def vector(x: Array) -> np.ndarray:
         return np.asarray(np.einsum("sde,s...e->s...d", A, np.asarray(x)))
 
-    def covariance(x: np.ndarray) -> np.ndarray:
+    def covariance(x: Array) -> np.ndarray:
         return np.asarray(A @ np.asarray(x) @ np.swapaxes(A, 1, 2))
 
-    def precision(x: np.ndarray) -> np.ndarray:
+    def precision(x: Array) -> np.ndarray:
         return np.asarray(np.swapaxes(inverse, 1, 2) @ np.asarray(x) @ inverse)
 
     regressions = {

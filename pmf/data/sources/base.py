@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from pmf.data.choices import Duplicates
+from pmf.data.contexts import BINS
 from pmf.data.frames import Encoded, checked, learnable
 from pmf.data.readers import parquet_stream
 from pmf.data.readers.files import is_parquet_file, read_ratings, read_whole, refuse_all_but
@@ -131,6 +132,11 @@ def encoded(
         refuse_all_but(reading, (), source)
         return learnable(ratings, source, scale, duplicates, context)
     name = _known(ratings, reading)
+    if context is not None and context not in BINS:
+        raise InputError(
+            f"{name}: context={context!r}: of a file no columns but the times are read "
+            f"({', '.join(BINS)}); give a frame"
+        )
     path = Path(name)
     is_parquet = path.is_dir() or is_parquet_file(path, reading)
     if name not in NAMES and is_parquet and (work_folder is not None or path.is_dir()):
