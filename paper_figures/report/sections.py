@@ -49,10 +49,18 @@ SECTIONS = {
         "inferences",
         ("ablation",),
     ),
-    "implicit": Section(
-        "What was rated",
+    "features": Section(
+        "What was rated, and when",
         "Gibbs whose rows' prior means know what a user rated, and who rated an item, whatever the "
-        "stars: what does it give, alone and with a noise of each user's own?",
+        "stars, and whose ratings know their day: what does each give, alone and with a noise of "
+        "each user's own?",
+        "inferences",
+        ("ablation",),
+    ),
+    "features_temporal": Section(
+        "What was rated, and when, of the future",
+        "The same where the latest fifth of all ratings is predicted from the others: nearly all "
+        "its days are new, and many of its users.",
         "inferences",
         ("ablation",),
     ),
