@@ -107,6 +107,20 @@ def test_one_word_and_130(name, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_second_one_after_the_interpreters_end_changes_nothing(tmp_path):
+    script = """
+from pmf.cli.console import plain_app, run_app
+app = plain_app("")
+app.command()(kill)
+class Late:
+    def __del__(self): kill()
+late = Late()  # modules are cleared when handlers have gone
+sys.argv = ["kill"]
+run_app(app)"""
+    done = run(script, tmp_path)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
 def test_sigterm_is_143(tmp_path):
     done = run(SCRIPTS["with a half-written file"].replace("kill()", "kill('SIGTERM')"), tmp_path)
     assert (done.returncode, done.stderr) == (143, "terminated\n")
