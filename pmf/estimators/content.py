@@ -111,7 +111,8 @@ class Content(Model):
             return content(prior.build(terms, data), mu, task.table)
 
         with clock.phase("search"):
-            return choose_ridges(task.problem, build, ONE_STEP)
+            problem = task.problem._replace(on_step=clock.on_step)
+            return choose_ridges(problem, build, ONE_STEP)
 
     def _with_own(self, variance: np.ndarray, user: np.ndarray, item: np.ndarray) -> np.ndarray:
         """Exact under the fitted prior."""
@@ -174,7 +175,7 @@ def _with_marginal_noise(
 
 def _regress(task: FeatureProblem, isotropic: IsotropicPrior, clock: Clock) -> tuple[Run, Prior]:
     """The run, and the rows' prior as arrays."""
-    ratings, num_users, num_items, _, terms, mu, seed, fused = task.problem
+    ratings, num_users, num_items, _, terms, mu, seed, fused, _ = task.problem
     with clock.phase("layout"):
         data = by_rows(ratings, num_users, num_items, terms.rank, fused=fused)
     prior = isotropic.build(terms, data)

@@ -97,7 +97,8 @@ class Hybrid(Model):
             rows = task.scales.standardised_prior(prior)
             return Choice(RegressedPrior(rows, strength), Search({}, []))
         with clock.phase("search"):
-            return choose_regressed(task.problem, partial(_algorithm, task))
+            problem = task.problem._replace(on_step=clock.on_step)
+            return choose_regressed(problem, partial(_algorithm, task))
 
     def parts(self) -> dict[str, np.ndarray]:
         """The features, and the regression on them."""
@@ -167,7 +168,7 @@ def _run(
     clock: Clock,
 ) -> tuple[Run, Side]:
     """The run, and the regression B of factors (q, k) and of the bias (q, b) that it ended with."""
-    train, num_users, num_items, numbers, terms, _, seed, fused = task.problem
+    train, num_users, num_items, numbers, terms, _, seed, fused, _ = task.problem
     with clock.phase("layout"):
         data = by_rows(train, num_users, num_items, terms.rank, fused=fused).drawn_by(numbers)
     result = run(

@@ -1,18 +1,14 @@
-"""Fitted models on disk: one safetensors file with a JSON header. No pickle."""
+"""Fitted models on disk: what they are made of, as the arrays and the header of one file."""
 
-import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, Field
 from pydantic_core import to_jsonable_python
-from safetensors import SafetensorError
-from safetensors.numpy import save_file
 
 from pmf.data.histories import Pairs, Rated
 from pmf.data.ids import Ids
@@ -34,22 +30,14 @@ from pmf.fitting.settings import (
 from pmf.fitting.settings_base import settings_of
 from pmf.inference.optimizers import LostOptimizer, is_spec
 from pmf.inference.row_features import GIVEN, RATED
-from pmf.io.atomic import replacing
-from pmf.io.pytrees import digest, digest_of
-from pmf.io.source import Source
+from pmf.io import tensor_file
 from pmf.model.priors import AnyPrior, NoisePrecision, prior_of
 from pmf.types import Gaussian, Params, Prior, Regression, Side
 
-FORMAT = "pmf-model"
-CHECKSUM = "sha256"
 VERSION = 2
-SMALL = 1 << 26  # bytes up to which a file is read, not mapped
 SIDES = "user", "item"
 FEATURED: dict[str, type[ContentSettings | HybridSettings]] = {
     kind.__name__: kind for kind in (ContentSettings, HybridSettings)
-}
-TYPES = {"BOOL": "?"} | {
-    f"{kind.upper()}{8 * size}": f"<{kind}{size}" for kind in "fiu" for size in (1, 2, 4, 8)
 }
 
 
@@ -113,7 +101,7 @@ def save(saved: Saved, path: Path) -> None:
         }
     if fitted.rated is not None:
         tensors |= _pack_rated(fitted.rated)
-    header: dict[str, Any] = {"format": FORMAT, "version": VERSION, CHECKSUM: ""}
+    header: dict[str, Any] = {}
     all_ids = {"user": fitted.users, "item": fitted.items, "context": fitted.contexts}
     for name, ids in all_ids.items():
         if ids is None:
@@ -127,32 +115,7 @@ def save(saved: Saved, path: Path) -> None:
     header["compile_seconds"] = fit.compile_seconds
     header["phases"] = fit.phases
     header["records"] = [list(record) for record in fit.run.records]
-    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-    with replacing(path) as temporary:
-        try:
-            save_file(arrays, temporary, {FORMAT: sealed(json.dumps(header), arrays)})
-        except SafetensorError as error:  # a full disk, a limit on file size
-            raise InputError(f"cannot write {path}: {error}") from error
-
-
-def sealed(text: str, tensors: dict[str, np.ndarray]) -> str:
-    """A header's text with the checksum in the place that it leaves for it.
-
-    It is the sha256 of the text with that place empty, and of every tensor with its name, type and
-    shape.
-    """
-    empty = f'"{CHECKSUM}": ""'
-    return text.replace(empty, f'{empty[:-1]}{_checksum(text, tensors)}"', 1)
-
-
-def _is_whole(text: str, digest: object, tensors: dict[str, np.ndarray]) -> bool:
-    """Whether the checksum `digest` in a header's text is right."""
-    return isinstance(digest, str) and digest == _checksum(text.replace(digest, "", 1), tensors)
-
-
-def _checksum(text: str, tensors: dict[str, np.ndarray]) -> str:
-    parts = [f"{name} {digest(tensors[name])}" for name in sorted(tensors)]
-    return digest_of("\n".join([text, *parts]).encode())
+    tensor_file.write(path, VERSION, header, tensors)
 
 
 def _as_json(settings: AnySettings) -> dict[str, Any]:
@@ -230,31 +193,14 @@ def _unpack_rated(tensors: dict[str, np.ndarray]) -> Rated | None:
 
 
 def load(path: Path) -> Saved:
-    """What `save` wrote: its arrays read, or mapped where the file is not `SMALL`. A mapped file
-    must not be written into while the model is in use (`save` does not, it puts another in its
-    place); the model then refuses to answer.
+    """What `save` wrote: its arrays read, or mapped where the file is large
+    (`pmf.io.tensor_file`). A mapped file must not be written into while the model is in use (`save`
+    does not, it puts another in its place); the model then refuses to answer.
 
     Raises `InputError` naming the file where it is missing, damaged, of another format or version,
     or holds what no fit could have written: arrays that are not finite or do not fit together.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such model file")
-    try:
-        with open(path, "rb") as file:  # once: another file may take its place at any time
-            data, source = _bytes_of(file, path)
-        text, tensors = _tensors(data)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not a model file, or a damaged one ({error})") from error
-    written = _parsed(text)
-    if not isinstance(written, dict) or written.get("format") != FORMAT:
-        raise InputError(f"{path}: a safetensors file, but not one that pmf wrote")
-    if written.get("version") != VERSION:
-        raise InputError(
-            f"{path}: written in format version {written.get('version')!r:.99}, this pmf reads "
-            f"{VERSION}; fit it again, or use the pmf that wrote it"
-        )
-    if not _is_whole(text, written.get(CHECKSUM), tensors):
-        raise InputError(f"{path}: damaged: its sha256 does not match")
+    written, tensors, source = tensor_file.read(path, VERSION)
     try:
         header = Header.model_validate(written)
         settings = _as_settings(header.kind_of_settings, header.settings)
@@ -264,47 +210,6 @@ def load(path: Path) -> Saved:
     fitted.source = source
     parts = {n.removeprefix("part."): x for n, x in tensors.items() if n.startswith("part.")}
     return Saved(header.kind, settings, fitted, parts)
-
-
-def _bytes_of(file: IO[bytes], path: Path) -> tuple[np.ndarray, Source | None]:
-    """What a file holds; of a large one it is left on disk: what is read comes to memory, and the
-    system may take it back.
-    """
-    if os.fstat(file.fileno()).st_size <= SMALL:
-        return np.frombuffer(file.read(), np.uint8), None
-    source = Source(file.fileno(), path)
-    return np.asarray(np.memmap(file, np.uint8, "r")), source
-
-
-def _tensors(data: np.ndarray) -> tuple[str, dict[str, np.ndarray]]:
-    """Our text in a safetensors file, and the tensors, each where it lies in `data`.
-
-    Raises `ValueError`, `KeyError` or `TypeError` for what is no such file: tensors follow one
-    another up to the file's end.
-    """
-    size = int.from_bytes(data[:8].tobytes(), "little")
-    header, rest = _parsed(data[8 : 8 + size].tobytes()), data[8 + size :]
-    if len(data) < 8 + size or not isinstance(header, dict):
-        raise ValueError("no header of safetensors")
-    text = header.pop("__metadata__", {}).get(FORMAT, "{}")
-    tensors, last = {}, 0
-    for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
-        begin, end = entry["data_offsets"]
-        if begin != last or not begin <= end <= len(rest):
-            raise ValueError(f"{name:.99} does not lie behind the one before")
-        tensors[name] = rest[begin:end].view(TYPES[entry["dtype"]]).reshape(entry["shape"])
-        last = end
-    if last != len(rest):
-        raise ValueError("it goes on behind the last tensor")
-    return text, tensors
-
-
-def _parsed(text: str | bytes) -> Any:
-    """The value of a JSON text; None if it is invalid or nested too deeply."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _regressions(tensors: Mapping[str, np.ndarray], side: str) -> dict[str, Regression]:

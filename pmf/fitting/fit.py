@@ -98,6 +98,7 @@ def fit_ratings(
     with clock.phase("layout"):
         scales = Scales(unit_of(ratings.value, settings.mu))
         problem = _problem(settings, scales.unit.standardised(ratings), num_users, num_items)
+        problem = problem._replace(on_step=clock.on_step)
     prior, search, start = _prior(inference, scales, problem, folder, clock)
     train, validation = _parts(problem, inference.validation_share)
     if validation is not None:

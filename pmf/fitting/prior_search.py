@@ -30,6 +30,7 @@ from pmf.fitting.search import (
     holdouts,
     log_of,
     pattern_search,
+    stage_of,
     subsampled,
 )
 from pmf.inference.als import als
@@ -133,7 +134,8 @@ def _choose(problem: Problem, build: Build, axes: list[str]) -> tuple[Point, Cho
         state = state._replace(params=posterior.state.params)
         value = {axis: getattr(point, axis) for axis in axes}
         try:
-            end = _settled(algorithm, state, problem, part, ALS_END, best)
+            stage = stage_of(f"candidate {len(judged) + 1}")
+            end = _settled(algorithm, state, problem, part, ALS_END, stage, best)
         except NotFiniteError:
             judged.append(Judged(Trial(value, float("inf"), 0.0, 0.0), np.empty(0)))
             return float("inf")
@@ -163,12 +165,13 @@ def _learnt(problem: Problem, part: Holdout, share: float) -> "_Settled":
     if len(problem.ratings.value) > MANY_RATINGS:
         few = _alone(subsampled(problem, MANY_RATINGS))
         (first,) = holdouts(few, share)
-        early = _settled(algorithm, algorithm.init(key, first.data), few, first, VB_END)
+        stage, start = stage_of("variances of some users"), algorithm.init(key, first.data)
+        early = _settled(algorithm, start, few, first, VB_END, stage)
         # Users come first in a sweep: of these few nothing is needed.
         params = state.params._replace(item=early.state.params.item)
         state = state._replace(params=params, prior=early.state.prior, item=early.state.item)
         spent, until = early.seconds, VB_END._replace(calm=1)
-    end = _settled(algorithm, state, problem, part, until)
+    end = _settled(algorithm, state, problem, part, until, stage_of("variances"))
     return end._replace(seconds=end.seconds + spent)
 
 
@@ -200,6 +203,7 @@ def _settled(
     problem: Problem,
     part: Holdout,
     end: End,
+    stage: str,
     best: Sequence[float] = (),
 ) -> _Settled:
     """Sweeps from a state to an end, `best` being the course of the best candidate so far.
@@ -216,7 +220,8 @@ def _settled(
     for sweep in range(1, end.sweeps + 1):
         state, info, spent = stepped(advance, key, state, data)
         seconds += spent
-        check_finite(info, "prior search", sweep, problem.seed)
+        check_finite(info, stage, sweep, problem.seed)
+        problem.on_step(stage, sweep, end.sweeps)
         squares = _squares(state, held)
         course.append(float(np.sqrt(squares.mean())))
         calm = calm + 1 if sweep > 1 and abs(course[-2] - course[-1]) < gain else 0

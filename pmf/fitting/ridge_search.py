@@ -19,6 +19,7 @@ from pmf.fitting.search import (
     holdouts,
     log_of,
     pattern_search,
+    stage_of,
     subsampled,
     tried,
 )
@@ -102,7 +103,8 @@ def choose_ridges(
         prior = prior_at(point, 1 / spread**2, units)
         algorithms = [build(prior, data) for data, _ in parts]
         value = {name: getattr(point, name) for name in Point._fields}
-        judged.append(tried(value, algorithms, problem, parts, schedule))
+        stage = stage_of(f"candidate {len(judged) + 1}")
+        judged.append(tried(value, algorithms, problem, parts, schedule, stage))
         return judged[-1].trial.rmse / spread
 
     point = pattern_search(loss, START, axes)

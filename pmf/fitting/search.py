@@ -14,7 +14,8 @@ from pmf.data.row_numbers import RowNumbers, chances
 from pmf.data.values import Mapped, decoded
 from pmf.errors import InputError, NotFiniteError
 from pmf.fitting.driver import run
-from pmf.fitting.schedule import Schedule
+from pmf.fitting.phases import PHASES, OnStep, no_progress
+from pmf.fitting.schedule import Record, Schedule
 from pmf.inference.base import Algorithm
 from pmf.inference.layout import Data, by_rows
 from pmf.types import Ratings, Terms
@@ -81,6 +82,7 @@ class Problem(NamedTuple):
     mu: float
     seed: int
     fused: bool | None = None  # whether by the CPU kernel; None: where it is available
+    on_step: OnStep = no_progress  # is told of each candidate's sweeps
 
 
 class Holdout(NamedTuple):
@@ -133,6 +135,11 @@ def subsampled(problem: Problem, most: int) -> Problem:
     n = len(ratings.user)
     held = np.concatenate([np.flatnonzero(chosen[ratings.user[b]]) + b.start for b in blocks(n)])
     return problem._replace(ratings=Ratings(*(x[held] for x in ratings)))
+
+
+def stage_of(what: str) -> str:
+    """The name of a part of the search, as whoever watches is told."""
+    return f"{PHASES['search'].now}: {what}"
 
 
 class Place(Protocol):
@@ -188,11 +195,19 @@ def tried(
     problem: Problem,
     parts: list[Holdout],
     schedule: Schedule,
+    stage: str,
 ) -> Judged:
-    """One candidate on every holdout; infinitely bad where it is too weak to solve with."""
+    """One candidate on every holdout; infinitely bad where it is too weak to solve with.
+
+    `stage` names it to whoever watches.
+    """
+
+    def tell(record: Record) -> None:
+        problem.on_step(stage, record.step, schedule.total_steps)
+
     try:
         runs = [
-            run(algorithm, problem.seed, data, schedule, held, name="prior search")
+            run(algorithm, problem.seed, data, schedule, held, name=stage, on_record=tell)
             for algorithm, (data, held) in zip(algorithms, parts, strict=True)
         ]
     except NotFiniteError:

@@ -11,6 +11,7 @@ from pmf.fitting.search import (
     Search,
     holdouts,
     log_of,
+    stage_of,
     subsampled,
     tried,
 )
@@ -40,7 +41,8 @@ def choose_tau(problem: Problem, hyperprior: Hyperprior, num_chains: int) -> tup
         if j not in seen:
             tau = RATIO**j / variance
             sampler = gibbs(hyperprior, problem.terms, problem.mu, tau)
-            seen[j] = tried({"tau": tau}, [sampler], problem, parts, schedule)
+            stage = stage_of(f"candidate {len(seen) + 1}")
+            seen[j] = tried({"tau": tau}, [sampler], problem, parts, schedule, stage)
         return seen[j].trial.rmse
 
     best = START

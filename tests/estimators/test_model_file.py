@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import pmf
-from pmf.estimators import model_file
+from pmf.io import tensor_file
 from tests.helpers.handmade import made
 
 
@@ -97,7 +97,7 @@ def test_a_file_written_into_does_not_change_a_small_model(tmp_path, shorter):
 
 @pytest.mark.parametrize("shorter", [False, True])
 def test_a_large_model_whose_file_is_written_into_refuses_to_answer(tmp_path, monkeypatch, shorter):
-    monkeypatch.setattr(model_file, "SMALL", 0)
+    monkeypatch.setattr(tensor_file, "SMALL", 0)
     path = tmp_path / "model.pmf"
     made(1).save(path)
     model, whole = pmf.load(path), path.read_bytes()
@@ -149,7 +149,7 @@ def test_a_file_that_is_replaced_while_it_is_read_is_whole(tmp_path, monkeypatch
     made(1).save(path)
     monkeypatch.setattr(builtins, "open", replaced)
     for small in (1 << 26, 0):
-        monkeypatch.setattr(model_file, "SMALL", small)
+        monkeypatch.setattr(tensor_file, "SMALL", small)
         assert all(mean(pmf.load(path)) in (expected, other) for _ in range(6))
     assert next(turn) == 12  # once a load
 

@@ -12,7 +12,7 @@ import pytest
 import pmf
 from pmf.data.synthetic import from_model
 from pmf.errors import InputError
-from pmf.estimators import model_file
+from pmf.io import tensor_file
 from pmf.types import Gaussian, Prior, Terms
 
 METHODS = ["als", "map", "gibbs", "vb"]
@@ -114,7 +114,7 @@ def test_save_and_load_predict_alike(fitted, frame, tmp_path):
 
 
 def test_a_loaded_model_lies_on_disk_and_may_be_saved_there(frame, tmp_path, monkeypatch):
-    monkeypatch.setattr(model_file, "SMALL", 0)
+    monkeypatch.setattr(tensor_file, "SMALL", 0)
     path = tmp_path / "model.pmf"
     pmf.PMF(3, prior=PRIOR, num_steps=2).fit(frame).save(path)
     loaded, data = pmf.load(path), path.read_bytes()

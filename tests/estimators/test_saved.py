@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 import pmf
 from pmf.data.features import item_features
 from pmf.errors import InputError
-from pmf.estimators.model_file import CHECKSUM, FORMAT, sealed
+from pmf.io.tensor_file import CHECKSUM, FORMAT, sealed
 
 PRIOR = pmf.IsotropicPrior(2.0, 3.0, 4.0, 1.0, 2.0, user_exponent=0.3)
 MOVIES = pd.DataFrame(

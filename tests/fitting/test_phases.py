@@ -90,6 +90,22 @@ def test_a_fit_names_its_phases_and_records_them(frame):
     assert model.phases["compilation"] >= model.fitted.fit.compile_seconds > 0
 
 
+@pytest.mark.parametrize("method", ["als", "gibbs"])
+def test_a_search_tells_of_its_candidates(frame, method):
+    told = []
+    steps = {"num_steps": 2} | ({"burn_in": 1, "num_chains": 1} if method == "gibbs" else {})
+    model = pmf.PMF(2, method=method, **steps)
+    model.fit(frame, on_step=lambda *step: told.append(step))
+    names = [name for name in dict.fromkeys(x for x, _, _ in told) if name.startswith("choosing")]
+    candidates = [f"choosing the prior: candidate {j + 1}" for j in range(len(names))]
+    trials = len(model.fitted.fit.search.trials)
+    first = names[:-trials]
+    assert names[-trials:] == candidates[:trials]
+    assert first == ["choosing the prior", *["choosing the prior: variances"][: method == "als"]]
+    of_one = [step for name, *step in told if name == names[-1]]
+    assert of_one[0][0] == 1 and of_one[-1] == [1, 1] and of_one[0][1] > 10  # the phase's end
+
+
 def test_a_resumed_fit_counts_the_sweeps_of_both_processes(frame, tmp_path):
     class Stop(Exception):
         pass
@@ -155,13 +171,14 @@ def test_a_search_may_tell_of_its_candidates_and_stops_before_the_bound(watch):
     seen.on_step("choosing the prior", 0, 1)
     for done in (1, 2, 3):
         time.now += 1.0
-        seen.on_step("choosing the prior", done, 40)
-    assert seen.in_words() == "a run: choosing the prior, 3/40, 3 s, at most 37 s left"
-    seen.on_step("choosing the prior", 1, 1)
+        seen.on_step("choosing the prior: candidate 1", done, 40)
+    words = "a run: choosing the prior: candidate 1, 3/40, 2 s, at most 37 s left"
+    assert seen.in_words() == words
+    seen.on_step("choosing the prior: candidate 1", 1, 1)
     seen.on_step("compiling", 0, 1)
     time.now += 2.0
-    search, compiling = seen.progress.tasks
-    assert search.finished and (search.completed, search.total, search.finished_time) == (3, 3, 3)
+    _, search, compiling = seen.progress.tasks
+    assert search.finished and (search.completed, search.total, search.finished_time) == (3, 3, 2)
     assert not compiling.finished and seen.in_words() == "a run: compiling, 2 s"
 
 

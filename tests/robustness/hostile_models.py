@@ -117,7 +117,7 @@ def written(text: str, tensors: Tensors, seal: bool = True) -> bytes:
     """A model file of any header text and tensors, its checksum right, or missing."""
     from safetensors.numpy import save
 
-    from pmf.estimators.model_file import FORMAT, sealed
+    from pmf.io.tensor_file import FORMAT, sealed
 
     tensors = {name: np.ascontiguousarray(x) for name, x in tensors.items()}
     return save(tensors, {FORMAT: sealed(text, tensors) if seal else text})
