@@ -30,6 +30,7 @@ from pmf.data.canonical import canonical
 from pmf.errors import InputError
 from pmf.evaluate.metrics import summed, user_sums
 from pmf.evaluate.scores import LEVELS
+from pmf.model.stars import stars_of
 
 MOST_STEPS = 30
 EACH_RUN = {"calibration": len(LEVELS), "pit": 20}  # rows of a run that has any
@@ -92,14 +93,16 @@ def _user_lines(run: Run, name: str) -> pd.DataFrame | None:
     table = run.table(name)
     if table is None:
         return None
-    lacking = set(summed("variance" in run.predicted_columns())) - set(table)
+    lacking = set(summed("variance" in run.predicted_columns(), True)) - set(table)
     if not lacking:
         return table
     predicted = run.predictions()
     numbers = (predicted.get(x) for x in ("rating", "mean", "variance"))
-    arrays = (None if x is None else x.to_numpy() for x in numbers)
-    sums = user_sums(predicted["user_id"].to_numpy(), *arrays)
-    return table.assign(**{column: sums[column].to_numpy() for column in sorted(lacking)})
+    arrays = [None if x is None else x.to_numpy(np.float64) for x in numbers]
+    stars = stars_of(arrays[0])
+    sums = user_sums(predicted["user_id"].to_numpy(), *arrays, stars)
+    known = sorted(lacking & set(sums))
+    return table.assign(**{column: sums[column].to_numpy() for column in known})
 
 
 def _line(point: Point, run: Run) -> dict:

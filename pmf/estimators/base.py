@@ -21,6 +21,7 @@ from pmf.fitting.fitted import Fitted, state_of
 from pmf.fitting.schedule import Record
 from pmf.fitting.settings import settings_in_words
 from pmf.model.predictive import Prediction, interval, noise_of_pairs, predict_pairs
+from pmf.model.stars import probabilities
 from pmf.types import Params
 
 
@@ -95,19 +96,26 @@ class Model:
         return str(self.settings.noise_source)
 
     def predict(
-        self, frame: Table, interval: Levels = None, source: str = "the frame"
+        self,
+        frame: Table,
+        interval: Levels = None,
+        source: str = "the frame",
+        stars: Sequence[float] | None = None,
     ) -> pd.DataFrame:
         """Predictions for a frame of (user, item) pairs, row by row.
 
         Columns `user_id, item_id, mean, std`; with `interval=0.9` also `low, high`, between which a
         rating lies with that probability, and with `interval=[0.5, 0.9]` `low_50, high_50, low_90,
-        high_90`. A pair with an unknown id gets the mean plus the known
-        bias, is marked in the column `unknown` ("", "user", "item" or "both") and counted in one
-        `UnknownIdWarning`; no row is dropped. Where the model was fitted with contexts, such as
-        days, and the frame has their column, each pair is predicted in its own; without, and in
-        one that is unknown, as in any. `source` names the frame in messages.
+        high_90`. With `stars=[1, 2, 3, 4, 5]`, the values that ratings can have, also `p_1` to
+        `p_5`, the probability of each (`pmf.model.stars`).
+
+        A pair with an unknown id gets the mean plus the known bias, is marked in the column
+        `unknown` ("", "user", "item" or "both") and counted in one `UnknownIdWarning`; no row is
+        dropped. Where the model was fitted with contexts, such as days, and the frame has their
+        column, each pair is predicted in its own; without, and in one that is unknown, as in any.
+        `source` names the frame in messages.
         """
-        return answer(self, frame, interval, source)
+        return answer(self, frame, interval, source, stars)
 
     def rows(self, ids: pd.DataFrame, source: str) -> tuple[np.ndarray, np.ndarray]:
         """Row numbers of pairs of raw ids. Unknown ones are counted in one `UnknownIdWarning`."""
@@ -229,9 +237,15 @@ class Model:
         return model
 
 
-def answer(model: Model, frame: Table, levels: Levels, source: str) -> pd.DataFrame:
+def answer(
+    model: Model,
+    frame: Table,
+    levels: Levels,
+    source: str,
+    stars: Sequence[float] | None = None,
+) -> pd.DataFrame:
     """Predictions for a frame of (user, item) pairs, row by row. See `pmf.PMF.predict`."""
-    ends = interval_columns(levels)
+    ends, given_stars = interval_columns(levels), checked_stars(stars)
     frame = as_frame(frame, source)
     fitted, ids = model.require_fitted(), pairs(frame, source)
     user, item = row_numbers(fitted, ids, source)
@@ -240,10 +254,30 @@ def answer(model: Model, frame: Table, levels: Levels, source: str) -> pd.DataFr
     for level, names in ends.items():
         for name, end in zip(names, interval(prediction, level), strict=True):
             table[name] = clipped(end, model.settings)
+    if given_stars is not None:
+        each = probabilities(prediction, given_stars)
+        for star, probability in zip(given_stars, each.T, strict=True):
+            table[f"p_{star:g}"] = probability
     no_user, no_item = fitted.users.unknown(user), fitted.items.unknown(item)
     table["unknown"] = np.array(["", "user", "item", "both"])[no_user + 2 * no_item]
     table.index = frame.index
     return table
+
+
+def checked_stars(stars: Sequence[float] | None) -> np.ndarray | None:
+    """The values that ratings can have, ascending. Raises `InputError` for fewer than two, and for
+    what is no finite number, or is there twice.
+    """
+    if stars is None:
+        return None
+    try:
+        values = np.sort(np.asarray(stars, np.float64))
+    except (TypeError, ValueError):
+        values = np.empty(0)
+    is_some = values.ndim == 1 and len(values) > 1 and bool(np.isfinite(values).all())
+    if not is_some or not (np.diff(values) > 0).all():
+        raise InputError(f"stars={stars}: two or more different numbers, such as [1, 2, 3, 4, 5]")
+    return np.asarray(values)
 
 
 def interval_columns(levels: Levels) -> dict[float, tuple[str, str]]:

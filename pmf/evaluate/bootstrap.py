@@ -21,6 +21,7 @@ def score_intervals(
     rating: np.ndarray,
     mean: np.ndarray,
     variance: np.ndarray | None,
+    stars: np.ndarray | None,
     resamples: int,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -36,10 +37,10 @@ def score_intervals(
     if (users := int(user.max()) + 1) < 2:
         raise InputError(f"bootstrap={resamples}: {users} user; at least two can be resampled")
 
-    metrics = dict(of_ratings(variance is not None))
+    metrics = dict(of_ratings(variance is not None, stars is not None))
     number, columns = np.bincount(user), []
     for metric in metrics.values():
-        sums = np.bincount(user, added(metric, rating, mean, variance))
+        sums = np.bincount(user, added(metric, rating, mean, variance, stars))
         columns.append(metric.value(sums / number) if metric.by_user else sums)
     table = np.column_stack([*columns, number, np.ones(users)])
 

@@ -27,7 +27,8 @@ class Metric(NamedTuple):
     """One metric: name, direction, label and computation.
 
     One of ratings has `of_rating`, what each rating adds: it is the mean of that over ratings, or,
-    where it is `by_user`, over users of each one's own. One of lists has `of_list`; it is named
+    where it is `by_user`, over users of each one's own. One that needs to know which values ratings
+    can have has `of_stars` instead. One of lists has `of_list`; it is named
     with the lists' length, as "ndcg@10", where they are `cut`. A cost of a run has neither.
     """
 
@@ -37,6 +38,7 @@ class Metric(NamedTuple):
     form: str = "{:.4f}"
     shown: bool = True  # in tables, unasked
     of_rating: Callable[[np.ndarray, Prediction], np.ndarray] | None = None  # (n,)
+    of_stars: Callable[[np.ndarray, Prediction, np.ndarray], np.ndarray] | None = None  # (n,)
     of_variance: bool = False  # whether it needs one
     by_user: bool = False
     root: bool = False  # of the mean
@@ -51,7 +53,12 @@ class Metric(NamedTuple):
     @property
     def over_ratings(self) -> bool:
         """Whether a user counts by the number of their ratings, or else once."""
-        return self.of_rating is not None and not self.by_user
+        return self.is_of_ratings and not self.by_user
+
+    @property
+    def is_of_ratings(self) -> bool:
+        """Whether it is a mean of what ratings add."""
+        return self.of_rating is not None or self.of_stars is not None
 
     @property
     def compares(self) -> bool:
@@ -66,6 +73,16 @@ def _of_intervals(title: str, best: float | None, level: float, shown: bool = Fa
     return Metric(title, best, unit, form, shown, of_rating=of, of_variance=True)
 
 
+def _of_stars(
+    title: str,
+    best: float,
+    of: Callable[[np.ndarray, Prediction, np.ndarray], np.ndarray],
+    unit: str,
+    form: str = "{:.4f}",
+) -> Metric:
+    return Metric(title, best, unit, form, shown=False, of_stars=of, of_variance=True)
+
+
 METRICS: dict[str, Metric] = {
     "rmse": Metric(
         "RMSE", LESS, RATINGS, of_rating=scores.squared_error, root=True, column="squared_error"
@@ -78,6 +95,9 @@ METRICS: dict[str, Metric] = {
     "coverage_50": _of_intervals("50 % coverage", 0.5, 0.5),
     "coverage_90": _of_intervals("90 % coverage", 0.9, 0.9, shown=True),
     "sharpness_90": _of_intervals("width of 90 % intervals", None, 0.9),
+    "star_log_score": _of_stars("log score of stars", MORE, scores.star_log_score, "nats"),
+    "rps": _of_stars("RPS", LESS, scores.ranked_probability_score, RATINGS),
+    "star_accuracy": _of_stars("most probable star", MORE, scores.star_hit, "", PERCENT),
     "user_rmse": Metric(
         "users' RMSE",
         LESS,
@@ -144,55 +164,73 @@ def compared_metric(name: str) -> Metric:
     return metric
 
 
-def of_ratings(has_variance: bool) -> Iterator[tuple[str, Metric]]:
-    """The metrics of ratings, without those that need a variance where there is none."""
+def of_ratings(has_variance: bool, has_stars: bool) -> Iterator[tuple[str, Metric]]:
+    """The metrics of ratings, without those that need a variance or stars where there are none."""
     for name, metric in METRICS.items():
-        if metric.of_rating and (has_variance or not metric.of_variance):
+        has_all = (has_variance or not metric.of_variance) and (has_stars or not metric.of_stars)
+        if metric.is_of_ratings and has_all:
             yield name, metric_named(name)
 
 
 def added(
-    metric: Metric, rating: np.ndarray, mean: np.ndarray, variance: np.ndarray | None
+    metric: Metric,
+    rating: np.ndarray,
+    mean: np.ndarray,
+    variance: np.ndarray | None,
+    stars: np.ndarray | None,
 ) -> np.ndarray:
     """What each of `n` ratings adds to a metric of ratings."""
+    prediction = Prediction(mean, variance)  # type: ignore[arg-type]
+    if metric.of_stars is not None:
+        assert stars is not None
+        return metric.of_stars(rating, prediction, stars)
     assert metric.of_rating is not None
-    return metric.of_rating(rating, Prediction(mean, variance))  # type: ignore[arg-type]
+    return metric.of_rating(rating, prediction)
 
 
 def all_scores(
-    user: np.ndarray, rating: np.ndarray, mean: np.ndarray, variance: np.ndarray | None
+    user: np.ndarray,
+    rating: np.ndarray,
+    mean: np.ndarray,
+    variance: np.ndarray | None,
+    stars: np.ndarray | None = None,
 ) -> dict[str, float]:
     """Every score that there is of `n` ratings, and their number `n`.
 
-    `user (n,)` numbers the users; where there is no variance, nor are there scores that need one.
+    `user (n,)` numbers the users; where there is no variance, or ratings are no `stars`
+    (`pmf.model.stars`), nor are there scores that need them.
     """
     rating, mean = (np.asarray(x, np.float64) for x in (rating, mean))
     order = np.argsort(user, kind="stable")
     edges = np.flatnonzero(np.diff(user[order])) + 1
     scores: dict[str, float] = {"n": len(rating)}
-    for name, metric in of_ratings(variance is not None):
-        each = added(metric, rating, mean, variance)
+    for name, metric in of_ratings(variance is not None, stars is not None):
+        each = added(metric, rating, mean, variance, stars)
         parts = np.split(each[order], edges) if metric.by_user else [each]
         scores[name] = float(np.mean([metric.value(np.mean(part)) for part in parts]))
     return scores
 
 
-def summed(has_variance: bool) -> dict[str, Metric]:
+def summed(has_variance: bool, has_stars: bool) -> dict[str, Metric]:
     """The columns of users' lines that hold sums over ratings, and a metric of each."""
-    return {one.column: one for _, one in of_ratings(has_variance) if one.compares}
+    return {one.column: one for _, one in of_ratings(has_variance, has_stars) if one.compares}
 
 
 def user_sums(
-    user: np.ndarray, rating: np.ndarray, mean: np.ndarray, variance: np.ndarray | None
+    user: np.ndarray,
+    rating: np.ndarray,
+    mean: np.ndarray,
+    variance: np.ndarray | None,
+    stars: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Each user's number of ratings and sums of what they add, by user: what comparisons need.
 
-    Columns `user_id, n, squared_error, absolute_error` and, with a variance, `log_density, crps`:
-    those of `METRICS` that compare.
+    Columns `user_id, n, squared_error, absolute_error` and, with a variance, `log_density, crps`,
+    and of stars `star_log_score, rps, star_accuracy`: those of `METRICS` that compare.
     """
     columns = {"n": np.ones(len(rating), int)}
-    for column, metric in summed(variance is not None).items():
-        columns[column] = added(metric, rating, mean, variance)
+    for column, metric in summed(variance is not None, stars is not None).items():
+        columns[column] = added(metric, rating, mean, variance, stars)
     return pd.DataFrame(columns).groupby(pd.Series(user, name="user_id")).sum().reset_index()
 
 
@@ -211,7 +249,7 @@ def order_of(name: str) -> int:
 def heading(name: str) -> str:
     """A metric over a column of a table: costs say their unit, scores need none."""
     metric = metric_named(name)
-    judges = metric.of_rating or metric.of_list
+    judges = metric.is_of_ratings or metric.of_list
     return metric.title if judges or not metric.unit else f"{metric.title} ({metric.unit})"
 
 

@@ -15,10 +15,11 @@ from pmf.estimators.frames import fit_with_draws
 from pmf.evaluate.bootstrap import score_intervals
 from pmf.evaluate.metrics import all_scores, user_sums
 from pmf.evaluate.ranking import TEST, TRAIN, Ranking, listed, ranked_by, upper_quarter
-from pmf.evaluate.scores import calibration, pit, pit_histogram
+from pmf.evaluate.scores import calibration, pit, pit_histogram, star_calibration
 from pmf.evaluate.strata import stratified
 from pmf.fitting.fitted import Fitted
 from pmf.model.predictive import Prediction
+from pmf.model.stars import stars_of
 from pmf.recommendation.scores import scorer
 from pmf.types import by_identity
 
@@ -28,7 +29,8 @@ class Report(NamedTuple):
     """`scores` holds n, each metric of ratings of `pmf.evaluate.metrics`, and the unknown counts.
 
     Of a system without a variance, `scores` and `strata` hold the metrics that need none only, and
-    `calibration` and `pit` have no rows.
+    `calibration`, `pit` and `stars` have no rows. Stars are the values of the test ratings, where
+    they are few (`pmf.model.stars`).
     """
 
     scores: dict[str, float]
@@ -36,10 +38,11 @@ class Report(NamedTuple):
     by_item_popularity: pd.DataFrame
     calibration: pd.DataFrame  # nominal, actual, width
     pit: pd.DataFrame  # low, high, share
-    users: pd.DataFrame  # user_id, n, squared_error, absolute_error[, log_density, crps]: sums
+    users: pd.DataFrame  # user_id, n, and the sums of `pmf.evaluate.metrics.user_sums`
     predictions: pd.DataFrame  # user_id, item_id, rating, mean[, variance, pit]
     noise: str  # where the variance of a single rating comes from
     intervals: pd.DataFrame  # metric, value, low, high: with `bootstrap`, 95 %; else no rows
+    stars: pd.DataFrame  # star, expected, given: how often each is; no rows where ratings are none
 
     def __repr__(self) -> str:
         return f"Report({listed(self.scores)})"
@@ -65,8 +68,9 @@ def evaluate(
     _check_whole(len(test), mean, variance)
     rating = test["rating"].to_numpy(np.float64)
     user = pd.factorize(test["user_id"])[0]
-    mean = np.asarray(mean, np.float64)
+    mean, stars = np.asarray(mean, np.float64), stars_of(rating)
     columns = {"mean": mean}
+    of_stars = pd.DataFrame(columns=["star", "expected", "given"], dtype=float)
     curve = pd.DataFrame(columns=["nominal", "actual", "width"], dtype=float)
     shares = pd.DataFrame(columns=["low", "high", "share"], dtype=float)
     if variance is not None:
@@ -74,20 +78,24 @@ def evaluate(
         prediction = Prediction(mean, variance)
         columns |= {"variance": variance, "pit": pit(rating, prediction)}
         curve, shares = calibration(rating, prediction), pit_histogram(columns["pit"])
+        if stars is not None:
+            of_stars = star_calibration(rating, prediction, stars)
+    predicted = rating, mean, variance, stars
     unknown = {
         "unknown_users": int(np.sum(user_count == 0)),
         "unknown_items": int(np.sum(item_count == 0)),
     }
     return Report(
-        all_scores(user, rating, mean, variance) | unknown,
-        stratified(user, rating, mean, variance, user_count),
-        stratified(user, rating, mean, variance, item_count),
+        all_scores(user, *predicted) | unknown,
+        stratified(user, *predicted, user_count),
+        stratified(user, *predicted, item_count),
         curve,
         shares,
-        user_sums(test["user_id"].to_numpy(), rating, mean, variance),
+        user_sums(test["user_id"].to_numpy(), *predicted),
         test.assign(**columns),
         noise,
-        score_intervals(user, rating, mean, variance, bootstrap, seed),
+        score_intervals(user, *predicted, bootstrap, seed),
+        of_stars,
     )
 
 

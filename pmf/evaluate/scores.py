@@ -8,6 +8,7 @@ import pandas as pd
 from scipy.stats import norm
 
 from pmf.model.predictive import Prediction, interval
+from pmf.model.stars import cumulative, log_probabilities, nearest, probabilities
 
 LEVELS = np.linspace(0.05, 0.95, 19)
 
@@ -36,6 +37,42 @@ def crps(rating: np.ndarray, prediction: Prediction) -> np.ndarray:
     sd = np.sqrt(prediction.variance)
     z = (rating - prediction.mean) / sd
     return np.asarray(sd * (z * (2 * norm.cdf(z) - 1) + 2 * norm.pdf(z) - 1 / np.sqrt(np.pi)))
+
+
+def star_log_score(rating: np.ndarray, prediction: Prediction, stars: np.ndarray) -> np.ndarray:
+    """log P(star) of each rating's own, in nats. More is better.
+
+    Ordinal and Gaussian models have it alike: `pmf.model.stars`.
+    """
+    each = log_probabilities(prediction, stars)
+    return np.asarray(np.take_along_axis(each, nearest(rating, stars)[:, None], 1)[:, 0])
+
+
+def ranked_probability_score(
+    rating: np.ndarray, prediction: Prediction, stars: np.ndarray
+) -> np.ndarray:
+    """Sum over stars of (P(at most this star) - whether it is so)^2, each times the distance to the
+    next: the CRPS of the distribution over stars, in rating units. Less is better.
+
+    Where stars are 1 apart it is that of Epstein (J. Appl. Meteorol. 1969), not divided by their
+    number.
+    """
+    at_most = nearest(rating, stars)[:, None] <= np.arange(len(stars) - 1)
+    squares = (cumulative(prediction, stars)[:, :-1] - at_most) ** 2
+    return np.asarray(squares @ np.diff(stars))
+
+
+def star_hit(rating: np.ndarray, prediction: Prediction, stars: np.ndarray) -> np.ndarray:
+    """Whether each rating is the most probable star."""
+    probable = np.argmax(log_probabilities(prediction, stars), 1)
+    return np.asarray(probable == nearest(rating, stars))
+
+
+def star_calibration(rating: np.ndarray, prediction: Prediction, stars: np.ndarray) -> pd.DataFrame:
+    """How often each star is expected, and how often it is given."""
+    given = np.bincount(nearest(rating, stars), minlength=len(stars)) / len(rating)
+    expected = probabilities(prediction, stars).mean(0)
+    return pd.DataFrame({"star": stars, "expected": expected, "given": given})
 
 
 def inside(level: float, rating: np.ndarray, prediction: Prediction) -> np.ndarray:

@@ -21,6 +21,7 @@ def stratified(
     rating: np.ndarray,
     mean: np.ndarray,
     variance: np.ndarray | None,
+    stars: np.ndarray | None,
     count: np.ndarray,
 ) -> pd.DataFrame:
     """All scores within each stratum of `count`, the training ratings of a pair's user or item."""
@@ -30,6 +31,7 @@ def stratified(
         in_level = level == j
         if in_level.any():
             spread = None if variance is None else variance[in_level]
-            part = all_scores(user[in_level], rating[in_level], mean[in_level], spread)
+            inside = user[in_level], rating[in_level], mean[in_level]
+            part = all_scores(*inside, spread, stars)
             rows.append({"stratum": label, **part})
     return pd.DataFrame(rows)

@@ -87,9 +87,11 @@ def test_direction(metric, good):
 
 def test_every_metric_has_a_direction_that_its_name_suggests():
     less = {name for name, metric in METRICS.items() if metric.best == -np.inf}
-    assert less == {"rmse", "mae", "crps", "user_rmse", "user_mae"}
+    assert less == {"rmse", "mae", "crps", "rps", "user_rmse", "user_mae"}
     assert {name for name, metric in METRICS.items() if metric.best == np.inf} == {
         "log_density",
+        "star_log_score",
+        "star_accuracy",
         "ndcg",
         "graded_ndcg",
         "recall",

@@ -71,7 +71,8 @@ def test_the_truth_is_calibrated_and_scores_best():
 
 def test_strata_part_the_ratings():
     count = np.array([0, 3, 4, 700])
-    table = stratified(np.array([7, 7, 8, 9]), RATING, *PREDICTION, count).set_index("stratum")
+    table = stratified(np.array([7, 7, 8, 9]), RATING, *PREDICTION, None, count)
+    table = table.set_index("stratum")
     assert labels() == ["0", "1-4", "5-19", "20-99", "100-499", "500+"]
     assert table["n"].to_dict() == {"0": 1, "1-4": 2, "500+": 1}
     assert table.loc["500+", "rmse"] == 2.0
@@ -83,7 +84,7 @@ def test_a_stratum_begins_at_its_first_count():
     """Each stratum's first and last count, with an error that tells it."""
     count = np.array([0, 1, 4, 5, 19, 20, 99, 100, 499, 500])
     error = np.arange(1.0, 11.0)
-    table = stratified(np.arange(10), error, np.zeros(10), None, count).set_index("stratum")
+    table = stratified(np.arange(10), error, np.zeros(10), None, None, count).set_index("stratum")
     truth = {
         "0": [1],
         "1-4": [2, 3],
@@ -130,6 +131,7 @@ def test_points_alone_have_point_scores_alone():
     whole = evaluate(test, *PREDICTION, *counts)
     points = evaluate(test, PREDICTION.mean, None, *counts)
     density = {"log_density", "crps", "coverage_50", "coverage_90", "sharpness_90"}
+    density |= {"star_log_score", "rps", "star_accuracy"}
     assert points.scores == {k: v for k, v in whole.scores.items() if k not in density}
     assert (whole.scores["unknown_users"], whole.scores["unknown_items"]) == (1, 2)
     assert set(whole.by_user_history) - set(points.by_user_history) == density
