@@ -16,7 +16,7 @@ from pmf.evaluate.metrics import label, metric_named
 
 def metric_label(metric: str, table: pd.DataFrame) -> str:
     """An axis label, in the unit of the table's ratings."""
-    before = "Held-out " if metric_named(metric).of_rating else ""
+    before = "Held-out " if metric_named(metric).is_of_ratings else ""
     return before + label(metric, unit(table))
 
 

@@ -82,7 +82,8 @@ def run_app(command: typer.Typer) -> None:
     warnings.showwarning = _show_warning
     keep_compiled()
     code = _run(command)
-    if code == 128 + signal.SIGINT:  # Python's own end takes its time, and a second one cuts it off
+    if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+        # Python's own end takes its time, and an impatient second one would have the last word.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     _give_up_output()
     sys.exit(code)

@@ -86,13 +86,13 @@ def evaluate(
     No row is dropped: what is unknown is predicted by the mean and the known bias, and counted.
     """
     check_memory()
+    from pmf.data.contexts import BINS
     from pmf.data.sources.base import load_data
     from pmf.estimators.load import load
     from pmf.evaluate.report import ranked, report
 
     fitted = load(model)
-    in_contexts = fitted.context_column is not None
-    ratings = load_data(test, reading, times=in_contexts).ratings
+    ratings = load_data(test, reading, times=fitted.context_column in BINS).ratings
     result = report(fitted, ratings, bootstrap=bootstrap)
     scores: dict[str, Any] = dict(result.scores)
     if train is not None:

@@ -54,7 +54,8 @@ class ContextRows(NamedTuple):
 def contexts_of(frame: Table, by: str, source: str) -> pd.Series | None:
     """The context of each row of a table of ratings or pairs; None without the column for it.
 
-    Raises `InputError` naming `source` and the row where a time is none.
+    Raises `InputError` naming `source` and the row of a time that is missing or none. Of another
+    column `coded_contexts` and `Ids.codes` check the values.
     """
     table = as_frame(frame, source)
     names = [str(name) for name in table.columns]
@@ -85,6 +86,8 @@ def require_contexts(frame: Table, by: str, source: str) -> pd.Series:
 
 def coded_contexts(contexts: pd.Series, source: str) -> tuple[np.ndarray, Ids]:
     """A number for each row's context, and what they stand for, in ascending order."""
-    _, values = factorize(contexts, source)
-    ids = Ids(np.sort(values))
-    return ids.codes(contexts, source), ids
+    code, values = factorize(contexts, source)
+    order = np.argsort(values, kind="stable")
+    place = np.empty(len(order), np.int32)
+    place[order] = np.arange(len(order))
+    return place[code], Ids(values[order])

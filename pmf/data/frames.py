@@ -9,7 +9,7 @@ import pandas as pd
 from pmf.data.checks import Checks, Place, rows_of, shown
 from pmf.data.choices import Duplicates
 from pmf.data.columns import REQUIRED, canonical_columns
-from pmf.data.contexts import ContextRows, coded_contexts, contexts_of, require_contexts
+from pmf.data.contexts import coded_contexts, require_contexts
 from pmf.data.encoding import code_by_appearance, first_repeat, has_repeats
 from pmf.data.ids import Ids, factorize
 from pmf.data.tables import Table, as_frame
@@ -17,6 +17,8 @@ from pmf.data.times import to_seconds
 from pmf.data.values import as_numbers
 from pmf.errors import InputError
 from pmf.types import Ratings
+
+HELD_OUT = "the held-out frame"
 
 
 def pairs(frame: Table, source: str = "the frame") -> pd.DataFrame:
@@ -104,25 +106,9 @@ class Encoded(NamedTuple):
 
     def held_out(self, frame: Table, scale: tuple[float, float] | None) -> Ratings:
         """Other ratings in the same row numbers. Raises `InputError` for a bad frame."""
-        table = checked(frame, "the held-out frame", scale, times=False)
+        table = checked(frame, HELD_OUT, scale, times=False)
         user, item = self.users.codes(table["user_id"]), self.items.codes(table["item_id"])
         return Ratings(user, item, table["rating"].to_numpy())
-
-    def context_rows(self, heldout: Table | None, by: str | None) -> ContextRows | None:
-        """The contexts of the ratings and of held-out ones; None where they have none.
-
-        A held-out rating in no known context, or without the column, is in the unknown one.
-        """
-        if self.context is None or self.contexts is None or by is None:
-            return None
-        row = None
-        if heldout is not None:
-            source = "the held-out frame"
-            found = contexts_of(heldout, by, source)
-            n = len(as_frame(heldout, source))
-            unknown = np.full(n, len(self.contexts), np.int32)
-            row = unknown if found is None else self.contexts.codes(found, source)
-        return ContextRows(self.context, self.contexts.num_rows, row)
 
 
 def encode(table: pd.DataFrame, source: str = "the frame") -> Encoded:
@@ -146,11 +132,12 @@ def learnable(
     Times are looked at where `duplicates` asks for the last. `context` says what the contexts of
     ratings are, see `pmf.data.contexts`.
     """
+    frame = as_frame(frame, source)  # once: a reader of batches can be read but once
     table = checked(frame, source, scale, times=duplicates == "last")
     encoded = encode(table, source)
     if context is not None:
-        of_rows = coded_contexts(require_contexts(frame, context, source), source)
-        encoded = Encoded(*encoded[:3], *of_rows)
+        row, contexts = coded_contexts(require_contexts(frame, context, source), source)
+        encoded = encoded._replace(context=row, contexts=contexts)
     return distinct(encoded, duplicates, source, rows_of(source), times_of(table))
 
 
@@ -198,7 +185,7 @@ def one_a_pair(
     time: np.ndarray | None,
 ) -> Chosen | None:
     """What `distinct` keeps; None where no pair repeats. Raises what it raises."""
-    (user, item, value), users, items = encoded[:3]
+    (user, item, value), users, items = encoded.ratings, encoded.users, encoded.items
     for count, name in ((len(users), "user"), (len(items), "item")):
         if count < 2:
             raise InputError(f"{source}: only one {name}; at least two are needed to learn from")

@@ -112,7 +112,8 @@ class Model:
         A pair with an unknown id gets the mean plus the known bias, is marked in the column
         `unknown` ("", "user", "item" or "both") and counted in one `UnknownIdWarning`; no row is
         dropped. Where the model was fitted with contexts, such as days, and the frame has their
-        column, each pair is predicted in its own; without, and in one that is unknown, as in any.
+        column, each pair is predicted in its own; without the column, and in one that is unknown,
+        as in any, which one `UnknownContextWarning` says.
         `source` names the frame in messages.
         """
         return answer(self, frame, interval, source, stars)
@@ -127,7 +128,7 @@ class Model:
         return None
 
     def context_rows(self, frame: Table, source: str) -> np.ndarray | None:
-        """Row numbers of the contexts of a frame's pairs; None where there are none.
+        """Row numbers of the contexts of a frame's pairs; None where the model has none.
 
         Unknown ones are counted in one `UnknownContextWarning`.
         """
@@ -137,10 +138,25 @@ class Model:
         self, user: np.ndarray, item: np.ndarray, context: np.ndarray | None = None
     ) -> Prediction:
         """The predictive distribution by row numbers; a count of ids stands for an unknown one."""
-        fit, places = fit_with_draws(self.require_fitted()), (user, item, context)
-        mean, variance = predict_pairs(self._filled_draws(), fit.noise_variance, *places)
-        variance = self._with_own(variance, user, item)
-        return Prediction(clipped(mean, self.settings), variance)
+        return within(self.unclipped_rows(user, item, context), self.settings)
+
+    def unclipped_rows(
+        self, user: np.ndarray, item: np.ndarray, context: np.ndarray | None = None
+    ) -> Prediction:
+        """The same, whatever the scale.
+
+        In an unknown context, and without one, the mean is that of an average context, and the
+        variance has what contexts differ by.
+        """
+        fit, draws = fit_with_draws(self.require_fitted()), self._filled_draws()
+        pairs = draws, fit.noise_variance, user, item
+        mean, variance = predict_pairs(*pairs)
+        if draws.context is not None:
+            last = draws.context.factor.shape[1] - 1
+            place = np.full(len(user), last, np.int32) if context is None else context
+            own = predict_pairs(*pairs, place)
+            mean, variance = np.where(place == last, mean, own.mean), own.variance
+        return Prediction(mean, self._with_own(variance, user, item))
 
     def noise_rows(self, user: np.ndarray, item: np.ndarray) -> np.ndarray:
         """The part of these predictions' variance that is the noise of a rating."""
@@ -161,8 +177,7 @@ class Model:
 
         Without held-out ratings but with `validation`, that of the validation part.
         """
-        prediction = require_heldout(self.require_fitted().fit.run.heldout)
-        return prediction._replace(mean=clipped(prediction.mean, self.settings))
+        return within(require_heldout(self.require_fitted().fit.run.heldout), self.settings)
 
     @property
     def mu(self) -> float:
@@ -249,13 +264,14 @@ def answer(
     frame = as_frame(frame, source)
     fitted, ids = model.require_fitted(), pairs(frame, source)
     user, item = row_numbers(fitted, ids, source)
-    prediction = model.predict_rows(user, item, model.context_rows(frame, source))
+    raw = model.unclipped_rows(user, item, model.context_rows(frame, source))
+    prediction = within(raw, model.settings)
     table = ids.assign(mean=prediction.mean, std=np.sqrt(prediction.variance))
     for level, names in ends.items():
         for name, end in zip(names, interval(prediction, level), strict=True):
             table[name] = clipped(end, model.settings)
     if given_stars is not None:
-        each = probabilities(prediction, given_stars)
+        each = probabilities(raw, given_stars)
         for star, probability in zip(given_stars, each.T, strict=True):
             table[f"p_{star:g}"] = probability
     no_user, no_item = fitted.users.unknown(user), fitted.items.unknown(item)
@@ -272,10 +288,10 @@ def checked_stars(stars: Sequence[float] | None) -> np.ndarray | None:
         return None
     try:
         values = np.sort(np.asarray(stars, np.float64))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         values = np.empty(0)
     is_some = values.ndim == 1 and len(values) > 1 and bool(np.isfinite(values).all())
-    if not is_some or not (np.diff(values) > 0).all():
+    if not is_some or len({f"{star:g}" for star in values}) < len(values):
         raise InputError(f"stars={stars}: two or more different numbers, such as [1, 2, 3, 4, 5]")
     return np.asarray(values)
 
@@ -331,6 +347,11 @@ def known_alone(ids: Ids, codes: np.ndarray, source: str, name: str) -> np.ndarr
 def clipped(x: np.ndarray, settings: Scaled) -> np.ndarray:
     """Into the ratings' scale, where the settings say so."""
     return np.clip(x, *settings.scale) if settings.clip and settings.scale else x
+
+
+def within(prediction: Prediction, settings: Scaled) -> Prediction:
+    """The means into the ratings' scale, where the settings say so."""
+    return prediction._replace(mean=clipped(prediction.mean, settings))
 
 
 def rating_range(value: Values | pd.Series) -> tuple[float, float]:

@@ -87,7 +87,7 @@ def save(saved: Saved, path: Path) -> None:
         "user.count": fitted.user_count,
         "item.count": fitted.item_count,
     }
-    if fit.run.draws.context is not None and fitted.contexts is not None:
+    if fit.run.draws.context is not None:
         tensors["context.factor"] = fit.run.draws.context.factor
         tensors["context.bias"] = fit.run.draws.context.bias
     for side in SIDES:
@@ -204,7 +204,7 @@ def load(path: Path) -> Saved:
     try:
         header = Header.model_validate(written)
         settings = _as_settings(header.kind_of_settings, header.settings)
-        fitted = check_fitted(settings, _rebuild(header, tensors, settings))
+        fitted = check_fitted(header.kind, settings, _rebuild(header, tensors, settings))
     except (KeyError, ValueError) as error:
         raise InputError(f"{path}: damaged content ({one_line(error)})") from error
     fitted.source = source
@@ -233,7 +233,8 @@ def _rebuild(header: Header, tensors: dict[str, np.ndarray], settings: AnySettin
     context, contexts = None, None
     if "context.factor" in tensors:
         context = Side(tensors["context.factor"], tensors["context.bias"])
-        contexts = unpack_ids(tensors, "context")
+        if header.kind == "PMF":
+            contexts = unpack_ids(tensors, "context")
     tau = tensors["prior.tau"]
     one = np.ones_like(tau)
     priors = (

@@ -223,7 +223,9 @@ def fold_in(model: Model, ratings: Table, users: Any = None) -> Folded:
     posterior = posterior_of(conditioning, rated, features)
     rank = fit.run.draws.user.factor.shape[-1]
     side = split_row(posterior.mean, rank)._replace(noise_precision=posterior.noise_precision)
-    draws = fit.run.draws._replace(user=side, context=None)  # in the unknown one
+    # Contexts of their ratings are not asked for, so of all contexts the unknown one is left.
+    context = jax.tree.map(lambda x: x[:, -1:], fit.run.draws.context)
+    draws = fit.run.draws._replace(user=side, context=context)
     count = count_rows(new.user, ids.num_rows)
     changed = fit.with_run(draws=draws, heldout=None)
     folded = Fitted(changed, ids, items, count, fitted.item_count, rated, fitted.source)

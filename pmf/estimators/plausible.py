@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from pmf.data.contexts import BINS
 from pmf.data.histories import Rated
 from pmf.data.ids import Ids
 from pmf.data.values import Coded
@@ -14,7 +15,7 @@ FLOATS = np.dtype(np.float32), np.dtype(np.float64)
 LARGEST = 1e30  # of any number: products of larger ones may be infinite
 
 
-def check_fitted(settings: AnySettings, fitted: Fitted) -> Fitted:
+def check_fitted(kind: str, settings: AnySettings, fitted: Fitted) -> Fitted:
     """The same model. Raises `ValueError` naming an array of a wrong type or shape, NaN or infinity
     in it, a negative variance or count, and ids that are twice there.
     """
@@ -50,7 +51,7 @@ def check_fitted(settings: AnySettings, fitted: Fitted) -> Fitted:
             check_floats(f"{label}.offset", regression.offset, (s, d))
             _check_precision(f"{label}.precision", regression.precision, (s, d, d))
             check_floats(f"{label}.spread", regression.spread, (s, d, d))
-    _check_contexts(settings, fitted, (s, terms.rank))
+    _check_contexts(kind, settings, fitted, (s, terms.rank))
     check_floats("mu", draws.mu, (s,))
     check_floats("noise_variance", noise, (s,))
     check_floats("prior.tau", fitted.fit.run.prior.tau, (s,))
@@ -61,17 +62,26 @@ def check_fitted(settings: AnySettings, fitted: Fitted) -> Fitted:
     return fitted
 
 
-def _check_contexts(settings: AnySettings, fitted: Fitted, shape: tuple[int, int]) -> None:
+def _check_contexts(
+    kind: str, settings: AnySettings, fitted: Fitted, shape: tuple[int, int]
+) -> None:
     context, ids = fitted.fit.run.draws.context, fitted.contexts
-    has_some = isinstance(settings, Settings) and settings.inference.context_column is not None
-    if context is None or ids is None:
+    by = settings.inference.context_column if isinstance(settings, Settings) else None
+    if (by is None) != (context is None):
+        raise ValueError("context: rows and settings do not fit together")
+    if by is None or context is None:
         return
-    if not has_some:
-        raise ValueError("context: the settings have none")
-    check_ids("context ids", ids)
-    (s, rank), n = shape, ids.num_rows
-    check_floats("context.factor", context.factor, (s, n, rank))
-    check_floats("context.bias", context.bias, (s, n, 1))
+    n = 1  # of folded-in users the unknown one alone
+    if kind == "PMF":
+        assert ids is not None
+        check_ids("context ids", ids)
+        n, values = ids.num_rows, ids.values
+        if not len(values) or not np.all(values[1:] > values[:-1]):
+            raise ValueError("context ids: not ascending")
+        if by in BINS and values.dtype != np.int64:
+            raise ValueError("context ids: not those of times")
+    check_floats("context.factor", context.factor, (*shape[:1], n, *shape[1:]))
+    check_floats("context.bias", context.bias, (*shape[:1], n, 1))
 
 
 def _check_precision(name: str, precision: np.ndarray, shape: tuple[int, ...]) -> None:

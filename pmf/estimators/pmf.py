@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import pandas as pd
 
-from pmf.data.contexts import ASCENDING, contexts_of
+from pmf.data.contexts import ASCENDING, ContextRows, contexts_of
 from pmf.data.features import FeatureTable
-from pmf.data.frames import checked, each_once
+from pmf.data.frames import HELD_OUT, checked, each_once
 from pmf.data.ids import Ids
 from pmf.data.readers.reading import AS_IT_IS, Reading
 from pmf.data.sources import base
-from pmf.data.tables import Table
+from pmf.data.tables import Table, as_frame
 from pmf.estimators.base import Model, UnknownContextWarning, warn
 from pmf.estimators.extend import Which, extended
 from pmf.estimators.features import pack_features, unpack_features, with_described
@@ -116,10 +115,15 @@ class PMF(Model):
                     of_sides = {"user": user_features, "item": item_features}
                     features = {side: x for side, x in of_sides.items() if x is not None}
                     encoded, given = with_described(encoded, features)
-                    watched = None
+                    watched, contexts = None, None
                     if heldout is not None:
+                        heldout = as_frame(heldout, HELD_OUT)
                         watched = encoded.held_out(heldout, settings.scale)
-                    contexts = encoded.context_rows(heldout, by)
+                    if encoded.context is not None and encoded.contexts is not None and by:
+                        ids, in_context = encoded.contexts, None
+                        if heldout is not None:
+                            in_context = _context_rows(ids, by, heldout, HELD_OUT)
+                        contexts = ContextRows(encoded.context, ids.num_rows, in_context)
                 rows = encoded.users.num_rows, encoded.items.num_rows
                 learnt_from = settings, encoded.ratings, *rows
                 more = checkpoints, on_record, given, contexts
@@ -136,14 +140,7 @@ class PMF(Model):
 
     def context_rows(self, frame: Table, source: str) -> np.ndarray | None:
         by, ids = self.context_column, self.require_fitted().contexts
-        if by is None or ids is None:
-            return None
-        contexts = contexts_of(frame, by, source)
-        if contexts is None:
-            return None
-        row = ids.codes(contexts, source)
-        _warn_of_unknown(ids, by, row, contexts, source)
-        return row
+        return None if by is None or ids is None else _context_rows(ids, by, frame, source)
 
     def given_features(self, side: str, ids: Ids) -> np.ndarray | None:
         features = self.features.get(side)
@@ -170,7 +167,8 @@ class PMF(Model):
         """A model that has the frame's users too, their rows given the items as fitted.
 
         The frame holds all ratings of each; one that the model knows gets a new row. Nothing else
-        is refitted (`pmf.inference.fold_in`). Raises `InputError` for a bad frame.
+        is refitted (`pmf.inference.fold_in`), and contexts of new ratings are not asked for. Raises
+        `InputError` for a bad frame.
         """
         return self._extended(ratings, "user", seed)
 
@@ -187,16 +185,21 @@ class PMF(Model):
         return model
 
 
-def _warn_of_unknown(ids: Ids, by: str, row: np.ndarray, contexts: pd.Series, source: str) -> None:
-    """Count the rows of contexts that a model does not know in one `UnknownContextWarning`."""
-    count = int(ids.unknown(row).sum())
-    if not count:
-        return
-    later = int((contexts > ids.values[-1]).sum()) if by in ASCENDING else 0
-    after = f", {later:,} of them after the last training {by}" if later else ""
-    warn(
-        f"{source}: {count:,} of {len(row):,} pairs are in a {by} unknown to the model{after}; "
-        "they are predicted as in any",
-        UnknownContextWarning,
-        stacklevel=5,
-    )
+def _context_rows(ids: Ids, by: str, frame: Table, source: str) -> np.ndarray:
+    """The number of each row's context, the last where it is unknown: such are counted in one
+    `UnknownContextWarning`.
+    """
+    contexts, says = contexts_of(frame, by, source), ""
+    if contexts is None:
+        row = np.full(len(as_frame(frame, source)), len(ids), np.int32)
+        says = f"no column for context={by!r}"
+    else:
+        row = ids.codes(contexts, source)
+        if count := int(ids.unknown(row).sum()):
+            says = f"{count:,} of {len(row):,} rows have a {by} that is unknown to the model"
+            if by in ASCENDING and (later := int((contexts > ids.values[-1]).sum())):
+                says += f", {later:,} of them after the last training {by}"
+    if says:
+        text = f"{source}: {says}; such are predicted as in any {by}"
+        warn(text, UnknownContextWarning, stacklevel=5)
+    return row

@@ -134,7 +134,7 @@ def _is_sum(column: str) -> bool:
     name = column.partition("@")[0]
     for own_name, metric in METRICS.items():
         if metric.compares and name == (metric.column or own_name):
-            return metric.of_rating is not None
+            return metric.is_of_ratings
     raise InputError(f"users' column {column!r}: no metric is made of it")
 
 

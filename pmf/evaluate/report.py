@@ -128,7 +128,7 @@ def report(
     `bootstrap=1000` adds `intervals`: 95 %, bias-corrected and accelerated, from so many resamples
     of the users by `seed`.
     """
-    fitted = model.require_fitted()
+    fitted, ratings = model.require_fitted(), as_frame(ratings, TEST)
     table = checked(ratings, TEST, model.settings.scale, times=False)
     user, item = model.rows(table, TEST)
     _warn_of_overlap(fitted, user, item)

@@ -32,7 +32,7 @@ from pmf.fitting.schedule import Record
 from pmf.fitting.search import Problem, Search, Trial
 from pmf.fitting.settings import Settings
 from pmf.inference.base import Algorithm
-from pmf.inference.contexts import from_unknown
+from pmf.inference.contexts import about_average
 from pmf.inference.layout import Data, by_rows_in_contexts
 from pmf.inference.row_features import all_features
 from pmf.model.predictive import predict_pairs
@@ -154,7 +154,7 @@ def summed_up(
     `noise` is a point method's residual variance, standardised; None takes each draw's 1/tau.
     """
     variance, heldout = result.noise_variance, result.heldout
-    draws, priors = from_unknown(result.draws, result.prior)
+    draws, priors = about_average(result.draws, result.prior)
     if noise is not None:
         variance = np.full_like(variance, noise)
         heldout = heldout and heldout._replace(variance=np.full_like(heldout.variance, noise))

@@ -81,7 +81,7 @@ class Fitted:
         cls, fit: Fit, encoded: Encoded, keep_ratings: bool = True, source: Source | None = None
     ) -> "Fitted":
         """A fit to these ratings, which are kept with it or only counted."""
-        ratings, users, items = encoded[:3]
+        ratings, users, items = encoded.ratings, encoded.users, encoded.items
         counts = count_rows(ratings.user, users.num_rows), count_rows(ratings.item, items.num_rows)
         rated = rated_by_user(ratings, users.num_rows) if keep_ratings else None
         return cls(fit, users, items, *counts, rated, source, encoded.contexts)

@@ -31,29 +31,22 @@ def no_progress(phase: str, step: int, total: int) -> None:
 class Clock:
     """Times a fit from when it is made, and tells `on_step` of each phase's two ends.
 
-    What happens within a phase may tell it more, under a name that begins with the phase's while it
-    lasts: a search says `on_step("choosing the prior: candidate 2", 3, 20)`, for 20 sweeps at the
-    most. Then the last of these is the phase's end.
+    What happens within a phase may tell `on_step` more, the phase's name and what it is:
+    `on_step("choosing the prior: candidate 2", 3, 20)`, for 20 sweeps at the most.
     """
 
     def __init__(self, on_step: OnStep = no_progress):
-        self._tell, self.begin, self.told = on_step, time.perf_counter(), ""
+        self.on_step, self.begin = on_step, time.perf_counter()
         self.spent: dict[str, float] = {}
-
-    def on_step(self, phase: str, step: int, total: int) -> None:
-        """Tells whoever watches."""
-        self.told = phase
-        self._tell(phase, step, total)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Times one of `PHASES`; a second time is added to the first."""
-        now = PHASES[name].now
-        self.on_step(now, 0, 1)
+        self.on_step(PHASES[name].now, 0, 1)
         begin = time.perf_counter()
         yield
         self.add(name, time.perf_counter() - begin)
-        self.on_step(self.told if self.told.startswith(now) else now, 1, 1)
+        self.on_step(PHASES[name].now, 1, 1)
 
     def add(self, name: str, seconds: float) -> None:
         """Counts seconds that passed in a phase."""

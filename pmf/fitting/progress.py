@@ -27,11 +27,15 @@ class Watch:
         self.name, self.phase = name, ""
 
     def on_step(self, phase: str, step: int, total: int) -> None:
-        """A phase that was not told of before follows the one before, which is over."""
+        """A phase that was not told of before follows the one before, which is over. What happens
+        within one, `phase: what`, stays on its line.
+        """
+        words, phase = " ".join(filter(None, (self.name, phase))), phase.partition(": ")[0]
         if phase != self.phase:
             self.end()
-            self.progress.add_task(" ".join(filter(None, (self.name, phase))), total=None)
+            self.progress.add_task(words, total=None)
             self.phase = phase
+        self.progress.update(self._last.id, description=words)
         if total > 1:  # else it has but two ends
             self.progress.update(self._last.id, completed=step, total=total)
 

@@ -87,8 +87,11 @@ class Settings(RatingSettings, TermSettings):
         super().model_post_init(context)
         if self.devices != 1 and self.inference.needs_one_device:
             raise ValueError("vb, on_disk, implicit, context and fused are for one device")
-        if self.inference.context_column is not None and not self.item_bias:
-            raise ValueError("context needs item_bias=True: items meet contexts there")
+        if self.inference.context_column is not None:
+            if not self.item_bias:
+                raise ValueError("context needs item_bias=True: items meet contexts there")
+            if self.duplicates == "mean":
+                raise ValueError("duplicates='mean' and context: a mean is in no context")
 
     def flat(self) -> dict[str, Any]:
         """All of them in one dictionary, as `make_settings` takes them."""

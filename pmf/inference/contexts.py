@@ -62,24 +62,25 @@ def meetings_of(
     return column.astype(np.int32), Meetings(*pairs)
 
 
-def from_unknown(params: Params, prior: Prior) -> tuple[Params, Prior]:
-    """The same model with the unknown context, the last row, as the origin of the contexts.
+def about_average(params: Params, prior: Prior) -> tuple[Params, Prior]:
+    """The same model with an average context as the origin: the mean (D_0, e_0) of their prior.
 
-    Stacks of draws, NumPy. With 0 for that row, V'_i = V_i + D_0, c'_i = c_i + e_0 + V_i . D_0,
-    D'_t = D_t - D_0 and e'_t = e_t - e_0 - D_0 . D'_t every rating has the mean that it had; in
-    the unknown context users and items are those of a model without contexts. The items' prior
-    moves with them; that of the contexts has served.
+    Stacks of draws, NumPy. With V'_i = V_i + D_0, c'_i = c_i + e_0 + V_i . D_0, D'_t = D_t - D_0
+    and e'_t = e_t - e_0 - D_0 . D'_t every rating has the mean that it had; users and items alone
+    are the model in an average context. The items' prior moves with them; that of the contexts has
+    served.
     """
-    if params.context is None:
+    if params.context is None or prior.context is None:
         return params, prior
-    D, e = np.asarray(params.context.factor), np.asarray(params.context.bias)
-    D0, e0 = D[:, -1:], e[:, -1:]
     V, c = np.asarray(params.item.factor), np.asarray(params.item.bias)
+    average = np.asarray(prior.context.mean)[:, None]
+    D0, e0 = average[..., : V.shape[-1]], average[..., V.shape[-1] :]
     item = params.item._replace(factor=V + D0, bias=c + e0 + np.sum(V * D0, -1, keepdims=True))
-    away = D - D0
-    context = Side(away, e - e0 - np.sum(away * D0, -1, keepdims=True))
+    away = np.asarray(params.context.factor) - D0
+    bias = np.asarray(params.context.bias) - e0 - np.sum(away * D0, -1, keepdims=True)
     moved = _moved(prior.item, D0[:, 0], e0[:, 0])
-    return params._replace(item=item, context=context), prior._replace(item=moved, context=None)
+    params = params._replace(item=item, context=Side(away, bias))
+    return params, prior._replace(item=moved, context=None)
 
 
 def _moved(

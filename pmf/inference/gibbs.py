@@ -34,7 +34,7 @@ from pmf.types import Gaussian, Params, Prior, Regression, Side, Terms
 START_SCALE = 1.0  # forgets its start sooner than a small one
 START_SHAPE = 2.0  # of rows' noise precisions: all alike would take long to part
 UNKNOWN = 2**31 - 2  # as `NOISE`, and one less for each further kind of features
-CONTEXT = 2**31 - 2  # what a sweep's key, and the first one, fold in for the contexts
+CONTEXT = 2**31 - 2  # what the contexts' keys fold in, of a sweep's own, by which no row draws
 NOISE = 2**31 - 1  # what the key of rows' noise precisions folds in: no row has this number
 
 
@@ -119,7 +119,7 @@ def _draw_side(
     """The prior of one side's rows, the rows, and their noise precisions.
 
     Also returns the prior as the rows see it, each with its own mean where it has features, and
-    each row's squared error, ratings times all that weighs them but tau.
+    each row's squared error, weighted by all but tau.
     """
     (params, prior, added), (_, count, row, features) = state, data.of(side)
     w = joined(getattr(params, side))

@@ -152,7 +152,7 @@ def by_rows_in_contexts(
         column, pairs = meetings_of(rows[side], rows[first], rows[second], size[second])
         shape = size[side], len(pairs.first)
         if kernel.available() and fused is not False:
-            layouts[side] = csr_side(rows[side], column, ratings.value, *shape)
+            layouts[side] = csr_side(rows[side], column, ratings.value, size[side])
         else:
             layouts[side] = padded_blocks(rows[side], column, decoded(ratings.value), *shape, rank)
         meetings[side] = Meetings(*map(jnp.asarray, pairs))

@@ -11,12 +11,15 @@ from scipy.special import log_ndtr, ndtr
 from pmf.model.predictive import Prediction
 
 MOST = 20  # values up to which ratings are stars
+OFTEN = 3  # ratings a value at the least: fewer may be numbers of any kind
 
 
 def stars_of(rating: Float[np.ndarray, " n"]) -> Float[np.ndarray, " k"] | None:
-    """The distinct values of ratings, ascending; None where they are one, or more than `MOST`."""
+    """The distinct values of ratings, ascending; None where they are one, more than `MOST`, or each
+    is too rare to be a star.
+    """
     stars = np.unique(rating)
-    return stars if 1 < len(stars) <= MOST else None
+    return stars if 1 < len(stars) <= min(MOST, len(rating) / OFTEN) else None
 
 
 def midpoints(stars: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k-1"]:

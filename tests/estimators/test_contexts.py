@@ -3,13 +3,17 @@ file, or behind new users; one that follows the order of rows; a later day passe
 """
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import pmf
+from pmf.data.ids import Ids
 from pmf.errors import InputError
+from pmf.estimators import model_file
+from pmf.fitting.checkpoint import Checkpoints
 from tests.helpers.commands import pmf as command
 
 DAY = 86400
@@ -45,18 +49,21 @@ def test_what_is_streamed_is_predicted_later(model):
 
 def test_days_are_learnt(model):
     """Ratings are a wave of days: without it nothing but noise is left to predict."""
-    without = TEST.drop(columns="timestamp")
-    in_days, in_any = (pmf.report(model, x).scores["rmse"] for x in (TEST, without))
+    in_days = pmf.report(model, TEST).scores["rmse"]
+    with pytest.warns(
+        pmf.UnknownContextWarning, match="the test frame: no column for context='day'"
+    ):
+        in_any = pmf.report(model, TEST.drop(columns="timestamp")).scores["rmse"]
     assert in_days < 0.6 * in_any
 
 
 def test_a_day_is_unknown_where_nobody_rated(model):
     later = TEST.assign(timestamp=TEST["timestamp"] + 100 * DAY)
-    with pytest.warns(
-        pmf.UnknownContextWarning, match="100 of 100 .* 100 .* the last training day"
-    ):
+    says = "100 of 100 rows have a day that is unknown .* 100 of them after the last training day"
+    with pytest.warns(pmf.UnknownContextWarning, match=says):
         predicted = model.predict(later)
-    without = model.predict(TEST.drop(columns="timestamp"))
+    with pytest.warns(pmf.UnknownContextWarning, match="the frame: no column"):
+        without = model.predict(TEST.drop(columns="timestamp"))
     pd.testing.assert_frame_equal(predicted, without)
     wide, narrow = (x["std"].mean() for x in (predicted, model.predict(TEST)))
     assert wide > 1.2 * narrow  # any day is more than one day
@@ -74,13 +81,29 @@ def test_its_file_holds_them(model, tmp_path):
     pd.testing.assert_frame_equal(again.predict(TEST), model.predict(TEST))
 
 
-def test_new_users_are_in_any_context(model):
+def test_new_users_are_in_any_context(model, tmp_path):
     mine = pd.DataFrame({"item_id": [1, 2, 3], "rating": [5.0, 4.0, 1.0]}).assign(user_id="me")
     folded = pmf.fold_in(model, mine)
-    pairs = pd.DataFrame({"user_id": "me", "item_id": [4, 5], "timestamp": TRAIN["timestamp"][0]})
-    assert np.isfinite(folded.predict(pairs)["mean"]).all()
-    total = folded.explain("me", 4)["contribution"].sum()
-    assert total == pytest.approx(folded.predict(pairs)["mean"][0], abs=1e-4)
+    pairs = pd.DataFrame({"user_id": "me", "item_id": [4, 5]})
+    predicted = folded.predict(pairs)
+    assert folded.explain("me", 4)["contribution"].sum() == pytest.approx(
+        predicted["mean"][0], abs=1e-4
+    )
+    pd.testing.assert_frame_equal(folded.predict(pairs.assign(timestamp=0)), predicted)
+    narrow = fold_in_at_home(model, mine).predict(pairs)
+    assert (predicted["std"] > 1.1 * narrow["std"]).all()  # any day is more than one day
+    folded.save(tmp_path / "me.pmf")
+    pd.testing.assert_frame_equal(pmf.load(tmp_path / "me.pmf").predict(pairs), predicted)
+
+
+def fold_in_at_home(model, ratings):
+    """New users of the same model without its contexts: of an average day."""
+    fitted = model.fitted
+    run = fitted.fit.run
+    draws = run.draws._replace(context=None)
+    home = pmf.PMF.of(model.settings)
+    home.fitted = replace(fitted, fit=fitted.fit.with_run(draws=draws))
+    return pmf.fold_in(home, ratings)
 
 
 def test_users_that_are_added_leave_days_alone(model):
@@ -103,10 +126,62 @@ def test_what_cannot_be_is_refused():
         pmf.PMF(context="day")
     with pytest.raises(InputError, match="item_bias"):
         pmf.PMF(method="gibbs", context="day", item_bias=False)
+    with pytest.raises(InputError, match="a mean is in no context"):
+        pmf.PMF(method="gibbs", context="day", duplicates="mean")
     with pytest.raises(InputError, match="one device"):
         pmf.PMF(method="gibbs", context="day", devices=2)
     with pytest.raises(InputError, match="the training frame: context='day' needs a column"):
         pmf.PMF(context="day", **SETTINGS).fit(TRAIN.drop(columns="timestamp"))
+
+
+def test_a_stopped_run_goes_on_in_its_contexts(model, tmp_path):
+    class Stop(Exception):
+        pass
+
+    def stop(record):
+        if record.step == 6:
+            raise Stop
+
+    more = {"noise": "user", "implicit": "both", "store_draws": False, "context": "day"}
+    whole = pmf.PMF(**SETTINGS, **more).fit(TRAIN, heldout=TEST)
+    folder = Checkpoints(tmp_path / "checkpoints", every_steps=2)
+    with pytest.raises(Stop):
+        pmf.PMF(**SETTINGS, **more).fit(TRAIN, heldout=TEST, checkpoints=folder, on_record=stop)
+    resumed = pmf.PMF(**SETTINGS, **more).fit(
+        TRAIN, heldout=TEST, checkpoints=replace(folder, resume=True)
+    )
+    np.testing.assert_array_equal(resumed.heldout_prediction.mean, whole.heldout_prediction.mean)
+
+
+def test_a_held_out_frame_without_times_is_of_any_day():
+    with pytest.warns(pmf.UnknownContextWarning, match="the held-out frame: no column"):
+        blind = pmf.PMF(context="day", **SETTINGS).fit(TRAIN, TEST.drop(columns="timestamp"))
+    assert np.isfinite(blind.heldout_prediction.mean).all()
+
+
+def test_a_table_that_can_be_read_once_is_read_once(model):
+    pa = pytest.importorskip("pyarrow")
+    batches = pa.Table.from_pandas(TRAIN).to_reader()
+    streamed = pmf.PMF(context="day", **SETTINGS).fit(batches)
+    pd.testing.assert_frame_equal(streamed.predict(TEST), model.predict(TEST))
+    report = pmf.report(model, pa.Table.from_pandas(TEST).to_reader())
+    assert report.scores == pmf.report(model, TEST).scores
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda fitted: {"contexts": Ids(fitted.contexts.values[::-1])}, "not ascending"),
+        (lambda fitted: {"contexts": Ids(fitted.contexts.values.astype(str))}, "of times"),
+        (lambda fitted: {"contexts": Ids(fitted.contexts.values[1:])}, "context.factor: its shape"),
+    ],
+)
+def test_a_file_whose_contexts_do_not_fit_is_refused(model, tmp_path, change, says):
+    fitted = replace(model.fitted, **change(model.fitted))
+    path = tmp_path / "m.pmf"
+    model_file.save(model_file.Saved("PMF", model.settings, fitted, {}), path)
+    with pytest.raises(InputError, match=says):
+        pmf.load(path)
 
 
 def test_pairs_that_repeat_keep_the_context_of_the_one_that_stays():

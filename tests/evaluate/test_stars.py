@@ -11,7 +11,8 @@ from scipy.stats import norm
 import pmf
 from pmf.errors import InputError
 from pmf.evaluate import scores
-from pmf.evaluate.metrics import all_scores
+from pmf.evaluate.compare import pooled
+from pmf.evaluate.metrics import all_scores, user_sums
 from pmf.evaluate.report import evaluate
 from pmf.model.predictive import Prediction
 from pmf.model.stars import MOST, log_probabilities, nearest, probabilities, stars_of
@@ -92,13 +93,30 @@ def test_a_report_has_them_where_ratings_are_stars():
     np.testing.assert_allclose(report.stars[["expected", "given"]].sum(), 1.0)
     given = pd.Series(RATING).value_counts(normalize=True).sort_index()
     np.testing.assert_allclose(report.stars["given"], given)
-    # Of a stratum too they are the stars of all ratings.
-    few = report.by_user_history["rps"].to_numpy()
-    assert few == pytest.approx(report.scores["rps"])
     continuous = evaluate(frame.assign(rating=PREDICTION.mean), *PREDICTION, *counts)
     assert "rps" not in continuous.scores and continuous.stars.empty
     no_variance = evaluate(frame.assign(rating=RATING), PREDICTION.mean, None, *counts)
     assert "rps" not in no_variance.scores and no_variance.stars.empty
+
+
+def test_a_stratum_has_the_stars_of_all_ratings():
+    frame = pd.DataFrame({"user_id": np.arange(40) // 4, "item_id": np.arange(40) % 4})
+    is_low = RATING < 2  # few users have rated these, and nobody else
+    counts = np.where(is_low, 1, 9), np.ones(40, int)
+    report = evaluate(frame.assign(rating=RATING), *PREDICTION, *counts)
+    each = scores.star_log_score(RATING, PREDICTION, STARS)
+    strata = report.by_user_history.set_index("stratum")["star_log_score"]
+    assert strata["1-4"] == pytest.approx(each[is_low].mean())
+    assert strata["5-19"] == pytest.approx(each[~is_low].mean())
+
+
+def test_users_sums_of_folds_add_up():
+    user = np.arange(40) // 4
+    lines = user_sums(user, RATING, *PREDICTION, STARS)
+    folds = pd.concat([lines.assign(arm="a", fold=j, seed=0) for j in (1, 2)])
+    both = pooled(folds).set_index("user_id")
+    for column in ("n", "crps", "rps", "star_log_score", "star_accuracy"):
+        np.testing.assert_allclose(both[column], 2 * lines.set_index("user_id")[column])
 
 
 def test_a_model_predicts_the_probability_of_each_star():
@@ -110,13 +128,25 @@ def test_a_model_predicts_the_probability_of_each_star():
     prediction = Prediction(table["mean"].to_numpy(), table["std"].to_numpy() ** 2)
     expected = probabilities(prediction, np.array([1.0, 2.5, 5.0]))
     np.testing.assert_allclose(table[names], expected, rtol=1e-6)
-    for wrong in ([1], [1, 1, 2], [1, np.nan], "ab", [[1, 2]], 5):
+    for wrong in ([1], [1, 1, 2], [1, 1 + 1e-9, 2], [1, np.nan], "ab", [[1, 2]], 5, [10**400, 2]):
         with pytest.raises(InputError, match="stars="):
             model.predict(pairs, stars=wrong)
 
 
-def test_the_stars_of_a_point_method_and_of_gibbs_compare():
-    """Both are Gaussians with a variance; the better calibrated one has the better log score."""
+def test_clipping_moves_no_probability():
+    model, pairs = made(1), pd.DataFrame({"user_id": ["x", "y"], "item_id": ["x", "y"]})
+    pairs["user_id"], pairs["item_id"] = (
+        ids.values[:2] for ids in (model.fitted.users, model.fitted.items)
+    )
+    whole = model.predict(pairs, stars=STARS)
+    low = float(whole["mean"].min())
+    model.settings = model.settings.model_copy(update={"scale": (low - 2, low - 1), "clip": True})
+    clipped = model.predict(pairs, stars=STARS)
+    assert (clipped["mean"] < whole["mean"]).all()
+    pd.testing.assert_frame_equal(clipped.filter(like="p_"), whole.filter(like="p_"))
+
+
+def test_where_nothing_is_to_be_learnt_the_log_score_is_near_the_entropy():
     rng = np.random.default_rng(0)
     pair = rng.permutation(40 * 30)[:700]
     rating = np.clip(np.round(3 + rng.normal(0, 1, 700)), 1, 5)

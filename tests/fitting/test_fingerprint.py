@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import pmf
+from pmf.data.contexts import ContextRows
 from pmf.fitting import fingerprint as module
 from pmf.fitting.fingerprint import AFTER_THE_RUN, BEFORE_THE_RUN, ONLY_ROUNDING, fingerprint
 from pmf.fitting.registry import owners_of
@@ -43,6 +44,7 @@ OTHER = {
     "num_chains": 5,
     "noise": "user",
     "implicit": "user",
+    "context": "day",
     "covariance": "whole",
     "store_draws": False,
 }
@@ -121,3 +123,13 @@ def test_an_optax_object_is_told_from_a_name():
     import optax
 
     assert name({"method": "map", "optimizer": optax.adam(0.02)}) != name({"method": "map"})
+
+
+def test_contexts_are_part_of_a_run():
+    def of(train=(0, 1, 0), num_rows=3, heldout=(1,)):
+        contexts = ContextRows(np.array(train), num_rows, np.array(heldout))
+        settings = make_settings({"method": "gibbs", "context": "day"})
+        return fingerprint(settings, RATINGS, *ROWS, None, contexts=contexts)
+
+    others = of(train=(0, 1, 1)), of(num_rows=4), of(heldout=(0,))
+    assert of() == of() and all(of() != other for other in others)

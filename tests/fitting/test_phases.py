@@ -103,7 +103,8 @@ def test_a_search_tells_of_its_candidates(frame, method):
     assert names[-trials:] == candidates[:trials]
     assert first == ["choosing the prior", *["choosing the prior: variances"][: method == "als"]]
     of_one = [step for name, *step in told if name == names[-1]]
-    assert of_one[0][0] == 1 and of_one[-1] == [1, 1] and of_one[0][1] > 10  # the phase's end
+    assert [step for step, _ in of_one] == list(range(1, len(of_one) + 1))
+    assert of_one[0][1] >= len(of_one)
 
 
 def test_a_resumed_fit_counts_the_sweeps_of_both_processes(frame, tmp_path):
@@ -172,13 +173,15 @@ def test_a_search_may_tell_of_its_candidates_and_stops_before_the_bound(watch):
     for done in (1, 2, 3):
         time.now += 1.0
         seen.on_step("choosing the prior: candidate 1", done, 40)
-    words = "a run: choosing the prior: candidate 1, 3/40, 2 s, at most 37 s left"
+    words = "a run: choosing the prior: candidate 1, 3/40, 3 s, at most 37 s left"
     assert seen.in_words() == words
-    seen.on_step("choosing the prior: candidate 1", 1, 1)
+    seen.on_step("choosing the prior: candidate 2", 1, 20)
+    assert seen.in_words().startswith("a run: choosing the prior: candidate 2, 1/20, 3 s")
+    seen.on_step("choosing the prior", 1, 1)
     seen.on_step("compiling", 0, 1)
     time.now += 2.0
-    _, search, compiling = seen.progress.tasks
-    assert search.finished and (search.completed, search.total, search.finished_time) == (3, 3, 2)
+    search, compiling = seen.progress.tasks  # a line for each phase
+    assert search.finished and search.description == "a run: choosing the prior"
     assert not compiling.finished and seen.in_words() == "a run: compiling, 2 s"
 
 

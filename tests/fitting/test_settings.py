@@ -83,7 +83,7 @@ def test_a_setting_of_another_inference_is_refused_and_said_whose_it_is(method, 
         ({"method": "gibbs", "burn_in": -1}, "burn_in: Input should be greater than or equal to 0"),
         (
             {"fused": True, "devices": 2},
-            "Value error, vb, on_disk, implicit and fused are for one device",
+            "Value error, vb, on_disk, implicit, context and fused are for one device",
         ),
     ],
 )

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pmf.inference.base import update_side
-from pmf.inference.contexts import FEW, OTHERS, from_unknown, meetings_of
+from pmf.inference.contexts import FEW, OTHERS, about_average, meetings_of
 from pmf.inference.layout import by_rows_in_contexts
 from pmf.inference.row_features import RATED
 from pmf.model.density import joined, log_gaussian, predict, split_row
@@ -98,7 +98,7 @@ def test_a_column_stands_for_the_pair_of_its_rating(share):
         assert np.all(np.diff(row[np.argsort(column)]) >= 0)
 
 
-def test_the_unknown_context_is_the_origin():
+def test_an_average_context_is_the_origin():
     draws, rank = 3, 2
     stack = [sides(rank) for _ in range(draws)]
     params = jax.tree.map(lambda *x: np.stack(x), *stack)
@@ -109,16 +109,16 @@ def test_the_unknown_context_is_the_origin():
         np.asarray(gaussian(rank + 1, (draws,)).precision),
     )
     item = gaussian(rank + 1, (draws,))._replace(regressions={RATED: regression})
-    prior = Prior(np.full(draws, TAU), gaussian(rank + 1, (draws,)), item, item)
-    moved, moved_prior = from_unknown(params, prior)
-    assert not moved.context.factor[:, -1].any() and not moved.context.bias[:, -1].any()
+    prior = Prior(np.full(draws, TAU), *(gaussian(rank + 1, (draws,)) for _ in range(3)))
+    prior = prior._replace(item=item)
+    moved, moved_prior = about_average(params, prior)
     assert moved_prior.context is None
-    unknown = np.full(len(VALUE), SIZE["context"] - 1)
     for s in range(draws):
         old, new = (jax.tree.map(lambda x, s=s: x[s], x) for x in (params, moved))
         np.testing.assert_allclose(predict(new, *PLACES), predict(old, *PLACES), rtol=1e-10)
-        alone = predict(new, *PLACES[:2])  # as in the unknown context
-        np.testing.assert_allclose(alone, predict(old, *PLACES[:2], unknown), rtol=1e-10)
+        average = split_row(prior.context.mean[s, None], rank)
+        in_average = predict(old._replace(context=average), *PLACES[:2], 0 * PLACES[2])
+        np.testing.assert_allclose(predict(new, *PLACES[:2]), in_average, rtol=1e-10)
         # The map has the determinant 1, so densities stay.
         before, after = (jax.tree.map(lambda x, s=s: x[s], x.item) for x in (prior, moved_prior))
         for name in "mean", "features":
@@ -148,4 +148,4 @@ def test_without_contexts_nothing_moves():
     terms = Terms(2)
     params = sides(2)._replace(context=None)
     prior = Prior(jnp.asarray(TAU), gaussian(terms.rank + 1), gaussian(terms.rank + 1))
-    assert from_unknown(params, prior) == (params, prior)
+    assert about_average(params, prior) == (params, prior)

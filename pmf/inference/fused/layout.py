@@ -95,14 +95,12 @@ def csr_rows(
     return finish(*by_user, num_items), finish(*by_item, num_users)
 
 
-def csr_side(row: np.ndarray, col: np.ndarray, value: Values, num_rows: int, num_cols: int) -> CSR:
-    """One orientation as compressed rows. Raises `InputError` where a (row, column) repeats."""
-    from pmf.inference.fused.csr import compress, count_repeats
+def csr_side(row: np.ndarray, col: np.ndarray, value: Values, num_rows: int) -> CSR:
+    """One orientation as compressed rows."""
+    from pmf.inference.fused.csr import compress
 
     values, levels = _levels(value)
     start, columns, values = compress(row, col, values, num_rows)
-    if repeats := count_repeats(start, columns, num_cols):
-        raise repeated(repeats)
     return CSR(*map(jnp.asarray, (start, columns, values, _shares(start), levels)))
 
 
