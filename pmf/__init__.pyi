@@ -13,14 +13,14 @@ from .errors import (
 from .errors import (
     NotFiniteError as NotFiniteError,
 )
-from .estimators.base import OverlapWarning as OverlapWarning
-from .estimators.base import UnknownContextWarning as UnknownContextWarning
-from .estimators.base import UnknownIdWarning as UnknownIdWarning
 from .estimators.content import Content as Content
 from .estimators.hybrid import Hybrid as Hybrid
 from .estimators.load import load as load
 from .estimators.new_users import Folded as Folded
 from .estimators.new_users import fold_in as fold_in
+from .estimators.notices import OverlapWarning as OverlapWarning
+from .estimators.notices import UnknownContextWarning as UnknownContextWarning
+from .estimators.notices import UnknownIdWarning as UnknownIdWarning
 from .estimators.pmf import PMF as PMF
 from .evaluate.report import ranked as ranked
 from .evaluate.report import report as report

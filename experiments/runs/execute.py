@@ -31,7 +31,7 @@ from experiments.runs.tune import SearchResult
 from experiments.systems.base import TRACE, OnStep, Outcome
 from experiments.systems.registry import system_named
 from pmf.data.splits import Split
-from pmf.estimators.base import UnknownIdWarning
+from pmf.estimators.notices import UnknownIdWarning
 from pmf.evaluate.report import Report, evaluate
 from pmf.fitting.checkpoint import Checkpoints, holds_checkpoints, remove_checkpoints
 

@@ -21,8 +21,9 @@ from pmf.data.readers.reading import Reading
 from pmf.data.sources.base import BUNDLED, load_data, load_items
 from pmf.data.sources.movielens import Dataset
 from pmf.errors import InputError
-from pmf.estimators.base import Model, UnknownIdWarning, known_range, rating_range
+from pmf.estimators.base import Model, known_range, rating_range
 from pmf.estimators.new_users import Folded
+from pmf.estimators.notices import UnknownIdWarning
 from pmf.evaluate.report import Report, report
 from pmf.fitting.fit import OnRecord
 from pmf.fitting.progress import Watch

@@ -1,7 +1,6 @@
 """The base of every fitted model: it predicts for frames of raw ids, and shows what it learnt."""
 
 import numbers
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -17,43 +16,13 @@ from pmf.data.values import Coded, Values
 from pmf.errors import InputError
 from pmf.estimators import frames, model_file
 from pmf.estimators.frames import fit_with_draws
+from pmf.estimators.notices import row_numbers
 from pmf.fitting.fitted import Fitted, state_of
 from pmf.fitting.schedule import Record
 from pmf.fitting.settings import settings_in_words
 from pmf.model.predictive import Prediction, interval, noise_of_pairs, predict_pairs
 from pmf.model.stars import probabilities
 from pmf.types import Params
-
-
-class UnknownIdWarning(UserWarning):
-    """Some pairs have a user or an item that is unknown to the model."""
-
-
-class UnknownContextWarning(UserWarning):
-    """Some pairs are in a context, such as a day, that is unknown to the model."""
-
-
-class OverlapWarning(UserWarning):
-    """Some test pairs are among what the model was fitted to."""
-
-
-_shown: set[tuple[type[Warning], str]] = set()
-
-
-def warn(text: str, category: type[Warning], stacklevel: int) -> None:
-    """As `warnings.warn`, but the same words once per process, not once per line of a notebook.
-
-    Python's own memory of what was shown is lost whenever a library changes the filters for a
-    while, as those under this one do. A filter that says "always" or "error" is obeyed.
-    """
-    actions = (
-        action
-        for action, message, kind, module, line in warnings.filters
-        if issubclass(category, kind) and not (message or module or line)
-    )
-    if next(actions, "default") in ("always", "error") or (category, text) not in _shown:
-        _shown.add((category, text))
-        warnings.warn(text, category, stacklevel=stacklevel + 1)
 
 
 class Scaled(Protocol):
@@ -312,36 +281,6 @@ def interval_columns(levels: Levels) -> dict[float, tuple[str, str]]:
     if isinstance(levels, numbers.Real):
         return {float(levels): ("low", "high")}
     return {level: (f"low_{100 * level:g}", f"high_{100 * level:g}") for level in several}
-
-
-def row_numbers(fitted: Fitted, ids: pd.DataFrame, source: str) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers of pairs of raw ids. Unknown ones are counted in one `UnknownIdWarning`."""
-    user = fitted.users.codes(ids["user_id"], source)
-    item = fitted.items.codes(ids["item_id"], source)
-    no_user, no_item = fitted.users.unknown(user).sum(), fitted.items.unknown(item).sum()
-    if no_user or no_item:
-        counts = {"user": no_user, "item": no_item}
-        unknown = ", ".join(f"{n:,} an unknown {side}" for side, n in counts.items() if n)
-        warn(
-            f"{source}: {unknown.replace(' ', f' of {len(user):,} pairs have ', 1)}; they are "
-            "predicted by the mean and the known bias",
-            UnknownIdWarning,
-            stacklevel=4,
-        )
-    return user, item
-
-
-def known_alone(ids: Ids, codes: np.ndarray, source: str, name: str) -> np.ndarray:
-    """Which codes stand for known ids; the others are counted in one `UnknownIdWarning`."""
-    known = ~ids.unknown(codes)
-    if not known.all():
-        warn(
-            f"{source}: {(~known).sum():,} of {len(known):,} have an {name} unknown to the model; "
-            "they are ignored",
-            UnknownIdWarning,
-            stacklevel=5,
-        )
-    return known
 
 
 def clipped(x: np.ndarray, settings: Scaled) -> np.ndarray:

@@ -13,9 +13,10 @@ import pandas as pd
 from pmf.data.frames import Encoded
 from pmf.data.histories import Rated, rated_by_user
 from pmf.data.ids import Ids, factorize, joined
-from pmf.estimators.base import known_alone, rated_of
+from pmf.estimators.base import rated_of
 from pmf.estimators.frames import fit_with_draws
 from pmf.estimators.new_users import conditioning_of
+from pmf.estimators.notices import known_alone
 from pmf.fitting.fitted import Fitted
 from pmf.inference.fold_in import posterior_of, sampled
 from pmf.inference.row_features import RATED

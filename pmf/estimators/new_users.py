@@ -12,9 +12,10 @@ from pmf.data.histories import rated_by_user
 from pmf.data.ids import Ids, collected, factorize, with_gaps
 from pmf.data.tables import Table, as_frame
 from pmf.errors import InputError
-from pmf.estimators.base import Model, known_alone, rated_of
+from pmf.estimators.base import Model, rated_of
 from pmf.estimators.frames import fit_with_draws
 from pmf.estimators.model_file import Saved
+from pmf.estimators.notices import known_alone
 from pmf.estimators.plausible import check_floats
 from pmf.fitting.fitted import Fit, Fitted, draws_in_words
 from pmf.inference.fold_in import (

@@ -7,17 +7,18 @@ from typing import Any, Self
 
 import numpy as np
 
-from pmf.data.contexts import ASCENDING, ContextRows, contexts_of
+from pmf.data.contexts import ContextRows
 from pmf.data.features import FeatureTable
 from pmf.data.frames import HELD_OUT, checked, each_once
 from pmf.data.ids import Ids
 from pmf.data.readers.reading import AS_IT_IS, Reading
 from pmf.data.sources import base
 from pmf.data.tables import Table, as_frame
-from pmf.estimators.base import Model, UnknownContextWarning, warn
+from pmf.estimators.base import Model
 from pmf.estimators.extend import Which, extended
 from pmf.estimators.features import pack_features, unpack_features, with_described
 from pmf.estimators.model_file import Saved
+from pmf.estimators.notices import context_numbers
 from pmf.fitting.checkpoint import Checkpoints, claimed
 from pmf.fitting.fit import OnRecord, fit_ratings
 from pmf.fitting.fitted import Fitted
@@ -122,7 +123,7 @@ class PMF(Model):
                     if encoded.context is not None and encoded.contexts is not None and by:
                         ids, in_context = encoded.contexts, None
                         if heldout is not None:
-                            in_context = _context_rows(ids, by, heldout, HELD_OUT)
+                            in_context = context_numbers(ids, by, heldout, HELD_OUT)
                         contexts = ContextRows(encoded.context, ids.num_rows, in_context)
                 rows = encoded.users.num_rows, encoded.items.num_rows
                 learnt_from = settings, encoded.ratings, *rows
@@ -140,7 +141,7 @@ class PMF(Model):
 
     def context_rows(self, frame: Table, source: str) -> np.ndarray | None:
         by, ids = self.context_column, self.require_fitted().contexts
-        return None if by is None or ids is None else _context_rows(ids, by, frame, source)
+        return None if by is None or ids is None else context_numbers(ids, by, frame, source)
 
     def given_features(self, side: str, ids: Ids) -> np.ndarray | None:
         features = self.features.get(side)
@@ -183,23 +184,3 @@ class PMF(Model):
         model.fitted = extended(self.require_fitted(), table, which, seed, self.given_features)
         model.features = self.features
         return model
-
-
-def _context_rows(ids: Ids, by: str, frame: Table, source: str) -> np.ndarray:
-    """The number of each row's context, the last where it is unknown: such are counted in one
-    `UnknownContextWarning`.
-    """
-    contexts, says = contexts_of(frame, by, source), ""
-    if contexts is None:
-        row = np.full(len(as_frame(frame, source)), len(ids), np.int32)
-        says = f"no column for context={by!r}"
-    else:
-        row = ids.codes(contexts, source)
-        if count := int(ids.unknown(row).sum()):
-            says = f"{count:,} of {len(row):,} rows have a {by} that is unknown to the model"
-            if by in ASCENDING and (later := int((contexts > ids.values[-1]).sum())):
-                says += f", {later:,} of them after the last training {by}"
-    if says:
-        text = f"{source}: {says}; such are predicted as in any {by}"
-        warn(text, UnknownContextWarning, stacklevel=5)
-    return row

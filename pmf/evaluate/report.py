@@ -10,8 +10,9 @@ import pandas as pd
 from pmf.data.frames import checked
 from pmf.data.tables import Table, as_frame
 from pmf.errors import InputError
-from pmf.estimators.base import Model, OverlapWarning, known_range, rating_range, warn
+from pmf.estimators.base import Model, known_range, rating_range
 from pmf.estimators.frames import fit_with_draws
+from pmf.estimators.notices import OverlapWarning, warn
 from pmf.evaluate.bootstrap import score_intervals
 from pmf.evaluate.metrics import all_scores, user_sums
 from pmf.evaluate.ranking import TEST, TRAIN, Ranking, listed, ranked_by, upper_quarter

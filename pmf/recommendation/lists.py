@@ -15,8 +15,9 @@ from pmf.data.checks import shown
 from pmf.data.histories import by_user
 from pmf.data.ids import collected
 from pmf.errors import InputError
-from pmf.estimators.base import Model, UnknownIdWarning, clipped, rated_of, warn
+from pmf.estimators.base import Model, clipped, rated_of
 from pmf.estimators.frames import fit_with_draws
+from pmf.estimators.notices import UnknownIdWarning, warn
 from pmf.fitting.fitted import Fitted
 from pmf.process.programs import piece, rung
 from pmf.recommendation.ann import ItemIndex

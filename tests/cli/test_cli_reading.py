@@ -12,8 +12,8 @@ import pmf
 from pmf.cli import main, reading, settings
 from pmf.data.readers.reading import Reading
 from pmf.errors import InputError
-from pmf.estimators.base import OverlapWarning
 from pmf.estimators.load import load
+from pmf.estimators.notices import OverlapWarning
 from pmf.fitting.settings import make_settings, shorthand
 
 READERS = {

@@ -163,7 +163,7 @@ def test_json_has_no_nan():
 
 
 def test_the_same_warning_is_shown_once_and_says_nothing_of_zero(model, monkeypatch):
-    monkeypatch.setattr("pmf.estimators.base._shown", set())
+    monkeypatch.setattr("pmf.estimators.notices._shown", set())
     pairs = pd.DataFrame({"user_id": [1, 1], "item_id": [101, 9]})
     with warnings.catch_warnings(record=True) as caught:
         warnings.resetwarnings()

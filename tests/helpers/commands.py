@@ -10,7 +10,7 @@ from typing import NamedTuple
 from unittest.mock import patch
 
 from pmf.cli import console, main
-from pmf.estimators import base
+from pmf.estimators import notices
 
 LITTLE_OPTIMISED = "JAX_DISABLE_MOST_OPTIMIZATIONS", "XLA_FLAGS"  # set by `conftest`
 SILENT = DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning
@@ -42,7 +42,7 @@ def pmf(*arguments: object, **environment: str) -> Done:
             warnings.catch_warnings(),
             patch.dict(os.environ, environment),
             patch.object(sys, "argv", ["pmf", *map(str, arguments)]),
-            patch.object(base, "_shown", set()),  # a process says each warning once
+            patch.object(notices, "_shown", set()),  # a process says each warning once
             patch.object(console, "start"),
             patch.object(console, "say_last", lambda line: print(line, file=sys.stderr)),
         ):

@@ -204,7 +204,7 @@ def read(folder: Path) -> None:
     import pandas as pd
 
     import pmf
-    from pmf.estimators.base import UnknownIdWarning
+    from pmf.estimators.notices import UnknownIdWarning
 
     model = pmf.load(folder / "model.pmf")
     fitted = model.require_fitted()
