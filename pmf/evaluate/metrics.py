@@ -95,7 +95,7 @@ METRICS: dict[str, Metric] = {
     "coverage_50": _of_intervals("50 % coverage", 0.5, 0.5),
     "coverage_90": _of_intervals("90 % coverage", 0.9, 0.9, shown=True),
     "sharpness_90": _of_intervals("width of 90 % intervals", None, 0.9),
-    "star_log_score": _of_stars("log score of stars", MORE, scores.star_log_score, "nats"),
+    "star_log_score": _of_stars("star log score", MORE, scores.star_log_score, "nats"),
     "rps": _of_stars("RPS", LESS, scores.ranked_probability_score, RATINGS),
     "star_accuracy": _of_stars("most probable star", MORE, scores.star_hit, "", PERCENT),
     "user_rmse": Metric(
