@@ -97,7 +97,7 @@ def test_duplicates_by_policy():
 )
 def test_encoding_is_invertible(rows):
     table = pd.DataFrame(rows, columns=["user_id", "item_id", "rating"])
-    ratings, users, items = encode(table)
+    ratings, users, items, *_ = encode(table)
     assert users.values[ratings.user].tolist() == table["user_id"].tolist()
     assert items.values[ratings.item].tolist() == table["item_id"].tolist()
     assert users.codes(table["user_id"]).tolist() == ratings.user.tolist()

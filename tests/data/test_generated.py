@@ -26,7 +26,7 @@ def test_its_shape_is_the_named_one(dataset):
 
 def test_ratings_scatter_about_their_truth(dataset):
     """Half stars add a twelfth of a quarter to the noise; the ends of the scale take a little."""
-    (U, b, _), (V, c, _), mu = dataset.truth
+    (U, b, _), (V, c, _), mu, _ = dataset.truth
     user, item = (dataset.ratings[x].to_numpy() - 1 for x in ("user_id", "item_id"))
     mean = mu + b[user, 0] + c[item, 0] + np.sum(U[user] * V[item], 1)
     error = dataset.ratings["rating"].to_numpy() - mean

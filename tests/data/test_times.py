@@ -215,7 +215,7 @@ def newest(frame: pd.DataFrame) -> dict:
 
 
 def as_dict(encoded) -> dict:
-    ratings, users, items = encoded
+    ratings, users, items = encoded.ratings, encoded.users, encoded.items
     pairs = zip(users.values[ratings.user], items.values[ratings.item], strict=True)
     return dict(zip(pairs, np.asarray(ratings.value), strict=True))
 

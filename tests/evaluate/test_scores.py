@@ -131,7 +131,6 @@ def test_points_alone_have_point_scores_alone():
     whole = evaluate(test, *PREDICTION, *counts)
     points = evaluate(test, PREDICTION.mean, None, *counts)
     density = {"log_density", "crps", "coverage_50", "coverage_90", "sharpness_90"}
-    density |= {"star_log_score", "rps", "star_accuracy"}
     assert points.scores == {k: v for k, v in whole.scores.items() if k not in density}
     assert (whole.scores["unknown_users"], whole.scores["unknown_items"]) == (1, 2)
     assert set(whole.by_user_history) - set(points.by_user_history) == density

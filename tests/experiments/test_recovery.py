@@ -25,7 +25,7 @@ def test_effects_add_up_to_the_mean_and_know_no_biases_from_factors(made):
     """A bias that is written as a column of the factors is the same effect."""
     frame, truth = made
     user, item = (frame[x].to_numpy() - 1 for x in ("user_id", "item_id"))
-    (U, b, _), (V, c, _), mu = truth
+    (U, b, _), (V, c, _), mu, _ = truth
     whole = sum(effects(truth, user, item))
     mean = b[user, 0] + c[item, 0] + np.sum(U[user] * V[item], 1)
     np.testing.assert_allclose(np.ptp(mean - whole), 0, atol=1e-5)

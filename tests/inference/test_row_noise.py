@@ -38,7 +38,7 @@ def problem(dtype=np.float64):
 
 def dense_update(ratings, params, prior, epsilon):
     """Users' rows and squared errors by the formula, one after another."""
-    user, item, mu = params
+    user, item, mu, _ = params
     rows, errors = [], []
     for u in range(USERS):
         cells = ratings.user == u

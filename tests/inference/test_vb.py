@@ -154,7 +154,7 @@ def test_the_rotation_of_a_sweep_keeps_its_expected_errors():
 def test_precisions_are_of_the_rated_rows_of_their_side():
     state = climb(vb(Terms(3), 3.5, SHAPE, False, float), small_data(fused=True), 20)[0]
     sides = (state.params.user, state.user), (state.params.item, state.item)
-    for (side, covariance), gaussian in zip(sides, state.prior[1:], strict=True):
+    for (side, covariance), gaussian in zip(sides, state.prior[1:3], strict=True):
         w, second = np.asarray(joined(side)), np.asarray(variances(covariance, 4))
         rated = slice(0, -1)  # the last row has no rating
         m = np.array([0, 0, 0, w[rated, 3].mean()])

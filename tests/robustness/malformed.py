@@ -125,7 +125,7 @@ def outcome(read: Callable[[], Any]) -> str:
         return str(error)
     if not isinstance(result, Encoded):
         return repr(result)
-    (user, item, value), *sides = result
+    (user, item, value), sides = result.ratings, (result.users, result.items)
     ids = [(ids.values.dtype.kind, ids.values.tolist()) for ids in sides]
     return f"arrays {[np.asarray(x).tolist() for x in (user, item, value)]} {ids}"
 

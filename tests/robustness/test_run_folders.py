@@ -21,5 +21,5 @@ def test_no_spoilt_run_is_read_otherwise_or_ends_in_a_traceback(made, tmp_path):
 
 def test_files_that_nobody_checks_are_noticed(made, tmp_path, monkeypatch):
     monkeypatch.setattr(folders, "check_files", lambda *arguments: None)
-    counts, wrong = torment(made, 20, 1, tmp_path, each=False)
+    counts, wrong = torment(made, 20, 2, tmp_path, each=False)
     assert counts["other in silence"] and len(wrong) > 2

@@ -104,7 +104,7 @@ def csr_side(row: np.ndarray, col: np.ndarray, value: Values, num_rows: int) -> 
     return CSR(*map(jnp.asarray, (start, columns, values, _shares(start), levels)))
 
 
-def _levels(value: Values) -> tuple[np.ndarray, np.ndarray]:
+def _levels(value: Values | Array) -> tuple[np.ndarray, np.ndarray]:
     """Values as cells hold them, and what the codes among them stand for."""
     if not isinstance(value, Coded):
         return decoded(value), np.zeros(1, np.float32)
