@@ -119,12 +119,12 @@ class Model:
         """
         fit, draws = fit_with_draws(self.require_fitted()), self._filled_draws()
         pairs = draws, fit.noise_variance, user, item
-        mean, variance = predict_pairs(*pairs)
         if draws.context is not None:
             last = draws.context.factor.shape[1] - 1
-            place = np.full(len(user), last, np.int32) if context is None else context
-            own = predict_pairs(*pairs, place)
-            mean, variance = np.where(place == last, mean, own.mean), own.variance
+            context = np.full(len(user), last, np.int32) if context is None else context
+        mean, variance = predict_pairs(*pairs, context)
+        if context is not None and (is_unknown := context == last).any():
+            mean = np.where(is_unknown, predict_pairs(*pairs).mean, mean)
         return Prediction(mean, self._with_own(variance, user, item))
 
     def noise_rows(self, user: np.ndarray, item: np.ndarray) -> np.ndarray:

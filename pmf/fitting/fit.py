@@ -97,8 +97,8 @@ def fit_ratings(
         folder = CheckpointFolder(checkpoints, identity)
     with clock.phase("layout"):
         scales = Scales(unit_of(ratings.value, settings.mu))
-        problem = _problem(settings, scales.unit.standardised(ratings), num_users, num_items)
-        problem = problem._replace(on_step=clock.on_step)
+        standardised = scales.unit.standardised(ratings)
+        problem = _problem(settings, standardised, num_users, num_items, clock)
     prior, search, start = _prior(inference, scales, problem, folder, clock)
     train, validation = _parts(problem, inference.validation_share)
     if validation is not None:
@@ -127,7 +127,9 @@ def _mesh(settings: Settings) -> Mesh | None:
     return None if settings.devices == 1 else device_mesh(settings.devices)
 
 
-def _problem(settings: Settings, train: Ratings, num_users: int, num_items: int) -> Problem:
+def _problem(
+    settings: Settings, train: Ratings, num_users: int, num_items: int, clock: Clock
+) -> Problem:
     """Standardised ratings, and the model to choose a prior for."""
     return Problem(
         train,
@@ -138,6 +140,7 @@ def _problem(settings: Settings, train: Ratings, num_users: int, num_items: int)
         mu=0.0,
         seed=settings.seed,
         fused=settings.inference.kernel,
+        on_step=clock.on_step,
     )
 
 

@@ -75,6 +75,20 @@ def test_the_order_of_rows_says_nothing(model):
     np.testing.assert_allclose(other.predict(TEST)["mean"], model.predict(TEST)["mean"], atol=2e-3)
 
 
+def test_the_ratings_unit_says_nothing(model):
+    """Predictions follow it, and the log density by the Jacobian: half a unit in each factor."""
+    by = 10.0
+    scaled = TRAIN.assign(rating=by * TRAIN["rating"] - 7)
+    other = pmf.PMF(context="day", **SETTINGS | {"tau": SETTINGS["tau"] / by**2}).fit(scaled)
+    mean = by * model.predict(TEST)["mean"] - 7
+    np.testing.assert_allclose(other.predict(TEST)["mean"], mean, rtol=1e-4)
+    fitted = model.fitted
+    rows = fitted.users.num_rows + fitted.items.num_rows + fitted.contexts.num_rows
+    units = len(TRAIN) + rows * (0.5 * SETTINGS["rank"] + 1)
+    expected = model.log_posterior() - units * np.log(by)
+    assert other.log_posterior() == pytest.approx(expected, abs=1.0)
+
+
 def test_its_file_holds_them(model, tmp_path):
     model.save(tmp_path / "m.pmf")
     again = pmf.load(tmp_path / "m.pmf")
